@@ -1,0 +1,46 @@
+# Everything runs in .venv, which is made on first use and again whenever pyproject.toml or
+# constraints.txt change. ARGS passes further arguments: make parity ARGS="rightfit --seed 7".
+
+# The first of these that is Python 3.11 or later; make PYTHON=/path/to/python chooses another.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+BIN := .venv/bin
+# Written last, so that an interrupted installation does not count as made.
+MADE := .venv/made
+
+.DEFAULT_GOAL := help
+.PHONY: help setup parity test lint bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+
+setup: $(MADE) ## make .venv with everything that is needed
+
+$(MADE): pyproject.toml constraints.txt
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or later is needed, and $(or $(PYTHON),python3) is not that:" \
+			"install one, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	touch $@
+
+parity: $(MADE) ## train the three networks on both engines, compare, report in out/
+	$(BIN)/parity run --output out $(ARGS)
+
+test: $(MADE) ## run the tests
+	$(BIN)/pytest $(ARGS)
+
+lint: $(MADE) ## check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# These variables force kernels and block sizes on OpenBLAS that are not this processor's.
+bench: $(MADE) ## time minigrad against torch, report in out/
+	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/parity bench --output out $(ARGS)
+
+clean: ## remove .venv, reports and caches
+	rm -rf .venv out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,67 @@
+"""The data types, which are NumPy's own dtype objects, and torch's rules for mixing them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+DType = np.dtype[Any]
+
+float32: DType = np.dtype(np.float32)
+float64: DType = np.dtype(np.float64)
+int64: DType = np.dtype(np.int64)
+bool_: DType = np.dtype(np.bool_)
+
+SUPPORTED = (float32, float64, int64, bool_)
+"""There are no others: an engine for regression needs no more."""
+
+_CATEGORY = {bool_: 0, int64: 1, float32: 2, float64: 2}
+
+
+def as_dtype(dtype: Any) -> DType:
+    """Return the supported data type that `dtype` names.
+
+    Raises:
+        TypeError: it is not one of the supported types.
+    """
+    try:
+        found = np.dtype(dtype) if dtype is not None else None
+    except TypeError:
+        found = None
+    if found is None or found not in SUPPORTED:
+        known = ", ".join(map(str, SUPPORTED))
+        raise TypeError(f"dtype {dtype!r} is not supported: use one of {known}")
+    return found
+
+
+def dtype_of_number(number: float | int | bool) -> DType:
+    """Return the data type torch gives a Python number: bool, int64 or the default, float32."""
+    if isinstance(number, bool):
+        return bool_
+    return int64 if isinstance(number, int) else float32
+
+
+def result_type(*operands: Any) -> DType:
+    """Return the data type in which torch combines arrays and Python numbers.
+
+    There are three categories, bool < integer < floating point. Arrays with axes decide; a
+    zero-dimensional array changes the result only if its category is higher, and a Python number
+    only if its category is higher still (see `torch.result_type`).
+    """
+    decided: DType | None = None
+    with_axes = [x.dtype for x in operands if hasattr(x, "ndim") and x.ndim > 0]
+    without_axes = [x.dtype for x in operands if hasattr(x, "ndim") and x.ndim == 0]
+    numbers = [dtype_of_number(x) for x in operands if not hasattr(x, "ndim")]
+    for group in (with_axes, without_axes, numbers):
+        if not group:
+            continue
+        candidate = group[0]
+        for dtype in group[1:]:
+            candidate = np.promote_types(candidate, dtype)
+            if candidate.kind == "f" and float64 not in group:
+                candidate = float32  # torch: int64 with float32 is float32, NumPy says float64
+        if decided is None or _CATEGORY[candidate] > _CATEGORY[decided]:
+            decided = candidate
+    assert decided is not None
+    return decided

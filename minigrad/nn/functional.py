@@ -1,0 +1,115 @@
+"""Layers and losses as functions."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from minigrad.arguments import require_tensor
+from minigrad.dtypes import result_type
+from minigrad.ops import RULES
+from minigrad.tensor import Tensor, apply
+
+_LINEAR = RULES["linear"]
+_MSE_LOSS = RULES["mse_loss"]
+_SQUARED_ERROR = RULES["square"].named("MseLossBackward0")
+_SUMMED_ERROR = RULES["sum"].named("MseLossBackward0")
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """input·weightᵀ + bias.
+
+    Args:
+        input: (..., in_features).
+        weight: (out_features, in_features).
+        bias: (out_features,), or None.
+
+    Returns:
+        (..., out_features).
+
+    Raises:
+        RuntimeError: the shapes or dtypes do not fit together.
+    """
+    x, w = input._array, weight._array
+    if x.ndim == 2 and bias is not None and x.shape[1] == w.shape[-1]:
+        b = bias._array
+        if w.ndim == 2 and b.shape == w.shape[:1] and x.dtype == w.dtype == b.dtype:
+            return apply(_LINEAR, input, weight, bias)
+    return _linear_in_general(input, weight, bias)
+
+
+def _linear_in_general(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    shapes = f"input {list(input.shape)}, weight {list(weight.shape)}"
+    if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
+        raise RuntimeError(
+            f"linear: {shapes} cannot be multiplied: the last axis of the input must be as long "
+            "as the last axis of the two-dimensional weight"
+        )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise RuntimeError(
+            f"linear: bias {list(bias.shape)} does not fit {shapes}: its length must be "
+            f"{weight.shape[0]}, one for each row of the weight"
+        )
+    dtypes = {t.dtype for t in (input, weight, bias) if t is not None}
+    if len(dtypes) > 1:
+        raise RuntimeError(
+            f"linear: input and parameters must have the same dtype, but got "
+            f"{' and '.join(sorted(map(str, dtypes)))}: convert one, for example with .double()"
+        )
+    product = input.matmul(weight.t())
+    return product if bias is None else product + bias
+
+
+def relu(input: Tensor) -> Tensor:
+    """max(input, 0) element by element."""
+    return input.relu()
+
+
+def tanh(input: Tensor) -> Tensor:
+    """Hyperbolic tangent element by element."""
+    return input.tanh()
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """1 / (1 + e^-input) element by element."""
+    return input.sigmoid()
+
+
+def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """Squared error (input - target)².
+
+    Args:
+        input, target: of the same shape, or of shapes that broadcast.
+        reduction: 'mean' over all elements, their 'sum', or 'none' for one error an element.
+
+    Raises:
+        ValueError: the reduction is none of these.
+        RuntimeError: the shapes do not broadcast.
+    """
+    require_tensor("mse_loss", target)
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"mse_loss: reduction {reduction!r} must be 'mean', 'sum' or 'none'")
+    if input._array.shape != target._array.shape:
+        _warn_of_broadcasting(input, target)
+    if input._array.dtype != target._array.dtype:
+        dtype = result_type(input._array, target._array)
+        input, target = input.to(dtype), target.to(dtype)
+    if reduction == "mean":
+        return apply(_MSE_LOSS, input, target)
+    errors = apply(_SQUARED_ERROR, input - target)
+    return errors if reduction == "none" else apply(_SUMMED_ERROR, errors, axis=None)
+
+
+def _warn_of_broadcasting(input: Tensor, target: Tensor) -> None:
+    """Warn, as torch does: (n, 1) against (n,) silently becomes (n, n), a classic mistake."""
+    shapes = f"{list(input.shape)} and {list(target.shape)}"
+    try:
+        np.broadcast_shapes(input.shape, target.shape)
+    except ValueError:
+        raise RuntimeError(f"mse_loss: input and target of shapes {shapes} do not match") from None
+    warnings.warn(
+        f"mse_loss: the shapes {shapes} of input and target differ, and broadcasting them will "
+        "likely lead to incorrect results. Give both the same shape.",
+        stacklevel=3,
+    )

@@ -1,0 +1,19 @@
+"""`Parameter`: a tensor that a module trains."""
+
+from __future__ import annotations
+
+from minigrad.tensor import Tensor
+
+
+class Parameter(Tensor):
+    """A leaf tensor that requires a gradient and that a `Module` finds among its attributes."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
+        super().__init__(data._array)
+        self._version = data._version
+        self.requires_grad_(requires_grad)
+
+    def __repr__(self) -> str:
+        return f"Parameter containing:\n{super().__repr__()}"

@@ -1,0 +1,32 @@
+"""The rules: every operation as a forward function with its derivatives directly beneath it.
+
+A rule is plain NumPy and speaks to nothing else. Its forward function takes arrays (and options
+after the `*`) and returns an array. Beneath it stands one derivative for each differentiable
+input, found by its name: `mul_backward_y` is the derivative of `mul` by its input `y`. A
+derivative takes `grad_out`, the gradient of the result by the rule's output, and asks for whatever
+else it needs *by naming it*:
+
+    an input's name    `x`         the value of that input
+    `out`                          the value of the output
+    an input's shape   `x_shape`   its shape alone, so that the value need not be kept
+    an option's name   `axis`      the option the forward function was called with
+    `position`, `xs_shapes`        which input it is, and every input's shape, in a rule with `*xs`
+
+What a derivative names is what the tape saves, and nothing else. A gradient may be returned in
+the broadcast shape: the sweep sums it down to the input's shape (`minigrad.tape.unbroadcast`).
+
+Rules only make the NumPy calls listed in `minigrad.vocabulary`. Every array type that implements
+these can flow through them.
+"""
+
+from minigrad.ops import elementwise, indexing, linalg, loss, reduction, shape
+from minigrad.ops.rule import Derivative, Rule, rules_of
+
+RULES: dict[str, Rule] = {
+    rule.name: rule
+    for module in (elementwise, reduction, shape, linalg, indexing, loss)
+    for rule in rules_of(module)
+}
+"""Every rule by its name."""
+
+__all__ = ["RULES", "Derivative", "Rule", "rules_of"]

@@ -1,0 +1,247 @@
+"""Operations on corresponding elements. Inputs broadcast; the sweep undoes it."""
+
+import numpy as np
+
+from minigrad.dtypes import DType
+from minigrad.tape import Array
+
+
+def add(x: Array, y: Array) -> Array:
+    return np.add(x, y)
+
+
+def add_backward_x(grad_out: Array) -> Array:
+    return grad_out
+
+
+def add_backward_y(grad_out: Array) -> Array:
+    return grad_out
+
+
+def sub(x: Array, y: Array) -> Array:
+    return np.subtract(x, y)
+
+
+def sub_backward_x(grad_out: Array) -> Array:
+    return grad_out
+
+
+def sub_backward_y(grad_out: Array) -> Array:
+    return np.negative(grad_out)
+
+
+def mul(x: Array, y: Array) -> Array:
+    return np.multiply(x, y)
+
+
+def mul_backward_x(grad_out: Array, y: Array) -> Array:
+    return np.multiply(grad_out, y)
+
+
+def mul_backward_y(grad_out: Array, x: Array) -> Array:
+    return np.multiply(grad_out, x)
+
+
+def div(x: Array, y: Array) -> Array:
+    return np.divide(x, y)
+
+
+def div_backward_x(grad_out: Array, y: Array) -> Array:
+    return np.divide(grad_out, y)
+
+
+def div_backward_y(grad_out: Array, x: Array, y: Array) -> Array:
+    # d(x/y)/dy = -x/y², written as -(x/y)/y: y² could overflow where the quotient does not.
+    return np.negative(np.multiply(grad_out, np.divide(np.divide(x, y), y)))
+
+
+def neg(x: Array) -> Array:
+    return np.negative(x)
+
+
+def neg_backward_x(grad_out: Array) -> Array:
+    return np.negative(grad_out)
+
+
+def pow(x: Array, y: Array) -> Array:
+    return np.power(x, y)
+
+
+def pow_backward_x(grad_out: Array, x: Array, y: Array) -> Array:
+    # y·x^(y-1); where y = 0 the power is constant, even at x = 0 where x^(-1) is infinite.
+    slope = np.multiply(y, np.power(x, np.subtract(y, 1)))
+    return np.where(np.equal(y, 0), 0, np.multiply(grad_out, slope))
+
+
+def pow_backward_y(grad_out: Array, out: Array, x: Array, y: Array) -> Array:
+    # x^y·log x; at x = 0 the power stays 0 for every y > 0 (and for y = 0, by convention),
+    # so the derivative is 0 although log x is not finite.
+    flat = np.logical_and(np.equal(x, 0), np.greater_equal(y, 0))
+    return np.where(flat, 0, np.multiply(grad_out, np.multiply(out, np.log(x))))
+
+
+def abs(x: Array) -> Array:
+    return np.absolute(x)
+
+
+def abs_backward_x(grad_out: Array, x: Array) -> Array:
+    # The sign of 0 is 0: torch's choice among the subgradients of |x| at the kink.
+    return np.multiply(grad_out, np.sign(x))
+
+
+def exp(x: Array) -> Array:
+    return np.exp(x)
+
+
+def exp_backward_x(grad_out: Array, out: Array) -> Array:
+    return np.multiply(grad_out, out)
+
+
+def log(x: Array) -> Array:
+    return np.log(x)
+
+
+def log_backward_x(grad_out: Array, x: Array) -> Array:
+    return np.divide(grad_out, x)
+
+
+def sqrt(x: Array) -> Array:
+    return np.sqrt(x)
+
+
+def sqrt_backward_x(grad_out: Array, out: Array) -> Array:
+    return np.divide(grad_out, np.multiply(out, 2))
+
+
+def square(x: Array) -> Array:
+    return np.square(x)
+
+
+def square_backward_x(grad_out: Array, x: Array) -> Array:
+    return np.multiply(grad_out, np.multiply(x, 2))
+
+
+def tanh(x: Array) -> Array:
+    return np.tanh(x)
+
+
+def tanh_backward_x(grad_out: Array, out: Array) -> Array:
+    # tanh' = 1 - tanh²
+    return np.multiply(grad_out, np.subtract(1, np.square(out)))
+
+
+def sigmoid(x: Array) -> Array:
+    # exp overflows to infinity for large negative x, and 1/(1 + inf) is the 0 that is wanted.
+    return np.divide(1, np.add(np.exp(np.negative(x)), 1))
+
+
+def sigmoid_backward_x(grad_out: Array, out: Array) -> Array:
+    # s' = s·(1 - s)
+    return np.multiply(grad_out, np.multiply(out, np.subtract(1, out)))
+
+
+def relu(x: Array) -> Array:
+    return np.maximum(x, 0)
+
+
+def relu_backward_x(grad_out: Array, out: Array) -> Array:
+    # torch's: 0 where out ≤ 0, else the incoming gradient. Multiplying by (out > 0) instead would
+    # differ where out is NaN and turn an infinite gradient times 0 into NaN.
+    return np.where(np.less_equal(out, 0), 0, grad_out)
+
+
+def maximum(x: Array, y: Array) -> Array:
+    return np.maximum(x, y)
+
+
+def maximum_backward_x(grad_out: Array, x: Array, y: Array) -> Array:
+    # The larger input takes the gradient; a tie is halved between them.
+    tied = np.where(np.equal(x, y), np.divide(grad_out, 2), grad_out)
+    return np.where(np.less(x, y), 0, tied)
+
+
+def maximum_backward_y(grad_out: Array, x: Array, y: Array) -> Array:
+    tied = np.where(np.equal(x, y), np.divide(grad_out, 2), grad_out)
+    return np.where(np.greater(x, y), 0, tied)
+
+
+def minimum(x: Array, y: Array) -> Array:
+    return np.minimum(x, y)
+
+
+def minimum_backward_x(grad_out: Array, x: Array, y: Array) -> Array:
+    tied = np.where(np.equal(x, y), np.divide(grad_out, 2), grad_out)
+    return np.where(np.greater(x, y), 0, tied)
+
+
+def minimum_backward_y(grad_out: Array, x: Array, y: Array) -> Array:
+    tied = np.where(np.equal(x, y), np.divide(grad_out, 2), grad_out)
+    return np.where(np.less(x, y), 0, tied)
+
+
+def where(condition: Array, x: Array, y: Array) -> Array:
+    return np.where(condition, x, y)
+
+
+def where_backward_x(grad_out: Array, condition: Array) -> Array:
+    return np.where(condition, grad_out, 0)
+
+
+def where_backward_y(grad_out: Array, condition: Array) -> Array:
+    return np.where(condition, 0, grad_out)
+
+
+def sign(x: Array) -> Array:
+    return np.sign(x)
+
+
+def sign_backward_x(grad_out: Array) -> Array:
+    return np.zeros_like(grad_out)
+
+
+def clone(x: Array) -> Array:
+    return np.copy(x)
+
+
+def clone_backward_x(grad_out: Array) -> Array:
+    return grad_out
+
+
+def astype(x: Array, *, dtype: DType) -> Array:
+    return np.astype(x, dtype)
+
+
+def astype_backward_x(grad_out: Array) -> Array:
+    # The sweep gives every gradient its tensor's dtype, as it gives it its shape.
+    return grad_out
+
+
+# Comparisons are constant almost everywhere: they have no derivative.
+
+
+def eq(x: Array, y: Array) -> Array:
+    return np.equal(x, y)
+
+
+def ne(x: Array, y: Array) -> Array:
+    return np.not_equal(x, y)
+
+
+def lt(x: Array, y: Array) -> Array:
+    return np.less(x, y)
+
+
+def le(x: Array, y: Array) -> Array:
+    return np.less_equal(x, y)
+
+
+def gt(x: Array, y: Array) -> Array:
+    return np.greater(x, y)
+
+
+def ge(x: Array, y: Array) -> Array:
+    return np.greater_equal(x, y)
+
+
+def logical_and(x: Array, y: Array) -> Array:
+    return np.logical_and(x, y)

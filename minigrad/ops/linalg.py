@@ -1,0 +1,37 @@
+"""Matrix products."""
+
+import numpy as np
+
+from minigrad.tape import Array
+
+
+def matmul(x: Array, y: Array) -> Array:
+    """Product of (..., n, k) and (..., k, m); the leading axes broadcast."""
+    return np.matmul(x, y)
+
+
+def matmul_backward_x(grad_out: Array, y: Array) -> Array:
+    # outᵢⱼ = Σₖ xᵢₖ·yₖⱼ, so xᵢₖ receives Σⱼ grad_outᵢⱼ·yₖⱼ.
+    return np.matmul(grad_out, y.mT)
+
+
+def matmul_backward_y(grad_out: Array, x: Array) -> Array:
+    return np.matmul(x.mT, grad_out)
+
+
+def linear(x: Array, weight: Array, bias: Array) -> Array:
+    """x·weightᵀ + bias for x (n, in), weight (out, in), bias (out,)."""
+    return np.add(np.matmul(x, weight.mT), bias)
+
+
+def linear_backward_x(grad_out: Array, weight: Array) -> Array:
+    return np.matmul(grad_out, weight)
+
+
+def linear_backward_weight(grad_out: Array, x: Array) -> Array:
+    return np.matmul(grad_out.mT, x)
+
+
+def linear_backward_bias(grad_out: Array) -> Array:
+    # The bias was added to every row.
+    return np.add.reduce(grad_out, axis=0)

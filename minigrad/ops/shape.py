@@ -1,0 +1,44 @@
+"""Operations that move or repeat elements and compute nothing."""
+
+import numpy as np
+
+from minigrad.tape import Array
+
+
+def reshape(x: Array, *, shape: tuple[int, ...]) -> Array:
+    return np.reshape(x, shape)
+
+
+def reshape_backward_x(grad_out: Array, x_shape: tuple[int, ...]) -> Array:
+    return np.reshape(grad_out, x_shape)
+
+
+def permute(x: Array, *, axes: tuple[int, ...]) -> Array:
+    return np.transpose(x, axes)
+
+
+def permute_backward_x(grad_out: Array, axes: tuple[int, ...]) -> Array:
+    inverse = sorted(range(len(axes)), key=lambda i: axes[i] % len(axes))
+    return np.transpose(grad_out, inverse)
+
+
+def expand(x: Array, *, shape: tuple[int, ...]) -> Array:
+    return np.broadcast_to(x, shape)
+
+
+def expand_backward_x(grad_out: Array) -> Array:
+    # The sweep sums a gradient down to its input's shape, and that is all there is to it.
+    return grad_out
+
+
+def cat(*xs: Array, axis: int) -> Array:
+    return np.concatenate(xs, axis=axis)
+
+
+def cat_backward_xs(
+    grad_out: Array, position: int, xs_shapes: list[tuple[int, ...]], axis: int
+) -> Array:
+    # Each input receives the part of the gradient that lies where it was put.
+    start = sum(shape[axis] for shape in xs_shapes[:position])
+    part = slice(start, start + xs_shapes[position][axis])
+    return grad_out[(slice(None),) * (axis % grad_out.ndim) + (part,)]

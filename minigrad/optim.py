@@ -1,0 +1,56 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from minigrad.tape import Array
+from minigrad.tensor import Tensor
+
+
+class SGD:
+    """Takes each parameter a step against its gradient: p ← p - lr·grad.
+
+    Args:
+        params: the parameters, in place of which new values are written.
+        lr: the learning rate.
+
+    Raises:
+        ValueError: there are no parameters, or the learning rate is negative.
+        TypeError: one of the parameters is no tensor.
+    """
+
+    def __init__(self, params: Iterable[Tensor], lr: float = 1e-3) -> None:
+        self._parameters = list(params)
+        if not self._parameters:
+            raise ValueError("SGD: optimizer got an empty parameter list")
+        for parameter in self._parameters:
+            if not isinstance(parameter, Tensor):
+                raise TypeError(
+                    f"SGD: optimizer can only optimize Tensors, not {type(parameter).__name__}"
+                )
+        if not lr >= 0.0:
+            raise ValueError(f"SGD: Invalid learning rate: {lr}; it must be at least 0")
+        self.lr = lr
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, or set them to zero."""
+        for parameter in self._parameters:
+            node = parameter._node
+            if node is not None and node.grad is not None:
+                node.grad = None if set_to_none else Tensor(np.zeros_like(parameter._array))
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+        for parameter in self._parameters:
+            node = parameter._node
+            if node is not None and node.grad is not None:
+                descend(parameter._array, node.grad._array, self.lr)
+                parameter._version[0] += 1
+
+
+def descend(parameter: Array, grad: Array, lr: float) -> None:
+    """parameter ← parameter - lr·grad, in place."""
+    np.subtract(parameter, np.multiply(grad, lr), out=parameter)

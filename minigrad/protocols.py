@@ -1,0 +1,220 @@
+"""How a tensor meets Python and NumPy: numbers, sequences, text, arrays, and NumPy's own calls.
+
+The last of these closes the circle of the design: a rule is written in NumPy calls, and a tensor
+answers NumPy calls by running rules. So a derivative can be run on tensors, and is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad import printing
+from minigrad.ops import RULES
+from minigrad.tape import Array, Node
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+UNBIND = RULES["index"].named("UnbindBackward0")
+
+UFUNC_RULES = {
+    np.absolute: RULES["abs"],
+    np.add: RULES["add"],
+    np.divide: RULES["div"],
+    np.equal: RULES["eq"],
+    np.exp: RULES["exp"],
+    np.greater: RULES["gt"],
+    np.greater_equal: RULES["ge"],
+    np.less: RULES["lt"],
+    np.less_equal: RULES["le"],
+    np.log: RULES["log"],
+    np.logical_and: RULES["logical_and"],
+    np.matmul: RULES["matmul"],
+    np.maximum: RULES["maximum"],
+    np.minimum: RULES["minimum"],
+    np.multiply: RULES["mul"],
+    np.negative: RULES["neg"],
+    np.not_equal: RULES["ne"],
+    np.power: RULES["pow"],
+    np.sign: RULES["sign"],
+    np.sqrt: RULES["sqrt"],
+    np.square: RULES["square"],
+    np.subtract: RULES["sub"],
+    np.tanh: RULES["tanh"],
+}
+REDUCTION_RULES = {np.add: RULES["sum"], np.maximum: RULES["amax"], np.minimum: RULES["amin"]}
+
+
+class Protocols:
+    """Python's and NumPy's protocols for `Tensor`."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        _apply: Callable[..., Tensor]
+        _array: Array
+        _requires_grad: bool
+        grad_fn: Node | None
+        ndim: int
+
+    # ---- numbers ----------------------------------------------------------------------------
+
+    def item(self) -> float | int | bool:
+        """Return the value of a tensor with a single element as a Python number.
+
+        Raises:
+            RuntimeError: the tensor has another number of elements.
+        """
+        if self._array.size != 1:
+            raise RuntimeError(
+                f"item: a Tensor with {self._array.size} elements cannot be converted to Scalar; "
+                "it must have exactly one"
+            )
+        value: float | int | bool = self._array.item()
+        return value
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists of Python numbers."""
+        return self._array.tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self._array.size != 1:
+            raise RuntimeError(
+                f"Boolean value of Tensor with {self._array.size} elements is ambiguous: "
+                "ask for one element, or reduce the tensor first"
+            )
+        return bool(self.item())
+
+    def __index__(self) -> int:
+        if self._array.dtype.kind not in "ib" or self._array.size != 1:
+            raise TypeError(
+                "only integer tensors of a single element can be converted to an index, "
+                f"not {self._array.dtype} of shape {list(self._array.shape)}"
+            )
+        return int(self.item())
+
+    # ---- sequences --------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        if self._array.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return len(self._array)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self._array.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self._apply(UNBIND, self, key=i) for i in range(len(self)))
+
+    def __contains__(self, element: Any) -> bool:
+        return bool(np.any(np.equal(self._array, getattr(element, "_array", element))))
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    # ---- text -------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return printing.tensor_text(
+            np.asarray(self._array),
+            requires_grad=self._requires_grad,
+            grad_fn=None if self.grad_fn is None else self.grad_fn.name(),
+        )
+
+    def __format__(self, specification: str) -> str:
+        if self._array.ndim == 0:
+            return format(self.item(), specification)
+        return object.__format__(self, specification)
+
+    # ---- arrays -----------------------------------------------------------------------------
+
+    def numpy(self) -> np.ndarray[Any, np.dtype[Any]]:
+        """Return the values as an ndarray that shares this tensor's memory.
+
+        Raises:
+            RuntimeError: the tensor requires a gradient, whose record NumPy would not continue.
+        """
+        if self._requires_grad:
+            raise RuntimeError(
+                "Can't call numpy() on Tensor that requires grad, since what is done to the array "
+                "would not be recorded. Use tensor.detach().numpy() instead."
+            )
+        return np.asarray(self._array)
+
+    def __array__(
+        self, dtype: Any = None, copy: bool | None = None
+    ) -> np.ndarray[Any, np.dtype[Any]]:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        apply = self._apply
+        if method == "__call__" and ufunc in UFUNC_RULES and not options:
+            return apply(UFUNC_RULES[ufunc], *inputs)
+        if method == "reduce" and ufunc in REDUCTION_RULES:
+            (x,) = inputs
+            dtype = options.pop("dtype", None)
+            if dtype is not None and dtype != x.dtype:
+                x = apply(RULES["astype"], x, dtype=dtype)
+            return apply(REDUCTION_RULES[ufunc], x, **options)
+        if method == "at" and ufunc is np.add:
+            out, key, values = inputs
+            added = apply(RULES["scatter"], values, shape=out.shape, key=key)
+            out._in_place(lambda x: x.add(added))
+            return None
+        plain = [x.numpy() if isinstance(x, Protocols) else x for x in inputs]
+        return getattr(ufunc, method)(*plain, **options)
+
+    def __array_function__(
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        arguments: tuple[Any, ...],
+        options: dict[str, Any],
+    ) -> Any:
+        if function in FUNCTION_RULES:
+            return FUNCTION_RULES[function](self._apply, *arguments, **options)
+        return function(*_plain(arguments), **_plain(options))
+
+
+def _zeros_like(apply: Any, x: Any, *, shape: tuple[int, ...] | None = None) -> Any:
+    return type(x)(np.zeros_like(x._array, shape=shape))
+
+
+def _rule(name: str, *option_names: str) -> Callable[..., Any]:
+    """Return a function that takes a tensor, then options by position, and runs the rule."""
+
+    def run(apply: Callable[..., Any], x: Any, *values: Any) -> Any:
+        return apply(RULES[name], x, **dict(zip(option_names, values, strict=True)))
+
+    return run
+
+
+FUNCTION_RULES: dict[Callable[..., Any], Callable[..., Any]] = {
+    np.astype: _rule("astype", "dtype"),
+    np.broadcast_to: _rule("expand", "shape"),
+    np.concatenate: lambda apply, xs, axis=0: apply(RULES["cat"], *xs, axis=axis),
+    np.copy: _rule("clone"),
+    np.reshape: _rule("reshape", "shape"),
+    np.transpose: _rule("permute", "axes"),
+    np.where: lambda apply, condition, x, y: apply(RULES["where"], condition, x, y),
+    np.zeros_like: _zeros_like,
+}
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` with every tensor in it, however deep, as an ndarray."""
+    if isinstance(value, Protocols):
+        return value.numpy()
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(part) for part in value)
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    return value

@@ -1,0 +1,300 @@
+"""torch's CPU random number generator, bit for bit, on NumPy arrays.
+
+The source of bits is the 32-bit Mersenne Twister MT19937 (Matsumoto and Nishimura 1998), which
+NumPy has too. How torch seeds it, and how it makes uniform and normal numbers of the bits, is
+repeated here operation by operation, fused multiply-adds included.
+
+The reference is torch 2.13 on x86-64 with AVX2 and FMA. Where torch runs other kernels (on another
+processor, or with ``ATEN_CPU_CAPABILITY=default``), the last bits of its numbers differ.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from minigrad.box_muller import box_muller
+from minigrad.fused import fused_multiply_add
+
+_Shape = int | Sequence[int]
+
+_WORDS = 624  # of the Mersenne Twister's state
+_STATE = np.dtype([  # torch's CPUGeneratorImplState
+    ("seed", "<u8"), ("left", "<i4"), ("seeded", "<i4"), ("next", "<u8"), ("words", "<u8", _WORDS),
+    ("normal_x", "<f8"), ("normal_y", "<f8"), ("normal_rho", "<f8"), ("normal_is_valid", "<i4"),
+    ("unused", "V12"),
+])  # fmt: skip
+
+
+class Generator:
+    """`torch.Generator` for the CPU; it draws NumPy arrays.
+
+    A new generator is seeded with 67280421310721, as torch's is.
+
+    Raises:
+        RuntimeError: `device` is not ``"cpu"``.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        if str(device) != "cpu":
+            raise RuntimeError(f"Generator draws on the CPU, but device is {device!r}; pass 'cpu'")
+        self._engine = np.random.MT19937(0)
+        self.manual_seed(67280421310721)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start the sequence that belongs to `seed`, and return the generator.
+
+        As in torch, a negative seed stands for ``2**64 + seed``, and the sequence depends on the
+        lowest 32 bits alone.
+
+        Raises:
+            RuntimeError: `seed` is not an integer.
+            ValueError: `seed` is outside [-2**63, 2**64 - 1].
+        """
+        if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+            raise RuntimeError(f"manual_seed expected an integer, but got {seed!r}")
+        seed = operator.index(seed)
+        if not -(2**63) <= seed < 2**64:
+            raise ValueError(
+                f"manual_seed expected a seed from -2**63 to 2**64 - 1, but got {seed}"
+            )
+        self._seed = seed % 2**64
+        # RandomState seeds as torch does, by Matsumoto and Nishimura's init_genrand.
+        twister = np.random.RandomState(self._seed % 2**32).get_state(legacy=False)["state"]
+        self._set_twister(twister["key"], twister["pos"])
+        self._next_normal: float | None = None
+        return self
+
+    def initial_seed(self) -> int:
+        """The seed that the sequence was started with, in [0, 2**64 - 1]."""
+        return self._seed
+
+    def seed(self) -> int:
+        """Start an unpredictable sequence and return its seed, 53 bits of the system's entropy."""
+        self.manual_seed(secrets.randbits(53))
+        return self._seed
+
+    def get_state(self) -> NDArray[np.uint8]:
+        """The state in the 5056 bytes of torch's layout, so the two can exchange theirs."""
+        twister = self._engine.state["state"]
+        state = np.zeros((), _STATE)
+        state["seed"], state["seeded"], state["words"] = self._seed, 1, twister["key"]
+        state["left"], state["next"] = _WORDS + 1 - twister["pos"], twister["pos"]
+        if twister["pos"] == _WORDS and twister["key"][0] == self._seed % 2**32:
+            state["next"] = 0  # torch's mark of a state just seeded; it has no effect
+        if self._next_normal is not None:
+            state["normal_is_valid"], state["normal_y"] = 1, self._next_normal
+        return np.frombuffer(state.tobytes(), np.uint8).copy()
+
+    def set_state(self, new_state: ArrayLike) -> None:
+        """Continue from a state that `get_state`, here or in torch, returned.
+
+        Raises:
+            TypeError: `new_state` is not an array of uint8.
+            RuntimeError: it has another size than 5056 bytes, or is no valid state.
+        """
+        given = np.asarray(new_state)
+        if given.dtype != np.uint8:
+            raise TypeError(f"set_state expected an array of uint8, but got {new_state!r}")
+        if given.size != _STATE.itemsize:
+            raise RuntimeError(f"set_state expected {_STATE.itemsize} bytes, but got {given.size}")
+        state = np.frombuffer(given.tobytes(), _STATE)[0]
+        position = _WORDS + 1 - int(state["left"])
+        position_valid = 1 <= position <= _WORDS and position in (state["next"], _WORDS)
+        if not (state["seeded"] and position_valid):
+            raise RuntimeError("set_state: invalid state; pass what get_state returned")
+        self._seed = int(state["seed"])
+        self._set_twister(state["words"].astype(np.uint32), position)
+        self._next_normal = float(state["normal_y"]) if state["normal_is_valid"] else None
+
+    def uniform(
+        self, shape: _Shape, low: float = 0.0, high: float = 1.0, dtype: DTypeLike = np.float32
+    ) -> NDArray[Any]:
+        """Numbers from [low, high), as `torch.rand` and ``Tensor.uniform_(low, high)`` draw them.
+
+        Each is ``fraction * (high - low) + low`` rounded once; the fraction has 24 random bits in
+        float32, 53 in float64. A result that rounds to `high` becomes `low`.
+
+        Args:
+            shape: of the result.
+            low, high: the bounds, rounded to `dtype` first.
+            dtype: float32 or float64.
+
+        Raises:
+            NotImplementedError: `dtype` is neither float32 nor float64.
+            RuntimeError: ``low > high``, a bound or their difference is beyond `dtype`, or a
+                dimension is negative.
+        """
+        kind, dimensions, size = _floating("uniform", dtype), *_dimensions("uniform", shape)
+        largest = float(np.finfo(kind).max)
+        for name, bound in (("low", low), ("high", high)):
+            if not -largest <= bound <= largest:  # not so for NaN either
+                raise RuntimeError(f"uniform: {name} = {bound} is out of bounds for {kind}")
+        if low > high:
+            raise RuntimeError(f"uniform expects low <= high, but got low = {low} > high = {high}")
+        if high - low > largest:
+            raise RuntimeError(
+                f"uniform: high - low is beyond {kind} with low = {low} and high = {high}"
+            )
+        values = self._fractions(size, kind)
+        bottom, top = np.array([low, high], kind)
+        if bottom == -top:  # 2 * fraction - 1 is exact: only the product rounds
+            values = (2 * values - 1) * top
+        else:
+            values = fused_multiply_add(values, top - bottom, bottom)
+        values[values == top] = bottom
+        return values.reshape(dimensions)
+
+    def normal(
+        self, shape: _Shape, mean: float = 0.0, std: float = 1.0, dtype: DTypeLike = np.float32
+    ) -> NDArray[Any]:
+        """Normal numbers, as `torch.randn` and ``Tensor.normal_(mean, std)`` draw them.
+
+        Fewer than 16 are drawn one at a time, in float64 whatever the dtype. They come in pairs:
+        the second of a pair is kept, through uniform and longer normal draws, until the next short
+        draw or a new seed.
+
+        16 and more are made of blocks of 16 uniform numbers in their own dtype (`box_muller`). If
+        the size is no multiple of 16, the last 16 numbers are drawn again at the end.
+
+        Args:
+            shape: of the result.
+            mean, std: of the distribution; `std` is at least 0.
+            dtype: float32 or float64.
+
+        Raises:
+            NotImplementedError: `dtype` is neither float32 nor float64.
+            RuntimeError: `std` is negative or NaN, or a dimension is negative.
+        """
+        kind, dimensions, size = _floating("normal", dtype), *_dimensions("normal", shape)
+        if not std >= 0:
+            raise RuntimeError(f"normal expects std >= 0, but got std = {std}")
+        if size < 16:
+            values = np.array([self._one_normal() for _ in range(size)])
+        else:
+            values = self._fractions(size, kind)
+            whole = size - size % 16
+            values[:whole] = box_muller(values[:whole])
+            if whole != size:
+                values[-16:] = box_muller(self._fractions(16, kind))
+        with np.errstate(over="ignore"):  # a mean beyond float32 is infinite, as in torch
+            center, width = np.array([mean, std]).astype(values.dtype)
+            values = fused_multiply_add(values, width, center).astype(kind)
+        return values.reshape(dimensions)
+
+    def integers(self, low: int, high: int, shape: _Shape) -> NDArray[np.int64]:
+        """int64 from [low, high), as `torch.randint` draws them: random bits modulo ``high - low``.
+
+        Raises:
+            RuntimeError: ``low >= high``, or a dimension is negative.
+            ValueError: a bound is no int64.
+        """
+        dimensions, size = _dimensions("integers", shape)
+        if not (-(2**63) <= low < 2**63 and -(2**63) <= high < 2**63):
+            raise ValueError(
+                f"integers: the bounds must be int64, but got low = {low} and high = {high}"
+            )
+        if low >= high:
+            raise RuntimeError(f"integers expects low < high, but got low = {low} >= high = {high}")
+        span = high - low
+        bits = self._words(size) if span < 2**28 else self._double_words(size)
+        return (bits % np.uint64(span) + np.uint64(low % 2**64)).view(np.int64).reshape(dimensions)
+
+    def permutation(self, n: int) -> NDArray[np.int64]:
+        """0 to n - 1 in random order, as `torch.randperm` draws it; int64, shape [n].
+
+        Raises:
+            RuntimeError: `n` is negative, or beyond 214,748,363, where torch takes another way.
+        """
+        if not 0 <= n < (2**32 - 1) // 20:
+            raise RuntimeError(f"permutation expects n from 0 to 214,748,363, but got {n}")
+        order = list(range(n))
+        remaining = np.arange(n, 1, -1, dtype=np.uint64)
+        for i, offset in enumerate((self._words(max(n - 1, 0)) % remaining).tolist()):
+            order[i], order[i + offset] = order[i + offset], order[i]
+        return np.array(order, np.int64)
+
+    def _set_twister(self, key: NDArray[np.uint32], position: int) -> None:
+        """Let the engine go on from 624 state words, the first `position` of them used up."""
+        self._engine.state = {
+            "bit_generator": "MT19937",
+            "state": {"key": key, "pos": position},
+        }
+
+    def _words(self, count: int) -> NDArray[np.uint64]:
+        """The next `count` words of 32 bits."""
+        return self._engine.random_raw(count)
+
+    def _double_words(self, count: int) -> NDArray[np.uint64]:
+        """The next `count` words of 64 bits; the upper half is drawn first."""
+        words = self._words(2 * count)
+        return words[0::2] << np.uint64(32) | words[1::2]
+
+    def _fractions(self, count: int, kind: np.dtype[Any]) -> NDArray[Any]:
+        """Numbers from [0, 1): as many random bits as the dtype has, the lowest of the word."""
+        if kind == np.float32:
+            words, bits = self._words(count), 24
+        else:
+            words, bits = self._double_words(count), 53
+        # By way of int64, from which NumPy converts several times as fast.
+        fractions = (words & np.uint64(2**bits - 1)).view(np.int64).astype(kind)
+        fractions *= kind.type(2.0**-bits)
+        return fractions
+
+    def _one_normal(self) -> float:
+        """One standard normal number; every other time, a second one is kept for the next call."""
+        if self._next_normal is not None:
+            value, self._next_normal = self._next_normal, None
+            return value
+        turn, depth = self._fractions(2, np.dtype(np.float64)).tolist()
+        radius = math.sqrt(-2.0 * math.log1p(-depth))
+        angle = 2.0 * math.pi * turn
+        self._next_normal = radius * math.sin(angle)
+        return radius * math.cos(angle)
+
+
+def _floating(name: str, dtype: DTypeLike) -> np.dtype[Any]:
+    kind = np.dtype(dtype)
+    if kind not in (np.float32, np.float64):
+        raise NotImplementedError(f"{name} draws float32 or float64, but dtype is {kind}")
+    return kind
+
+
+def _dimensions(name: str, shape: _Shape) -> tuple[tuple[int, ...], int]:
+    """The shape as a tuple, and its number of elements."""
+    sizes = (shape,) if isinstance(shape, (int, np.integer)) else shape
+    dimensions = tuple(operator.index(size) for size in sizes)
+    if any(size < 0 for size in dimensions):
+        raise RuntimeError(f"{name}: a dimension cannot be negative, but shape is {dimensions}")
+    return dimensions, math.prod(dimensions)
+
+
+default_generator = Generator()
+default_generator.seed()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the generator that everything draws from by default, and return it.
+
+    As `torch.manual_seed` does, this converts `seed` with ``int(seed)`` first.
+
+    Raises:
+        TypeError, ValueError: `seed` is no number, or outside [-2**63, 2**64 - 1].
+    """
+    return default_generator.manual_seed(int(seed))
+
+
+def initial_seed() -> int:
+    """The seed that the default generator's sequence was started with."""
+    return default_generator.initial_seed()
+
+
+def seed() -> int:
+    """Seed the default generator unpredictably, and return the seed."""
+    return default_generator.seed()

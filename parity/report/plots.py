@@ -1,0 +1,210 @@
+"""Figures: SVG for the page, and the picture of one training run.
+
+A figure for the page has no background. Its ink takes the text colour of the page, so it is legible
+on a light and on a dark one; the two engines differ in width and dashes as well as in colour.
+"""
+
+import io
+import math
+import re
+from html import escape
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.style import context
+
+from parity.report.model import Array, Curves
+
+# Both at least 3:1 against white and against the page's dark background (WCAG 2.2, 1.4.11).
+ACTUAL = "#d1495b"
+EXPECTED = "#3d7fc0"
+# Stands for the page's text colour; no other element may use it.
+INK = "#010203"
+ACTUAL_STYLE: dict[str, Any] = {"color": ACTUAL, "linewidth": 1.6, "dashes": (3, 2)}
+EXPECTED_STYLE: dict[str, Any] = {"color": EXPECTED, "linewidth": 4.0, "alpha": 0.6}
+# More points are thinned out: browsers are slow with a page of 100,000.
+MAX_DOTS = 1000
+# Fewer points are marked: a line through one point is invisible.
+MIN_POINTS = 100
+
+STYLE: dict[str, Any] = {
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9.5,
+    "svg.fonttype": "none",
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": "medium",
+    "grid.alpha": 0.15,
+    "grid.color": INK,
+    "legend.frameon": False,
+    "svg.hashsalt": "parity",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+def fit(curves: Curves, *, actual: str, expected: str, name: str, key: str) -> str:
+    """SVG of the data as dots and the predictions of both engines as lines.
+
+    `actual` and `expected` are the engines' names, `name` the architecture's. `key` starts every id
+    within the SVG: with a key of its own for each figure, many fit in one page.
+    """
+    with context(["default", STYLE]):
+        figure, (axes,) = _figure(1)
+        _data(axes, curves.x, curves.y, INK)
+        drawn = {
+            expected: _line(axes, curves.x, curves.prediction_expected, expected, **EXPECTED_STYLE),
+            actual: _line(axes, curves.x, curves.prediction_actual, actual, **ACTUAL_STYLE),
+        }
+        _limit(axes, curves)
+        missing = " and ".join(engine for engine, there in drawn.items() if not there)
+        said = f"no finite prediction: {missing}" if missing else ""
+        _note(axes, said)
+        axes.set(xlabel="x", ylabel="y")
+        axes.legend(loc="upper center")  # a parabola leaves room there
+        title = f"Fit of {name}: data and the predictions of {actual} and {expected}"
+        return _svg(figure, title, said, key)
+
+
+def losses(curves: Curves, *, actual: str, expected: str, name: str, key: str) -> str:
+    """SVG of both loss curves and, below, their relative difference |a - b| / |b|, on log axes.
+
+    A log axis has no place for zero and NaN: where losses are equal or not finite, the figure says
+    so in words. Arguments as for `fit`; `b` is `expected`.
+    """
+    a, b = curves.losses_actual, curves.losses_expected
+    epochs = np.arange(1.0, len(a) + 1)
+    with context(["default", STYLE]):
+        figure, (upper, lower) = _figure(2)
+        drawn = [
+            _line(upper, epochs, _loggable(b), expected, **EXPECTED_STYLE),
+            _line(upper, epochs, _loggable(a), actual, **ACTUAL_STYLE),
+        ]
+        upper.set_ylabel("loss")
+        gone = "\n".join(
+            f"{engine}: not finite from epoch {np.argmin(np.isfinite(loss)) + 1:,}"
+            for engine, loss in ((actual, a), (expected, b))
+            if not np.isfinite(loss).all()
+        )
+        _note(upper, gone)
+        if any(drawn):
+            upper.set_yscale("log")
+            upper.legend()
+
+        with np.errstate(all="ignore"):
+            difference = np.abs(a - b) / np.abs(b)
+        points = np.count_nonzero(difference > 0)
+        dots = {"marker": "."} if points < MIN_POINTS else {}
+        lower.set(xlabel="epoch", ylabel="relative difference")
+        equal = _equality(a, b)
+        _note(lower, equal)
+        if _line(
+            lower, epochs, _loggable(difference), "", color=INK, linewidth=0.8, markersize=3, **dots
+        ):
+            lower.set_yscale("log")
+        else:
+            lower.set(yticks=[], xlim=(0, max(len(a), 1)))
+        title = (
+            f"Loss of {name} by epoch for {actual} and {expected}, and their relative difference"
+        )
+        return _svg(figure, title, "; ".join(filter(None, (gone.replace("\n", "; "), equal))), key)
+
+
+def training_picture(x: Array, y: Array, prediction: Array, final_mse: float, title: str) -> Figure:
+    """The picture of one training run: black dots for data, a red line for the prediction.
+
+    The title is `title` and the final MSE. `x`, `y` and `prediction` have shape (samples, 1). Where
+    there is no finite prediction, words take the line's place. Save it with the figure's `savefig`.
+    """
+    with context("default"):
+        figure = Figure(figsize=(6.4, 4.8), dpi=150, layout="constrained")
+        axes = figure.subplots()
+        _data(axes, x, y, "black")
+        if not _line(axes, x, prediction, "prediction", color="red", linewidth=2.0):
+            axes.text(0.5, 0.5, "no finite prediction", transform=axes.transAxes, ha="center")
+        # parse_math: a dollar sign in a title starts no formula.
+        axes.set_title(f"{title}: final MSE {final_mse:.6g}", parse_math=False)
+        axes.set(xlabel="x", ylabel="y")
+        axes.legend()
+    return figure
+
+
+def _figure(panels: int) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(4.3, 4.0), layout="constrained")
+    axes: list[Axes] = list(figure.subplots(panels, 1, sharex=True, squeeze=False).flat)
+    figure.patch.set_visible(False)
+    for panel in axes:
+        panel.patch.set_visible(False)
+        panel.grid(visible=True)
+    return figure, axes
+
+
+def _data(axes: Axes, x: Array, y: Array, color: str) -> None:
+    """The data as dots, thinned evenly to at most `MAX_DOTS`."""
+    every = math.ceil(len(x) / MAX_DOTS) or 1
+    label = "data" if every == 1 else f"data (1 in {every})"
+    axes.plot(x[::every, 0], y[::every, 0], "o", markersize=3, color=color, label=label)
+
+
+def _line(axes: Axes, x: Array, y: Array, label: str, **style: Any) -> bool:
+    """Draw y over ascending x, with gaps where it is not finite; False if it is nowhere finite."""
+    order = np.argsort(np.ravel(x), kind="stable")
+    finite = np.where(np.isfinite(y), y, np.nan).ravel()[order]
+    if np.isnan(finite).all():
+        return False
+    axes.plot(np.ravel(x)[order], finite, label=label, **style)
+    return True
+
+
+def _loggable(y: Array) -> Array:
+    """What a log axis can show of y, NaN elsewhere; clipped so that no tick overflows."""
+    return np.where(np.isfinite(y) & (y > 0), np.clip(y, 1e-150, 1e150), np.nan)
+
+
+def _limit(axes: Axes, curves: Curves) -> None:
+    """Show the data, and predictions as far as they are off by no more than the data's range."""
+    low, high = curves.y.min(), curves.y.max()
+    span = (high - low) or 1.0
+    both = np.concatenate([curves.y, curves.prediction_actual, curves.prediction_expected])
+    inside = np.clip(both[np.isfinite(both)], low - span, high + span)
+    axes.set_ylim(inside.min() - 0.05 * span, inside.max() + 0.05 * span)
+
+
+def _note(axes: Axes, text: str) -> None:
+    axes.set_title(text, loc="left", fontsize=8.5)
+
+
+def _equality(a: Array, b: Array) -> str:
+    """In words, at how many epochs losses are equal numbers; at all, if NaN meets NaN."""
+    same = (a == b) & (np.signbit(a) == np.signbit(b))
+    if (same | np.isnan(a) & np.isnan(b)).all():
+        return f"losses equal in every bit at all {len(a):,} epochs"
+    count = np.count_nonzero(same & np.isfinite(a))
+    return f"losses equal in every bit at {count:,} of {len(a):,} epochs" if count else ""
+
+
+def _svg(figure: Figure, title: str, description: str, key: str) -> str:
+    """The figure as an `svg` element that can stand in a page: ids unique, inks the page's.
+
+    The same figure gives the same text every time: no date in it, and ids from `svg.hashsalt`.
+    """
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg")
+    text = buffer.getvalue()
+    box = re.search(r'viewBox="[^"]*"', text)
+    assert box is not None
+    # What comes before the first group would tell the date, and style the whole page.
+    body = text[text.index("<g ") :]
+    body = re.sub(r'( id="|url\(#|xlink:href="#)', rf"\g<1>{key}-", body)
+    body = body.replace(INK, "currentColor")
+    described = f'<desc id="{key}-desc">{escape(description)}</desc>' if description else ""
+    labels = f"{key}-title {key}-desc" if description else f"{key}-title"
+    return (
+        f'<svg {box[0]} role="img" aria-labelledby="{labels}" stroke-linejoin="round">'
+        f'<title id="{key}-title">{escape(title)}</title>{described}\n{body}'
+    )

@@ -1,0 +1,164 @@
+"""Reports as `parity run` makes them, for the tests of what shows them."""
+
+from typing import Any
+
+import numpy as np
+
+from parity.report.model import Curves, Report
+
+NETWORKS: dict[str, tuple[list[int], int, int]] = {
+    "underfit": ([1, 1, 1], 500, 4),
+    "rightfit": ([1, 16, 16, 1], 500, 321),
+    "overfit": ([1, 64, 64, 512, 512, 64, 1], 1000, 333_121),
+}
+KINDS = ("passed", "failed", "dead", "diverged", "apart", "complete")
+
+
+def environment(blas: str, version: str, kernel: str | None, package: str) -> dict[str, Any]:
+    return {
+        "versions": {
+            "python": "3.11.7",
+            "numpy": "2.4.6",
+            "torch": "2.13.0",
+            "minigrad-parity": "0.1.0",
+        },
+        "platform": "Linux-6.1-x86_64-with-glibc2.36",
+        "cpu": "AMD EPYC 9R14",
+        "logical_cores": 2,
+        "usable_cores": 2,
+        "blas": [
+            {
+                "library": blas,
+                "version": version,
+                "kernel": kernel,
+                "threads": 2,
+                "loaded_by": package,
+            }
+        ],
+        "torch_instructions": None,
+        "variables": {"OPENBLAS_CORETYPE": "Haswell"},
+        "gpu": None,
+    }
+
+
+def curves_of(kind: str, epochs: int, samples: int = 100) -> Curves:
+    """Plausible data, fits and losses; `dead` is bit-identical, `diverged` ends in NaN."""
+    generator = np.random.default_rng(0)
+    x = np.linspace(-5, 5, samples)[:, None]
+    y = x**2 + generator.standard_normal((samples, 1))
+    prediction = np.abs(x) * 4.5 - 3
+    losses = 150 * np.exp(-np.arange(epochs) / 40) + 2.56
+    noise = generator.standard_normal(epochs) * 1e-8 * np.exp(np.arange(epochs) / epochs * 8)
+    other = np.where(np.arange(epochs) < 20, losses, losses * (1 + noise))
+    if kind == "dead":
+        prediction, losses = np.full_like(x, y.mean()), np.full(epochs, 61.125)
+        other = losses.copy()
+    if kind in ("diverged", "apart"):
+        losses = losses.copy()
+        losses[30:] = np.nan
+        losses[28:30] = [1e30, np.inf]
+    if kind == "diverged":
+        other = other.copy()
+        other[31:] = np.nan
+    gone = np.full_like(x, np.nan)
+    return Curves(
+        x=x,
+        y=y,
+        prediction_actual=gone if kind in ("diverged", "apart") else prediction,
+        prediction_expected=gone if kind == "diverged" else prediction + 1e-3,
+        losses_actual=losses,
+        losses_expected=other,
+    )
+
+
+def architecture_of(kind: str, name: str) -> dict[str, Any]:
+    sizes, epochs, parameters = NETWORKS[name]
+    states = {"dead": ("dead", "dead"), "diverged": ("diverged", "diverged")}
+    actual, expected = {"apart": ("diverged", "trained"), **states}.get(kind, ("trained",) * 2)
+    values = {"dead": (61.125, 61.125), "diverged": (None, None), "apart": (None, 2.5614170)}
+    mse = values.get(kind, (2.5614168971, 2.5614170312))
+    architecture: dict[str, Any] = {
+        "name": name,
+        "sizes": sizes,
+        "epochs": epochs,
+        "learning_rate": 0.01,
+        "parameters": parameters,
+        "passed": kind != "failed",
+        "start": {"passed": True, "data_identical": True, "parameters_identical": True},
+        "gradients": {
+            "passed": kind != "failed",
+            "elements": parameters,
+            "worst_budget_used": 37.25 if kind == "failed" else 0.0391,
+            "worst_at": {"parameter": "2.weight", "index": [3, 1]},
+            "max_ulp": 4,
+            "kinks": None,
+        },
+        "steps": None,
+        "trajectory": None,
+        "bitwise": None,
+        "final_mse": {
+            "passed": None,
+            "actual": mse[0],
+            "expected": mse[1],
+            "relative_difference": None
+            if mse[0] is None or mse[1] is None
+            else abs(mse[0] - mse[1]) / mse[1],
+            "expected_spread": None,
+        },
+        "state": {"actual": actual, "expected": expected},
+    }
+    if kind == "failed":
+        architecture["gradients"]["worst_at"] |= {
+            "actual": 0.12345678901234566,
+            "expected": 0.12345678901234569,
+            "budget": 1e-18,
+            "node": "matmul of layer 2, backward",
+        }
+    if kind == "complete":
+        architecture["gradients"]["kinks"] = 2
+        architecture["steps"] = {
+            "passed": True,
+            "epochs": epochs,
+            "worst_budget_used": 0.61,
+            "worst_at": {"epoch": 17, "parameter": "0.bias", "index": [5]},
+            "kinks": 31,
+        }
+        architecture["trajectory"] = {
+            "passed": True,
+            "horizon_epoch": 213,
+            "worst_envelope_used": 0.071,
+        }
+        architecture["bitwise"] = {
+            "passed": False,
+            "epochs": epochs,
+            "first_difference": {"epoch": 3, "parameter": "4.weight", "index": [0, 7]},
+            "final_mse_hex": {"actual": "nan", "expected": (2.5).hex()},
+        }
+        architecture["passed"] = False
+    return architecture
+
+
+def report_of(kind: str = "passed", names: tuple[str, ...] = tuple(NETWORKS)) -> Report:
+    """A report in which `rightfit` is of one of the `KINDS` and the rest passed."""
+    assert kind in KINDS
+    kinds = {name: kind if name == "rightfit" else "passed" for name in names}
+    architectures = [architecture_of(of, name) for name, of in kinds.items()]
+    document = {
+        "schema": 1,
+        "passed": all(architecture["passed"] for architecture in architectures),
+        "environment": {
+            "actual": environment("openblas", "0.3.31", "Haswell", "numpy"),
+            "expected": environment("mkl", "2024.2", None, "torch"),
+        },
+        "settings": {
+            "seed": 0,
+            "dtype": "float32",
+            "device": "cpu",
+            "engine": "minigrad",
+            "against": "torch",
+            "samples": 100,
+            "quick": False,
+        },
+        "architectures": architectures,
+    }
+    return Report(document, {name: curves_of(of, NETWORKS[name][1]) for name, of in kinds.items()})

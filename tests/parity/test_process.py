@@ -1,0 +1,184 @@
+"""Calls to an object in another process: results, failures, and an end under every circumstance."""
+
+import functools
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from parity.engines.process import THREAD_VARIABLES, ChildTraceback, EngineProcess
+from parity.engines.process import EngineProcessError as ProcessError
+from tests.parity.fake_engines import Subject, TorchSubject, broken
+
+
+@pytest.fixture
+def subject() -> Iterator[EngineProcess]:
+    with EngineProcess(Subject, threads=1, name="subject") as process:
+        yield process
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def gone_soon(pid: int) -> bool:
+    """Whether the process ends within ten seconds."""
+    deadline = time.monotonic() + 10
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not is_alive(pid)
+
+
+def test_calls_reach_one_object_in_another_process() -> None:
+    with EngineProcess(functools.partial(Subject, 40)) as process:
+        assert process.call("add", 1) == 41
+        assert process.call("add", 1) == 42
+        pid = process.call("pid")
+        assert pid != os.getpid()
+        large = np.random.default_rng(0).standard_normal((600, 600))
+        assert np.array_equal(process.call("echo", large), large)
+    assert not is_alive(pid)
+
+
+def test_stream_gives_items_and_the_return_value(subject: EngineProcess) -> None:
+    def relay() -> Iterator[int]:
+        assert (yield from subject.stream("countdown", 3)) == "lift-off"
+
+    assert list(relay()) == [3, 2, 1]
+    assert len(list(subject.stream("countdown", 50_000))) == 50_000  # more than the pipe holds
+    assert subject.call("add", 1) == 1
+
+
+def test_streams_of_two_processes_run_side_by_side(subject: EngineProcess) -> None:
+    with EngineProcess(Subject) as other:
+        pairs = zip(subject.stream("countdown", 4), other.stream("countdown", 4), strict=True)
+        assert list(pairs) == [(4, 4), (3, 3), (2, 2), (1, 1)]
+
+
+def test_exceptions_keep_their_type_and_bring_the_childs_traceback(subject: EngineProcess) -> None:
+    with pytest.raises(KeyError, match="a key that is not there") as caught:
+        subject.call("fail")
+    assert isinstance(caught.value.__cause__, ChildTraceback)
+    assert 'raise KeyError("a key that is not there")' in str(caught.value.__cause__)
+
+    stream = subject.stream("countdown_then_fail")
+    assert next(stream) == 1
+    with pytest.raises(ZeroDivisionError, match="on the way"):
+        next(stream)
+
+    with pytest.raises(ProcessError, match=r"'fail_unpicklably'.*Unpicklable: one and two") as lost:
+        subject.call("fail_unpicklably")
+    assert 'raise Unpicklable("one", "two")' in str(lost.value.__cause__)
+
+    with pytest.raises(AttributeError, match="no_such_method"):
+        subject.call("no_such_method")
+    with pytest.raises((AttributeError, pickle.PicklingError), match="lambda"):
+        subject.call("unpicklable_result")
+    with pytest.raises((AttributeError, pickle.PicklingError), match="lambda"):
+        subject.call("echo", lambda: None)
+    assert subject.call("add", 1) == 1, "a failed call leaves the process usable"
+
+
+def test_a_broken_factory_is_reported_by_every_call() -> None:
+    with EngineProcess(broken) as process:
+        for _ in range(2):
+            with pytest.raises(OSError, match="this factory is closed"):
+                process.call("pid")
+
+
+def test_a_dead_child_is_reported(subject: EngineProcess) -> None:
+    with pytest.raises(ProcessError, match="subject process ended with exit code 3 during 'exit'"):
+        subject.call("exit", 3)
+    with pytest.raises(ProcessError, match="cannot call 'pid': the subject process is closed"):
+        subject.call("pid")
+    killed = pytest.raises(ProcessError, match=r"exit code -9 .*SIGKILL.*out of memory.*smaller")
+    with EngineProcess(Subject) as other, killed:
+        other.call("kill_itself")
+    with EngineProcess(Subject) as third:
+        os.kill(third.call("pid"), signal.SIGSEGV)
+        with pytest.raises(ProcessError, match=r"exit code -11 .*SIGSEGV.*PYTHONFAULTHANDLER"):
+            third.call("pid")
+
+
+def test_a_stream_given_up_blocks_further_calls(subject: EngineProcess) -> None:
+    stream = subject.stream("countdown", 100_000)
+    assert next(stream) == 100_000
+    with pytest.raises(ProcessError, match=r"'countdown' .* not read to its end"):
+        subject.call("pid")
+    subject.close()
+    with pytest.raises(ProcessError, match="closed"):
+        subject.call("pid")
+
+
+@pytest.mark.parametrize("method", ["hang", "ignore_sigterm_and_hang"])
+def test_close_ends_a_child_that_hangs(method: str) -> None:
+    with EngineProcess(Subject) as process:
+        pid = process.call("pid")
+        stream = process.stream(method)
+        time.sleep(0.3)  # for the child to get there
+    assert not is_alive(pid)
+    stream.close()
+    process.close()
+
+
+def test_a_call_outside_the_context_is_refused() -> None:
+    process = EngineProcess(Subject)
+    with pytest.raises(ProcessError, match="not started"):
+        process.call("pid")
+    process.close()
+    with pytest.raises(ValueError, match="0 threads"):
+        EngineProcess(Subject, threads=0)
+
+
+def test_the_child_ignores_ctrl_c(subject: EngineProcess) -> None:
+    assert subject.call("interrupt_itself") == "unharmed"
+    assert subject.call("interrupt_in_a_process_of_its_own") == "unharmed"
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {signal.SIGINT} == set()
+
+
+def test_the_child_ends_when_its_parent_is_killed() -> None:
+    """Even in the middle of a computation."""
+    script = (
+        "from tests.parity.fake_engines import Subject\n"
+        "from parity.engines.process import EngineProcess\n"
+        "with EngineProcess(Subject) as process:\n"
+        "    print(process.call('pid'), flush=True)\n"
+        "    process.call('hang')\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment
+    ) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert is_alive(pid)
+        parent.kill()
+    assert gone_soon(pid)
+
+
+def test_threads_are_set_before_the_child_loads_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    before = dict(os.environ)
+    with EngineProcess(TorchSubject, threads=1) as process:
+        assert process.call("thread_variables") == dict.fromkeys(THREAD_VARIABLES, "1")
+        assert set(process.call("numpy_threads")) == {1}
+        assert process.call("torch_threads") == 1
+    with EngineProcess(TorchSubject, threads=3) as process:
+        assert process.call("torch_threads") == 3
+    assert dict(os.environ) == before
+    with EngineProcess(Subject) as process:
+        inherited = process.call("thread_variables")
+        assert inherited["OMP_NUM_THREADS"] == "2"
+        assert inherited["OPENBLAS_NUM_THREADS"] is None
+    assert dict(os.environ) == before

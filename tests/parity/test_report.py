@@ -1,0 +1,218 @@
+"""What is shown and written of a run: nothing made up, nothing hidden, the same text every time."""
+
+import io
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from parity.report import wording
+from parity.report.html import to_html
+from parity.report.model import Report
+from parity.report.table import summary
+from tests.parity.samples import KINDS, report_of
+
+
+def table(document: dict[str, Any], width: int = 60, *, terminal: bool = False) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=terminal)
+    console.print(summary(document))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def rightfit(document: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = document["architectures"][1]
+    assert found["name"] == "rightfit"
+    return found
+
+
+def page(document: dict[str, Any]) -> str:
+    """The page without its figures, which take long to draw."""
+    return to_html(Report(document, {}))
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+# The terminal
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_table_is_plain_and_legible_at_60_columns(kind: str) -> None:
+    text = table(report_of(kind).document)
+    assert max(map(len, text.splitlines())) <= 60
+    assert not set("\x1b┃│─━…") & set(text)
+    assert "\x1b[" in table(report_of(kind).document, terminal=True)
+    for word in ("underfit", "rightfit", "overfit", "1-16-16-1", "final MSE"):
+        assert word in text
+
+
+def test_a_pass_says_what_was_not_judged() -> None:
+    text = table(report_of().document)
+    assert "FAIL" not in text
+    assert text.splitlines()[-2].startswith("PASS")
+    assert text.count("—     steps, trajectory, bitwise") == 3
+    assert "agree on 3 networks as far as judged" in words(text)
+    assert "minigrad 2.56142, torch 2.56142; relative difference 5.2e-08" in words(text)
+
+
+def test_a_failure_names_everything() -> None:
+    text = words(table(report_of("failed").document))
+    assert text.count("FAIL") == 3
+    assert "minigrad against torch, rightfit, seed 0, float32, cpu; 2.weight[3, 1]" in text
+    assert "minigrad has 0.12345678901234566, torch 0.12345678901234569" in text
+    assert "matmul of layer 2, backward" in text
+    assert "disagree on 1 of 3 networks" in text
+
+
+@pytest.mark.parametrize("verdict", list(wording.LABELS))
+@pytest.mark.parametrize("render", [table, page])
+def test_no_failing_verdict_is_overlooked(
+    verdict: str, render: Callable[[dict[str, Any]], str]
+) -> None:
+    """Not even where the document as a whole says, wrongly, that it passed."""
+    document = report_of("complete").document
+    document["passed"] = rightfit(document)["passed"] = True
+    rightfit(document)["bitwise"]["passed"] = True
+    assert "FAIL" not in words(render(document)).replace("budget fails", "")
+    rightfit(document)[verdict]["passed"] = False
+    text = words(render(document))
+    assert "disagree on 1 of 3 networks" in text
+    assert f"{wording.LABELS[verdict]}: minigrad against torch, rightfit, seed 0" in text
+
+
+@pytest.mark.parametrize("level", ["document", "architecture"])
+def test_a_failure_without_a_failing_verdict_is_still_one(level: str) -> None:
+    document = report_of().document
+    document["passed"] = False
+    if level == "architecture":
+        rightfit(document)["passed"] = False
+    assert table(document).count("FAIL") == 2
+    assert "✗ FAIL" in page(document)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("dead", "rightfit: both engines ended dead: agreement says little"),
+        ("diverged", "rightfit: both engines ended diverged: agreement says little"),
+        ("apart", "rightfit: the engines ended differently: minigrad diverged, torch trained"),
+    ],
+)
+def test_states_are_said_aloud(kind: str, said: str) -> None:
+    document = report_of(kind).document
+    assert said in words(table(document))
+    assert words(page(document)).count(said) == 2
+    assert "agreement says little" not in table(report_of().document)
+
+
+def test_what_is_not_finite_is_not_called_a_number() -> None:
+    document = report_of("diverged").document
+    rightfit(document)["gradients"]["worst_budget_used"] = None
+    text = words(table(document))
+    assert "minigrad not finite, torch not finite" in text
+    assert "worst not finite" in text
+    assert not re.search(r"\b(nan|None|null|inf)\b", text)
+    assert wording.worst_budget_used(rightfit(document)) == "not finite"
+
+
+def test_a_quick_run_and_a_forced_kernel_are_said_aloud() -> None:
+    document = report_of().document
+    document["settings"]["quick"] = True
+    for text in (table(document), page(document)):
+        assert "quick run: fewer epochs" in words(text)
+        assert text.count("OPENBLAS_CORETYPE=Haswell forces") == 1
+
+
+# The page
+
+
+class Page(HTMLParser):
+    """Ids, addresses and tags of a page; raises where tags do not match."""
+
+    VOID = frozenset({"meta", "br"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id" and value]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_self_contained_and_accessible() -> None:
+    report = report_of("failed", ("underfit", "rightfit"))
+    text = to_html(report)
+    parsed = Page(text)
+    assert len(parsed.ids) == len(set(parsed.ids))
+    for tag, attributes in parsed.tags:
+        assert tag not in {"script", "link", "img", "iframe", "object"}
+        for name in ("href", "xlink:href", "src"):
+            address = attributes.get(name) or "#" + parsed.ids[0]
+            assert address.startswith("#")
+            assert address[1:] in parsed.ids
+        for label in (attributes.get("aria-labelledby") or "").split():
+            assert label in parsed.ids
+        if tag == "th":
+            assert attributes["scope"] in {"col", "row"}
+        if tag == "svg":
+            assert attributes["role"] == "img"
+            assert attributes["aria-labelledby"]
+    assert "@import" not in text
+    assert set(re.findall(r"url\((.)", text)) == {"#"}
+    assert sum(tag == "svg" for tag, _ in parsed.tags) == 4
+    assert text == to_html(report)
+
+
+def test_the_page_shows_results_in_words_and_both_environments() -> None:
+    text = words(page(report_of("complete").document))
+    for said in (
+        "✗ FAIL",
+        "✓ pass",
+        "— not judged",
+        "2.56142",
+        "5.2e-08",
+        "predictable up to epoch 213",
+        "epoch 3, 4.weight[0, 7]",
+        "openblas 0.3.31, Haswell kernel, 2 threads, from numpy",
+        "mkl 2024.2, kernel not told, 2 threads, from torch",
+        "AMD EPYC 9R14",
+    ):
+        assert said in text
+    assert "✗ FAIL" not in page(report_of().document)
+
+
+def test_names_are_text_not_markup() -> None:
+    report = report_of(names=("rightfit",))
+    report.document["settings"]["engine"] = "<script>&"
+    report.document["architectures"][0]["name"] = "[bold]<b>"
+    report.curves["[bold]<b>"] = report.curves["rightfit"]
+    tags = {tag for tag, _ in Page(to_html(report)).tags}
+    assert "svg" in tags
+    assert not {"script", "b"} & tags
+    assert "[bold]<b>" in table(report.document)
+
+
+def test_a_network_without_curves_says_so() -> None:
+    text = page(report_of().document)
+    assert text.count("No curves were kept") == 3
+    assert "<svg" not in text

@@ -1,0 +1,135 @@
+"""Figures: everything a log axis cannot show is put in words, and many fit in one page."""
+
+import io
+import math
+import re
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from parity.report import plots
+from parity.report.model import Curves
+from tests.parity.samples import curves_of
+
+NAMES = {"actual": "minigrad", "expected": "torch", "name": "rightfit"}
+
+
+def drawn(svg: str) -> str:
+    """All words in a figure; raises if the SVG is malformed or its ids repeat."""
+    root = ElementTree.fromstring(svg.replace("<svg ", '<svg xmlns:xlink="x" ', 1))
+    ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:url\(#|href="#)([^)"]*)', svg)) <= set(ids)
+    return " ".join("".join(root.itertext()).split())
+
+
+def curves(kind: str = "passed", **changed: Any) -> Curves:
+    return Curves(**(vars(curves_of(kind, 100)) | changed))
+
+
+def loss_figure(actual: Any, expected: Any) -> str:
+    data = curves(losses_actual=np.array(actual), losses_expected=np.array(expected))
+    return drawn(plots.losses(data, **NAMES, key="k"))
+
+
+def test_figures_name_both_engines() -> None:
+    for figure in (plots.fit, plots.losses):
+        text = drawn(figure(curves(), **NAMES, key="k"))
+        assert all(name in text for name in NAMES.values())
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected", "said"),
+    [
+        ([2.0, 1.0], [2.0, 1.0], "losses equal in every bit at all 2 epochs"),
+        ([5.0] * 3, [5.0] * 3, "losses equal in every bit at all 3 epochs"),
+        ([0.0] * 3, [0.0] * 3, "losses equal in every bit at all 3 epochs"),
+        ([2.0, np.nan], [2.0, np.nan], "losses equal in every bit at all 2 epochs"),
+        ([2.0, 1.0, 0.5], [2.0, 1.0, 0.4], "losses equal in every bit at 2 of 3 epochs"),
+        ([2.0, np.inf, np.nan], [2.0, 1.0, 1.0], "minigrad: not finite from epoch 2"),
+        ([np.nan] * 2, [3.0, 2.0], "minigrad: not finite from epoch 1"),
+        ([1.0], [1.5], "relative difference"),
+        ([1e308, 5e-324], [-1e308, 1.0], "relative difference"),
+        ([], [], "epoch"),
+    ],
+)
+def test_losses_that_a_log_axis_cannot_show_are_put_in_words(
+    actual: list[float], expected: list[float], said: str
+) -> None:
+    assert said in loss_figure(actual, expected)
+
+
+def test_losses_that_differ_are_not_called_equal() -> None:
+    one = np.linspace(3.0, 2.0, 50)
+    assert "equal in every bit" not in loss_figure(one, np.nextafter(one, 9))
+    assert "equal in every bit" not in loss_figure([np.nan, np.inf], [np.inf, np.nan])
+    assert "equal in every bit" not in loss_figure([0.0], [-0.0])
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected", "said"),
+    [
+        (np.nan, 1.0, "no finite prediction: minigrad"),
+        (1.0, np.inf, "no finite prediction: torch"),
+        (np.nan, np.nan, "no finite prediction: torch and minigrad"),
+    ],
+)
+def test_a_fit_without_prediction_says_so(actual: float, expected: float, said: str) -> None:
+    gone = curves(
+        prediction_actual=np.full((100, 1), actual), prediction_expected=np.full((100, 1), expected)
+    )
+    assert said in drawn(plots.fit(gone, **NAMES, key="k"))
+    assert "no finite" not in drawn(plots.fit(curves(), **NAMES, key="k"))
+
+
+def test_a_fit_far_off_and_data_without_range_can_be_drawn() -> None:
+    far = np.full((100, 1), 1e300)
+    drawn(plots.fit(curves(prediction_actual=far), **NAMES, key="k"))
+    drawn(plots.fit(curves(y=np.ones((100, 1))), **NAMES, key="k"))
+
+
+def test_many_samples_are_thinned_and_this_is_said() -> None:
+    few = plots.fit(curves_of("passed", 10, samples=100), **NAMES, key="k")
+    many = plots.fit(curves_of("passed", 10, samples=20_000), **NAMES, key="k")
+    assert "data (1 in 20)" in drawn(many)
+    assert many.count("<use") < few.count("<use") + plots.MAX_DOTS
+
+
+def test_figures_take_the_ink_of_the_page_and_are_reproducible() -> None:
+    first, again = (plots.fit(curves(), **NAMES, key="k") for _ in range(2))
+    assert first == again
+    assert "currentColor" in first
+    assert plots.INK not in first
+    assert not re.search(r"<(metadata|style|\?xml)", first)
+    assert not re.search(r"#(000000|ffffff)", first)
+
+
+def test_the_training_picture() -> None:
+    data = curves()
+    figure = plots.training_picture(data.x, data.y, data.prediction_actual, 2.5614171, "a$b$ c")
+    (axes,) = figure.axes
+    assert axes.get_title() == "a$b$ c: final MSE 2.56142"
+    dots, line = axes.get_lines()
+    assert (dots.get_color(), dots.get_linestyle()) == ("black", "None")
+    assert (line.get_color(), line.get_linestyle()) == ("red", "-")
+    np.testing.assert_array_equal(dots.get_ydata(), data.y[:, 0])
+    np.testing.assert_array_equal(line.get_ydata(), data.prediction_actual[:, 0])
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    assert file.getvalue().startswith(b"\x89PNG")
+
+
+def test_the_training_picture_of_a_diverged_run() -> None:
+    data = curves("diverged")
+    figure = plots.training_picture(data.x, data.y, data.prediction_actual, math.nan, "x")
+    assert figure.axes[0].get_title() == "x: final MSE nan"
+    assert [text.get_text() for text in figure.axes[0].texts] == ["no finite prediction"]
+
+
+@pytest.mark.parametrize("field", ["x", "prediction_expected", "losses_actual"])
+def test_curves_of_unlike_shapes_are_refused(field: str) -> None:
+    data: dict[str, Any] = vars(curves()) | {field: np.zeros(7)}
+    with pytest.raises(ValueError, match="need one shape"):
+        Curves(**data)

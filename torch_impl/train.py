@@ -1,0 +1,62 @@
+"""Where a run starts, and the training loop."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from torch_impl.data import parabola
+from torch_impl.model import build
+
+
+def start(
+    sizes: Sequence[int],
+    seed: int,
+    samples: int = 100,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> tuple[nn.Sequential, torch.Tensor, torch.Tensor]:
+    """Return the network and the data, x and y of shape (samples, 1), that a run begins with.
+
+    Seeds torch's default generator, draws the data and after it the parameters, on the CPU in the
+    run's own dtype, and only then moves them: a seed means the same numbers on every device.
+    """
+    torch.manual_seed(seed)
+    x, y = parabola(samples, dtype)
+    model = build(sizes, dtype)
+    return model.to(device), x.to(device), y.to(device)
+
+
+def train(
+    model: nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    epochs: int,
+    learning_rate: float,
+    momentum: float = 0.0,
+    on_epoch: Callable[[int, torch.Tensor], object] | None = None,
+) -> torch.Tensor:
+    """Train `model` in place by full-batch SGD on the mean squared error.
+
+    Returns the losses, shape (epochs,): entry i is the loss that epoch i began with, so the loss of
+    the trained network is not among them (`mse` gives it). `on_epoch(i, loss)` is called after each
+    update; the loss is a tensor still on its device, and reading it waits for the device.
+    """
+    loss_function = nn.MSELoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum)
+    losses = torch.empty(epochs, dtype=y.dtype, device=y.device)
+    for epoch in range(epochs):
+        optimizer.zero_grad()
+        loss = loss_function(model(x), y)
+        loss.backward()
+        optimizer.step()
+        losses[epoch] = loss.detach()
+        if on_epoch is not None:
+            on_epoch(epoch, losses[epoch])
+    return losses
+
+
+def mse(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
+    """Return the mean squared error of `model` on (x, y)."""
+    with torch.no_grad():
+        return float(nn.functional.mse_loss(model(x), y))
