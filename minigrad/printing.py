@@ -96,7 +96,8 @@ def tensor_text(
     assert array.dtype.kind in "biuf", f"torch has no such tensors here: {array.dtype}"
     suffixes = []
     # The size is told where the elements do not show it.
-    if array.ndim != 1 if array.size == 0 else _options.edgeitems == 0:
+    size_hidden = array.ndim != 1 if array.size == 0 else _options.edgeitems == 0
+    if size_hidden:
         suffixes.append(f"size={array.shape}")
     # So is the dtype; int64 and bool are recognised by their elements if there are any.
     evident = ("float32", "int64", "bool") if array.size else ("float32",)
@@ -111,8 +112,7 @@ def tensor_text(
 
 def _with_suffixes(text: str, suffixes: list[str]) -> str:
     """Close `text` after the suffixes, each on a new line if it does not fit on the last one."""
-    # torch takes the last line of the elements, and only that, for two characters longer than it
-    # is.
+    # torch counts two characters too many on the last line of the elements, and on that alone.
     used = len(text) - (text.rfind("\n") + 1) + 2
     for suffix in suffixes:
         if used + len(", ") + len(suffix) > _options.linewidth:

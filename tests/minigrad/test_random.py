@@ -173,22 +173,10 @@ def drawing(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
 
 def test_rare_words_are_treated_as_torch_treats_them() -> None:
     """The ends of the range, results that round to `high`, angles at the octants."""
-    special = [
-        0,
-        1,
-        2,
-        3,
-        2**24 - 1,
-        2**24 - 2,
-        2**23,
-        2**22,
-        2**21,
-        2**21 + 1,
-        3 * 2**21,
-        7 * 2**21,
-    ]
+    ends = [0, 1, 2, 3, 2**24 - 2, 2**24 - 1]
+    octants = [eighth * 2**21 + near for eighth in range(1, 8) for near in (-3, -1, 0, 1, 3)]
     stride = np.arange(0, 2**24, 2**24 // 5000)
-    words = np.concatenate([special, stride]).astype(np.uint64)
+    words = np.concatenate([ends, octants, stride]).astype(np.uint64)
     generator, reference = Generator(), torch.Generator()
     for block in np.array_split(words, -(-len(words) // 304)):
         other = np.full_like(block, 2**21 + 5)

@@ -1,0 +1,90 @@
+"""The networks this project is about: names, layer sizes, epochs, learning rates, and their data."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from minigrad.creation import linspace, randn, stack
+from minigrad.dtypes import float32
+from minigrad.nn import Linear, Module, ReLU, Sequential
+from minigrad.tensor import Tensor
+
+MOST_PARAMETERS = 100_000_000
+"""More than this is taken for a typing error."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Layer sizes with ReLU between the layers, and how the network is trained."""
+
+    name: str
+    sizes: tuple[int, ...]
+    epochs: int = 500
+    learning_rate: float = 0.01
+
+    @property
+    def parameters(self) -> int:
+        """The number of weights and biases."""
+        return sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(self.sizes))
+
+
+ARCHITECTURES = {
+    "underfit": Architecture("underfit", (1, 1, 1)),
+    "rightfit": Architecture("rightfit", (1, 16, 16, 1)),
+    "overfit": Architecture("overfit", (1, 64, 64, 512, 512, 64, 1), epochs=1000),
+}
+"""Too small to bend, the right size, and far too large for a hundred points."""
+
+
+def architecture(text: str) -> Architecture:
+    """Return the architecture of this name, or with these layer sizes: `1-32-32-1`.
+
+    Raises:
+        ValueError: it is neither, or does not go from the data's one feature to its one target.
+    """
+    if text in ARCHITECTURES:
+        return ARCHITECTURES[text]
+    if re.fullmatch(r"\d{1,9}(-\d{1,9})+", text, re.ASCII) is None:
+        raise ValueError(
+            f"unknown architecture {text!r}: name one of {', '.join(ARCHITECTURES)}, or give "
+            "layer sizes such as 1-32-32-1"
+        )
+    sizes = tuple(map(int, text.split("-")))
+    if min(sizes) < 1 or sizes[0] != 1 or sizes[-1] != 1:
+        raise ValueError(
+            f"architecture {text!r}: sizes must be at least 1, and the first and the last exactly "
+            "1, since the data has one feature and one target"
+        )
+    found = Architecture("-".join(map(str, sizes)), sizes)
+    if found.parameters > MOST_PARAMETERS:
+        raise ValueError(
+            f"architecture {text!r} has {found.parameters:,} parameters, and {MOST_PARAMETERS:,} "
+            "is the most that is trained: make a layer smaller"
+        )
+    return found
+
+
+def build(sizes: tuple[int, ...], dtype: Any = float32) -> Sequential:
+    """Return linear layers of these sizes with ReLU between them, initialised at random."""
+    modules: list[Module] = []
+    for in_features, out_features in pairwise(sizes):
+        modules += [Linear(in_features, out_features, dtype=dtype), ReLU()]
+    return Sequential(*modules[:-1])
+
+
+def parabola(samples: int = 100, dtype: Any = float32) -> tuple[Tensor, Tensor]:
+    """Return x, evenly spaced on [-5, 5], and y = x² + standard normal noise, each (samples, 1).
+
+    The noise is drawn one element at a time: torch draws sixteen and more at once differently.
+
+    Raises:
+        ValueError: there are fewer than one sample.
+    """
+    if samples < 1:
+        raise ValueError(f"parabola: samples must be at least 1, not {samples}")
+    x = linspace(-5, 5, samples, dtype=dtype)
+    y = stack([element**2 + randn(1, dtype=dtype) for element in x])
+    return x.reshape(-1, 1), y

@@ -1,0 +1,25 @@
+"""`parity` and `python -m parity`.
+
+Every engine process imports this module again (that is how processes are spawned), so it imports
+nothing until it is called.
+"""
+
+import sys
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its status: 0 agree, 1 disagree, 2 bad usage or input."""
+    try:
+        from parity.shell import run_commands
+    except ModuleNotFoundError as error:
+        print(
+            f"parity needs {error.name}, which is not installed: "
+            "pip install 'minigrad-parity[parity]'",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    sys.exit(run_commands(arguments))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The verdicts: each a function from two engines' arrays to its entry in `report.json`."""

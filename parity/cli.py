@@ -1,0 +1,238 @@
+"""The commands of `parity`."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from minigrad.architectures import ARCHITECTURES, Architecture, architecture
+from parity import bench as timing
+from parity.bench_table import bench_table
+from parity.engines import ENGINES, Task, factory
+from parity.errors import UsageError
+from parity.files import output_folder, write_whole
+from parity.progress import Progress
+from parity.report.document import to_json
+from parity.report.html import to_html
+from parity.report.plots import training_picture
+from parity.report.table import summary
+from parity.run import Side, run, train
+
+QUICK_EPOCHS = 50
+
+app = typer.Typer(
+    help="Decide whether two engines agree on gradients and training, and time them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[ARCHITECTURE]...",
+        help=f"{', '.join(ARCHITECTURES)}, or layer sizes such as 1-32-32-1. Default: the three.",
+        show_default=False,
+    ),
+]
+Seed = Annotated[str, typer.Option(help="Of data and initial parameters, 0 to 2^64 - 1.")]
+DType = Annotated[Literal["float32", "float64"], typer.Option(help="Of data and parameters.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N, for engines that know it.")]
+Engine = Annotated[str, typer.Option(help="The engine under test; `parity engines` lists them.")]
+Against = Annotated[str, typer.Option(help="The engine it is held against.")]
+Output = Annotated[str, typer.Option(metavar="DIR", help="Where the files go.")]
+Epochs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Default: the architecture's, 500 for layer sizes.", show_default=False),
+]
+Rate = Annotated[
+    float | None,
+    typer.Option("--learning-rate", help="Default: the architecture's.", show_default=False),
+]
+Samples = Annotated[int, typer.Option(min=1, help="Points of the noisy parabola.")]
+Quick = Annotated[bool, typer.Option("--quick", help=f"At most {QUICK_EPOCHS} epochs.")]
+
+
+@app.command("run")
+def run_command(
+    architectures: Names = None,
+    seed: Seed = "0",
+    dtype: DType = "float32",
+    device: Device = "cpu",
+    engine: Engine = "minigrad",
+    against: Against = "torch",
+    output: Output = "out",
+    epochs: Epochs = None,
+    learning_rate: Rate = None,
+    samples: Samples = 100,
+    quick: Quick = False,
+) -> int:
+    """Train on two engines and judge whether they agree: the main job.
+
+    Writes DIR/report.json and DIR/report.html. Exit status: 0 they agree, 1 a verdict failed,
+    2 bad usage or input.
+    """
+    if engine == against:
+        raise UsageError(
+            f"--engine and --against are both {engine!r}: an engine compared with itself agrees, "
+            "and that says nothing. Choose two; `parity engines` lists them"
+        )
+    actual, expected = Side(engine, factory(engine)), Side(against, factory(against))
+    tasks = _tasks(
+        architectures, seed, dtype, device, epochs, learning_rate, samples, quick=quick
+    )
+    folder = output_folder(output)
+    settings = {
+        "seed": tasks[0][1].seed,
+        "dtype": dtype,
+        "device": device,
+        "samples": samples,
+        "quick": quick,
+    }
+    with Progress() as progress:
+        report = run(tasks, actual, expected, settings, progress.epochs)
+    write_whole(folder / "report.json", to_json(report.document))
+    write_whole(folder / "report.html", to_html(report))
+    console = Console()
+    console.print(summary(report.document))
+    console.print(f"Report: {folder / 'report.html'} and report.json", soft_wrap=True)
+    return 0 if report.document["passed"] else 1
+
+
+@app.command("train")
+def train_command(
+    architectures: Names = None,
+    engine: Engine = "minigrad",
+    seed: Seed = "0",
+    dtype: DType = "float32",
+    device: Device = "cpu",
+    output: Output = "out",
+    epochs: Epochs = None,
+    learning_rate: Rate = None,
+    samples: Samples = 100,
+) -> int:
+    """Train on one engine, print the final MSE and save the picture of the fit.
+
+    Writes DIR/ARCHITECTURE-ENGINE.png: the data as dots, the prediction as a line.
+    """
+    side = Side(engine, factory(engine))
+    tasks = _tasks(architectures, seed, dtype, device, epochs, learning_rate, samples)
+    folder = output_folder(output)
+    with Progress() as progress:
+        finished = train(tasks, side, progress.epochs)
+    for (named, _), (start, trained, state) in zip(tasks, finished, strict=True):
+        path = folder / f"{named.name}-{engine}.png"
+        title = f"{named.name}, {engine}"
+        figure = training_picture(start.x, start.y, trained.prediction, trained.final_mse, title)
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=150)
+        write_whole(path, picture.getvalue())
+        note = "" if state == "trained" else f" ({state})"
+        Console().print(
+            f"{named.name}: final MSE {trained.final_mse:.6g}{note}, picture {path}", soft_wrap=True
+        )
+    return 0
+
+
+@app.command("bench")
+def bench_command(
+    architectures: Names = None,
+    engines: Annotated[str, typer.Option(help="Comma-separated names.")] = "minigrad,torch",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="For every engine. Default: all cores.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=timing.FEWEST_ROUNDS, help="Interleaved rounds.")] = 30,
+    seed: Seed = "0",
+    dtype: DType = "float32",
+    device: Device = "cpu",
+    output: Output = "out",
+    samples: Samples = 100,
+) -> int:
+    """Time training steps of several engines side by side.
+
+    Writes DIR/bench.json. Exit status: 1 if the engines do not compute the same, 2 bad usage.
+    """
+    names = list(dict.fromkeys(filter(None, engines.split(","))))
+    factories = {name: factory(name) for name in names}
+    tasks = _tasks(architectures, seed, dtype, device, None, None, samples)
+    folder = output_folder(output)
+    if not names:
+        raise UsageError("--engines names no engine: give at least one, such as minigrad,torch")
+    with Progress() as progress:
+        document = timing.bench(
+            {named.name: task for named, task in tasks}, factories, threads, rounds, progress.rounds
+        )
+    write_whole(folder / "bench.json", to_json(document))
+    console = Console()
+    console.print(bench_table(document))
+    for warning in document["warnings"]:
+        console.print(f"! {warning}", style="bold", soft_wrap=True)
+    console.print(f"Written: {folder / 'bench.json'}", soft_wrap=True)
+    return 0 if document["agreed"] else 1
+
+
+@app.command("engines")
+def engines_command() -> int:
+    """List every known engine: ready, or what is missing."""
+    width = max(map(len, ENGINES))
+    for name, known in ENGINES.items():
+        missing = known.missing()
+        state = f"missing: {', '.join(missing)}" if missing else "ready"
+        Console().print(f"{name:<{width}}  {state:<8}  {known.description}", soft_wrap=True)
+    return 0
+
+
+def _tasks(
+    names: Sequence[str] | None,
+    seed: str,
+    dtype: str,
+    device: str,
+    epochs: int | None,
+    learning_rate: float | None,
+    samples: int,
+    quick: bool = False,
+) -> list[tuple[Architecture, Task]]:
+    """Return what is to be trained.
+
+    Raises:
+        UsageError: an architecture, the seed or the learning rate is not one.
+    """
+    if learning_rate is not None and not 0 <= learning_rate < float("inf"):
+        raise UsageError(f"--learning-rate {learning_rate} must be a number of at least 0")
+    tasks = []
+    for name in dict.fromkeys(names or ARCHITECTURES):
+        try:
+            named = architecture(name)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        trained_for = epochs or named.epochs
+        changes: dict[str, Any] = {
+            "epochs": min(trained_for, QUICK_EPOCHS) if quick else trained_for,
+            "learning_rate": named.learning_rate if learning_rate is None else learning_rate,
+        }
+        named = dataclasses.replace(named, **changes)
+        task = Task(
+            sizes=named.sizes,
+            epochs=named.epochs,
+            learning_rate=named.learning_rate,
+            samples=samples,
+            seed=_seed(seed),
+            dtype=dtype,
+            device=device,
+        )
+        tasks.append((named, task))
+    return tasks
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 2**64):
+        raise UsageError(
+            f"--seed {text!r} is not a seed: give a whole number from 0 to 2^64 - 1, "
+            f"which is {2**64 - 1}"
+        )
+    return int(text)

@@ -1,0 +1,61 @@
+"""Progress bars for a person at a terminal; silence for everything else."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich import progress as bars
+from rich.console import Console
+from rich.text import Text
+
+
+class _Speed(bars.ProgressColumn):
+    """Epochs or rounds per second."""
+
+    def render(self, task: bars.Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f} {task.fields['unit']}/s")
+
+
+class Progress:
+    """A context manager that shows a bar for each thing being done, on standard error."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        console = console or Console(stderr=True)
+        self._bars = bars.Progress(
+            bars.TextColumn("{task.description}"),
+            bars.BarColumn(bar_width=None),
+            bars.MofNCompleteColumn(),
+            _Speed(),
+            bars.TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, bars.TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+
+    def epochs(self, architecture: str, engine: str, done: int, total: int) -> None:
+        """Show that an engine has trained for so many epochs."""
+        self._show(f"{architecture} {engine}", done, total, "epochs")
+
+    def rounds(self, architecture: str, done: int, total: int) -> None:
+        """Show that so many rounds have been timed."""
+        self._show(architecture, done, total, "rounds")
+
+    def _show(self, description: str, done: int, total: int, unit: str) -> None:
+        if description not in self._tasks:
+            self._tasks[description] = self._bars.add_task(description, total=total, unit=unit)
+        self._bars.update(self._tasks[description], completed=done)
