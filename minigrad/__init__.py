@@ -16,7 +16,6 @@ from typing import Any as _Any
 from minigrad import autograd, nn, optim
 from minigrad.creation import (
     arange,
-    cat,
     from_numpy,
     full,
     linspace,
@@ -24,9 +23,7 @@ from minigrad.creation import (
     ones_like,
     rand,
     randn,
-    stack,
     tensor,
-    where,
     zeros,
     zeros_like,
 )
@@ -34,6 +31,7 @@ from minigrad.dtypes import DType as dtype
 from minigrad.dtypes import bool_ as bool
 from minigrad.dtypes import float32, float64, int64
 from minigrad.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from minigrad.joining import cat, stack, where
 from minigrad.printing import set_printoptions
 from minigrad.random import Generator, default_generator, initial_seed, manual_seed, seed
 from minigrad.tensor import Size, Tensor

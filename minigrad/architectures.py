@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from minigrad.creation import linspace, randn, stack
+from minigrad.creation import linspace, randn
 from minigrad.dtypes import float32
+from minigrad.joining import stack
 from minigrad.nn import Linear, Module, ReLU, Sequential
 from minigrad.tensor import Tensor
 

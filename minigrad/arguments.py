@@ -3,40 +3,55 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from minigrad.dtypes import float32, result_type
+from minigrad.names import RESHAPE_ALIAS, UNSAFE_VIEW
 from minigrad.ops import RULES, Rule
 
 if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
+    from minigrad.dtypes import DType
+    from minigrad.tape import Array, Node
+    from minigrad.tensor import Size, Tensor
 
 Number: TypeAlias = float | int | bool
 Dims: TypeAlias = int | Sequence[int] | None
 
-# The same rules under torch's other names for them.
-ADVANCED_INDEX = RULES["index"].named("IndexBackward0")
-BATCHED_MATMUL = RULES["matmul"].named("UnsafeViewBackward0")
-POW_NUMBER = RULES["pow"].named("PowBackward2")
-POW_TENSOR = RULES["pow"].named("PowBackward1")
-RECIPROCAL = RULES["div"].named("MulBackward0")
-RSUB = RULES["sub"].named("RsubBackward1")
-SELECT = RULES["index"].named("SelectBackward0")
-SLICE = RULES["index"].named("SliceBackward0")
-SQUEEZE = RULES["reshape"].named("SqueezeBackward0")
-SQUEEZE_DIM = RULES["reshape"].named("SqueezeBackward1")
-T = RULES["permute"].named("TBackward0")
-STACK = RULES["cat"].named("StackBackward0")
-TRANSPOSE = RULES["permute"].named("TransposeBackward0")
-UNSQUEEZE = RULES["reshape"].named("UnsqueezeBackward0")
+
+class Mixin:
+    """What the classes that `Tensor` is put together from may use of it."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        _apply: Callable[..., Tensor]
+        _in_place: Callable[[Callable[[Tensor], Tensor]], Tensor]
+        _write: Callable[[Any, Any], None]
+        _array: Array
+        _node: Node | None
+
+        @property
+        def dtype(self) -> DType: ...  # noqa: D102
+
+        @property
+        def is_leaf(self) -> bool: ...  # noqa: D102
+
+        @property
+        def ndim(self) -> int: ...  # noqa: D102
+
+        @property
+        def requires_grad(self) -> bool: ...  # noqa: D102
+
+        @property
+        def shape(self) -> Size: ...  # noqa: D102
 
 
 def is_tensor(value: Any) -> bool:
     """Return whether `value` is a `Tensor`."""
-    return hasattr(value, "_requires_grad")
+    return hasattr(value, "_node")
 
 
 def require_tensor(operation: str, value: Any) -> Tensor:
@@ -51,65 +66,6 @@ def require_tensor(operation: str, value: Any) -> Tensor:
             "make one with tensor(...)"
         )
     tensor: Tensor = value
-    return tensor
-
-
-def binary(rule: Rule, x: Any, y: Any, floating_point: bool = False) -> Any:
-    """Apply a rule to two operands, one of them a tensor, in the dtype torch would use.
-
-    Raises:
-        TypeError: an operand is neither tensor, array nor number.
-        RuntimeError: the shapes do not broadcast.
-    """
-    first = x if is_tensor(x) else y
-    dtype = first._array.dtype
-    same = (
-        y._array.dtype == dtype
-        if x is first and is_tensor(y)
-        else isinstance(y if x is first else x, (int, float))
-    )
-    if not same or dtype.kind != "f":
-        x, y = promote(rule, first, x, y, floating_point)
-    try:
-        return first._apply(rule, x, y)
-    except ValueError as error:
-        shapes = [list(np.shape(z._array if is_tensor(z) else z)) for z in (x, y)]
-        raise RuntimeError(
-            f"{rule.name}: shapes {shapes[0]} and {shapes[1]} do not broadcast: counted from the "
-            "last axis, two lengths must be equal or one of them 1"
-        ) from error
-
-
-def promote(
-    rule: Rule, first: Tensor, x: Any, y: Any, floating_point: bool = False
-) -> tuple[Any, Any]:
-    """Return both operands converted to their common dtype; Python numbers stay weak."""
-    operands = []
-    for operand in (x, y):
-        if isinstance(operand, np.generic):
-            operand = operand.item()
-        elif isinstance(operand, np.ndarray):
-            operand = type(first)(operand)
-        if not is_tensor(operand) and not isinstance(operand, (int, float)):
-            raise TypeError(
-                f"{rule.name}: operands must be tensors or numbers, not {type(operand).__name__}"
-            )
-        operands.append(operand)
-    dtype = result_type(*(z._array if is_tensor(z) else z for z in operands))
-    if floating_point and dtype.kind != "f":
-        dtype = float32
-    x, y = (z.to(dtype) if is_tensor(z) else dtype.type(z).item() for z in operands)
-    return x, y
-
-
-def scaled(other: Any, alpha: Number) -> Any:
-    """Return alpha·other."""
-    return other * alpha
-
-
-def floating(x: Any) -> Tensor:
-    """Return the tensor itself if it is floating point, else as float32."""
-    tensor: Tensor = x if x._array.dtype.kind == "f" else x.to(float32)
     return tensor
 
 
@@ -138,32 +94,78 @@ def axes_of(operation: str, dim: int | Sequence[int], ndim: int) -> tuple[int, .
         IndexError: there is no such axis.
         RuntimeError: one is named twice.
     """
-    dims = [dim] if isinstance(dim, int) else dim
+    dims = dim if isinstance(dim, Sequence) else [dim]
     axes = tuple(axis_of(operation, d, ndim) for d in dims)
     if len(set(axes)) != len(axes):
         raise RuntimeError(f"{operation}: dim {tuple(dims)} names an axis twice")
     return axes
 
 
-def reduce(name: str, x: Any, dim: Dims, keepdim: bool, torch_name: str | None = None) -> Any:
-    """Apply a reduction over `dim`; None and the empty sequence mean all axes."""
+def reduce(name: str, x: Mixin, dim: Dims, keepdim: bool, torch_name: str | None = None) -> Tensor:
+    """Apply a reduction over `dim`; None and the empty sequence mean all axes.
+
+    Raises:
+        TypeError: dim is not made of ints, or keepdim is not a bool.
+        IndexError: there is no such axis.
+        RuntimeError: an axis is named twice.
+    """
+    if keepdim is not False and keepdim is not True:
+        raise TypeError(f"{name}: keepdim must be True or False, not {keepdim!r}")
     rule = RULES[name]
-    if dim is None or dim == () or dim == []:
+    if dim is None:
         return x._apply(rule, x, axis=None, keepdims=keepdim)
     if torch_name is not None:
         rule = rule.named(torch_name)
     axes = axes_of(name, dim, x.ndim)
-    return x._apply(rule, x, axis=axes if x.ndim else None, keepdims=keepdim)
+    return x._apply(rule, x, axis=axes if x.ndim and axes else None, keepdims=keepdim)
 
 
-def varargs(values: Sequence[Any]) -> tuple[int, ...]:
-    """Return the integers of `f(2, 3)` and of `f((2, 3))` alike."""
-    if len(values) == 1 and isinstance(values[0], Sequence):
+def extremum(name: str, x: Mixin, dim: Dims, keepdim: bool) -> Tensor:
+    """Apply `amax` or `amin`, which have no value where there is nothing to choose from.
+
+    Raises:
+        IndexError: an axis of length 0 would be reduced.
+        RuntimeError: all axes would, and the tensor has no elements.
+    """
+    if 0 in x._array.shape:
+        axes = () if dim is None else axes_of(name, dim, x.ndim)
+        if not axes:
+            raise RuntimeError(
+                f"{name}: a tensor of shape {list(x.shape)} has no elements to choose from: name "
+                "axes of other lengths than 0 in dim"
+            )
+        for axis in axes:
+            if x.shape[axis] == 0:
+                raise IndexError(
+                    f"{name}: axis {axis} of shape {list(x.shape)} has length 0, and there is "
+                    "nothing to choose from: reduce an axis of another length"
+                )
+    return reduce(name, x, dim, keepdim)
+
+
+def varargs(operation: str, values: Sequence[Any]) -> tuple[int, ...]:
+    """Return the integers of `f(2, 3)` and of `f((2, 3))` alike.
+
+    Raises:
+        TypeError: there are none, or something among them is not an int.
+    """
+    if not values:
+        raise TypeError(f"{operation}: expected ints, or one tuple of them, but nothing was given")
+    if len(values) == 1 and isinstance(values[0], (tuple, list)):
         values = values[0]
-    return tuple(int(v) for v in values)
+    return tuple(v if type(v) is int else _as_int(operation, v) for v in values)
 
 
-def fit_shape(x: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _as_int(operation: str, value: Any) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(
+            f"{operation}: expected ints, or one tuple of them, but {value!r} is of type "
+            f"{type(value).__name__}"
+        )
+    return operator.index(value)
+
+
+def fit_shape(operation: str, x: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return `shape` with a single -1 replaced by what the other lengths leave.
 
     Raises:
@@ -176,13 +178,14 @@ def fit_shape(x: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
             shape = tuple(size // known if n == -1 else n for n in shape)
     if math.prod(shape) != size or min(shape, default=0) < 0:
         raise RuntimeError(
-            f"reshape: shape '{list(shape)}' is invalid for input of size {size} "
-            f"(shape {list(x.shape)}): the lengths must multiply to {size}, and one may be -1"
+            f"{operation}: shape '{list(shape)}' is invalid for input of size {size} "
+            f"(shape {list(x.shape)}): the lengths must multiply to {size}, and one may be -1 if "
+            "the others determine it"
         )
     return shape
 
 
-def transposed(x: Any, dim0: int, dim1: int, rule: Rule) -> Any:
+def transposed(x: Mixin, dim0: int, dim1: int, rule: Rule) -> Tensor:
     """Exchange two axes."""
     axes = list(range(x.ndim))
     a, b = axis_of("transpose", dim0, x.ndim), axis_of("transpose", dim1, x.ndim)
@@ -191,21 +194,17 @@ def transposed(x: Any, dim0: int, dim1: int, rule: Rule) -> Any:
     return x._apply(rule, x, axes=tuple(axes))
 
 
-def plain_key(key: Any) -> Any:
-    """Return an index with every tensor and list in it as an ndarray."""
-    if isinstance(key, tuple):
-        return tuple(plain_key(part) for part in key)
-    if is_tensor(key):
-        return key._array
-    return np.asarray(key) if isinstance(key, list) else key
+def is_viewable(x: Any, shape: tuple[int, ...]) -> bool:
+    """Return whether a tensor's elements need not be copied to have this shape."""
+    try:
+        np.reshape(np.asarray(x._array), shape, copy=False)
+    except ValueError:
+        return False
+    return True
 
 
-def index_rule(key: Any) -> Rule:
-    """Return the rule for an index, under the name torch gives the last step of that index."""
-    parts = key if isinstance(key, tuple) else (key,)
-    if any(isinstance(plain_key(part), np.ndarray) for part in parts):
-        return ADVANCED_INDEX
-    named = [part for part in parts if part is not Ellipsis]
-    return SELECT if named and isinstance(named[-1], (int, np.integer)) else SLICE
-
-
+def reshape_rule(x: Any, shape: tuple[int, ...]) -> Rule:
+    """Return the rule for a reshape, under the name torch gives it for a tensor laid out so."""
+    if x._array.flags.c_contiguous:
+        return RULES["reshape"]
+    return RESHAPE_ALIAS if is_viewable(x, shape) else UNSAFE_VIEW

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from minigrad import fused
-from minigrad.arguments import STACK, Number, axis_of, is_tensor, promote, varargs
+from minigrad.arguments import Number, is_tensor, require_tensor, varargs
 from minigrad.dtypes import DType, as_dtype, dtype_of_number, float32, float64, int64
-from minigrad.ops import RULES
 from minigrad.random import Generator, default_generator
-from minigrad.tensor import Tensor, apply
+from minigrad.tensor import Tensor
 
 
 def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -26,7 +26,8 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
         requires_grad: whether operations on the tensor are recorded.
 
     Raises:
-        TypeError: the dtype is not supported, or the data are not numbers.
+        TypeError: the dtype is not supported, or text or complex numbers are among the data.
+        RuntimeError: something else is that is no number.
         ValueError: the nested sequences are ragged, or a tensor in them has several elements.
     """
     kinds: set[DType] = set()
@@ -56,7 +57,9 @@ def _plain(data: Any, kinds: set[DType]) -> Any:
         return data
     if isinstance(data, Sequence) and not isinstance(data, str):
         return [_plain(_element(part) if is_tensor(part) else part, kinds) for part in data]
-    raise TypeError(
+    # torch's classes: what it takes for a wrong element, and what it knows nothing about.
+    kind = TypeError if isinstance(data, (str, bytes, complex)) else RuntimeError
+    raise kind(
         "tensor: data must be numbers, sequences of numbers or one-element tensors, arrays or "
         f"tensors, not {type(data).__name__}"
     )
@@ -85,13 +88,23 @@ def from_numpy(ndarray: np.ndarray[Any, DType]) -> Tensor:
 
 
 def zeros(*size: Any, dtype: Any = float32, requires_grad: bool = False) -> Tensor:
-    """Return a tensor of zeros; `zeros(2, 3)` and `zeros((2, 3))` are the same."""
-    return full(varargs(size), 0, dtype=dtype, requires_grad=requires_grad)
+    """Return a tensor of zeros; `zeros(2, 3)` and `zeros((2, 3))` are the same.
+
+    Raises:
+        TypeError: a length is not an int, or the dtype is not supported.
+        RuntimeError: a length is negative.
+    """
+    return _filled("zeros", varargs("zeros", size), 0, as_dtype(dtype), requires_grad)
 
 
 def ones(*size: Any, dtype: Any = float32, requires_grad: bool = False) -> Tensor:
-    """Return a tensor of ones; `ones(2, 3)` and `ones((2, 3))` are the same."""
-    return full(varargs(size), 1, dtype=dtype, requires_grad=requires_grad)
+    """Return a tensor of ones; `ones(2, 3)` and `ones((2, 3))` are the same.
+
+    Raises:
+        TypeError: a length is not an int, or the dtype is not supported.
+        RuntimeError: a length is negative.
+    """
+    return _filled("ones", varargs("ones", size), 1, as_dtype(dtype), requires_grad)
 
 
 def full(
@@ -100,21 +113,38 @@ def full(
     """Return a tensor filled with a number; the dtype is by default the number's.
 
     Raises:
+        TypeError: the size is no sequence of ints, the value no number, or the dtype unsupported.
         RuntimeError: a length is negative.
     """
-    if min(size, default=0) < 0:
-        raise RuntimeError(f"size {list(size)}: lengths must not be negative")
+    if not isinstance(size, (tuple, list)):
+        raise TypeError(f"full: size must be a tuple of ints, not {type(size).__name__}")
+    if not isinstance(fill_value, (int, float)):
+        raise TypeError(f"full: fill_value must be a number, not {type(fill_value).__name__}")
     kind = dtype_of_number(fill_value) if dtype is None else as_dtype(dtype)
-    return Tensor(np.full(tuple(size), fill_value, kind)).requires_grad_(requires_grad)
+    return _filled("full", varargs("full", (size,)), fill_value, kind, requires_grad)
+
+
+def _filled(
+    operation: str, size: tuple[int, ...], value: Number, dtype: DType, requires_grad: bool
+) -> Tensor:
+    _check_lengths(operation, size)
+    return Tensor(np.full(size, value, dtype)).requires_grad_(requires_grad)
+
+
+def _check_lengths(operation: str, size: tuple[int, ...]) -> None:
+    if min(size, default=0) < 0:
+        raise RuntimeError(f"{operation}: size {list(size)}: lengths must not be negative")
 
 
 def zeros_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Return zeros of the shape and dtype of `input`."""
+    require_tensor("zeros_like", input)
     return zeros(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
 def ones_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Return ones of the shape and dtype of `input`."""
+    require_tensor("ones_like", input)
     return ones(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
@@ -125,8 +155,20 @@ def arange(
 
     Integers give int64, floats float32, unless `dtype` says otherwise. Values are computed in
     float64 and rounded once, as torch does.
+
+    Raises:
+        TypeError: an argument is no number, or the dtype is not supported.
+        RuntimeError: the step is 0 or leads away from the end, or the range is not finite.
     """
     first, last = (0, start) if end is None else (start, end)
+    for name, value in (("start", first), ("end", last), ("step", step)):
+        if not isinstance(value, (int, float)):
+            raise TypeError(f"arange: {name} must be a number, not {type(value).__name__}")
+    if step == 0 or not math.isfinite(last - first) or (last - first) * step < 0:
+        raise RuntimeError(
+            f"arange: from {first} to {last} in steps of {step} is not possible: the range must be "
+            "finite, and the step not 0 and of the sign of end - start"
+        )
     kinds = {dtype_of_number(x) for x in (first, last, step)}
     kind = as_dtype(dtype) if dtype is not None else float32 if float32 in kinds else int64
     return Tensor(np.arange(first, last, step).astype(kind))
@@ -150,7 +192,9 @@ def rand(
     requires_grad: bool = False,
 ) -> Tensor:
     """Return uniform values in [0, 1), equal to torch's CPU generator's in every bit."""
-    values = (generator or default_generator).uniform(varargs(size), 0, 1, as_dtype(dtype))
+    values = (generator or default_generator).uniform(
+        _random_size("rand", size, generator), 0, 1, _random_dtype("rand", dtype)
+    )
     return Tensor(values).requires_grad_(requires_grad)
 
 
@@ -164,46 +208,26 @@ def randn(
 
     See `minigrad.random.Generator.normal` for where they are equal in every bit.
     """
-    values = (generator or default_generator).normal(varargs(size), 0, 1, as_dtype(dtype))
+    values = (generator or default_generator).normal(
+        _random_size("randn", size, generator), 0, 1, _random_dtype("randn", dtype)
+    )
     return Tensor(values).requires_grad_(requires_grad)
 
 
-def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Join tensors along an axis they have.
-
-    Raises:
-        RuntimeError: there is none, or their other lengths differ.
-    """
-    if not tensors:
-        raise RuntimeError("cat: expected a non-empty list of Tensors")
-    axis = axis_of("cat", dim, tensors[0].ndim)
-    try:
-        return apply(RULES["cat"], *tensors, axis=axis)
-    except ValueError as error:
-        raise RuntimeError(
-            f"cat: shapes {[list(t.shape) for t in tensors]} must be equal but for axis {axis}"
-        ) from error
-
-
-def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Join tensors of equal shape along a new axis.
-
-    Raises:
-        RuntimeError: there is none, or their shapes differ.
-    """
-    if not tensors:
-        raise RuntimeError("stack: expected a non-empty list of Tensors")
-    if len({t.shape for t in tensors}) > 1:
-        raise RuntimeError(
-            f"stack: tensors must be of equal shape, not {[list(t.shape) for t in tensors]}"
+def _random_size(operation: str, size: tuple[Any, ...], generator: Any) -> tuple[int, ...]:
+    if generator is not None and not isinstance(generator, Generator):
+        raise TypeError(
+            f"{operation}: generator must be a Generator, not {type(generator).__name__}"
         )
-    axis = axis_of("stack", dim, tensors[0].ndim + 1)
-    return apply(STACK, *(t.unsqueeze(axis) for t in tensors), axis=axis)
+    lengths = varargs(operation, size)
+    _check_lengths(operation, lengths)
+    return lengths
 
 
-def where(condition: Tensor, input: Any, other: Any) -> Tensor:
-    """Return input where the condition holds, else other, broadcast."""
-    x, y = input, other
-    if is_tensor(x) or is_tensor(y):
-        x, y = promote(RULES["where"], x if is_tensor(x) else y, x, y)
-    return apply(RULES["where"], condition, x, y)
+def _random_dtype(operation: str, dtype: Any) -> DType:
+    found = as_dtype(dtype)
+    if found.kind != "f":
+        raise NotImplementedError(
+            f"{operation}: dtype must be float32 or float64, not {found}: draw floats and convert"
+        )
+    return found

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
 
-from minigrad.tape import Array
+from minigrad.dtypes import DType
+from minigrad.tape import Array, changed
 from minigrad.tensor import Tensor
 
 
@@ -44,13 +46,18 @@ class SGD:
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
+        arrays = []
         for parameter in self._parameters:
             node = parameter._node
             if node is not None and node.grad is not None:
-                descend(parameter._array, node.grad._array, self.lr)
-                parameter._version[0] += 1
+                array = parameter._array
+                np.subtract(array, np.multiply(node.grad._array, _as_array(self.lr, array.dtype)), out=array)
+                arrays.append(array)
+        changed(*arrays)
 
 
-def descend(parameter: Array, grad: Array, lr: float) -> None:
-    """parameter ← parameter - lr·grad, in place."""
-    np.subtract(parameter, np.multiply(grad, lr), out=parameter)
+
+@lru_cache
+def _as_array(number: float, dtype: DType) -> Array:
+    """Return a number as an array without axes: NumPy need not convert it at every call."""
+    return np.asarray(number, dtype)

@@ -56,7 +56,7 @@ class Protocols:
     if TYPE_CHECKING:
         _apply: Callable[..., Tensor]
         _array: Array
-        _requires_grad: bool
+        requires_grad: bool
         grad_fn: Node | None
         ndim: int
 
@@ -112,7 +112,7 @@ class Protocols:
     def __iter__(self) -> Iterator[Tensor]:
         if self._array.ndim == 0:
             raise TypeError("iteration over a 0-d tensor")
-        return (self._apply(UNBIND, self, key=i) for i in range(len(self)))
+        return (self._apply(UNBIND, self, key=(i, ...)) for i in range(len(self)))
 
     def __contains__(self, element: Any) -> bool:
         return bool(np.any(np.equal(self._array, getattr(element, "_array", element))))
@@ -125,7 +125,7 @@ class Protocols:
     def __repr__(self) -> str:
         return printing.tensor_text(
             np.asarray(self._array),
-            requires_grad=self._requires_grad,
+            requires_grad=self.requires_grad,
             grad_fn=None if self.grad_fn is None else self.grad_fn.name(),
         )
 
@@ -142,7 +142,7 @@ class Protocols:
         Raises:
             RuntimeError: the tensor requires a gradient, whose record NumPy would not continue.
         """
-        if self._requires_grad:
+        if self.requires_grad:
             raise RuntimeError(
                 "Can't call numpy() on Tensor that requires grad, since what is done to the array "
                 "would not be recorded. Use tensor.detach().numpy() instead."
@@ -160,6 +160,8 @@ class Protocols:
             return apply(UFUNC_RULES[ufunc], *inputs)
         if method == "reduce" and ufunc in REDUCTION_RULES:
             (x,) = inputs
+            axis = options.get("axis", 0)
+            options["axis"] = (axis,) if isinstance(axis, int) else axis
             dtype = options.pop("dtype", None)
             if dtype is not None and dtype != x.dtype:
                 x = apply(RULES["astype"], x, dtype=dtype)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,7 +23,42 @@ import numpy as np
 Array: TypeAlias = Any
 """Whatever speaks NumPy's protocol: an ndarray, a `Tensor`, or an array type of `minigrad.arrays`."""
 
-_numbers = itertools.count()
+_numbers = itertools.count(1)
+
+
+class _Changes:
+    """A logbook of in-place changes: which memory was changed last when.
+
+    "When" is a number from the sequence that also numbers the nodes, so a node can tell whether
+    something it saved has been changed since. Memory is known by the `id` of the array that owns
+    it, so views need no care. Where an owner has died and another got its `id`, the entry is
+    older than every node that could have saved the new one's values: nothing is mistaken.
+    """
+
+    def __init__(self) -> None:
+        self.latest = 0
+        self._last: dict[int, int] = {}
+
+    def add(self, *arrays: Array) -> None:
+        """Note that the memory of these arrays is being changed now."""
+        self.latest = next(_numbers)
+        for array in arrays:
+            self._last[id(array) if array.base is None else _owner(array)] = self.latest
+
+    def last(self, array: Array) -> int:
+        """Return when the memory of `array` was changed last, 0 if never."""
+        return self._last.get(_owner(array), 0)
+
+
+_changes = _Changes()
+changed = _changes.add
+
+
+def _owner(array: Array) -> int:
+    """Return the `id` of the array whose memory this is."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return id(array)
 
 
 class Node:
@@ -32,51 +67,45 @@ class Node:
     Attributes:
         rule: the `minigrad.ops.Rule` that made the value; None for a leaf.
         parents: for each input of the rule the node that made it, or None if it needs no gradient.
-        saved: for each input that needs a gradient the arguments of its derivative, else None.
-            The whole attribute is None once the sweep has used and released it.
+        plan: the derivatives to run, with the places of their arguments in `saved`.
+        saved: what the derivatives need; None once a sweep has used and released it.
         number: position in creation order.
         shape, dtype: of the value, hence of its gradient.
-        versions: for each saved value that belongs to a tensor its counter of in-place changes,
-            with the count when it was saved.
         grad: a leaf's accumulated gradient, or an inner node's where `retains_grad` asks for it.
         hooks: functions called with the complete gradient, which they may replace.
     """
 
+    # Few nodes have these; the rest share the values given here.
+    grad: Any = None
+    hooks: Sequence[Callable[[Array], Array]] = ()
+    retains_grad: bool = False
+
     __slots__ = (
+        "__dict__",
         "dtype",
-        "grad",
-        "hooks",
         "number",
         "parents",
-        "retains_grad",
+        "plan",
         "rule",
         "saved",
         "shape",
-        "versions",
     )
 
     def __init__(
         self,
         rule: Any,
         parents: list[Node | None],
-        saved: list[list[Any] | None] | None,
-        versions: list[tuple[list[int], int]],
+        plan: Any,
+        saved: Sequence[Any] | None,
         value: Array,
     ) -> None:
         self.rule = rule
         self.parents = parents
+        self.plan = plan
         self.saved = saved
-        self.versions = versions
         self.number = next(_numbers)
         self.shape = value.shape
         self.dtype = value.dtype
-        self.grad: Any = None
-        self.retains_grad = False
-        self.hooks: list[Callable[[Array], Array]] | None = None
-
-    def __lt__(self, other: Node) -> bool:
-        """Younger first, which makes `heapq`'s smallest element the next one to be swept."""
-        return self.number > other.number
 
     def name(self) -> str:
         """torch's name of the node, for example `AddmmBackward0`."""
@@ -88,61 +117,69 @@ class Node:
 
 def leaf(value: Array) -> Node:
     """Return the node of a tensor that no operation made: the place where gradients are left."""
-    return Node(None, [], None, [], value)
+    return Node(None, [], None, None, value)
 
 
 def sweep(
     roots: list[tuple[Node, Array]],
     retain_graph: bool = False,
+    watched: Collection[Node] = (),
     wrap: Callable[[Array, Node | None], Array] | None = None,
 ) -> Iterator[tuple[Node, Array]]:
-    """Walk from the roots to the leaves and yield every node with its complete gradient.
+    """Walk from the roots to the leaves; yield leaves with their gradients.
 
-    A node is yielded once all its consumers have been swept, that is when its gradient is
-    complete, and before its own derivatives run. Its gradient is dropped right afterwards, so at
-    any moment only the gradients of the frontier are alive.
+    A node's turn comes once all its consumers have had theirs, that is when its gradient is
+    complete. The gradient is dropped as soon as the node's derivatives have used it, so at any
+    moment only the gradients of the frontier are alive.
 
     Args:
         roots: the nodes to start from, each with the gradient of the result by its value.
         retain_graph: keep the saved arrays, so that the graph can be swept again.
-        wrap: when given, saved arrays are passed through it with the node that made them before
+        watched: nodes that are to be yielded besides leaves and those that retain their gradient.
+        wrap: when given, saved values are passed through it with the node that made them before
             a derivative sees them. `Tensor` is handed in here for `create_graph=True`: the rules
             then run on tensors, and the backward pass is recorded like any other computation.
 
     Raises:
-        RuntimeError: a node's saved arrays have been released by an earlier sweep.
+        RuntimeError: a node's saved arrays have been released by an earlier sweep, or have been
+            changed in place.
     """
-    gradients: dict[Node, Array] = {}
-    queue: list[Node] = []
-    for node, gradient in roots:
-        _accumulate(gradients, queue, node, gradient)
+    gradients: dict[Node, Array] = {}  # complete or not, of nodes that wait for their turn
+    queue: list[tuple[int, Node]] = []  # a heap: the youngest inner node first
+    for node, grad in roots:
+        _accumulate(gradients, queue, node, grad)
     while queue:
-        node = heapq.heappop(queue)
+        _, node = heapq.heappop(queue)
         grad_out = gradients.pop(node)
-        for hook in node.hooks or ():
+        for hook in node.hooks:
             grad_out = hook(grad_out)
-        yield node, grad_out
-        if node.rule is None:
-            continue
+        if node.retains_grad or node in watched:
+            yield node, grad_out
         saved = _unpack(node)
         if not retain_graph:
             node.saved = None
-        for derivative, parent, arguments in zip(node.rule.derivatives, node.parents, saved):
-            if parent is None:
-                continue
-            if wrap is not None:
-                arguments = derivative.wrap(arguments, node, wrap)
-            grad = derivative.function(grad_out, *arguments)
-            if parent.rule is None and _is_shared(grad, grad_out, arguments):
+        if wrap is not None:
+            makers = (node, *node.parents)
+            made = [wrap(saved[i], makers[p]) for i, p in enumerate(node.plan.values)]
+            saved = (*made, *saved[len(made) :])
+        for i, derivative, arguments in node.plan.derivatives:
+            parent = node.parents[i]
+            assert parent is not None
+            grad = derivative(grad_out, *arguments(saved))
+            if parent.rule is None and _is_shared(grad, grad_out, saved):
                 grad = np.copy(grad)  # a leaf's gradient is the user's to change in place
             if grad.shape != parent.shape:
                 grad = unbroadcast(grad, parent.shape)
             if grad.dtype != parent.dtype:
                 grad = np.astype(grad, parent.dtype)
             _accumulate(gradients, queue, parent, grad)
+    for leaf_node, grad in gradients.items():
+        for hook in leaf_node.hooks:
+            grad = hook(grad)
+        yield leaf_node, grad
 
 
-def _unpack(node: Node) -> list[Any]:
+def _unpack(node: Node) -> Sequence[Any]:
     """Return what the node saved, if it is still there and still what it was."""
     if node.saved is None:
         raise RuntimeError(
@@ -150,32 +187,37 @@ def _unpack(node: Node) -> list[Any]:
             "it had saved were released. Pass retain_graph=True to the first call of backward() "
             "or grad() if a second one is wanted."
         )
-    for counter, version in node.versions:
-        if counter[0] != version:
-            raise RuntimeError(
-                f"{node.name()}: a value needed for the gradient has been modified by an inplace "
-                f"operation: it is at version {counter[0]}, expected {version}. Change a clone() "
-                "of it instead, or use the operation that is not in place."
-            )
+    if node.number < _changes.latest:
+        for value in node.saved:
+            if isinstance(value, np.ndarray) and _changes.last(value) > node.number:
+                raise RuntimeError(
+                    f"{node.name()}: one of the variables needed for gradient computation has been "
+                    f"modified by an inplace operation, a value of shape {list(value.shape)}. "
+                    "Change a clone() of it instead, or use the operation that is not in place."
+                )
     return node.saved
 
 
-def _is_shared(grad: Array, grad_out: Array, arguments: list[Any]) -> bool:
+def _is_shared(grad: Array, grad_out: Array, saved: Sequence[Any]) -> bool:
     """Return whether something else may refer to the memory of `grad`."""
-    return (
-        grad is grad_out
-        or getattr(grad, "base", None) is not None
-        or any(grad is argument for argument in arguments)
-    )
+    if grad is grad_out or getattr(grad, "base", None) is not None:
+        return True
+    for value in saved:
+        if value is grad:
+            return True
+    return False
 
 
-def _accumulate(gradients: dict[Node, Array], queue: list[Node], node: Node, grad: Array) -> None:
-    """Add `grad` to the node's gradient; a node seen for the first time joins the queue."""
+def _accumulate(
+    gradients: dict[Node, Array], queue: list[tuple[int, Node]], node: Node, grad: Array
+) -> None:
+    """Add `grad` to the node's gradient; an inner node seen for the first time joins the queue."""
     if node in gradients:
         gradients[node] = np.add(gradients[node], grad)
     else:
         gradients[node] = grad
-        heapq.heappush(queue, node)
+        if node.rule is not None:
+            heapq.heappush(queue, (-node.number, node))
 
 
 def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
@@ -202,4 +244,4 @@ def ancestors(node: Node) -> list[Node]:
             if parent is not None and parent not in found:
                 found.add(parent)
                 unvisited.append(parent)
-    return sorted(found, reverse=True)
+    return sorted(found, key=lambda node: node.number)

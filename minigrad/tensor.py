@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from minigrad import tape
 from minigrad.dtypes import DType
-from minigrad.grad_mode import grad_mode, set_grad_enabled
+from minigrad.grad_mode import enable_grad, grad_mode, no_grad
 from minigrad.methods import Methods
 from minigrad.ops import Rule
 from minigrad.protocols import Protocols
@@ -38,14 +39,16 @@ class Tensor(Methods, Protocols):
     or any array type that implements the calls in `minigrad.vocabulary`.
     """
 
-    __slots__ = ("__weakref__", "_array", "_base", "_node", "_requires_grad", "_version")
+    # Few tensors have these; the rest share the values given here.
+    _base: Tensor | None = None  # what this is a view of
+    _frozen: Node | None = None  # a leaf's node while its gradient is switched off
+    _views: WeakValueDictionary[int, Tensor] | None = None  # those that are in use
+
+    __slots__ = ("__dict__", "__weakref__", "_array", "_node")
 
     def __init__(self, array: Array) -> None:
         self._array = array
-        self._node: Node | None = None
-        self._requires_grad = False
-        self._base: Tensor | None = None  # what this is a view of
-        self._version = [0]  # how often the values changed in place; shared by views
+        self._node: Node | None = None  # None exactly if no gradient is required
 
     # ---- what it is -------------------------------------------------------------------------
 
@@ -68,7 +71,7 @@ class Tensor(Methods, Protocols):
     @property
     def requires_grad(self) -> bool:
         """Whether operations on this tensor are recorded."""
-        return self._requires_grad
+        return self._node is not None
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -92,8 +95,9 @@ class Tensor(Methods, Protocols):
                 "only a leaf can be switched off. Use .detach() for a tensor without history."
             )
         if requires_grad and self._node is None:
-            self._node = tape.leaf(self._array)
-        self._requires_grad = requires_grad
+            self._node, self._frozen = self._frozen or tape.leaf(self._array), None
+        elif not requires_grad and self._node is not None:
+            self._node, self._frozen = None, self._node
         return self
 
     @property
@@ -109,15 +113,16 @@ class Tensor(Methods, Protocols):
     @property
     def grad(self) -> Tensor | None:
         """The gradient that `backward` accumulated, a tensor of the same shape and dtype."""
-        if self._node is None:
+        node = self._node or self._frozen
+        if node is None:
             return None
-        if self._node.rule is not None and not self._node.retains_grad:
+        if node.rule is not None and not node.retains_grad:
             warnings.warn(
                 "the .grad of a tensor that is not a leaf is not kept: call .retain_grad() on it "
                 "before backward() if it is wanted",
                 stacklevel=2,
             )
-        grad: Tensor | None = self._node.grad
+        grad: Tensor | None = node.grad
         return grad
 
     @grad.setter
@@ -129,9 +134,10 @@ class Tensor(Methods, Protocols):
                 f"grad must have its tensor's shape {list(self.shape)} and dtype {self.dtype}, "
                 f"not {list(value.shape)} and {value.dtype}"
             )
-        if self._node is None:
-            self._node = tape.leaf(self._array)
-        self._node.grad = value
+        node = self._node or self._frozen
+        if node is None:
+            node = self._frozen = tape.leaf(self._array)
+        node.grad = value
 
     # ---- gradients --------------------------------------------------------------------------
 
@@ -155,9 +161,8 @@ class Tensor(Methods, Protocols):
                 was given, `gradient` has another shape, or the graph was already released.
         """
         for node, grad in gradients_of([self], [gradient], retain_graph, create_graph):
-            if node.rule is None or node.retains_grad:
-                grad = grad if isinstance(grad, Tensor) else Tensor(grad)
-                node.grad = grad if node.grad is None else node.grad + grad
+            grad = grad if isinstance(grad, Tensor) else Tensor(grad)
+            node.grad = grad if node.grad is None else node.grad + grad
 
     def retain_grad(self) -> None:
         """Have `backward` keep the `.grad` of this tensor although it is not a leaf.
@@ -179,24 +184,30 @@ class Tensor(Methods, Protocols):
         node = self._recorded("register_hook")
 
         def on_arrays(grad: Array) -> Array:
-            replaced = hook(grad if isinstance(grad, Tensor) else Tensor(grad))
-            if replaced is None or isinstance(grad, Tensor):
+            if isinstance(grad, Tensor):  # the backward pass is being recorded, the hook with it
+                replaced = hook(grad)
                 return grad if replaced is None else replaced
-            return replaced._array
+            with no_grad():
+                replaced = hook(Tensor(grad))
+            return grad if replaced is None else replaced._array
 
-        node.hooks = [*(node.hooks or []), on_arrays]
-        return lambda: node.hooks.remove(on_arrays)
+        node.hooks = [*node.hooks, on_arrays]
+
+        def remove() -> None:
+            node.hooks = [kept for kept in node.hooks if kept is not on_arrays]
+
+        return remove
 
     def _recorded(self, what: str) -> Node:
-        if not self._requires_grad or self._node is None:
+        if self._node is None:
             raise RuntimeError(f"{what}: the tensor does not require a gradient")
+        if self._node is _OUTDATED:
+            raise _outdated_view(what)
         return self._node
 
     def detach(self) -> Tensor:
         """Return a tensor of the same values, in the same memory, without history."""
-        detached = Tensor(self._array)
-        detached._version = self._version
-        return detached
+        return Tensor(self._array)
 
     def _in_place(self, operation: Callable[[Tensor], Tensor]) -> Tensor:
         """Replace the values by those of `operation(self)`, and follow its result on the tape.
@@ -208,14 +219,13 @@ class Tensor(Methods, Protocols):
         """
         before = self
         if grad_mode.enabled:
-            if self._requires_grad and self.is_leaf:
+            if self._node is not None and self.is_leaf:
                 raise RuntimeError(
                     "a leaf Tensor that requires grad is being used in an in-place operation, "
                     "which would lose the values its gradient belongs to. Do it under no_grad(), "
                     "or use the operation that is not in place."
                 )
             before = _from_node(np.copy(self._array), self._node)
-            before._requires_grad = self._requires_grad
         result = operation(before)
         if result.shape != self.shape or not np.can_cast(result.dtype, self.dtype, "same_kind"):
             raise RuntimeError(
@@ -223,16 +233,38 @@ class Tensor(Methods, Protocols):
                 f"{result.dtype} does not fit into the tensor of shape {list(self.shape)} and "
                 f"dtype {self.dtype}"
             )
-        np.copyto(self._array, result._array, casting="same_kind")
-        self._version[0] += 1
-        if result._requires_grad:
-            if self._base is not None or result.dtype != self.dtype:
-                raise RuntimeError(
-                    "in-place operation on a view: minigrad does not record it. Change the tensor "
-                    "it is a view of by index assignment, base[...] = value, instead."
-                )
-            self._node, self._requires_grad = result._node, True
+        if result._node is not None and self._base is not None:
+            raise RuntimeError(
+                "in-place operation on a view: minigrad does not record it. Change the tensor "
+                "it is a view of by index assignment, base[...] = value, instead."
+            )
+        result = result.to(self.dtype)
+        self._write(..., result._array)
+        if result._node is not None:
+            self._node = result._node
+            self._outdate_views()
         return self
+
+    def _outdate_views(self) -> None:
+        """Mark the views in use: they show new values, but their nodes are those of the old."""
+        for view in [] if self._views is None else list(self._views.values()):
+            view._node = _OUTDATED
+            view._outdate_views()
+
+    def _write(self, key: Any, values: Any) -> None:
+        """Replace the values at `key`, and note that they have changed.
+
+        Raises:
+            RuntimeError: the memory is read-only, as that of an expanded tensor is.
+        """
+        try:
+            self._array[key] = values
+        except ValueError as error:
+            raise RuntimeError(
+                f"in-place operation: {error}: several elements of an expanded tensor share one "
+                "memory location, and an array may be read-only. Change a clone() of it instead."
+            ) from error
+        tape.changed(self._array)
 
 
 def gradients_of(
@@ -240,8 +272,9 @@ def gradients_of(
     grad_outputs: Sequence[Tensor | None],
     retain_graph: bool | None,
     create_graph: bool,
+    watched: Collection[Node] = (),
 ) -> Iterator[tuple[Node, Array]]:
-    """Sweep from the outputs and yield every node with its complete gradient.
+    """Sweep from the outputs; yield leaves and watched nodes with their gradients.
 
     The gradients are arrays, or tensors with a history of their own under `create_graph`. See
     `Tensor.backward` for what is raised.
@@ -250,25 +283,35 @@ def gradients_of(
     for output, grad in zip(outputs, grad_outputs, strict=True):
         node = output._recorded("backward")
         if grad is None:
-            if output.numel() != 1:
+            if math.prod(node.shape) != 1:
                 raise RuntimeError(
                     "backward: grad can be implicitly created only for scalar outputs, and this "
                     f"one has shape {list(output.shape)}: reduce it first, for example with "
                     ".sum(), or pass the gradient of the final result by it"
                 )
-            grad = Tensor(np.ones_like(output._array))
+            root = np.ones(node.shape, node.dtype)
         elif grad.shape != output.shape:
             raise RuntimeError(
                 f"backward: Mismatch in shape: the gradient has {list(grad.shape)} and its output "
                 f"{list(output.shape)}; they must be equal"
             )
-        roots.append((node, grad if create_graph else np.copy(grad._array)))
-    with set_grad_enabled(create_graph):
-        yield from tape.sweep(
-            roots,
-            create_graph if retain_graph is None else retain_graph,
-            _from_node if create_graph else None,
-        )
+        elif create_graph:
+            root = grad
+        else:
+            root = np.copy(grad._array) if output.is_leaf else grad._array
+        roots.append((node, root))
+    if not create_graph:
+        return tape.sweep(roots, bool(retain_graph), watched)
+    return _recorded_sweep(roots, retain_graph is not False, watched)
+
+
+def _recorded_sweep(
+    roots: list[tuple[Node, Array]], retain_graph: bool, watched: Collection[Node]
+) -> Iterator[tuple[Node, Array]]:
+    """Sweep on tensors, with recording switched on."""
+    tensors = [(n, g if isinstance(g, Tensor) else Tensor(g)) for n, g in roots]
+    with enable_grad():
+        yield from tape.sweep(tensors, retain_graph, watched, _from_node)
 
 
 def _from_node(array: Array, node: Node | None) -> Any:
@@ -277,55 +320,55 @@ def _from_node(array: Array, node: Node | None) -> Any:
         return array
     value = Tensor(array)
     value._node = node
-    value._requires_grad = node is not None
     return value
 
 
 def apply(rule: Rule, *inputs: Any, **options: Any) -> Tensor:
-    """Run a rule on tensors and Python numbers, and record it if one of them requires a gradient."""
-    values = [x._array if isinstance(x, Tensor) else x for x in inputs]
+    """Run a rule on tensors and Python numbers; record it if one of them requires a gradient."""
+    values = []
+    parents = []
+    for x in inputs:
+        if isinstance(x, Tensor):
+            values.append(x._array)
+            parents.append(x._node)
+        else:
+            values.append(x)
+            parents.append(None)
     out = rule.forward(*values, **options)
     if isinstance(out, np.generic):
         out = np.asarray(out)  # NumPy returns scalars in place of zero-dimensional arrays
     result = Tensor(out)
-    if out.base is not None and _is_view(out, values[0]):
-        result._base = inputs[0]
-        result._version = inputs[0]._version
-    if grad_mode.enabled:
-        for x in inputs:
-            if isinstance(x, Tensor) and x._requires_grad:
-                _record(result, rule, inputs, values, options)
-                break
+    if out.base is not None and isinstance(inputs[0], Tensor):
+        _note_view(result, inputs[0])
+    if any(parents) and grad_mode.enabled:
+        if _OUTDATED in parents:
+            raise _outdated_view(rule.name)
+        plan = rule.plan(tuple(map(bool, parents)))
+        if plan.derivatives:
+            saved = plan.save((out, *values), options)
+            result._node = Node(rule, parents, plan, saved, out)
     return result
 
 
-def _is_view(out: Array, x: Array) -> bool:
-    """Return whether an output shares the memory of the rule's first input."""
-    return isinstance(x, np.ndarray) and (out.base is x or out.base is x.base)
+def _note_view(result: Tensor, source: Tensor) -> None:
+    """Remember that `result` is a view of `source`, if it is one."""
+    array, out = source._array, result._array
+    if isinstance(array, np.ndarray) and (out.base is array or out.base is array.base):
+        result._base = source
+        if source._views is None:
+            source._views = WeakValueDictionary()
+        source._views[id(result)] = result
 
 
-def _record(
-    result: Tensor, rule: Rule, inputs: tuple[Any, ...], values: list[Array], options: dict[str, Any]
-) -> None:
-    """Put `result` on the tape."""
-    parents: list[Node | None] = []
-    saved: list[list[Any] | None] = []
-    versions = []
-    arrays = [result._array, *values]
-    for i, (x, derivative) in enumerate(zip(inputs, rule.derivatives)):
-        if derivative is None or not isinstance(x, Tensor) or not x._requires_grad:
-            parents.append(None)
-            saved.append(None)
-            continue
-        parents.append(x._node)
-        saved.append(derivative.save(arrays, options, i))
-        for position in derivative.positions:
-            owner = result if position == 0 else inputs[position - 1]
-            if isinstance(owner, Tensor):
-                versions.append((owner._version, owner._version[0]))
-        result._requires_grad = True
-    if result._requires_grad:
-        result._node = Node(rule, parents, saved, versions, result._array)
+_OUTDATED = tape.leaf(np.zeros(()))
+"""The node of a view whose tensor was since changed in place by a recorded operation."""
+
+
+def _outdated_view(operation: str) -> RuntimeError:
+    return RuntimeError(
+        f"{operation}: this view was taken before its tensor was changed in place by a recorded "
+        "operation, which minigrad does not follow through views. Take the view again."
+    )
 
 
 Tensor._apply = staticmethod(apply)  # what the mixins run the rules with

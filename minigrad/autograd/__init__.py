@@ -43,7 +43,9 @@ def grad(
     wanted = {source._recorded("grad") for source in sources}
     found = {
         node: gradient if isinstance(gradient, Tensor) else Tensor(gradient)
-        for node, gradient in gradients_of(results, grad_outputs, retain_graph, create_graph)
+        for node, gradient in gradients_of(
+            results, grad_outputs, retain_graph, create_graph, wanted
+        )
         if node in wanted
     }
     gradients = tuple(found.get(source._recorded("grad")) for source in sources)

@@ -57,8 +57,10 @@ def _linear_in_general(input: Tensor, weight: Tensor, bias: Tensor | None) -> Te
             f"linear: input and parameters must have the same dtype, but got "
             f"{' and '.join(sorted(map(str, dtypes)))}: convert one, for example with .double()"
         )
-    product = input.matmul(weight.t())
-    return product if bias is None else product + bias
+    if bias is None:
+        return input.matmul(weight.t())
+    rows = apply(_LINEAR, input.reshape(-1, input.shape[-1]), weight, bias)
+    return rows.reshape(*input.shape[:-1], weight.shape[0])
 
 
 def relu(input: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad.dtypes import DType
 from minigrad.random import Generator, default_generator
+from minigrad.tape import changed
 from minigrad.tensor import Tensor
 
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3, "relu": math.sqrt(2.0)}
@@ -108,5 +109,5 @@ def _fan(tensor: Tensor, mode: str) -> int:
 
 def _fill(tensor: Tensor, draw: Callable[[tuple[int, ...], DType], np.ndarray]) -> Tensor:  # type: ignore[type-arg]
     tensor._array[...] = draw(tensor.shape, tensor.dtype)
-    tensor._version[0] += 1
+    changed(tensor._array)
     return tensor

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from minigrad.nn.parameter import Parameter
+from minigrad.tape import changed
 from minigrad.tensor import Tensor
 
 
@@ -20,6 +21,8 @@ class Module:
     """
 
     training: bool
+    _parameters: dict[str, Parameter]
+    _modules: dict[str, Module]
 
     def __init__(self) -> None:
         object.__setattr__(self, "_parameters", {})
@@ -42,39 +45,32 @@ class Module:
                 f"cannot assign {name!r} before Module.__init__() call: begin __init__ with "
                 "super().__init__()"
             )
-        for register in registers:
-            if register is not None:
+        for register, kind in zip(registers, (Parameter, Module), strict=True):
+            if isinstance(value, kind):
+                register[name] = value
+            elif register is not None:
                 register.pop(name, None)
-        self.__dict__.pop(name, None)
-        if isinstance(value, Parameter):
-            self._parameters[name] = value
-        elif isinstance(value, Module):
-            self._modules[name] = value
-        else:
-            object.__setattr__(self, name, value)
-
-    def __getattr__(self, name: str) -> Any:
-        for register in ("_parameters", "_modules"):
-            if name in self.__dict__.get(register, {}):
-                return self.__dict__[register][name]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        object.__setattr__(self, name, value)
 
     def __delattr__(self, name: str) -> None:
-        for register in (self._parameters, self._modules):
-            if name in register:
-                del register[name]
-                return
+        self._parameters.pop(name, None)
+        self._modules.pop(name, None)
         object.__delattr__(self, name)
 
     # ---- what it consists of ----------------------------------------------------------------
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Yield the modules set on this one, with their names."""
-        yield from self._modules.items()
+        """Yield the modules set on this one, each once, with their names."""
+        seen: set[int] = set()
+        for name, module in self._modules.items():
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
 
     def children(self) -> Iterator[Module]:
-        """Yield the modules set on this one."""
-        yield from self._modules.values()
+        """Yield the modules set on this one, each once."""
+        for _, module in self.named_children():
+            yield module
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """Yield this module and all below it, each once, with dotted names."""
@@ -170,7 +166,7 @@ class Module:
             )
         for name, parameter in own.items():
             np.copyto(parameter._array, state_dict[name]._array, casting="same_kind")
-            parameter._version[0] += 1
+            changed(parameter._array)
 
     def to(self, dtype: Any) -> Self:
         """Convert all parameters, and their gradients, to a floating point dtype."""
@@ -199,10 +195,10 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        lines = [self.extra_repr()] if self.extra_repr() else []
+        lines = self.extra_repr().splitlines()
         for name, child in self._modules.items():
             lines.append(f"({name}): " + repr(child).replace("\n", "\n  "))
-        if not self._modules:
+        if not self._modules and len(lines) < 2:
             return f"{type(self).__name__}({''.join(lines)})"
         body = "".join(f"\n  {line}" for line in lines)
         return f"{type(self).__name__}({body}\n)"

@@ -12,7 +12,6 @@ class Parameter(Tensor):
 
     def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
         super().__init__(data._array)
-        self._version = data._version
         self.requires_grad_(requires_grad)
 
     def __repr__(self) -> str:

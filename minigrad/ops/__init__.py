@@ -20,7 +20,7 @@ these can flow through them.
 """
 
 from minigrad.ops import elementwise, indexing, linalg, loss, reduction, shape
-from minigrad.ops.rule import Derivative, Rule, rules_of
+from minigrad.ops.rule import Plan, Rule, rules_of
 
 RULES: dict[str, Rule] = {
     rule.name: rule
@@ -29,4 +29,4 @@ RULES: dict[str, Rule] = {
 }
 """Every rule by its name."""
 
-__all__ = ["RULES", "Derivative", "Rule", "rules_of"]
+__all__ = ["RULES", "Plan", "Rule", "rules_of"]

@@ -77,7 +77,26 @@ def pow_backward_y(grad_out: Array, out: Array, x: Array, y: Array) -> Array:
     # x^y·log x; at x = 0 the power stays 0 for every y > 0 (and for y = 0, by convention),
     # so the derivative is 0 although log x is not finite.
     flat = np.logical_and(np.equal(x, 0), np.greater_equal(y, 0))
-    return np.where(flat, 0, np.multiply(grad_out, np.multiply(out, np.log(x))))
+    return np.multiply(grad_out, np.where(flat, 0, np.multiply(out, np.log(x))))
+
+
+def power(x: Array, *, exponent: float) -> Array:
+    """X to the power of a number, by the simpler function where there is one, as in torch."""
+    if exponent == 0.5:
+        return np.sqrt(x)
+    if exponent == -0.5:
+        return np.divide(1, np.sqrt(x))
+    if exponent == 1:
+        return np.copy(x)
+    if exponent == 2:
+        return np.square(x)
+    return np.power(x, exponent)
+
+
+def power_backward_x(grad_out: Array, x: Array, exponent: float) -> Array:
+    if exponent == 0:  # constant, even at 0 and NaN
+        return np.zeros_like(grad_out)
+    return np.multiply(grad_out, np.multiply(power(x, exponent=exponent - 1), exponent))
 
 
 def abs(x: Array) -> Array:
@@ -85,8 +104,8 @@ def abs(x: Array) -> Array:
 
 
 def abs_backward_x(grad_out: Array, x: Array) -> Array:
-    # The sign of 0 is 0: torch's choice among the subgradients of |x| at the kink.
-    return np.multiply(grad_out, np.sign(x))
+    # The sign of 0 is 0: torch's choice among the subgradients of |x| at the kink. So is NaN's.
+    return np.multiply(grad_out, np.where(np.equal(x, x), np.sign(x), 0))
 
 
 def exp(x: Array) -> Array:
@@ -136,12 +155,13 @@ def sigmoid(x: Array) -> Array:
 
 
 def sigmoid_backward_x(grad_out: Array, out: Array) -> Array:
-    # s' = s·(1 - s)
-    return np.multiply(grad_out, np.multiply(out, np.subtract(1, out)))
+    # s' = (1 - s)·s
+    return np.multiply(np.multiply(grad_out, np.subtract(1, out)), out)
 
 
 def relu(x: Array) -> Array:
-    return np.maximum(x, 0)
+    # 0 stands first because of two equal operands the second is returned: like torch's, -0.0 stays.
+    return np.maximum(0, x)
 
 
 def relu_backward_x(grad_out: Array, out: Array) -> Array:

@@ -27,7 +27,7 @@ def scatter_backward_x(grad_out: Array, key: Any) -> Array:
 
 
 def index_put(x: Array, y: Array, *, key: Any) -> Array:
-    """x with the elements at `key` replaced by y."""
+    """X with the elements at `key` replaced by y."""
     out = np.copy(x)
     out[key] = y
     return out

@@ -66,4 +66,4 @@ def _share_among_equals(
     kept = _with_axes(x_shape, axis)
     tied = np.equal(x, np.reshape(out, kept))
     ties = np.add.reduce(tied, axis=axis, keepdims=True, dtype=grad_out.dtype)
-    return np.where(tied, np.divide(np.reshape(grad_out, kept), ties), 0)
+    return np.divide(np.multiply(np.reshape(grad_out, kept), tied), ties)

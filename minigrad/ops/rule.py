@@ -3,81 +3,62 @@
 from __future__ import annotations
 
 import inspect
-import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
+
+Function = Callable[..., Any]
 
 # torch calls some nodes by the name of the kernel behind them.
 TORCH_NAMES = {
     "astype": "ToCopyBackward0",
     "linear": "AddmmBackward0",
     "matmul": "MmBackward0",
+    "power": "PowBackward0",
     "reshape": "ViewBackward0",
     "square": "PowBackward0",
 }
 
 
-class Derivative:
-    """The derivative of a rule by one of its inputs, with what it wants to have saved.
+class Plan(NamedTuple):
+    """What a node saves and which derivatives it runs, given which inputs need a gradient.
 
     Attributes:
-        function: called as `function(grad_out, *saved values, *shapes and options)`.
-        positions: the saved values, as positions in `(out, *inputs)`.
-        statics: the shapes and options.
+        values: the values to save, as positions in (out, *inputs).
+        pick_values: takes (out, *inputs) and returns those values.
+        extras: the shapes and options to save after them, as (kind, key).
+        derivatives: for each input that needs a gradient and has a derivative its position, the
+            derivative, and what takes the saved values and returns the derivative's arguments.
     """
 
-    __slots__ = ("function", "positions", "statics")
+    values: Sequence[int]
+    pick_values: Function
+    extras: Sequence[tuple[str, Any]]
+    derivatives: Sequence[tuple[int, Function, Function]]
 
-    def __init__(self, function: Callable[..., Any], inputs: Sequence[str], variadic: bool) -> None:
-        self.function = function
-        self.positions: list[int] = []
-        self.statics: list[tuple[str, int | str]] = []
-        parameters = list(inspect.signature(function).parameters)
-        if parameters[:1] != ["grad_out"]:
-            raise TypeError(f"{function.__name__}: the first parameter must be grad_out")
-        for name in parameters[1:]:
-            if name == "out" or (name in inputs and not variadic):
-                if self.statics:
-                    raise TypeError(
-                        f"{function.__name__}: {name} must stand before shapes and options"
-                    )
-                self.positions.append(0 if name == "out" else 1 + inputs.index(name))
-            elif name.endswith("_shape") and name.removesuffix("_shape") in inputs:
-                self.statics.append(("shape", inputs.index(name.removesuffix("_shape"))))
-            elif variadic and name == f"{inputs[0]}_shapes":
-                self.statics.append(("shapes", name))
-            else:
-                self.statics.append(("position" if name == "position" else "option", name))
-
-    def save(
-        self, values: Sequence[Any], options: Mapping[str, Any], position: int
-    ) -> list[Any]:
-        """Return the derivative's arguments after `grad_out`.
-
-        Args:
-            values: the output, then the inputs.
-            options: the options the forward function was called with.
-            position: which input the derivative is by.
-        """
-        saved = [values[p] for p in self.positions]
-        for kind, key in self.statics:
+    def save(self, values: Sequence[Any], options: Mapping[str, Any]) -> Sequence[Any]:
+        """Return what is to be saved of a call with these (out, *inputs) and options."""
+        saved: Sequence[Any] = self.pick_values(values)
+        if not self.extras:
+            return saved
+        extras: list[Any] = []
+        for kind, key in self.extras:
             if kind == "shape":
-                assert isinstance(key, int)
-                saved.append(values[1 + key].shape)
+                extras.append(values[key].shape)
             elif kind == "shapes":
-                saved.append([value.shape for value in values[1:]])
+                extras.append([value.shape for value in values[1:]])
             else:
-                saved.append(position if kind == "position" else options[str(key)])
-        return saved
+                extras.append(options[key] if kind == "option" else key)
+        return (*saved, *extras)
 
-    def wrap(self, saved: Sequence[Any], node: Any, wrap: Callable[[Any, Any], Any]) -> list[Any]:
-        """Return `saved` with every value passed through `wrap` along with the node that made it."""
-        sources = (node, *node.parents)
-        wrapped = [
-            wrap(value, sources[p]) for p, value in zip(self.positions, saved, strict=False)
-        ]
-        return [*wrapped, *saved[len(wrapped) :]]
+
+def _picker(positions: Sequence[int]) -> Function:
+    """Return a fast function from a tuple to the tuple of its elements at these positions."""
+    if len(positions) > 1:
+        return itemgetter(*positions)
+    first = positions[0] if positions else 0
+    return itemgetter(slice(first, first + len(positions)))
 
 
 class Rule:
@@ -85,65 +66,103 @@ class Rule:
 
     Attributes:
         name: the forward function's name.
-        forward: `forward(*inputs, **options)`.
-        derivatives: by the input's position; None where an input has no derivative. A rule with
-            `*xs` has a single one, which serves every input.
+        forward: called as `forward(*inputs, **options)`.
         torch_name: what torch calls the node, `MulBackward0` for `mul`.
     """
 
-    __slots__ = ("derivatives", "forward", "name", "torch_name")
+    __slots__ = (
+        "_backwards",
+        "_inputs",
+        "_plans",
+        "_twins",
+        "_variadic",
+        "forward",
+        "name",
+        "torch_name",
+    )
 
-    def __init__(
-        self,
-        forward: Callable[..., Any],
-        *backwards: Callable[..., Any],
-        torch_name: str | None = None,
-    ) -> None:
+    def __init__(self, forward: Function, *backwards: Function) -> None:
         """Combine a forward function with its derivatives, `<name>_backward_<input>`.
 
         Raises:
-            TypeError: a derivative's name or parameters do not fit the forward function.
+            TypeError: a derivative's name or first parameter does not fit the forward function.
         """
         self.name = forward.__name__
         self.forward = forward
         camel_case = "".join(part.capitalize() for part in self.name.split("_"))
-        self.torch_name = torch_name or TORCH_NAMES.get(self.name, f"{camel_case}Backward0")
+        self.torch_name = TORCH_NAMES.get(self.name, f"{camel_case}Backward0")
         parameters = inspect.signature(forward).parameters.values()
-        inputs = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
-        variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-        by_input = dict.fromkeys(inputs, None) | {
-            self._input_of(function, inputs): Derivative(function, inputs, variadic)
-            for function in backwards
-        }
-        derivatives = [by_input[name] for name in inputs]
-        self.derivatives: Iterable[Derivative | None] = (
-            itertools.repeat(derivatives[0]) if variadic else derivatives
-        )
+        self._inputs = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        self._variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self._backwards = {self._input_of(function): function for function in backwards}
+        self._plans: dict[tuple[bool, ...], Plan] = {}
+        self._twins: dict[str, Rule] = {}
 
-    def _input_of(self, function: Callable[..., Any], inputs: Sequence[str]) -> str:
-        prefix = f"{self.name}_backward_"
-        name = function.__name__.removeprefix(prefix)
-        if not function.__name__.startswith(prefix) or name not in inputs:
-            expected = " or ".join(prefix + name for name in inputs)
+    def _input_of(self, function: Function) -> str:
+        """Return the input that a derivative is by, read off its name."""
+        names = {f"{self.name}_backward_{name}": name for name in self._inputs}
+        if function.__name__ not in names:
             raise TypeError(
-                f"{function.__name__} is no derivative of {self.name}{tuple(inputs)}: "
-                f"call it {expected}"
+                f"{function.__name__} is no derivative of {self.name}: call it {' or '.join(names)}"
             )
-        return name
+        if next(iter(inspect.signature(function).parameters), None) != "grad_out":
+            raise TypeError(f"{function.__name__}: the first parameter must be grad_out")
+        return names[function.__name__]
 
     def named(self, torch_name: str) -> Rule:
         """Return the same rule under another of torch's names: `squeeze` is a `reshape`, say."""
-        twin = object.__new__(Rule)
-        twin.name, twin.forward, twin.derivatives = self.name, self.forward, self.derivatives
-        twin.torch_name = torch_name
-        return twin
+        if torch_name not in self._twins:
+            self._twins[torch_name] = twin = Rule(self.forward, *self._backwards.values())
+            twin.torch_name = torch_name
+        return self._twins[torch_name]
+
+    def plan(self, needs_grad: tuple[bool, ...]) -> Plan:
+        """Return the plan for a call whose i-th input needs a gradient if `needs_grad[i]`."""
+        plan = self._plans.get(needs_grad)
+        if plan is None:
+            plan = self._plans[needs_grad] = self._make_plan(needs_grad)
+        return plan
+
+    def _make_plan(self, needs_grad: tuple[bool, ...]) -> Plan:
+        wanted = []  # (input's position, derivative, sources of its arguments)
+        for i, needed in enumerate(needs_grad):
+            function = self._backwards.get(self._inputs[0 if self._variadic else i])
+            if needed and function is not None:
+                parameters = list(inspect.signature(function).parameters)[1:]
+                wanted.append((i, function, [self._source(name, i) for name in parameters]))
+        sources = list(dict.fromkeys(source for *_, found in wanted for source in found))
+        sources.sort(key=lambda source: source[0] != "value")
+        values = [key for kind, key in sources if kind == "value"]
+        return Plan(
+            values=values,
+            pick_values=_picker(values),
+            extras=sources[len(values) :],
+            derivatives=[
+                (i, function, _picker([sources.index(source) for source in found]))
+                for i, function, found in wanted
+            ],
+        )
+
+    def _source(self, name: str, position: int) -> tuple[str, Any]:
+        """Return where the argument of this name comes from, for the derivative by an input."""
+        if name == "out":
+            return "value", 0
+        if name == "position":
+            return "constant", position
+        if self._variadic:
+            return ("shapes", None) if name == f"{self._inputs[0]}_shapes" else ("option", name)
+        if name in self._inputs:
+            return "value", 1 + self._inputs.index(name)
+        if name.removesuffix("_shape") in self._inputs:
+            return "shape", 1 + self._inputs.index(name.removesuffix("_shape"))
+        return "option", name
 
     def __repr__(self) -> str:
         return f"Rule({self.name})"
 
 
 def rules_of(module: ModuleType) -> list[Rule]:
-    """Return the rules written in a module: each public function with the derivatives beneath it."""
+    """Return the rules written in a module: each public function with the derivatives beneath."""
     functions = {
         name: value
         for name, value in vars(module).items()

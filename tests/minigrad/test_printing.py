@@ -187,6 +187,20 @@ def test_only_what_a_summary_shows_decides_its_width(
             agree(array)
 
 
+@pytest.mark.parametrize("profile", ["default", "short", "full"])
+@pytest.mark.parametrize("further", [{}, {"precision": 1}, {"edgeitems": 1}, {"sci_mode": True}])
+def test_profiles(profile: str, further: dict[str, Any]) -> None:
+    before = {"precision": 6, "threshold": 5, "edgeitems": 4, "linewidth": 30, "sci_mode": True}
+    with options(before, {"profile": profile} | further):
+        agree(np.linspace(0, 1, 1001))
+
+
+@pytest.mark.parametrize("count", [999, 1000, 1001])
+def test_summary_begins_beyond_a_thousand_elements(count: int) -> None:
+    agree(np.arange(count))
+    assert ("..." in tensor_text(np.arange(count))) == (count > 1000)
+
+
 def test_texts_known_by_heart() -> None:
     """As a reader sees them; they do not depend on the torch that is installed."""
     assert tensor_text(float32([[1, 2.5]]), requires_grad=True) == (

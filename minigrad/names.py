@@ -1,0 +1,26 @@
+"""The rules under the other names that torch has for them, which `grad_fn` shows."""
+
+from minigrad.ops import RULES
+
+ADVANCED_INDEX = RULES["index"].named("IndexBackward0")
+ALIAS = RULES["index"].named("AliasBackward0")
+BATCHED_MATMUL = RULES["matmul"].named("UnsafeViewBackward0")
+DOT = RULES["sum"].named("DotBackward0")
+MATRIX_VECTOR = RULES["reshape"].named("MvBackward0")
+NEW_AXIS = RULES["index"].named("UnsqueezeBackward0")
+POW_NUMBER = RULES["pow"].named("PowBackward2")
+POW_TENSOR = RULES["pow"].named("PowBackward1")
+RECIPROCAL = RULES["div"].named("MulBackward0")
+RESHAPE_ALIAS = RULES["reshape"].named("ReshapeAliasBackward0")
+RSUB = RULES["sub"].named("RsubBackward1")
+SELECT = RULES["index"].named("SelectBackward0")
+SLICE = RULES["index"].named("SliceBackward0")
+SQUEEZE = RULES["reshape"].named("SqueezeBackward0")
+SQUEEZE_DIM = RULES["reshape"].named("SqueezeBackward1")
+SQUEEZE_DIMS = RULES["reshape"].named("SqueezeBackward2")
+T = RULES["permute"].named("TBackward0")
+STACK = RULES["cat"].named("StackBackward0")
+TRANSPOSE = RULES["permute"].named("TransposeBackward0")
+UNSAFE_VIEW = RULES["reshape"].named("UnsafeViewBackward0")
+UNSQUEEZE = RULES["reshape"].named("UnsqueezeBackward0")
+VECTOR_MATRIX = RULES["reshape"].named("SqueezeBackward4")

@@ -1,0 +1,449 @@
+"""Modules, layers and losses against torch's: structure, text, state, and initial values in every bit."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import minigrad
+import minigrad.architectures
+import torch_impl.model
+import torch_impl.train
+from minigrad import nn
+
+ENGINES = pytest.mark.parametrize("T", [minigrad, torch], ids=["minigrad", "torch"])
+DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+def network(T: Any) -> Any:
+    """A user's module: layers, a block of layers, parameters of its own, a shared layer."""
+
+    class Block(T.nn.Module):  # type: ignore[misc,name-defined]
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.scale = T.nn.Parameter(T.ones(width))
+            self.layers = T.nn.Sequential(T.nn.Linear(width, width, bias=False), T.nn.Tanh())
+
+        def forward(self, x: Any) -> Any:
+            return self.layers(x) * self.scale
+
+    class Net(T.nn.Module):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc1 = T.nn.Linear(1, 3)
+            self.block = Block(3)
+            self.offset = T.nn.Parameter(T.zeros(1))
+            self.activation = T.nn.ReLU()
+            self.fc2 = T.nn.Linear(3, 1)
+            self.same = self.fc1
+            self.width = 3
+            self.nothing = None
+
+        def forward(self, x: Any) -> Any:
+            x = T.nn.functional.relu(self.fc1(x))
+            return self.fc2(self.activation(self.block(x))) + self.offset
+
+    T.manual_seed(0)
+    return Net()
+
+
+def both(expression: str) -> list[Any]:
+    return [
+        eval(expression, {"T": T, "nn": T.nn, "net": network(T), "OrderedDict": OrderedDict})
+        for T in (minigrad, torch)
+    ]
+
+
+# ---- structure ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "[name for name, _ in net.named_parameters()]",
+        "[name for name, _ in net.named_parameters(prefix='model')]",
+        "[tuple(p.shape) for p in net.parameters()]",
+        "[name for name, _ in net.named_modules()]",
+        "[name for name, _ in net.named_children()]",
+        "[type(module).__name__ for module in net.modules()]",
+        "[type(module).__name__ for module in net.children()]",
+        "list(net.state_dict())",
+        "{name: tuple(value.shape) for name, value in net.state_dict().items()}",
+        "[value.requires_grad for value in net.state_dict().values()]",
+        "type(net.state_dict()).__name__",
+        "[p.requires_grad for p in net.parameters()]",
+        "[type(p).__name__ for p in net.parameters()]",
+        "sum(p.numel() for p in net.parameters())",
+        "[p.is_leaf for p in net.parameters()]",
+        "net.training, net.eval().training, net.block.layers[1].training, net.train().training",
+        "[m.training for m in net.train(False).modules()]",
+        "net.width, net.nothing, net.same is net.fc1, net.fc1.in_features, net.fc1.out_features",
+        "hasattr(net, 'fc3'), hasattr(net.fc1, 'bias'), hasattr(net, 'weight')",
+        "'fc1' in dir(net), 'offset' in dir(net)",
+        "nn.Linear(2, 3, bias=False).bias",
+        "[n for n, _ in nn.Linear(2, 3, bias=False).named_parameters()]",
+        "[tuple(p.shape) for p in nn.Linear(2, 3).parameters()]",
+        "next(net.parameters()).shape",
+        "net.zero_grad()",
+        "[str(p) for p in net.parameters()]",
+        "list(net.state_dict().values())",
+        "list(nn.Linear(2, 2, dtype=T.float64).parameters())",
+        "[p.requires_grad for p in net.requires_grad_(False).parameters()]",
+        "[str(p.dtype).removeprefix('torch.') for p in net.double().parameters()]",
+        "[str(p.dtype).removeprefix('torch.') for p in net.double().float().parameters()]",
+        "net.fc1.weight is next(net.double().parameters())",
+        "(lambda seen: (net.apply(lambda m: seen.append(type(m).__name__)), seen)[1])([])",
+        "net(T.ones(4, 1)).shape",
+        "net(T.ones(4, 1)).grad_fn.name()",
+        "nn.Parameter(T.zeros(2)).grad",
+    ],
+)
+def test_structure_is_torchs(expression: str) -> None:
+    ours, theirs = both(expression)
+    assert repr(ours) == repr(theirs)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "net",
+        "net.block",
+        "nn.Linear(2, 3)",
+        "nn.Linear(2, 3, bias=False)",
+        "nn.ReLU()",
+        "nn.Tanh()",
+        "nn.Sigmoid()",
+        "nn.MSELoss()",
+        "nn.MSELoss(reduction='sum')",
+        "nn.Module()",
+        "nn.Sequential()",
+        "nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))",
+        "nn.Sequential(nn.ReLU(), nn.ReLU(), nn.ReLU(), nn.Linear(1, 1), nn.Linear(1, 1))",
+        "nn.Sequential(nn.Sequential(nn.Linear(1, 2)), nn.Sequential(nn.ReLU(), nn.Tanh()))",
+        "nn.Sequential(OrderedDict([('first', nn.Linear(1, 2)), ('second', nn.ReLU())]))",
+        "nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))[1:]",
+        "nn.Sequential(nn.Linear(1, 2), nn.ReLU())[0]",
+        "nn.Sequential(nn.Linear(1, 2), nn.ReLU())[-1]",
+        "nn.Sequential(nn.Linear(1, 2)).append(nn.ReLU())",
+        "list(nn.Sequential(nn.Linear(1, 2), nn.ReLU()))",
+        "len(nn.Sequential(nn.Linear(1, 2), nn.ReLU()))",
+        "list(net.children())",
+        "list(net.named_children())",
+        "net.fc1.weight",
+        "net.fc1.bias",
+    ],
+)
+def test_text_is_torchs(expression: str) -> None:
+    ours, theirs = both(expression)
+    assert repr(ours) == repr(theirs)
+    assert str(ours) == str(theirs)
+
+
+@ENGINES
+def test_extra_repr_of_a_users_module(T: Any) -> None:
+    class Scale(T.nn.Module):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = T.nn.ReLU()
+
+        def extra_repr(self) -> str:
+            return "factor=2"
+
+    class Bare(T.nn.Module):  # type: ignore[misc,name-defined]
+        def extra_repr(self) -> str:
+            return "factor=2\nand more"
+
+    assert repr(Scale()) == "Scale(\n  factor=2\n  (inner): ReLU()\n)"
+    assert repr(Bare()) == "Bare(\n  factor=2\n  and more\n)"
+
+
+@ENGINES
+def test_attributes_are_assigned_anew(T: Any) -> None:
+    net = network(T)
+    names = [name for name, _ in net.named_parameters()]
+    net.fc2 = T.nn.Linear(3, 1, bias=False)  # keeps its place
+    assert [name for name, _ in net.named_parameters()] == [n for n in names if n != "fc2.bias"]
+    net.offset = T.nn.Parameter(T.ones(1))
+    assert net.state_dict()["offset"].tolist() == [1.0]
+    net.block = None
+    assert not any(name.startswith("block") for name, _ in net.named_parameters())
+    assert net.block is None
+    del net.fc2
+    assert not hasattr(net, "fc2")
+    assert [name for name, _ in net.named_children()] == ["fc1", "activation"]
+    net.fc3 = T.nn.Linear(1, 1)
+    assert list(net.state_dict())[-2:] == ["fc3.weight", "fc3.bias"]
+    net.width = 5
+    assert net.width == 5
+    with pytest.raises(AttributeError):
+        del net.fc4
+
+
+@ENGINES
+def test_module_in_place_of_none_is_registered(T: Any) -> None:
+    net = network(T)
+    net.nothing = T.nn.Linear(1, 1)
+    assert "nothing.weight" in net.state_dict()
+    net.note = 5
+    net.note = T.nn.Parameter(T.ones(2))
+    assert "note" in dict(net.named_parameters())
+
+
+@ENGINES
+def test_parameter_that_is_taken_away_is_gone(T: Any) -> None:
+    layer = T.nn.Linear(2, 2)
+    layer.bias = None
+    assert [name for name, _ in layer.named_parameters()] == ["weight"]
+    assert layer.bias is None
+    assert layer(T.ones(1, 2)).shape == (1, 2)
+
+
+@ENGINES
+def test_init_must_be_called_first(T: Any) -> None:
+    class Early(T.nn.Module):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            self.layer = T.nn.Linear(1, 1)
+
+    class EarlyParameter(T.nn.Module):  # type: ignore[misc,name-defined]
+        def __init__(self) -> None:
+            self.weight = T.nn.Parameter(T.ones(1))
+
+    for early in (Early, EarlyParameter):
+        with pytest.raises(AttributeError, match=r"before Module\.__init__\(\) call"):
+            early()
+
+
+@ENGINES
+def test_what_modules_refuse(T: Any) -> None:
+    with pytest.raises(NotImplementedError, match="forward"):
+        T.nn.Module()(1)
+    with pytest.raises(AttributeError, match="no attribute 'missing'"):
+        _ = network(T).missing
+    with pytest.raises(TypeError):
+        T.nn.Sequential(5)
+    with pytest.raises(IndexError):
+        T.nn.Sequential(T.nn.ReLU())[1]
+    with pytest.raises(ValueError, match="max"):
+        T.nn.MSELoss(reduction="max")(T.ones(1), T.ones(1))
+    with pytest.raises(TypeError):
+        network(T)()
+
+
+@ENGINES
+def test_shared_parameters_are_counted_once(T: Any) -> None:
+    first, second = T.nn.Linear(2, 2), T.nn.Linear(2, 2)
+    second.weight = first.weight
+    net = T.nn.Sequential(first, second, first)
+    assert [n for n, _ in net.named_parameters()] == ["0.weight", "0.bias", "1.bias"]
+    assert len(list(net.modules())) == 3
+    assert list(net.state_dict()) == [f"{i}.{n}" for i in range(3) for n in ("weight", "bias")]
+    net(T.ones(1, 2)).sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+
+
+@ENGINES
+def test_keyword_arguments_reach_forward(T: Any) -> None:
+    class Affine(T.nn.Module):  # type: ignore[misc,name-defined]
+        def forward(self, x: Any, *, by: float) -> Any:
+            return x * by
+
+    assert Affine()(T.ones(1), by=3.0).tolist() == [3.0]
+
+
+@ENGINES
+def test_zero_grad(T: Any) -> None:
+    net = network(T)
+    net(T.ones(2, 1)).sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+    net.zero_grad(set_to_none=False)
+    assert all(p.grad.abs().sum().item() == 0 for p in net.parameters())
+    assert not any(p.grad.requires_grad for p in net.parameters())
+    net.zero_grad()
+    assert all(p.grad is None for p in net.parameters())
+
+
+@ENGINES
+def test_conversion_takes_gradients_along_and_keeps_the_parameters(T: Any) -> None:
+    net = network(T)
+    net(T.ones(2, 1)).sum().backward()
+    before = [(p, p.grad.tolist()) for p in net.parameters()]
+    net.double()
+    for (parameter, grad), now in zip(before, net.parameters(), strict=True):
+        assert parameter is now
+        assert now.dtype == T.float64
+        assert now.grad.dtype == T.float64
+        assert now.grad.tolist() == grad
+    optimizer = T.optim.SGD(net.parameters(), lr=0.1)
+    assert net(T.ones(2, 1, dtype=T.float64)).dtype == T.float64
+    optimizer.step()
+
+
+# ---- state_dict -----------------------------------------------------------------------------
+
+
+@ENGINES
+def test_state_dict_shares_memory_and_loads(T: Any) -> None:
+    first, second = network(T), network(T)
+    with T.no_grad():
+        for parameter in first.parameters():
+            parameter.fill_(0.25)
+    state = first.state_dict()
+    assert all((value == 0.25).tolist() for value in state.values())
+    parameters = list(second.parameters())
+    second.load_state_dict(state)
+    assert all(a is b for a, b in zip(parameters, second.parameters(), strict=True))
+    for name, value in second.state_dict().items():
+        assert value.tolist() == state[name].tolist()
+    with T.no_grad():
+        first.offset.fill_(9)
+    assert state["offset"].tolist() == [9.0]
+    assert second.offset.tolist() == [0.25]  # loading copies
+
+
+@ENGINES
+def test_load_state_dict_converts_the_dtype(T: Any) -> None:
+    source, target = T.nn.Linear(2, 2, dtype=T.float64), T.nn.Linear(2, 2)
+    target.load_state_dict(source.state_dict())
+    assert target.weight.dtype == T.float32
+    assert target.weight.tolist() == source.weight.float().tolist()
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda T, state: state.pop("fc2.bias"), ["fc2.bias", "[Mm]issing key"]),
+        (lambda T, state: state.update(extra=T.ones(1)), ["extra", "[Uu]nexpected key"]),
+        (
+            lambda T, state: state.update({"fc1.weight": T.ones(1, 3)}),
+            [r"fc1\.weight", "size mismatch", r"\[1, 3\]", r"\[3, 1\]"],
+        ),
+    ],
+)
+def test_load_state_dict_refuses_what_does_not_fit(T: Any, spoil: Any, words: list[str]) -> None:
+    net = network(T)
+    state = OrderedDict((k, v.clone() * 0 + 7) for k, v in net.state_dict().items())
+    spoil(T, state)
+    before = {name: p.tolist() for name, p in net.named_parameters()}
+    with pytest.raises(RuntimeError, match=r"Error\(s\) in loading state_dict for Net") as caught:
+        net.load_state_dict(state)
+    for word in words:
+        assert caught.match(word)
+    if T is minigrad:  # torch has changed the rest by then
+        assert {name: p.tolist() for name, p in net.named_parameters()} == before
+
+
+@ENGINES
+def test_loading_is_noticed_by_a_graph_that_needs_the_old_values(T: Any) -> None:
+    layer = T.nn.Linear(2, 2)
+    hidden = T.nn.Linear(2, 2)
+    loss = layer(hidden(T.ones(1, 2))).sum()
+    layer.load_state_dict({"weight": T.ones(2, 2), "bias": T.ones(2)})
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+# ---- values ---------------------------------------------------------------------------------
+
+
+def same_bits(ours: Any, theirs: torch.Tensor) -> bool:
+    actual, expected = ours.detach().numpy(), theirs.detach().numpy()
+    same_form = actual.dtype == expected.dtype and actual.shape == expected.shape
+    return bool(same_form and actual.tobytes() == expected.tobytes())
+
+
+@DTYPES
+def test_initial_values_of_linear_are_torchs_in_every_bit(dtype: str) -> None:
+    sizes = [(1, 1), (1, 16), (16, 16), (16, 1), (3, 7), (64, 5), (100, 2), (5, 17), (784, 3)]
+    for seed in [*range(200), 2**31, 2**32 + 5, 2**63, 2**64 - 1]:
+        minigrad.manual_seed(seed)
+        torch.manual_seed(seed)
+        for fan_in, fan_out in sizes[: 3 + seed % 7]:
+            bias = (seed + fan_in) % 5 != 0
+            ours = nn.Linear(fan_in, fan_out, bias=bias, dtype=dtype)
+            theirs = torch.nn.Linear(fan_in, fan_out, bias=bias, dtype=getattr(torch, dtype))
+            pairs = zip(ours.parameters(), theirs.parameters(), strict=True)
+            assert all(same_bits(a, b) for a, b in pairs), (seed, fan_in, fan_out)
+
+
+@DTYPES
+@pytest.mark.parametrize("name", ["underfit", "rightfit", "overfit"])
+def test_a_run_starts_from_torchs_numbers_in_every_bit(name: str, dtype: str) -> None:
+    sizes = minigrad.architectures.ARCHITECTURES[name].sizes
+    for seed in range(200):
+        minigrad.manual_seed(seed)
+        x, y = minigrad.architectures.parabola(100, dtype)
+        model = minigrad.architectures.build(sizes, dtype)
+        reference, x_torch, y_torch = torch_impl.train.start(sizes, seed, 100, getattr(torch, dtype))
+        assert same_bits(x, x_torch)
+        assert same_bits(y, y_torch)
+        assert list(model.state_dict()) == list(reference.state_dict())
+        for ours, theirs in zip(model.parameters(), reference.parameters(), strict=True):
+            assert same_bits(ours, theirs), (name, seed)
+
+
+def test_a_single_bit_is_noticed() -> None:
+    assert not same_bits(minigrad.tensor([0.0]), torch.tensor([-0.0]))
+    assert not same_bits(minigrad.tensor([1.0]), torch.tensor([1.0 + 2**-23]))
+
+
+def test_reset_parameters_draws_anew() -> None:
+    layers = []
+    for T in (minigrad, torch):
+        T.manual_seed(5)
+        layer = T.nn.Linear(3, 4)
+        layer.reset_parameters()
+        layers.append(layer)
+    assert same_bits(layers[0].weight, layers[1].weight)
+    assert same_bits(layers[0].bias, layers[1].bias)
+
+
+@DTYPES
+@pytest.mark.parametrize("batch", [(5,), (), (2, 3), (0,)])
+def test_forward_and_gradients_of_a_network_are_torchs(dtype: str, batch: tuple[int, ...]) -> None:
+    results = []
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal((*batch, 1)).astype(dtype)
+    for T in (minigrad, torch):
+        net = network(T).to(getattr(T, dtype))
+        x = T.tensor(data).requires_grad_()
+        out = net(x)
+        (out * out).sum().backward()
+        results.append([out.detach().numpy(), x.grad.numpy(), *(p.grad.numpy() for p in net.parameters())])
+    tolerance = 1e-5 if dtype == "float32" else 1e-13
+    for ours, theirs in zip(*results, strict=True):
+        assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+def test_mse_loss_warns_of_broadcasting_as_torch_does() -> None:
+    for T in (minigrad, torch):
+        with pytest.warns(UserWarning, match="will likely lead to incorrect results"):
+            loss = T.nn.MSELoss()(T.ones(3, 1), T.zeros(3))
+        assert loss.item() == 1.0
+
+
+@ENGINES
+def test_mse_loss_reductions(T: Any) -> None:
+    x = T.tensor([1.0, 2.0, 4.0], requires_grad=True)
+    y = T.tensor([0.0, 0.0, 2.0], requires_grad=True)
+    assert T.nn.MSELoss()(x, y).item() == 3.0
+    assert T.nn.MSELoss(reduction="sum")(x, y).item() == 9.0
+    none = T.nn.MSELoss(reduction="none")(x, y)
+    assert none.tolist() == [1.0, 4.0, 4.0]
+    none.sum().backward()
+    assert (x.grad.tolist(), y.grad.tolist()) == ([2.0, 4.0, 4.0], [-2.0, -4.0, -4.0])
+
+
+@ENGINES
+def test_relu_and_its_gradient_at_its_edges(T: Any) -> None:
+    x = T.tensor([-1.0, -0.0, 0.0, 2.0, math.nan, math.inf, -math.inf], requires_grad=True)
+    out = T.nn.ReLU()(x)
+    out.backward(T.full((7,), float("inf")))
+    assert repr(out.tolist()) == "[0.0, -0.0, 0.0, 2.0, nan, inf, 0.0]"
+    assert x.grad.tolist() == [0.0, 0.0, 0.0, math.inf, math.inf, math.inf, 0.0]

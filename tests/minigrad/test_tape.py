@@ -1,0 +1,696 @@
+"""The tape: long chains, order, accumulation, what is kept, what is shared, and what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import minigrad
+from minigrad import autograd, tape
+from minigrad.tensor import Tensor
+
+ENGINES = pytest.mark.parametrize("T", [minigrad, torch], ids=["minigrad", "torch"])
+"""Runs a test on torch as well: what it expects is then known to be torch's behaviour."""
+
+
+def leaf(T: Any, values: Any, dtype: str = "float64") -> Any:
+    return T.tensor(values, dtype=getattr(T, dtype), requires_grad=True)
+
+
+# ---- length ---------------------------------------------------------------------------------
+
+LONG_CHAIN = """
+import gc, sys, weakref
+import numpy as np
+import minigrad
+
+x = minigrad.tensor([1.0, -2.0], requires_grad=True)
+y = x
+for _ in range(500_000):
+    y = (y + 1) * -1
+assert y.shape == (2,)
+y.backward(minigrad.ones(2))
+assert x.grad.tolist() == [1.0, 1.0], x.grad
+node = y.grad_fn
+del y  # a million nodes, each the only owner of the next
+gc.collect()
+assert node.name() == "MulBackward0"
+del node
+gc.collect()
+print("freed")
+"""
+
+DOUBLE_CHAIN = """
+import gc
+import minigrad
+
+x = minigrad.tensor(1.0, dtype=minigrad.float64, requires_grad=True)
+a, b = x, x
+for _ in range(50_000):
+    a, b = a + b, a - b  # every node has two consumers: 2 ** 50_000 paths
+    a, b = a * 0.5, b * 0.5
+(a * 1.0).backward()
+# The map (a, b) -> (a + b, a - b) / 2 applied twice halves both.
+assert x.grad.item() == 0.5 ** 25_000 == 0.0
+x.grad = None
+c = d = x
+for _ in range(100):
+    c, d = c + d, c - d
+c.backward()
+assert x.grad.item() == 2.0 ** 50, x.grad
+unused = [x]
+for _ in range(200_000):
+    unused.append(unused[-1] * 1.0)
+del unused[1:-1], a, b, c, d  # a chain that is never swept is freed as well
+gc.collect()
+del unused
+gc.collect()
+print("freed")
+"""
+
+CREATE_GRAPH_CHAIN = """
+import gc
+import minigrad
+from minigrad.autograd import grad
+
+x = minigrad.tensor(1.0, dtype=minigrad.float64, requires_grad=True)
+y = x
+for _ in range(20_000):
+    y = y * x
+(first,) = grad(y, x, create_graph=True)
+(second,) = grad(first, x)
+assert first.item() == 20_001 and second.item() == 20_001 * 20_000
+del y, first, second
+gc.collect()
+print("freed")
+"""
+
+
+@pytest.mark.parametrize("script", [LONG_CHAIN, DOUBLE_CHAIN, CREATE_GRAPH_CHAIN])
+def test_chains_run_backpropagate_and_are_freed(script: str) -> None:
+    # In a process of its own: what overflows the C stack ends it.
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (finished.returncode, finished.stdout) == (0, "freed\n"), finished.stderr[-2000:]
+
+
+# ---- unbroadcast ----------------------------------------------------------------------------
+
+lengths = st.lists(st.integers(0, 3), max_size=4)
+
+
+@st.composite
+def broadcast_shapes(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """A shape, and one it broadcasts to."""
+    small = tuple(draw(lengths))
+    stretched = tuple(draw(st.integers(0, 3)) if n == 1 else n for n in small)
+    return small, (*draw(st.lists(st.integers(0, 3), max_size=2)), *stretched)
+
+
+@settings(deadline=None)  # torch takes long at its first call
+@given(broadcast_shapes())
+def test_unbroadcast_is_the_gradient_of_torchs_expand(shapes: tuple[Any, Any]) -> None:
+    small, large = shapes
+    grad = np.arange(np.prod(large), dtype=np.float64).reshape(large)
+    x = torch.zeros(small, dtype=torch.float64, requires_grad=True)
+    x.expand(large).backward(torch.tensor(grad))
+    assert x.grad is not None
+    summed = tape.unbroadcast(grad, small)
+    assert summed.shape == small
+    assert summed.tolist() == x.grad.tolist()
+
+
+@settings(deadline=None)  # torch takes long at its first call
+@given(broadcast_shapes())
+def test_operands_that_broadcast_get_gradients_of_their_own_shape(shapes: tuple[Any, Any]) -> None:
+    small, large = shapes
+    grads = []
+    for T in (minigrad, torch):
+        x, y = (T.ones(shape, dtype=T.float64, requires_grad=True) for shape in (small, large))
+        (x * y * 3).sum().backward()
+        assert (x.grad.shape, y.grad.shape) == (small, large)
+        grads.append((x.grad.tolist(), y.grad.tolist()))
+    assert grads[0] == grads[1]
+
+
+# ---- accumulation ---------------------------------------------------------------------------
+
+
+@ENGINES
+def test_diamond(T: Any) -> None:
+    x = leaf(T, [1.0, 2.0, 3.0])
+    shared = x * x
+    left, right = shared + x, shared * 2
+    (left * right).sum().backward()
+    # d/dx 2x²(x² + x) = 8x³ + 6x²
+    assert x.grad.tolist() == [14.0, 88.0, 270.0]
+
+
+@ENGINES
+def test_a_value_used_twice_by_one_operation(T: Any) -> None:
+    x = leaf(T, [3.0])
+    (x * x + x - x).sum().backward()
+    assert x.grad.tolist() == [6.0]
+
+
+@ENGINES
+def test_shared_subexpression_is_swept_once(T: Any) -> None:
+    x = leaf(T, [2.0])
+    shared = x * 3
+    calls = []
+    shared.register_hook(lambda grad: calls.append(grad.tolist()))
+    (shared * 2 + shared * shared).sum().backward()
+    assert calls == [[14.0]]
+    assert x.grad.tolist() == [42.0]
+
+
+@ENGINES
+def test_gradients_accumulate_over_backwards(T: Any) -> None:
+    x = leaf(T, [1.0, 2.0])
+    (x * 3).sum().backward()
+    first = x.grad
+    (x * x).sum().backward()
+    assert x.grad.tolist() == [5.0, 7.0]
+    x.grad = None
+    assert x.grad is None
+    (x * 2).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+    assert first.dtype == x.grad.dtype
+
+
+@ENGINES
+def test_gradients_of_leaf_are_summed_in_torchs_order(T: Any) -> None:
+    # In float32 the sum of these three depends on the order: the youngest consumer comes first.
+    x = leaf(T, [1.0], "float32")
+    (x * 1e8 + x * 1.0 + x * -1e8).sum().backward()
+    y = leaf(T, [1.0], "float32")
+    (y * 1e8 + (y * -1e8 + y * 1.0)).sum().backward()
+    assert (x.grad.item(), y.grad.item()) == (ORDERED[0], ORDERED[1])
+
+
+def _ordered() -> tuple[float, float]:
+    x, y = (torch.tensor([1.0], requires_grad=True) for _ in range(2))
+    (x * 1e8 + x * 1.0 + x * -1e8).sum().backward()
+    (y * 1e8 + (y * -1e8 + y * 1.0)).sum().backward()
+    assert x.grad is not None
+    assert y.grad is not None
+    return x.grad.item(), y.grad.item()
+
+
+ORDERED = _ordered()
+
+
+def test_order_of_the_sweep_is_torchs() -> None:
+    def order(T: Any) -> list[str]:
+        found: list[str] = []
+
+        def watched(name: str, tensor: Any) -> Any:
+            tensor.register_hook(lambda grad: found.append(name))
+            return tensor
+
+        x = leaf(T, [1.0, 2.0])
+        a = watched("a", x * 3)
+        b = watched("b", x + 1)
+        c = watched("c", a * b)
+        d = watched("d", b.exp())
+        e = watched("e", c + d + a)
+        watched("sum", e.sum()).backward()
+        return found
+
+    assert order(minigrad) == order(torch) == ["sum", "e", "d", "c", "b", "a"]
+
+
+# ---- graphs that are used again -------------------------------------------------------------
+
+
+@ENGINES
+def test_second_backward_raises(T: Any) -> None:
+    x = leaf(T, [1.0, 2.0])
+    y = (x * x).sum()
+    y.backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        y.backward()
+    assert x.grad.tolist() == [2.0, 4.0]
+
+
+def test_second_backward_says_what_to_do() -> None:
+    y = (leaf(minigrad, [1.0]).exp()).sum()
+    y.backward()
+    with pytest.raises(RuntimeError, match="retain_graph=True"):
+        y.backward()
+
+
+@ENGINES
+def test_second_backward_through_a_shared_part_raises(T: Any) -> None:
+    x = leaf(T, [1.0])
+    shared = x * x
+    (shared * 2).sum().backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        (shared * 3).sum().backward()
+
+
+@ENGINES
+def test_retain_graph(T: Any) -> None:
+    x = leaf(T, [1.0, 2.0])
+    y = (x * x).sum()
+    y.backward(retain_graph=True)
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad.tolist() == [6.0, 12.0]
+    with pytest.raises(RuntimeError, match="second time"):
+        y.backward()
+
+
+@ENGINES
+def test_graph_without_saved_values_can_be_swept_again(T: Any) -> None:
+    x = leaf(T, [1.0, 2.0])
+    y = x + 1
+    y.backward(T.tensor([1.0, 2.0], dtype=T.float64), retain_graph=True)
+    y.backward(T.tensor([1.0, 2.0], dtype=T.float64))
+    assert x.grad.tolist() == [2.0, 4.0]
+
+
+# ---- values changed in place ----------------------------------------------------------------
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x.mul_(2),
+        lambda x: x.add_(1),
+        lambda x: x.sub_(1),
+        lambda x: x.div_(2),
+        lambda x: x.zero_(),
+        lambda x: x.fill_(3.0),
+        lambda x: x.copy_(x.clone()),
+        lambda x: x.__setitem__(0, 5.0),
+        lambda x: x.__setitem__(slice(1, None), 5.0),
+        lambda x: x.__iadd__(1),
+        lambda x: x.__imul__(2),
+        lambda x: x[0].zero_(),
+        lambda x: x.reshape(-1).mul_(2),
+        lambda x: x.detach().zero_(),
+    ],
+)
+def test_a_saved_value_changed_in_place_is_noticed(T: Any, change: Callable[[Any], Any]) -> None:
+    x = leaf(T, [1.0, 2.0])
+    w = T.tensor([3.0, 4.0], dtype=T.float64)
+    y = (x * w).sum()
+    change(w)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()
+
+
+@ENGINES
+def test_a_saved_output_changed_in_place_is_noticed(T: Any) -> None:
+    x = leaf(T, [1.0, 2.0])
+    y = x.exp()
+    y.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+@ENGINES
+def test_parameters_changed_between_forward_and_backward_are_noticed(T: Any) -> None:
+    layer = T.nn.Linear(2, 2)
+    hidden = T.nn.Linear(2, 2)
+    loss = layer(hidden(T.ones(3, 2))).sum()
+    optimizer = T.optim.SGD(layer.parameters(), lr=0.1)
+    loss.backward(retain_graph=True)
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+@ENGINES
+def test_a_value_that_is_not_needed_may_change(T: Any) -> None:
+    x, w = leaf(T, [1.0, 2.0]), T.tensor([3.0, 4.0], dtype=T.float64)
+    y = ((x + w) * 2).sum()
+    w.zero_()
+    y.backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
+@ENGINES
+def test_in_place_operations_are_recorded(T: Any) -> None:
+    x = leaf(T, [1.0, 2.0, 3.0])
+    y = x * 2
+    y += 1
+    y *= x
+    y[1] = 0.0
+    y[2] = x[0] * 10
+    y -= x * x
+    y.sum().backward()
+    # y = [(2x₀ + 1)·x₀, 0, 10·x₀] - x²
+    assert y.tolist() == [2.0, -4.0, 1.0]
+    assert x.grad.tolist() == [5.0 - 2.0 + 10.0, -4.0, -6.0]
+
+
+@ENGINES
+def test_leaf_that_requires_grad_is_not_changed_in_place(T: Any) -> None:
+    x = leaf(T, [1.0, 2.0])
+    for change in (lambda: x.add_(1), lambda: x.zero_(), lambda: x.__setitem__(0, 1.0)):
+        with pytest.raises(RuntimeError, match="leaf"):
+            change()
+    assert x.tolist() == [1.0, 2.0]
+    with T.no_grad():
+        x.add_(1)
+    assert x.tolist() == [2.0, 3.0]
+    assert x.is_leaf
+    assert x.requires_grad
+
+
+# ---- memory ---------------------------------------------------------------------------------
+
+SHARERS: list[Callable[[Any, Any, Any], Any]] = [
+    lambda T, x, y: x + y,
+    lambda T, x, y: x + x + y,
+    lambda T, x, y: x - y,
+    lambda T, x, y: (x + y).clone(),
+    lambda T, x, y: x.reshape(-1) + y.reshape(-1),
+    lambda T, x, y: x.T + y.T,
+    lambda T, x, y: T.cat([x, y]),
+    lambda T, x, y: T.stack([x, y]),
+    lambda T, x, y: T.where(x > y, x, y),
+    lambda T, x, y: x.float() + y,
+    lambda T, x, y: x[0] + y[1],
+    lambda T, x, y: x * y,
+    lambda T, x, y: x.sum() + y.sum(),
+    lambda T, x, y: x.mean() * y.sum(0),
+    lambda T, x, y: x.expand(3, 2, 2) + y,
+    lambda T, x, y: (x @ y),
+    lambda T, x, y: T.nn.functional.mse_loss(x, y),
+    lambda T, x, y: x.exp() + y.relu(),
+    lambda T, x, y: x.square() + x.tanh() + y.sigmoid() + y.squeeze(),
+    lambda T, x, y: T.maximum(x, y) + T.minimum(x, y),
+]
+
+
+@pytest.mark.filterwarnings("ignore:Using backward\\(\\) with create_graph")
+@pytest.mark.parametrize("make", SHARERS)
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_leaf_gradients_have_memory_of_their_own(
+    make: Callable[[Any, Any, Any], Any], create_graph: bool
+) -> None:
+    def gradients(T: Any, disturb: bool) -> list[list[float]]:
+        x, y = leaf(T, [[1.0, 2.0], [3.0, 4.0]]), leaf(T, [[4.0, 2.0], [-1.0, 0.5]])
+        z = make(T, x, y)
+        seed = T.full(tuple(z.shape), 3.0, dtype=z.dtype)
+        z.backward(seed, retain_graph=True, create_graph=create_graph)
+        if disturb:
+            x.grad = x.grad.detach()
+            y.grad = y.grad.detach()
+            expected = y.grad.tolist()
+            x.grad.zero_()
+            assert y.grad.tolist() == expected  # not the other's gradient,
+            assert seed.tolist() == T.full(tuple(z.shape), 3.0).tolist()  # nor the caller's,
+            assert x.tolist() == [[1.0, 2.0], [3.0, 4.0]]  # nor a value,
+            y.grad.zero_()
+            z.backward(seed)  # nor anything that is saved
+        return [x.grad.tolist(), y.grad.tolist()]
+
+    assert gradients(minigrad, True) == gradients(minigrad, False)
+    np.testing.assert_allclose(gradients(minigrad, False), gradients(torch, False), rtol=1e-14)
+
+
+@ENGINES
+def test_grad_of_one_leaf_is_not_anothers(T: Any) -> None:
+    x, y = leaf(T, [1.0, 2.0]), leaf(T, [3.0, 4.0])
+    (x + y).sum().backward()
+    x.grad.zero_()
+    x.grad += 7
+    assert y.grad.tolist() == [1.0, 1.0]
+
+
+def test_gradients_can_be_written_to() -> None:
+    x = leaf(minigrad, [[1.0, 2.0]])
+    for y in (x.sum(), x.mean(), x.expand(3, 2).sum(), x.T.sum(), x[0].sum(), x.amax()):
+        x.grad = None
+        y.backward()
+        assert x.grad is not None
+        x.grad[0, 0] = 5.0
+        assert x.grad.numpy().flags.writeable
+
+
+@ENGINES
+def test_accumulating_does_not_change_a_gradient_that_was_detached(T: Any) -> None:
+    x = leaf(T, [1.0])
+    (x * 2).sum().backward()
+    kept = x.grad.clone()
+    (x * 3).sum().backward()
+    assert (kept.tolist(), x.grad.tolist()) == ([2.0], [5.0])
+
+
+# ---- hooks, retain_grad, arguments ----------------------------------------------------------
+
+
+@ENGINES
+def test_hooks(T: Any) -> None:
+    x = leaf(T, [1.0, 2.0])
+    y = x * 3
+    seen: list[Any] = []
+    y.register_hook(lambda grad: seen.append(grad.tolist()))
+    y.register_hook(lambda grad: grad * 10)
+    y.register_hook(lambda grad: seen.append(grad.tolist()))
+    x.register_hook(lambda grad: grad + 1)
+    (y * y).sum().backward()
+    assert seen == [[6.0, 12.0], [60.0, 120.0]]
+    assert x.grad.tolist() == [181.0, 361.0]
+
+
+def test_hook_is_removed() -> None:
+    x = leaf(minigrad, [1.0])
+    remove = x.register_hook(lambda grad: grad * 100)
+    remove()
+    (x * 2).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [2.0]
+
+
+@ENGINES
+def test_hook_needs_a_gradient(T: Any) -> None:
+    with pytest.raises(RuntimeError, match="require"):
+        T.ones(2).register_hook(lambda grad: grad)
+
+
+@ENGINES
+def test_retain_grad(T: Any) -> None:
+    x = leaf(T, [1.0, 2.0])
+    y = x * 3
+    y.retain_grad()
+    z = (y * y).sum()
+    z.retain_grad()
+    z.backward()
+    assert (y.grad.tolist(), z.grad.item()) == ([6.0, 12.0], 1.0)
+    with pytest.raises(RuntimeError, match="retain_grad"):
+        T.ones(2).retain_grad()
+
+
+@ENGINES
+def test_grad_of_a_result_is_not_kept_and_reading_it_warns(T: Any) -> None:
+    x = leaf(T, [1.0, 2.0])
+    y = x * 3
+    y.sum().backward()
+    with pytest.warns(UserWarning, match=r"\.grad"):
+        assert y.grad is None
+
+
+@ENGINES
+def test_backward_arguments(T: Any) -> None:
+    x = leaf(T, [1.0, 2.0])
+    with pytest.raises(RuntimeError, match="grad can be implicitly created only for scalar"):
+        (x * 2).backward()
+    with pytest.raises(RuntimeError, match="Mismatch in shape"):
+        (x * 2).backward(T.ones(3, dtype=T.float64))
+    with pytest.raises(RuntimeError, match="does not require a? ?grad"):
+        T.ones(1).backward()
+    (x * 2).backward(gradient=T.tensor([1.0, 10.0], dtype=T.float64))
+    assert x.grad.tolist() == [2.0, 20.0]
+
+
+@ENGINES
+def test_backward_of_a_leaf(T: Any) -> None:
+    x = leaf(T, 3.0)
+    x.backward()
+    x.backward()
+    assert x.grad.item() == 2.0
+
+
+@ENGINES
+def test_grad_returns_and_leaves_grad_alone(T: Any) -> None:
+    x, y = leaf(T, [1.0, 2.0]), leaf(T, [3.0, 4.0])
+    inner = x * y
+    z = (inner * inner).sum()
+    gradients = T.autograd.grad(z, [x, inner, y])
+    assert [g.tolist() for g in gradients] == [[18.0, 64.0], [6.0, 16.0], [6.0, 32.0]]
+    assert x.grad is None
+    assert y.grad is None
+
+
+@ENGINES
+def test_grad_by_an_input_that_is_not_used(T: Any) -> None:
+    x, y = leaf(T, [1.0]), leaf(T, [1.0])
+    with pytest.raises(RuntimeError, match="not have been used"):
+        T.autograd.grad((x * 2).sum(), [x, y])
+    gradients = T.autograd.grad((x * 2).sum(), [x, y], allow_unused=True)
+    assert gradients[0].tolist() == [2.0]
+    assert gradients[1] is None
+    with pytest.raises(RuntimeError, match="require"):
+        T.autograd.grad((x * 2).sum(), [T.ones(1)])
+
+
+@ENGINES
+def test_grad_of_several_outputs(T: Any) -> None:
+    x = leaf(T, [1.0, 2.0])
+    (gradient,) = T.autograd.grad(
+        [x * 2, (x * x).sum()], x, grad_outputs=[T.tensor([1.0, 10.0], dtype=T.float64), None]
+    )
+    assert gradient.tolist() == [4.0, 24.0]
+
+
+@ENGINES
+def test_dtype_of_gradients_is_their_tensors(T: Any) -> None:
+    x, y = leaf(T, [1.0, 2.0], "float32"), leaf(T, [3.0, 4.0], "float64")
+    (x * y + x.double()).sum().backward()
+    assert (x.grad.dtype, y.grad.dtype) == (T.float32, T.float64)
+
+
+# ---- a backward pass that is recorded -------------------------------------------------------
+
+TWICE: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "polynomial": lambda T, x, y: x**3 * y + x / y,
+    "powers": lambda T, x, y: x**y + 2.0**x + x**0.5,
+    "transcendental": lambda T, x, y: x.exp() * y.log() + x.sqrt() * y.tanh() + x.sigmoid(),
+    "kinks": lambda T, x, y: (x - 2).relu() * y + (x - 2).abs() * x * y,
+    "extrema": lambda T, x, y: T.maximum(x, y) ** 2 * x + T.minimum(x, y) * y,
+    "where": lambda T, x, y: T.where(x > y, x * x, y * y * x),
+    "matmul": lambda T, x, y: (x @ y.T) @ (y @ x.T),
+    "vectors": lambda T, x, y: (x @ y[0]) * (y[1] @ x.T) * (x[0] @ y[0]),
+    "linear": lambda T, x, y: T.nn.functional.linear(x, y, x[:, 0]) ** 2,
+    "batched": lambda T, x, y: T.stack([x, y]) @ T.stack([x * y, y]).mT,
+    "mse": lambda T, x, y: T.nn.functional.mse_loss(x * x, y * x),
+    "errors": lambda T, x, y: T.nn.functional.mse_loss(x * x, y, reduction="none") * y,
+    "summed": lambda T, x, y: T.nn.functional.mse_loss(x * y, y, reduction="sum") * x,
+    "reductions": lambda T, x, y: x.square().sum(0) * y.mean(1, keepdim=True) + x.amax(1)[0] ** 3 * y,
+    "minimum": lambda T, x, y: x.amin() ** 2 * y.amin((0, 1)) * x,
+    "shapes": lambda T, x, y: (x.reshape(-1)[:, None] * y.flatten().expand(2, 6)[0]).T ** 2,
+    "cat": lambda T, x, y: T.cat([x * y, y], 1).square()[:, 1:5] * T.cat([x, x], 1)[:, :4],
+    "index": lambda T, x, y: x[[0, 1, 0]] ** 2 * y[T.tensor([1, 1, 0])] * x[0],
+    "mask": lambda T, x, y: x[y > 1] ** 3 * 2,
+    "dtypes": lambda T, x, y: (x.float() * y.float()).double() ** 2 * x,
+    "shared": lambda T, x, y: (x * y + x) * (x * y + x).exp(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_second_and_third_derivatives_are_torchs(name: str) -> None:
+    def derivatives(T: Any) -> Iterator[np.ndarray[Any, Any]]:
+        x = leaf(T, [[1.25, 2.5, 0.75], [3.0, 0.5, 1.5]])
+        y = leaf(T, [[0.5, 1.75, 2.25], [1.0, 3.0, 0.625]])
+        value = TWICE[name](T, x, y)
+        weights = T.linspace(0.5, 1.5, value.numel(), dtype=T.float64).reshape(value.shape)
+        total = (value * weights).sum()
+        for _ in range(3):
+            gradients = T.autograd.grad(total, [x, y], create_graph=True, allow_unused=True)
+            present = [g for g in gradients if g is not None]
+            yield from (g.detach().numpy() for g in present)
+            total = T.stack([(g * g).sum() / (g * g).sum().detach() for g in present]).sum()
+            if not total.requires_grad:
+                break
+
+    ours, theirs = list(derivatives(minigrad)), list(derivatives(torch))
+    assert len(ours) == len(theirs) > 1
+    rtol = 2e-5 if name == "dtypes" else 1e-10
+    for actual, expected in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=rtol, atol=1e-10 * np.abs(expected).max())
+
+
+@pytest.mark.filterwarnings("ignore:Using backward\\(\\) with create_graph")
+@ENGINES
+def test_create_graph_keeps_and_records(T: Any) -> None:
+    x = leaf(T, [1.0, 2.0])
+    y = (x * x * x).sum()
+    y.backward(create_graph=True)
+    assert x.grad.requires_grad
+    first = x.grad
+    x.grad = None
+    first.sum().backward()
+    assert x.grad.tolist() == [6.0, 12.0]
+    assert first.tolist() == [3.0, 12.0]
+
+
+@ENGINES
+def test_backward_without_create_graph_records_nothing(T: Any) -> None:
+    x = leaf(T, [1.0, 2.0])
+    (x * x).sum().backward()
+    assert not x.grad.requires_grad
+    assert x.grad.grad_fn is None
+    assert T.is_grad_enabled()
+
+
+# ---- the tape itself ------------------------------------------------------------------------
+
+
+def test_creation_order_is_topological() -> None:
+    x = leaf(minigrad, [1.0, 2.0])
+    a = x * 2
+    b = a + x
+    c = b * a
+    assert c.grad_fn is not None
+    nodes = tape.ancestors(c.grad_fn)
+    assert [node.name() for node in nodes] == [
+        "AccumulateGrad",
+        "MulBackward0",
+        "AddBackward0",
+        "MulBackward0",
+    ]
+    position = {node: i for i, node in enumerate(nodes)}
+    for node in nodes:
+        assert all(position[p] < position[node] for p in node.parents if p is not None)
+
+
+def test_sweep_yields_complete_gradients_and_drops_what_was_saved() -> None:
+    x = leaf(minigrad, [1.0, 2.0])
+    shared = x * 3
+    z = (shared * shared + shared).sum()
+    root = z.grad_fn
+    assert root is not None
+    nodes = tape.ancestors(root)
+    swept = list(tape.sweep([(root, np.ones(()))], watched=nodes))
+    assert [node for node, _ in swept] == nodes[::-1]
+    assert len(nodes) == 5
+    assert swept[-1][1].tolist() == [21.0, 39.0]
+    assert all(node.saved is None for node in nodes)
+
+
+def test_intermediate_gradients_are_dropped_as_the_sweep_passes() -> None:
+    x = leaf(minigrad, np.ones(100_000))
+    y = x
+    for _ in range(50):
+        y = y * 2
+    root = y.grad_fn
+    assert root is not None
+    seed = np.ones(100_000)
+    tracemalloc.start()
+    swept = sum(1 for _ in tape.sweep([(root, seed)], watched=tape.ancestors(root)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert swept == 51
+    assert peak < 4 * seed.nbytes
+
+
+def test_no_graph_is_kept_by_a_tensor_that_was_detached() -> None:
+    x = leaf(minigrad, [1.0])
+    y = x * 2
+    assert y.detach().grad_fn is None
+    assert not y.detach().requires_grad
+    assert isinstance(autograd.grad(y.sum(), x)[0], Tensor)

@@ -1,0 +1,136 @@
+# A regression notebook as a beginner writes it, for torch. `test_tutorial` runs it twice: as it
+# stands, and with `torch` replaced by `minigrad` in the import lines and nowhere else.
+import io
+
+import matplotlib.pyplot as plt
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from sklearn.metrics import mean_squared_error
+
+# --- Some data: a parabola and noise -----------------------------------------------------------
+
+n = 100
+torch.manual_seed(7)
+x = torch.linspace(-5, 5, n)
+y = torch.tensor([xi**2 + torch.randn(1) for xi in x])
+print(x[:5], y[:5])
+print(x.shape, y.shape, len(x), x.ndim)
+
+x = x.reshape(n, -1)
+y = y.reshape(n, -1)
+print(x.shape, y.shape)
+print(x[:3])
+print(y[-3:])
+print(y)
+print(f"y is between {y.amin().item():.3f} and {y.amax():.3f}")
+
+figure, axes = plt.subplots()
+axes.scatter(x, y, s=9, color="black")
+
+# --- How gradients work ------------------------------------------------------------------------
+
+a = torch.tensor(3.0, requires_grad=True)
+b = a**2 + 2 * a
+print(a, b)
+b.backward()
+print(a.grad)
+
+w = torch.tensor([[0.5], [-1.0]], requires_grad=True)
+hidden = F.relu(x[:2] @ w.T)
+print(hidden)
+print(hidden.grad_fn)
+print(hidden.sum(), hidden.mean().grad_fn)
+hidden.sum().backward()
+print(w.grad)
+print(hidden.detach(), hidden.detach().requires_grad)
+
+# --- Two networks ------------------------------------------------------------------------------
+
+
+class Underfit(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1 = nn.Linear(1, 1)
+        self.fc2 = nn.Linear(1, 1)
+
+    def forward(self, inputs):
+        return self.fc2(F.relu(self.fc1(inputs)))
+
+
+class Rightfit(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1 = nn.Linear(1, 16)
+        self.fc2 = nn.Linear(16, 16)
+        self.fc3 = nn.Linear(16, 1)
+
+    def forward(self, inputs):
+        out = F.relu(self.fc1(inputs))
+        out = F.relu(self.fc2(out))
+        return self.fc3(out)
+
+
+model = Rightfit()
+print(model)
+print(Underfit())
+print(nn.Sequential(nn.Linear(1, 16), nn.ReLU(), nn.Linear(16, 1)))
+for name, parameter in model.named_parameters():
+    print(name, parameter.shape, parameter.requires_grad)
+print(model.fc1.weight[:2], model.fc1.bias)
+print(list(model.fc3.parameters()))
+print(model.state_dict().keys())
+print(sum(p.numel() for p in model.parameters()), "parameters")
+
+loss_function = nn.MSELoss()
+print(loss_function)
+prediction = model(x)
+loss = loss_function(prediction, y)
+print(prediction[:3], prediction.shape)
+print(loss)
+print(loss.grad_fn, prediction.grad_fn, model.fc1.weight.grad_fn)
+print(model.fc1.weight.grad)
+loss.backward()
+print(model.fc1.weight.grad.shape, model.fc3.bias.grad)
+with torch.no_grad():
+    print(model(x)[:2])
+
+# --- Training ----------------------------------------------------------------------------------
+
+
+def make_data(seed):
+    torch.manual_seed(seed)
+    inputs = torch.linspace(-5, 5, n)
+    targets = torch.tensor([xi**2 + torch.randn(1) for xi in inputs])
+    return inputs.reshape(n, -1), targets.reshape(n, -1)
+
+
+def train(network, inputs, targets, epochs=500, lr=0.01):
+    optimizer = torch.optim.SGD(network.parameters(), lr=lr)
+    losses = []
+    for _ in range(epochs):
+        optimizer.zero_grad()
+        error = loss_function(network(inputs), targets)
+        error.backward()
+        optimizer.step()
+        losses.append(error.item())
+    return losses
+
+
+x, y = make_data(0)
+print(x[:2], y[:2])
+for number, Net in enumerate([Underfit, Rightfit]):
+    network = Net()
+    losses = train(network, x, y)
+    prediction = network(x).detach()
+    print(Net.__name__, prediction.shape, prediction.requires_grad, len(losses), losses[-1] < losses[0])
+    mse = mean_squared_error(y, prediction)
+    figure, axes = plt.subplots()
+    axes.scatter(x, y, color="black", label="data")
+    axes.plot(x, prediction, color=f"C{number}", label=Net.__name__)
+    axes.set_title(f"MSE {mse:.3f}")
+    axes.legend()
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    plt.close("all")
+    print(picture.getvalue()[1:4], abs(mse - loss_function(prediction, y).item()) < 1e-4 * mse)
