@@ -1,4 +1,4 @@
-"""The networks this project is about: names, layer sizes, epochs, learning rates, and their data."""
+"""The networks this project is about: their layer sizes, their training, their data."""
 
 from __future__ import annotations
 

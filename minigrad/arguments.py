@@ -32,9 +32,13 @@ class Mixin:
         _write: Callable[[Any, Any], None]
         _array: Array
         _node: Node | None
+        detach: Callable[[], Tensor]
 
         @property
         def dtype(self) -> DType: ...  # noqa: D102
+
+        @property
+        def grad_fn(self) -> Node | None: ...  # noqa: D102
 
         @property
         def is_leaf(self) -> bool: ...  # noqa: D102

@@ -26,7 +26,7 @@ def as_dtype(dtype: Any) -> DType:
         TypeError: it is not one of the supported types.
     """
     try:
-        found = np.dtype(dtype) if dtype is not None else None
+        found: DType | None = np.dtype(dtype) if dtype is not None else None
     except TypeError:
         found = None
     if found is None or found not in SUPPORTED:

@@ -30,6 +30,10 @@ class set_grad_enabled(ContextDecorator):  # noqa: N801 - torch's name
         self._before = [grad_mode.enabled]
         grad_mode.enabled = mode
 
+    def __call__(self, function: Any) -> Any:
+        grad_mode.enabled = self._before[0]  # a decorator switches when the function is called
+        return super().__call__(function)
+
     def __enter__(self) -> None:
         grad_mode.enabled = self._mode
 

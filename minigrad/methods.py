@@ -171,6 +171,8 @@ class Methods(Reshaping, InPlace):
         wanted = as_dtype(dtype)
         if wanted == input.dtype:
             return input  # type: ignore[return-value]
+        if wanted.kind != "f":
+            input = input.detach()  # integers have no derivative
         return input._apply(RULES["astype"], input, dtype=wanted)
 
     def float(input) -> Tensor:

@@ -20,11 +20,15 @@ class SGD:
         lr: the learning rate.
 
     Raises:
-        ValueError: there are no parameters, or the learning rate is negative.
-        TypeError: one of the parameters is no tensor.
+        ValueError: there are no parameters, one is no leaf, or the learning rate is negative.
+        TypeError: one of the parameters is no tensor, or they are a tensor and not several.
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float = 1e-3) -> None:
+        if isinstance(params, Tensor):
+            raise TypeError(
+                "SGD: params must be an iterable of Tensors, not a Tensor: give [tensor]"
+            )
         self._parameters = list(params)
         if not self._parameters:
             raise ValueError("SGD: optimizer got an empty parameter list")
@@ -32,6 +36,11 @@ class SGD:
             if not isinstance(parameter, Tensor):
                 raise TypeError(
                     f"SGD: optimizer can only optimize Tensors, not {type(parameter).__name__}"
+                )
+            if not parameter.is_leaf:
+                raise ValueError(
+                    "SGD: can't optimize a non-leaf Tensor, one that an operation made: give the "
+                    "tensor it was made from"
                 )
         if not lr >= 0.0:
             raise ValueError(f"SGD: Invalid learning rate: {lr}; it must be at least 0")
@@ -51,10 +60,11 @@ class SGD:
             node = parameter._node
             if node is not None and node.grad is not None:
                 array = parameter._array
-                np.subtract(array, np.multiply(node.grad._array, _as_array(self.lr, array.dtype)), out=array)
+                np.subtract(
+                    array, np.multiply(node.grad._array, _as_array(self.lr, array.dtype)), out=array
+                )
                 arrays.append(array)
         changed(*arrays)
-
 
 
 @lru_cache

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad import printing
+from minigrad.arguments import Mixin
 from minigrad.ops import RULES
-from minigrad.tape import Array, Node
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -48,17 +48,10 @@ UFUNC_RULES = {
 REDUCTION_RULES = {np.add: RULES["sum"], np.maximum: RULES["amax"], np.minimum: RULES["amin"]}
 
 
-class Protocols:
+class Protocols(Mixin):
     """Python's and NumPy's protocols for `Tensor`."""
 
     __slots__ = ()
-
-    if TYPE_CHECKING:
-        _apply: Callable[..., Tensor]
-        _array: Array
-        requires_grad: bool
-        grad_fn: Node | None
-        ndim: int
 
     # ---- numbers ----------------------------------------------------------------------------
 
@@ -81,10 +74,18 @@ class Protocols:
         return self._array.tolist()
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._number())
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._number())
+
+    def _number(self) -> float | int | bool:
+        if self._array.size != 1:
+            raise ValueError(
+                "only one element tensors can be converted to Python scalars, not one of shape "
+                f"{list(self._array.shape)}"
+            )
+        return self.item()
 
     def __bool__(self) -> bool:
         if self._array.size != 1:

@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 Array: TypeAlias = Any
-"""Whatever speaks NumPy's protocol: an ndarray, a `Tensor`, or an array type of `minigrad.arrays`."""
+"""Whatever speaks NumPy's protocol: an ndarray, a `Tensor`, or another array type."""
 
 _numbers = itertools.count(1)
 
@@ -108,7 +108,7 @@ class Node:
         self.dtype = value.dtype
 
     def name(self) -> str:
-        """torch's name of the node, for example `AddmmBackward0`."""
+        """Return torch's name of the node, for example `AddmmBackward0`."""
         return self.rule.torch_name if self.rule is not None else "AccumulateGrad"
 
     def __repr__(self) -> str:
@@ -202,10 +202,7 @@ def _is_shared(grad: Array, grad_out: Array, saved: Sequence[Any]) -> bool:
     """Return whether something else may refer to the memory of `grad`."""
     if grad is grad_out or getattr(grad, "base", None) is not None:
         return True
-    for value in saved:
-        if value is grad:
-            return True
-    return False
+    return any(value is grad for value in saved)
 
 
 def _accumulate(
@@ -228,9 +225,7 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
     has to think of it.
     """
     added = grad.ndim - len(shape)
-    stretched = [
-        added + i for i, n in enumerate(shape) if n == 1 and grad.shape[added + i] != 1
-    ]
+    stretched = [added + i for i, n in enumerate(shape) if n == 1 and grad.shape[added + i] != 1]
     summed = np.add.reduce(grad, axis=(*range(added), *stretched), keepdims=True)
     return np.reshape(summed, shape)
 

@@ -280,6 +280,7 @@ def gradients_of(
     `Tensor.backward` for what is raised.
     """
     roots: list[tuple[Node, Array]] = []
+    root: Array
     for output, grad in zip(outputs, grad_outputs, strict=True):
         node = output._recorded("backward")
         if grad is None:

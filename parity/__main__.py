@@ -10,7 +10,7 @@ import sys
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its status: 0 agree, 1 disagree, 2 bad usage or input."""
     try:
-        from parity.shell import run_commands
+        from parity.cli import app
     except ModuleNotFoundError as error:
         print(
             f"parity needs {error.name}, which is not installed: "
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    sys.exit(run_commands(arguments))
+    app(arguments)
 
 
 if __name__ == "__main__":

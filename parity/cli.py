@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
-from collections.abc import Sequence
+import signal
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import typer
@@ -14,6 +16,7 @@ from minigrad.architectures import ARCHITECTURES, Architecture, architecture
 from parity import bench as timing
 from parity.bench_table import bench_table
 from parity.engines import ENGINES, Task, factory
+from parity.engines.process import EngineProcessError
 from parity.errors import UsageError
 from parity.files import output_folder, write_whole
 from parity.progress import Progress
@@ -25,17 +28,47 @@ from parity.run import Side, run, train
 
 QUICK_EPOCHS = 50
 
-app = typer.Typer(
-    help="Decide whether two engines agree on gradients and training, and time them.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-)
+INTERRUPTED = 128 + signal.SIGINT
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def command(function: Callable[..., int]) -> Callable[..., None]:
+    """Make a command of a function that returns the exit status, named as the function."""
+
+    @functools.wraps(function)
+    def run_it(*arguments: Any, **options: Any) -> None:
+        try:
+            status = function(*arguments, **options)
+        except KeyboardInterrupt:
+            status = _say("interrupted: no report was written", INTERRUPTED)
+        except (UsageError, EngineProcessError) as error:
+            status = _say(str(error), 2)
+        raise typer.Exit(status)
+
+    return app.command(function.__name__.removesuffix("_command"))(run_it)
+
+
+def _say(message: str, status: int) -> int:
+    console = Console(stderr=True)
+    console.print(f"parity: {message}", soft_wrap=True, markup=False, highlight=False)
+    return status
+
+
+@app.callback(invoke_without_command=True)
+def default(context: typer.Context) -> None:
+    """Decide whether two engines agree on gradients and training, and time them.
+
+    Without a command: `run`, on the three networks, minigrad against torch.
+    """
+    if context.invoked_subcommand is None:
+        run_command()
+
 
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[ARCHITECTURE]...",
+        metavar="ARCHITECTURE",
         help=f"{', '.join(ARCHITECTURES)}, or layer sizes such as 1-32-32-1. Default: the three.",
         show_default=False,
     ),
@@ -48,7 +81,9 @@ Against = Annotated[str, typer.Option(help="The engine it is held against.")]
 Output = Annotated[str, typer.Option(metavar="DIR", help="Where the files go.")]
 Epochs = Annotated[
     int | None,
-    typer.Option(min=1, help="Default: the architecture's, 500 for layer sizes.", show_default=False),
+    typer.Option(
+        min=1, help="Default: the architecture's, 500 for layer sizes.", show_default=False
+    ),
 ]
 Rate = Annotated[
     float | None,
@@ -58,7 +93,7 @@ Samples = Annotated[int, typer.Option(min=1, help="Points of the noisy parabola.
 Quick = Annotated[bool, typer.Option("--quick", help=f"At most {QUICK_EPOCHS} epochs.")]
 
 
-@app.command("run")
+@command
 def run_command(
     architectures: Names = None,
     seed: Seed = "0",
@@ -83,9 +118,7 @@ def run_command(
             "and that says nothing. Choose two; `parity engines` lists them"
         )
     actual, expected = Side(engine, factory(engine)), Side(against, factory(against))
-    tasks = _tasks(
-        architectures, seed, dtype, device, epochs, learning_rate, samples, quick=quick
-    )
+    tasks = _tasks(architectures, seed, dtype, device, epochs, learning_rate, samples, quick=quick)
     folder = output_folder(output)
     settings = {
         "seed": tasks[0][1].seed,
@@ -104,7 +137,7 @@ def run_command(
     return 0 if report.document["passed"] else 1
 
 
-@app.command("train")
+@command
 def train_command(
     architectures: Names = None,
     engine: Engine = "minigrad",
@@ -139,7 +172,7 @@ def train_command(
     return 0
 
 
-@app.command("bench")
+@command
 def bench_command(
     architectures: Names = None,
     engines: Annotated[str, typer.Option(help="Comma-separated names.")] = "minigrad,torch",
@@ -176,7 +209,7 @@ def bench_command(
     return 0 if document["agreed"] else 1
 
 
-@app.command("engines")
+@command
 def engines_command() -> int:
     """List every known engine: ready, or what is missing."""
     width = max(map(len, ENGINES))

@@ -75,7 +75,7 @@ def run(
                 "trajectory": None,
                 "bitwise": None,
                 "final_mse": check_final_mse(ours_run.final_mse, theirs_run.final_mse),
-                "state": {"actual": state(ours_run, start.x), "expected": state(theirs_run, start.x)},
+                "state": {"actual": state(ours_run, start), "expected": state(theirs_run, start)},
             }
             entry["passed"] = passed(entry)
             entries.append(entry)
@@ -119,7 +119,7 @@ def train(
             start: Start = process.call("draw", task)
             epochs = process.stream("train", task, start)
             trained = _train(progress, architecture.name, task, side.name, epochs)
-            finished.append((start, trained, state(trained, start.x)))
+            finished.append((start, trained, state(trained, start)))
     return finished
 
 
@@ -131,7 +131,11 @@ def passed(entry: dict[str, Any]) -> bool:
 
 
 def _train(
-    progress: Progress, architecture: str, task: Task, engine: str, epochs: Generator[int, None, Run]
+    progress: Progress,
+    architecture: str,
+    task: Task,
+    engine: str,
+    epochs: Generator[int, None, Run],
 ) -> Run:
     """Follow a training run to its end and return what it left."""
     progress(architecture, engine, 0, task.epochs)

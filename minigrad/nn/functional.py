@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
@@ -30,8 +31,14 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Raises:
         RuntimeError: the shapes or dtypes do not fit together.
+        TypeError: one of them is no tensor.
     """
-    x, w = input._array, weight._array
+    try:
+        x, w = input._array, weight._array
+    except AttributeError:
+        for argument in (input, weight):
+            require_tensor("linear", argument)
+        raise
     if x.ndim == 2 and bias is not None and x.shape[1] == w.shape[-1]:
         b = bias._array
         if w.ndim == 2 and b.shape == w.shape[:1] and x.dtype == w.dtype == b.dtype:
@@ -59,7 +66,7 @@ def _linear_in_general(input: Tensor, weight: Tensor, bias: Tensor | None) -> Te
         )
     if bias is None:
         return input.matmul(weight.t())
-    rows = apply(_LINEAR, input.reshape(-1, input.shape[-1]), weight, bias)
+    rows = apply(_LINEAR, input.reshape(math.prod(input.shape[:-1]), input.shape[-1]), weight, bias)
     return rows.reshape(*input.shape[:-1], weight.shape[0])
 
 
@@ -87,6 +94,7 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
 
     Raises:
         ValueError: the reduction is none of these.
+        NotImplementedError: neither is floating point.
         RuntimeError: the shapes do not broadcast.
     """
     require_tensor("mse_loss", target)
@@ -97,6 +105,11 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     if input._array.dtype != target._array.dtype:
         dtype = result_type(input._array, target._array)
         input, target = input.to(dtype), target.to(dtype)
+    if input._array.dtype.kind != "f":
+        raise NotImplementedError(
+            f"mse_loss: not implemented for {input.dtype}: convert to floating point, for example "
+            "with .float()"
+        )
     if reduction == "mean":
         return apply(_MSE_LOSS, input, target)
     errors = apply(_SQUARED_ERROR, input - target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -107,7 +108,9 @@ def _fan(tensor: Tensor, mode: str) -> int:
     return tensor.shape[1 if mode == "fan_in" else 0]
 
 
-def _fill(tensor: Tensor, draw: Callable[[tuple[int, ...], DType], np.ndarray]) -> Tensor:  # type: ignore[type-arg]
+def _fill(
+    tensor: Tensor, draw: Callable[[tuple[int, ...], DType], np.ndarray[Any, DType]]
+) -> Tensor:
     tensor._array[...] = draw(tensor.shape, tensor.dtype)
     changed(tensor._array)
     return tensor

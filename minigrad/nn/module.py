@@ -39,16 +39,18 @@ class Module:
         return self.forward(*inputs, **options)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        registers = self.__dict__.get("_parameters"), self.__dict__.get("_modules")
-        if isinstance(value, (Parameter, Module)) and None in registers:
+        registers: list[tuple[type, dict[str, Any]]] = []
+        if "_modules" in self.__dict__:
+            registers = [(Parameter, self._parameters), (Module, self._modules)]
+        elif isinstance(value, (Parameter, Module)):
             raise AttributeError(
                 f"cannot assign {name!r} before Module.__init__() call: begin __init__ with "
                 "super().__init__()"
             )
-        for register, kind in zip(registers, (Parameter, Module), strict=True):
+        for kind, register in registers:
             if isinstance(value, kind):
                 register[name] = value
-            elif register is not None:
+            else:
                 register.pop(name, None)
         object.__setattr__(self, name, value)
 

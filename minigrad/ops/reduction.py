@@ -1,4 +1,7 @@
-"""Operations that combine elements along axes. `axis` is None for all axes, or a tuple of them."""
+"""Operations that combine elements along axes. `axis` is None for all axes, or a tuple of them.
+
+NumPy's type stubs want `keepdims` to be a literal; hence the ignores.
+"""
 
 from math import prod
 
@@ -16,7 +19,7 @@ def _with_axes(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
 
 
 def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    return np.add.reduce(x, axis=axis, keepdims=keepdims)
+    return np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
 
 
 def sum_backward_x(grad_out: Array, x_shape: tuple[int, ...], axis: Axis) -> Array:
@@ -25,7 +28,7 @@ def sum_backward_x(grad_out: Array, x_shape: tuple[int, ...], axis: Axis) -> Arr
 
 
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    total = np.add.reduce(x, axis=axis, keepdims=keepdims)
+    total = np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
     return np.divide(total, _count(x.shape, axis))
 
 
@@ -40,7 +43,7 @@ def _count(shape: tuple[int, ...], axis: Axis) -> int:
 
 
 def amax(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    return np.maximum.reduce(x, axis=axis, keepdims=keepdims)
+    return np.maximum.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
 
 
 def amax_backward_x(
@@ -50,7 +53,7 @@ def amax_backward_x(
 
 
 def amin(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    return np.minimum.reduce(x, axis=axis, keepdims=keepdims)
+    return np.minimum.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
 
 
 def amin_backward_x(

@@ -74,7 +74,9 @@ def budget_used(actual: Array, expected: Array) -> Array:
 def ulp_distance(actual: Array, expected: Array) -> Array:
     """Return how many floating point numbers lie between the elements; NaNs are 0 apart."""
     kind = {4: np.int32, 8: np.int64}[expected.itemsize]
-    ours, theirs = (_ordered(np.ascontiguousarray(array).view(kind)) for array in (actual, expected))
+    ours, theirs = (
+        _ordered(np.ascontiguousarray(array).view(kind)) for array in (actual, expected)
+    )
     both_nan = np.isnan(actual) & np.isnan(expected)
     result: Array = np.where(both_nan, 0.0, np.abs(ours - theirs))
     return result

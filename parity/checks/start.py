@@ -21,9 +21,7 @@ def check_start(actual: Start, expected: Start) -> dict[str, Any]:
     }
 
 
-def first_difference(
-    actual: dict[str, Array], expected: dict[str, Array]
-) -> dict[str, Any] | None:
+def first_difference(actual: dict[str, Array], expected: dict[str, Array]) -> dict[str, Any] | None:
     """Return the first element, in the expected order, whose bits differ; None if there is none.
 
     A tensor that only one side has, or that differs in shape or dtype, differs in its first
@@ -33,7 +31,8 @@ def first_difference(
         ours, theirs = actual.get(name), expected.get(name)
         if problem := _misfit(ours, theirs):
             return {"parameter": name, "index": [], "problem": problem}
-        assert ours is not None and theirs is not None
+        assert ours is not None
+        assert theirs is not None
         different = _bits(ours) != _bits(theirs)
         if different.any():
             index = np.unravel_index(int(different.argmax()), ours.shape)

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
-from parity.engines import Array
+from parity.engines import Array, Start
 from parity.engines.trainer import Run
 
+CONSTANT = 1e-3
+"""A prediction that varies by less than this share of the targets' standard deviation is constant.
 
-def state(run: Run, x: Array) -> str:
+Networks whose last units die are left with a few that vary by a millionth of that; the poorest fit
+that still follows the data varies by about all of it.
+"""
+
+
+def state(run: Run, start: Start) -> str:
     """Return `diverged`, `dead` or `trained`.
 
     diverged: a loss, a prediction or a parameter is not finite. dead: the prediction is constant
-    although the inputs are not, or the ReLUs of some layer are off for all inputs.
+    although the targets are not, or the ReLUs of some layer are off for all inputs.
     """
     values = [run.losses, np.array(run.final_mse), run.prediction, *run.parameters.values()]
     if not all(np.isfinite(value).all() for value in values):
         return "diverged"
-    constant = len(x) > 1 and bool((run.prediction == run.prediction[0]).all())
-    return "dead" if constant or _has_silent_layer(run.parameters, x) else "trained"
+    constant = np.ptp(run.prediction) <= CONSTANT * start.y.std() and np.ptp(start.y) > 0
+    return "dead" if constant or _has_silent_layer(run.parameters, start.x) else "trained"
 
 
 def _has_silent_layer(parameters: dict[str, Array], x: Array) -> bool:

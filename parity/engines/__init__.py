@@ -116,5 +116,3 @@ def _make(adapter: str) -> Engine:
     module, _, name = adapter.partition(":")
     engine: Engine = getattr(importlib.import_module(module), name)()
     return engine
-
-

@@ -61,7 +61,7 @@ class MinigradEngine:
         """Run forward without recording."""
         with minigrad.no_grad():
             output: minigrad.Tensor = self._model(self._x)
-            return output.numpy()
+        return output.numpy()
 
     def synchronize(self) -> None:
         """Return at once: NumPy has finished when it returns."""

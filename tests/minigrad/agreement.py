@@ -32,6 +32,8 @@ def gradients(m: Any, out: Any, inputs: list[Any], grad_out: Array, **options: A
 
 
 def as_array(tensor: Any) -> Array:
+    if isinstance(tensor, torch.Tensor):
+        return np.asarray(tensor.numpy(force=True))  # which also spells out torch's ZeroTensors
     return np.asarray(tensor.detach().numpy())
 
 
@@ -55,7 +57,8 @@ def terms(
     operation: Operation, arrays: list[Array], options: dict[str, Any], grad_out: Array | None
 ) -> list[Array]:
     """Return the sums of the magnitudes of the terms that a value (without grad_out) or the
-    gradients combine, in float64."""
+    gradients combine, in float64.
+    """
     doubles = [x.astype(np.float64) for x in arrays]
     if operation.magnitude is not None:
         inputs = torch_tensors([np.abs(x) for x in doubles])
@@ -69,7 +72,7 @@ def terms(
         ]
     assert grad_out is not None
     wide = doubles
-    if len(arrays) > 1 and operation in BROADCASTING:
+    if operation.elementwise:
         wide = [np.array(x) for x in np.broadcast_arrays(*doubles)]
     inputs = torch_tensors(wide)
     out = operation.call(torch, *inputs, **options)
@@ -148,4 +151,53 @@ def report(what: str, wrong: Array, actual: Array, expected: Array) -> str:
     )
 
 
-BROADCASTING: list[Operation] = []
+def check(operation: Operation, arrays: list[Array], options: dict[str, Any], seed: int) -> None:
+    """Fail unless value and gradients agree with torch's and the inputs are what they were."""
+    before = [x.copy() for x in arrays]
+    ours, theirs = minigrad_tensors(arrays), torch_tensors(arrays)
+    actual = operation.call(minigrad, *ours, **options)
+    expected = operation.call(torch, *theirs, **options)
+    check_value(operation, as_array(actual), as_array(expected), arrays, options)
+    assert actual.requires_grad == expected.requires_grad
+    grad_out = normal_like(as_array(expected), seed)
+    found = gradients(minigrad, actual, ours, grad_out)
+    wanted = gradients(torch, expected, theirs, grad_out)
+    magnitudes = terms(operation, arrays, options, grad_out)
+    combined = max([grad_out.size, *(x.size for x in arrays)])
+    for i, (f, w) in enumerate(zip(found, wanted, strict=True)):
+        # What does not matter has no gradient in torch, or one of zeros.
+        if f is None or w is None:
+            assert all(g is None or not as_array(g).any() for g in (f, w)), f"input {i}"
+        else:
+            check_gradient(i, as_array(f), as_array(w), magnitudes[i], combined)
+    for x, original in zip(arrays, before, strict=True):
+        assert x.tobytes() == original.tobytes(), "an input was changed"
+
+
+def check_second_order(
+    operation: Operation, arrays: list[Array], options: dict[str, Any], seed: int
+) -> None:
+    """Fail unless the gradients of the squared gradients agree with torch's, in float64."""
+    results = []
+    for m, inputs in ((minigrad, minigrad_tensors(arrays)), (torch, torch_tensors(arrays))):
+        out = operation.call(m, *inputs, **options)
+        grad_out: Any = m.tensor(normal_like(as_array(out), seed), requires_grad=True)
+        first = m.autograd.grad(out, inputs, grad_out, create_graph=True, allow_unused=True)
+        # Squared, so that even a gradient that is linear has something to differentiate.
+        total = sum(((g * g).sum() for g in first if g is not None), m.zeros(()))
+        sources = [*inputs, grad_out]
+        results.append(
+            m.autograd.grad(total, sources, allow_unused=True)
+            if total.requires_grad
+            else [None] * len(sources)
+        )
+    for i, (f, w) in enumerate(zip(*results, strict=True)):
+        actual, expected = (0.0 if g is None else as_array(g) for g in (f, w))
+        scale = max(1.0, float(np.max(np.abs(expected), initial=0)))
+        np.testing.assert_allclose(
+            actual, expected, rtol=1e-9, atol=1e-11 * scale, err_msg=f"by input {i}"
+        )
+
+
+def normal_like(x: Array, seed: int) -> Array:
+    return np.asarray(np.random.default_rng(seed).normal(size=x.shape), x.dtype)

@@ -11,19 +11,35 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import mpmath
 import numpy as np
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
+
+from tests.minigrad.shapes import (
+    Draw,
+    Shapes,
+    affine,
+    any_shape,
+    assigning,
+    broadcast,
+    expanding,
+    indexing,
+    joining,
+    one_axis,
+    permuting,
+    product,
+    reduction,
+    reshaping,
+    same,
+    stacking,
+    two_axes,
+)
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Shapes = list[tuple[int, ...]]
-Case = tuple[Shapes, dict[str, Any]]  # the inputs' shapes, and the options of the call
-Draw = Callable[[Any], Any]
 
 FUZZ = "MINIGRAD_FUZZ" in os.environ
 """Set by `make fuzz`: many more examples than an ordinary run has time for."""
 
-EXAMPLES = 2_000 if FUZZ else 20
+EXAMPLES = 2_000 if FUZZ else 30
 """Examples of one operation in one dtype."""
 
 
@@ -45,7 +61,7 @@ class Operation:
         gradient_terms: the sum of the magnitudes of the terms that the derivative of a single
             element combines, where it is larger than the derivative: (x, out) -> array.
         shape_only: nothing is computed, so integers and bools are welcome and all is exact.
-        smooth: whether a second derivative exists and is of interest.
+        elementwise: its inputs broadcast, and nothing else happens to their shapes.
     """
 
     id: str
@@ -56,7 +72,7 @@ class Operation:
     exact: Callable[..., Any] | None = None
     gradient_terms: Callable[[Array, Array], Array] | None = None
     shape_only: bool = False
-    smooth: bool = True
+    elementwise: bool = False
 
     def __repr__(self) -> str:
         return self.id
@@ -72,141 +88,6 @@ class Operation:
             values = np.where(rng.random(shape) < 0.25, np.round(size), size)
             found.append(np.asarray(np.clip(values, low, high), dtype))
         return found
-
-
-def broadcast(inputs: int) -> Draw:
-    """Shapes that broadcast, of length 0 and of no axes among them."""
-
-    def draw(data: Any) -> Case:
-        shapes = data.draw(
-            hnp.mutually_broadcastable_shapes(
-                num_shapes=inputs, min_dims=0, max_dims=3, min_side=0, max_side=4
-            )
-        )
-        return list(shapes.input_shapes), {}
-
-    return draw
-
-
-def _shape(data: Any, min_dims: int = 0, min_side: int = 0, max_dims: int = 3) -> tuple[int, ...]:
-    shape: tuple[int, ...] = data.draw(
-        hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=4)
-        if min_dims
-        else st.one_of(
-            st.just(()),
-            hnp.array_shapes(min_dims=1, max_dims=max_dims, min_side=min_side, max_side=4),
-        )
-    )
-    return shape
-
-
-def reduction(min_side: int) -> Draw:
-    def draw(data: Any) -> Case:
-        shape = _shape(data, min_side=min_side)
-        axes = st.integers(-len(shape), len(shape) - 1) if shape else st.sampled_from([0, -1])
-        several = st.lists(axes, unique_by=lambda a: a % max(len(shape), 1), max_size=3)
-        dim = data.draw(st.one_of(st.none(), axes, several.map(tuple)))
-        return [shape], {"dim": dim, "keepdim": data.draw(st.booleans())}
-
-    return draw
-
-
-def product(data: Any) -> Case:
-    """Shapes of a matrix product: vectors, matrices and batches that broadcast."""
-    n, k, m = (data.draw(st.integers(0, 4)) for _ in range(3))
-    batches = data.draw(
-        hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=2, min_side=1, max_side=3)
-    ).input_shapes
-    left = data.draw(st.sampled_from([(k,), (n, k), (*batches[0], n, k)]))
-    right = data.draw(st.sampled_from([(k,), (k, m), (*batches[1], k, m)]))
-    return [left, right], {}
-
-
-def affine(data: Any) -> Case:
-    rows, inputs, outputs = (data.draw(st.integers(0, 5)) for _ in range(3))
-    batch = data.draw(st.sampled_from([(rows,), (), (2, rows)]))
-    return [(*batch, inputs), (outputs, inputs), (outputs,)], {}
-
-
-def same(inputs: int) -> Draw:
-    return lambda data: ([_shape(data)] * inputs, {})
-
-
-def reshaping(data: Any) -> Case:
-    shape = _shape(data)
-    size = math.prod(shape)
-    choices = [(size,), (1, size), (size, 1), shape[::-1], (*shape, 1)]
-    if size:
-        choices += [(-1,), (-1, size)]
-        choices += [(n, -1) for n in shape]
-    return [shape], {"shape": data.draw(st.sampled_from(choices))}
-
-
-def permuting(data: Any) -> Case:
-    shape = _shape(data)
-    order = data.draw(st.permutations(range(len(shape))))
-    return [shape], {"dims": [d - data.draw(st.sampled_from([0, len(shape)])) for d in order]}
-
-
-def two_axes(data: Any) -> Case:
-    shape = _shape(data, min_dims=1)
-    axes = st.integers(-len(shape), len(shape) - 1)
-    return [shape], {"dim0": data.draw(axes), "dim1": data.draw(axes)}
-
-
-def expanding(data: Any) -> Case:
-    shape = _shape(data)
-    longer = [data.draw(st.integers(0, 3)) if n == 1 else data.draw(st.sampled_from([n, -1]))
-              for n in shape]
-    front = data.draw(st.lists(st.integers(0, 3), max_size=2))
-    return [shape], {"size": [*front, *longer]}
-
-
-def one_axis(extra: int = 0, min_dims: int = 1) -> Draw:
-    def draw(data: Any) -> Case:
-        shape = _shape(data, min_dims=min_dims)
-        axes = len(shape) + extra
-        return [shape], {"dim": data.draw(st.integers(-axes, axes - 1))}
-
-    return draw
-
-
-def joining(data: Any) -> Case:
-    shape = list(_shape(data, min_dims=1))
-    axis = data.draw(st.integers(0, len(shape) - 1))
-    lengths = data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=3))
-    shapes = [(*shape[:axis], n, *shape[axis + 1 :]) for n in (*lengths, 1, 2)[:3]]
-    return shapes, {"dim": axis - data.draw(st.sampled_from([0, len(shape)]))}
-
-
-def stacking(data: Any) -> Case:
-    shape = _shape(data)
-    return [shape] * 3, {"dim": data.draw(st.integers(-len(shape) - 1, len(shape)))}
-
-
-def indexing(data: Any) -> Case:
-    """Any index that both take: ints, slices, None, ..., and arrays with repeated elements."""
-    shape = _shape(data, min_dims=1, min_side=1)
-    key = data.draw(
-        st.one_of(
-            hnp.basic_indices(shape, allow_newaxis=True).filter(_goes_forwards),
-            hnp.integer_array_indices(shape, result_shape=hnp.array_shapes(max_dims=2)),
-            hnp.arrays(np.bool_, shape),
-            hnp.arrays(np.bool_, shape[:1]),
-        )
-    )
-    return [shape], {"key": key}
-
-
-def _goes_forwards(key: Any) -> bool:
-    parts = key if isinstance(key, tuple) else (key,)
-    return all(not isinstance(p, slice) or p.step is None or p.step > 0 for p in parts)
-
-
-def assigning(data: Any) -> Case:
-    (shape,), options = indexing(data)
-    place = np.zeros(shape)[options["key"]].shape
-    return [shape, data.draw(st.sampled_from([place, ()]))], options
 
 
 def as_key(m: Any, key: Any) -> Any:
@@ -232,31 +113,12 @@ ANY, POSITIVE, SMALL = (-1e3, 1e3), (1e-3, 1e3), (-30.0, 30.0)
 def _elementwise(id: str, *domains: tuple[float, float], **more: Any) -> Operation:
     """An operation that has the same name as a function of both modules."""
     call = more.pop("call", lambda m, *tensors: getattr(m, id)(*tensors))
-    return Operation(id, call, broadcast(len(domains)), domains, **more)
+    return Operation(id, call, broadcast(len(domains)), domains, elementwise=True, **more)
 
 
 def _moved(id: str, case: Draw, call: Callable[..., Any], inputs: int = 1) -> Operation:
     """An operation that only moves or repeats elements."""
     return Operation(id, call, case, (ANY,) * inputs, shape_only=True)
-
-
-def _sigmoid(x: Any) -> Any:
-    return 1 / (1 + (-x).exp()) if hasattr(x, "exp") else 1 / (1 + mpmath_exp(-x))
-
-
-def mpmath_exp(x: Any) -> Any:
-    import mpmath
-
-    return mpmath.exp(x)
-
-
-def _mp(name: str) -> Callable[..., Any]:
-    def call(*values: Any) -> Any:
-        import mpmath
-
-        return getattr(mpmath, name)(*values)
-
-    return call
 
 
 OPERATIONS = [
@@ -265,56 +127,97 @@ OPERATIONS = [
     _elementwise("mul", ANY, ANY),
     _elementwise("div", ANY, POSITIVE),
     _elementwise("neg", ANY),
-    _elementwise("pow", (1e-2, 30.0), (-5.0, 5.0), exact=_mp("power")),
+    _elementwise("pow", (1e-2, 30.0), (-5.0, 5.0), exact=mpmath.power),
     _elementwise("abs", ANY),
-    _elementwise("exp", SMALL, exact=_mp("exp")),
-    _elementwise("log", POSITIVE, exact=_mp("log")),
-    _elementwise("sqrt", POSITIVE, exact=_mp("sqrt")),
+    _elementwise("exp", SMALL, exact=mpmath.exp),
+    _elementwise("log", POSITIVE, exact=mpmath.log),
+    _elementwise("sqrt", POSITIVE, exact=mpmath.sqrt),
     _elementwise("square", ANY),
-    _elementwise("tanh", SMALL, exact=_mp("tanh"), gradient_terms=lambda x, out: 1 + out * out),
-    _elementwise("sigmoid", SMALL, exact=_sigmoid, gradient_terms=lambda x, out: out * (1 + out)),
-    _elementwise("relu", ANY, smooth=False),
-    _elementwise("maximum", ANY, ANY, smooth=False),
-    _elementwise("minimum", ANY, ANY, smooth=False),
+    _elementwise("tanh", SMALL, exact=mpmath.tanh, gradient_terms=lambda x, out: 1 + out * out),
+    _elementwise(
+        "sigmoid",
+        SMALL,
+        exact=lambda x: 1 / (1 + mpmath.exp(-x)),
+        gradient_terms=lambda x, out: out * (1 + out),
+    ),
+    _elementwise("relu", ANY),
+    _elementwise("maximum", ANY, ANY),
+    _elementwise("minimum", ANY, ANY),
     _elementwise("clone", ANY),
     *(
         _elementwise(
             f"pow({exponent})",
             (1e-2, 30.0),
             call=lambda m, x, e=exponent: m.pow(x, e),
-            exact=lambda x, e=exponent: _mp("power")(x, e),
+            exact=lambda x, e=exponent: mpmath.power(x, e),
         )
         for exponent in (0, 1, 2, 3, -1, -2, 0.5, -0.5, 1.5, 2.7)
     ),
     _elementwise("pow(negative, 3)", ANY, call=lambda m, x: x**3),
-    _elementwise(
-        "2 ** x", SMALL, call=lambda m, x: 2**x, exact=lambda x: _mp("power")(2, x)
-    ),
+    _elementwise("2 ** x", SMALL, call=lambda m, x: 2**x, exact=lambda x: mpmath.power(2, x)),
     _elementwise("1 - x", ANY, call=lambda m, x: 1 - x),
     _elementwise("3 / x", POSITIVE, call=lambda m, x: 3 / x),
-    _elementwise("0.1 * x + 7", ANY, call=lambda m, x: 0.1 * x + 7,
-                 magnitude=lambda m, x: 0.1 * x + 7),
-    _elementwise("add(alpha)", ANY, ANY, call=lambda m, x, y: m.add(x, y, alpha=3),
-                 magnitude=lambda m, x, y: m.add(x, y, alpha=3)),
-    _elementwise("sub(alpha)", ANY, ANY, call=lambda m, x, y: m.sub(x, y, alpha=0.3),
-                 magnitude=lambda m, x, y: m.add(x, y, alpha=0.3)),
-    _elementwise("where", ANY, ANY, call=lambda m, x, y: m.where(x > y, x, y), smooth=False),
-    _elementwise("where(number)", ANY, call=lambda m, x: m.where(x > 0, x, 0.1), smooth=False),
-    _elementwise("Tensor.where", ANY, ANY, call=lambda m, x, y: x.where(x < y, y), smooth=False),
-    Operation("sum", lambda m, x, **o: m.sum(x, **o), reduction(0), (ANY,),
-              magnitude=lambda m, x, **o: m.sum(x, **o)),
-    Operation("mean", lambda m, x, **o: m.mean(x, **o), reduction(1), (ANY,),
-              magnitude=lambda m, x, **o: m.mean(x, **o)),
-    Operation("amax", lambda m, x, **o: m.amax(x, **{**o, "dim": o["dim"] or ()}), reduction(1),
-              (ANY,), smooth=False),
-    Operation("amin", lambda m, x, **o: m.amin(x, **{**o, "dim": o["dim"] or ()}), reduction(1),
-              (ANY,), smooth=False),
-    Operation("matmul", lambda m, x, y: m.matmul(x, y), product, (ANY, ANY),
-              magnitude=lambda m, x, y: m.matmul(x, y)),
-    Operation("linear", lambda m, x, w, b: m.nn.functional.linear(x, w, b), affine, (ANY,) * 3,
-              magnitude=lambda m, x, w, b: m.nn.functional.linear(x, w, b)),
-    Operation("linear(no bias)", lambda m, x, w, b: m.nn.functional.linear(x, w), affine,
-              (ANY,) * 3, magnitude=lambda m, x, w, b: m.nn.functional.linear(x, w)),
+    _elementwise(
+        "0.1 * x + 7", ANY, call=lambda m, x: 0.1 * x + 7, magnitude=lambda m, x: 0.1 * x + 7
+    ),
+    _elementwise(
+        "add(alpha)",
+        ANY,
+        ANY,
+        call=lambda m, x, y: m.add(x, y, alpha=3),
+        magnitude=lambda m, x, y: m.add(x, y, alpha=3),
+    ),
+    _elementwise(
+        "sub(alpha)",
+        ANY,
+        ANY,
+        call=lambda m, x, y: m.sub(x, y, alpha=0.3),
+        magnitude=lambda m, x, y: m.add(x, y, alpha=0.3),
+    ),
+    _elementwise("where", ANY, ANY, call=lambda m, x, y: m.where(x > y, x, y)),
+    _elementwise("where(number)", ANY, call=lambda m, x: m.where(x > 0, x, 0.1)),
+    _elementwise("Tensor.where", ANY, ANY, call=lambda m, x, y: x.where(x < y, y)),
+    Operation(
+        "sum",
+        lambda m, x, **o: m.sum(x, **o),
+        reduction(0),
+        (ANY,),
+        magnitude=lambda m, x, **o: m.sum(x, **o),
+    ),
+    Operation(
+        "mean",
+        lambda m, x, **o: m.mean(x, **o),
+        reduction(1),
+        (ANY,),
+        magnitude=lambda m, x, **o: m.mean(x, **o),
+    ),
+    Operation(
+        "amax", lambda m, x, **o: m.amax(x, **{**o, "dim": o["dim"] or ()}), reduction(1), (ANY,)
+    ),
+    Operation(
+        "amin", lambda m, x, **o: m.amin(x, **{**o, "dim": o["dim"] or ()}), reduction(1), (ANY,)
+    ),
+    Operation(
+        "matmul",
+        lambda m, x, y: m.matmul(x, y),
+        product,
+        (ANY, ANY),
+        magnitude=lambda m, x, y: m.matmul(x, y),
+    ),
+    Operation(
+        "linear",
+        lambda m, x, w, b: m.nn.functional.linear(x, w, b),
+        affine,
+        (ANY,) * 3,
+        magnitude=lambda m, x, w, b: m.nn.functional.linear(x, w, b),
+    ),
+    Operation(
+        "linear(no bias)",
+        lambda m, x, w, b: m.nn.functional.linear(x, w),
+        affine,
+        (ANY,) * 3,
+        magnitude=lambda m, x, w, b: m.nn.functional.linear(x, w),
+    ),
     *(
         Operation(
             f"mse_loss({how})",
@@ -328,16 +231,19 @@ OPERATIONS = [
         for how in ("mean", "sum", "none")
     ),
     _moved("reshape", reshaping, lambda m, x, shape: m.reshape(x, shape)),
-    _moved("view", reshaping, lambda m, x, shape: x.view(*shape)),
+    _moved("view", reshaping, lambda m, x, shape: x.view(shape)),
     _moved("flatten", same(1), lambda m, x: m.flatten(x)),
-    _moved("flatten(dims)", two_axes, lambda m, x, dim0, dim1: m.flatten(
-        x, *sorted((dim0 % x.ndim, dim1 % x.ndim)))),
+    _moved(
+        "flatten(dims)",
+        two_axes,
+        lambda m, x, dim0, dim1: m.flatten(x, *sorted((dim0 % x.ndim, dim1 % x.ndim))),
+    ),
     _moved("permute", permuting, lambda m, x, dims: m.permute(x, dims)),
     _moved("transpose", two_axes, lambda m, x, dim0, dim1: m.transpose(x, dim0, dim1)),
-    _moved("T", lambda data: ([_shape(data, min_dims=2, max_dims=2)], {}), lambda m, x: x.T),
-    _moved("mT", lambda data: ([_shape(data, min_dims=2)], {}), lambda m, x: x.mT),
-    _moved("t", lambda data: ([_shape(data, max_dims=2)], {}), lambda m, x: m.t(x)),
-    _moved("expand", expanding, lambda m, x, size: x.expand(*size)),
+    _moved("T", lambda data: ([any_shape(data, min_dims=2, max_dims=2)], {}), lambda m, x: x.T),
+    _moved("mT", lambda data: ([any_shape(data, min_dims=2)], {}), lambda m, x: x.mT),
+    _moved("t", lambda data: ([any_shape(data, max_dims=2)], {}), lambda m, x: m.t(x)),
+    _moved("expand", expanding, lambda m, x, size: x.expand(size)),
     _moved("squeeze", same(1), lambda m, x: m.squeeze(x)),
     _moved("squeeze(dim)", one_axis(), lambda m, x, dim: m.squeeze(x, dim)),
     _moved("unsqueeze", one_axis(1, 0), lambda m, x, dim: m.unsqueeze(x, dim)),
@@ -345,8 +251,11 @@ OPERATIONS = [
     _moved("stack", stacking, lambda m, *xs, dim: m.stack(xs, dim), 3),
     _moved("index", indexing, lambda m, x, key: x[as_key(m, key)]),
     _moved("index assignment", assigning, _assign, 2),
-    _moved("iteration", lambda data: ([_shape(data, min_dims=1, min_side=1)], {}),
-           lambda m, x: m.stack(list(x)[::-1])),
+    _moved(
+        "iteration",
+        lambda data: ([any_shape(data, min_dims=1, min_side=1)], {}),
+        lambda m, x: m.stack(list(x)[::-1]),
+    ),
     _moved("copy_", same(2), _in_place("copy_"), 2),
     Operation("add_", _in_place("add_"), same(2), (ANY, ANY)),
     Operation("sub_", _in_place("sub_"), same(2), (ANY, ANY)),
@@ -358,6 +267,5 @@ OPERATIONS = [
 """Every differentiable operation."""
 
 COMPARISONS = ["eq", "ne", "lt", "le", "gt", "ge"]
+ELEMENTWISE = [operation for operation in OPERATIONS if operation.elementwise]
 BY_ID = {operation.id: operation for operation in OPERATIONS}
-ELEMENTWISE = [o for o in OPERATIONS if o.case.__qualname__.startswith("broadcast")]
-assert len(BY_ID) == len(OPERATIONS)

@@ -1,0 +1,154 @@
+"""Shapes and options for the operations of the table, drawn by Hypothesis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+Shapes = list[tuple[int, ...]]
+Case = tuple[Shapes, dict[str, Any]]  # the inputs' shapes, and the options of the call
+Draw = Callable[[Any], Case]
+
+
+def broadcast(inputs: int) -> Draw:
+    """Shapes that broadcast, of length 0 and of no axes among them."""
+
+    def draw(data: Any) -> Case:
+        shapes = data.draw(
+            hnp.mutually_broadcastable_shapes(
+                num_shapes=inputs, min_dims=0, max_dims=3, min_side=0, max_side=4
+            )
+        )
+        return list(shapes.input_shapes), {}
+
+    return draw
+
+
+def any_shape(
+    data: Any, min_dims: int = 0, min_side: int = 0, max_dims: int = 3
+) -> tuple[int, ...]:
+    shape: tuple[int, ...] = data.draw(
+        hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, min_side=min_side, max_side=4)
+        if min_dims
+        else st.one_of(
+            st.just(()),
+            hnp.array_shapes(min_dims=1, max_dims=max_dims, min_side=min_side, max_side=4),
+        )
+    )
+    return shape
+
+
+def reduction(min_side: int) -> Draw:
+    def draw(data: Any) -> Case:
+        shape = any_shape(data, min_side=min_side)
+        axes = st.integers(-len(shape), len(shape) - 1) if shape else st.sampled_from([0, -1])
+        several = st.lists(axes, unique_by=lambda a: a % max(len(shape), 1), max_size=3)
+        dim = data.draw(st.one_of(st.none(), axes, several.map(tuple)))
+        return [shape], {"dim": dim, "keepdim": data.draw(st.booleans())}
+
+    return draw
+
+
+def product(data: Any) -> Case:
+    """Shapes of a matrix product: vectors, matrices and batches that broadcast."""
+    n, k, m = (data.draw(st.integers(0, 4)) for _ in range(3))
+    batches = data.draw(
+        hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=2, min_side=1, max_side=3)
+    ).input_shapes
+    left = data.draw(st.sampled_from([(k,), (n, k), (*batches[0], n, k)]))
+    right = data.draw(st.sampled_from([(k,), (k, m), (*batches[1], k, m)]))
+    return [left, right], {}
+
+
+def affine(data: Any) -> Case:
+    rows, inputs, outputs = (data.draw(st.integers(0, 5)) for _ in range(3))
+    batch = data.draw(st.sampled_from([(rows,), (), (2, rows)]))
+    return [(*batch, inputs), (outputs, inputs), (outputs,)], {}
+
+
+def same(inputs: int) -> Draw:
+    return lambda data: ([any_shape(data)] * inputs, {})
+
+
+def reshaping(data: Any) -> Case:
+    shape = any_shape(data)
+    size = math.prod(shape)
+    choices = [(size,), (1, size), (size, 1), shape[::-1], (*shape, 1)]
+    if size:
+        choices += [(-1,), (-1, size)]
+        choices += [(n, -1) for n in shape]
+    return [shape], {"shape": data.draw(st.sampled_from(choices))}
+
+
+def permuting(data: Any) -> Case:
+    shape = any_shape(data)
+    order = data.draw(st.permutations(range(len(shape))))
+    return [shape], {"dims": [d - data.draw(st.sampled_from([0, len(shape)])) for d in order]}
+
+
+def two_axes(data: Any) -> Case:
+    shape = any_shape(data, min_dims=1)
+    axes = st.integers(-len(shape), len(shape) - 1)
+    return [shape], {"dim0": data.draw(axes), "dim1": data.draw(axes)}
+
+
+def expanding(data: Any) -> Case:
+    shape = any_shape(data)
+    longer = [
+        data.draw(st.integers(0, 3)) if n == 1 else data.draw(st.sampled_from([n, -1]))
+        for n in shape
+    ]
+    front = data.draw(st.lists(st.integers(0, 3), max_size=2))
+    return [shape], {"size": [*front, *longer]}
+
+
+def one_axis(extra: int = 0, min_dims: int = 1) -> Draw:
+    def draw(data: Any) -> Case:
+        shape = any_shape(data, min_dims=min_dims)
+        axes = len(shape) + extra
+        return [shape], {"dim": data.draw(st.integers(-axes, axes - 1))}
+
+    return draw
+
+
+def joining(data: Any) -> Case:
+    shape = list(any_shape(data, min_dims=1))
+    axis = data.draw(st.integers(0, len(shape) - 1))
+    lengths = data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=3))
+    shapes = [(*shape[:axis], n, *shape[axis + 1 :]) for n in (*lengths, 1, 2)[:3]]
+    return shapes, {"dim": axis - data.draw(st.sampled_from([0, len(shape)]))}
+
+
+def stacking(data: Any) -> Case:
+    shape = any_shape(data)
+    return [shape] * 3, {"dim": data.draw(st.integers(-len(shape) - 1, len(shape)))}
+
+
+def indexing(data: Any) -> Case:
+    """Any index that both take: ints, slices, None, ..., and arrays with repeated elements."""
+    shape = any_shape(data, min_dims=1, min_side=1)
+    key = data.draw(
+        st.one_of(
+            hnp.basic_indices(shape, allow_newaxis=True).filter(_goes_forwards),
+            hnp.integer_array_indices(shape, result_shape=hnp.array_shapes(max_dims=2)),
+            hnp.arrays(np.bool_, shape),
+            hnp.arrays(np.bool_, shape[:1]),
+        )
+    )
+    return [shape], {"key": key}
+
+
+def _goes_forwards(key: Any) -> bool:
+    parts = key if isinstance(key, tuple) else (key,)
+    return all(not isinstance(p, slice) or p.step is None or p.step > 0 for p in parts)
+
+
+def assigning(data: Any) -> Case:
+    (shape,), options = indexing(data)
+    place = np.zeros(shape)[options["key"]].shape
+    return [shape, data.draw(st.sampled_from([place, ()]))], options

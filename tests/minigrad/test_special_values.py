@@ -1,0 +1,140 @@
+"""NaN, infinities, subnormals, negative zero, ties and kinks: every operation as in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import minigrad
+from tests.minigrad import agreement
+from tests.minigrad.agreement import as_array, gradients, minigrad_tensors, torch_tensors
+from tests.minigrad.operations import COMPARISONS, ELEMENTWISE, Array, Operation
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+SPECIAL = [
+    0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 3.0, -2.0, -3.0, np.inf, -np.inf, np.nan,
+    1e-40, -1e-40, 1.2e-38, 3e38, -3e38, 87.5, -87.5, 88.8, -88.8, 104.0, -104.0, 17.0, -17.0,
+]  # fmt: skip
+
+OPPOSITE_ZEROS = (
+    lambda x, y: (x == 0) & (y == 0),
+    "of zeros of opposite sign either is returned, by NumPy and torch alike, depending on which "
+    "vector instruction an element comes under",
+)
+FUSED = (
+    lambda x, y: np.abs(y) > 1e38,
+    "torch fuses x + 3·y into one rounding, so that 3·y cannot overflow on the way",
+)
+DIFFERENCES: dict[str, tuple[Callable[..., Array], str]] = {
+    "add(alpha)": FUSED,
+    "maximum": OPPOSITE_ZEROS,
+    "minimum": OPPOSITE_ZEROS,
+}
+"""Where the value of an operation may differ from torch's in float32, and why."""
+
+each_grad_out = pytest.mark.parametrize("grad_out", [1.0, 0.0, np.inf, np.nan])
+each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
+
+
+def grid(inputs: int, dtype: str) -> list[Array]:
+    """Every combination of special values."""
+    special = np.array(SPECIAL, dtype)
+    return [np.array(x.ravel()) for x in np.meshgrid(*[special] * inputs, indexing="ij")]
+
+
+@each_dtype
+@each_grad_out
+@pytest.mark.parametrize("operation", ELEMENTWISE, ids=repr)
+def test_elementwise(operation: Operation, grad_out: float, dtype: str) -> None:
+    arrays = grid(len(operation.domains), dtype)
+    ours, theirs = minigrad_tensors(arrays), torch_tensors(arrays)
+    actual, expected = operation.call(minigrad, *ours), operation.call(torch, *theirs)
+    excused = np.zeros(arrays[0].shape, bool)
+    if operation.id in DIFFERENCES:
+        excused = DIFFERENCES[operation.id][0](*arrays)
+    wrong = differing(as_array(actual), as_array(expected))
+    if operation.id in DIFFERENCES and DIFFERENCES[operation.id] is FUSED and dtype == "float32":
+        assert wrong[excused].any(), "the difference is no more: remove it"
+    wrong &= ~excused
+    assert not wrong.any(), report("value", wrong, actual, expected, arrays)
+    wide = np.full(as_array(expected).shape, grad_out, dtype)
+    found = gradients(minigrad, actual, ours, wide)
+    wanted = gradients(torch, expected, theirs, wide)
+    slack: Any = 0.0
+    if operation.gradient_terms is not None:  # which cancel near saturation
+        unit = agreement.GRADIENT_UNITS * agreement.unit_roundoff(arrays[0])
+        slack = unit * operation.gradient_terms(arrays[0], as_array(expected))
+    for i, (f, w) in enumerate(zip(found, wanted, strict=True)):
+        wrong = differing(as_array(f), as_array(w), slack)
+        assert not wrong.any(), report(f"gradient by {i}", wrong, f, w, arrays)
+
+
+@each_dtype
+@each_grad_out
+@pytest.mark.parametrize("name", ["sum", "mean", "amax", "amin"])
+def test_reductions(name: str, grad_out: float, dtype: str) -> None:
+    arrays = [np.stack(grid(2, dtype), axis=-1)]
+    ours, theirs = minigrad_tensors(arrays), torch_tensors(arrays)
+    actual, expected = getattr(ours[0], name)(-1), getattr(theirs[0], name)(-1)
+    wrong = differing(as_array(actual), as_array(expected))
+    if name in ("amax", "amin"):
+        wrong &= ~OPPOSITE_ZEROS[0](*arrays[0].T)
+    assert not wrong.any(), report("value", wrong, actual, expected, list(arrays[0].T))
+    wide = np.full(as_array(expected).shape, grad_out, dtype)
+    (f,), (w,) = (
+        gradients(minigrad, actual, ours, wide),
+        gradients(torch, expected, theirs, wide),
+    )
+    wrong = differing(as_array(f), as_array(w)).any(-1)
+    assert not wrong.any(), report("gradient", wrong, f, w, list(arrays[0].T))
+
+
+@each_dtype
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_comparisons(name: str, dtype: str) -> None:
+    arrays = grid(2, dtype)
+    actual = getattr(minigrad, name)(*minigrad_tensors(arrays))
+    expected = getattr(torch, name)(*torch_tensors(arrays))
+    assert not actual.requires_grad
+    assert actual.dtype == minigrad.bool
+    np.testing.assert_array_equal(as_array(actual), as_array(expected))
+
+
+def differing(actual: Array, expected: Array, slack: Any = 0.0) -> Array:
+    """Compare classes and signs of zero exactly, numbers to 8 ulp or a few subnormals.
+
+    Beyond 1e30 and below 1e-30 the functions themselves magnify rounding, hence a relative 1e-5.
+    """
+    assert actual.dtype == expected.dtype
+    tiny = np.finfo(expected.dtype).smallest_subnormal
+    error = np.abs(actual - expected)
+    size = np.abs(expected)
+    extreme = (np.isfinite(size) & (size > 1e30)) | (size < 1e-30)
+    close = agreement.ulp_distance(actual, expected) <= 8
+    close |= (error <= 16 * tiny + slack) | (extreme & (error <= 1e-5 * size))
+    signs = (np.signbit(actual) == np.signbit(expected)) | (actual != 0) | np.isnan(expected)
+    return np.asarray(~(close & signs))
+
+
+def report(what: str, wrong: Array, actual: Any, expected: Any, arrays: list[Array]) -> str:
+    rows = [
+        f"at {[float(x[i]) for x in arrays]}: actual {as_array(actual)[i]}, "
+        f"expected {as_array(expected)[i]}"
+        for i in np.flatnonzero(wrong)
+    ]
+    return f"{what}: {len(rows)} differences\n" + "\n".join(rows[:8])
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected"),
+    [(0.0, -0.0), (np.nan, 0.0), (np.inf, -np.inf), (np.inf, 3e38), (1.0, 1.00001)],
+)
+def test_differences_are_found(actual: float, expected: float) -> None:
+    pair = np.array([actual], np.float32), np.array([expected], np.float32)
+    assert differing(*pair).all()
+    assert not differing(pair[0], pair[0].copy()).any()

@@ -1,0 +1,234 @@
+"""The command line, as a person at a shell meets it."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from parity.report.document import schema
+
+SMALL = ["1-4-1", "--epochs", "30"]
+
+
+def parity(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "parity", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("run")
+    sizes = ["underfit", "rightfit", "1-8-8-1"]
+    result = parity("run", *sizes, "--quick", "--seed", "3", "--output", folder)
+    return result, folder
+
+
+def test_run_agrees_and_writes_both_reports(finished: Any) -> None:
+    result, folder = finished
+    assert result.returncode == 0, result.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.json"]
+    document = json.loads((folder / "report.json").read_text())
+    Draft202012Validator(schema()).validate(document)
+    assert document["passed"]
+    assert [entry["name"] for entry in document["architectures"]] == [
+        "underfit",
+        "rightfit",
+        "1-8-8-1",
+    ]
+    assert document["settings"] == {
+        "seed": 3,
+        "dtype": "float32",
+        "device": "cpu",
+        "samples": 100,
+        "quick": True,
+        "engine": "minigrad",
+        "against": "torch",
+    }
+    for entry in document["architectures"]:
+        assert entry["epochs"] == 50
+        assert entry["start"]["passed"]
+        assert entry["gradients"]["passed"]
+        assert 0 < entry["gradients"]["worst_budget_used"] < 1
+        assert entry["final_mse"]["relative_difference"] < 1e-3
+        # Verdicts that do not exist yet are null, not passes.
+        assert [entry[name] for name in ("steps", "trajectory", "bitwise")] == [None] * 3
+        assert entry["final_mse"]["passed"] is None
+
+
+def test_without_a_terminal_the_output_is_plain_and_progress_is_silent(finished: Any) -> None:
+    result, _ = finished
+    assert result.stderr == ""
+    assert "\x1b" not in result.stdout
+    assert "PASS" in result.stdout
+    assert "quick run" in result.stdout
+    assert "1-16-16-1, 321 parameters" in result.stdout
+
+
+def test_the_page_stands_alone(finished: Any) -> None:
+    _, folder = finished
+    page = (folder / "report.html").read_text()
+    for outside in ("src=\"http", "href=\"http", "@import", "url(http", "<script src", "<link"):
+        assert outside not in page
+    for said in ("rightfit", "minigrad", "torch", "gradients"):
+        assert said in page
+
+
+def test_engines_can_change_sides(tmp_path: Path) -> None:
+    sides = ["--engine", "torch", "--against", "minigrad"]
+    assert parity("run", *SMALL, *sides, "--output", tmp_path).returncode == 0
+    settings = json.loads((tmp_path / "report.json").read_text())["settings"]
+    assert (settings["engine"], settings["against"]) == ("torch", "minigrad")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_seeds_up_to_the_last_start_identically(tmp_path: Path, dtype: str) -> None:
+    result = parity(
+        "run", *SMALL, "--seed", str(2**64 - 1), "--dtype", dtype, "--output", tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    (entry,) = json.loads((tmp_path / "report.json").read_text())["architectures"]
+    assert entry["start"]["data_identical"]
+    assert entry["start"]["parameters_identical"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "rightift"], "unknown architecture 'rightift'"),
+        (["run", "1-0-1"], "sizes must be at least 1"),
+        (["run", "2-3-1"], "one feature"),
+        (["run", "--engine", "tensorflow"], "unknown engine 'tensorflow'"),
+        (["run", "--against", "tensorflow"], "unknown engine 'tensorflow'"),
+        (["run", "--engine", "torch"], "compared with itself"),
+        (["run", "--seed", "-1"], "0 to 2^64 - 1"),
+        (["run", "--seed", "one"], "0 to 2^64 - 1"),
+        (["run", "--seed", "1.5"], "0 to 2^64 - 1"),
+        (["run", "--seed", str(2**64)], "0 to 2^64 - 1"),
+        (["run", "--dtype", "float16"], "float16"),
+        (["run", "--device", "tpu", *SMALL], "unknown device 'tpu'"),
+        (["run", "--samples", "0"], "samples"),
+        (["run", "--epochs", "0"], "epochs"),
+        (["run", "--learning-rate", "nan"], "learning-rate"),
+        (["run", "--learning-rate", "-1"], "learning-rate"),
+        (["train", "--engine", "tensorflow"], "unknown engine"),
+        (["train", "--seed", "x"], "0 to 2^64 - 1"),
+        (["bench", "--engines", "torch,nothing"], "unknown engine 'nothing'"),
+        (["bench", "--engines", ","], "names no engine"),
+        (["bench", "--rounds", "1"], "rounds"),
+        (["sing"], "sing"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_usage_ends_with_status_2_and_says_what_is_right(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    result = parity(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert said in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.glob("out/*"))
+
+
+@pytest.mark.parametrize("command", ["run", "train", "bench"])
+def test_an_output_path_that_is_a_file_is_refused(tmp_path: Path, command: str) -> None:
+    occupied = tmp_path / "out"
+    occupied.write_text("mine")
+    result = parity(command, "1-4-1", "--output", occupied)
+    assert result.returncode == 2
+    assert "is not a folder" in result.stderr
+    assert occupied.read_text() == "mine"
+
+
+def test_a_missing_gpu_is_said(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    result = parity("run", *SMALL, "--device", "cuda", "--output", tmp_path)
+    assert result.returncode == 2
+    assert "no device 'cuda'" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_run_leaves_no_file_and_no_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "parity", "run", "overfit", "--output", str(tmp_path)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    time.sleep(4)  # in the middle of starting or training: either way nothing may be left
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to every process of the group
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert complaint == "parity: interrupted: no report was written\n"
+    assert not list(tmp_path.iterdir())
+    assert ended(process.pid)
+
+
+def ended(group: int) -> bool:
+    """Return whether every process of the group ends within ten seconds."""
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_a_terminal_sees_progress_within_its_width(tmp_path: Path) -> None:
+    parent, child = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "60", "TERM": "xterm"}
+    command = [sys.executable, "-m", "parity", "run", "rightfit", "--output", str(tmp_path)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=child, env=environment, text=True
+    )
+    os.close(child)
+    seen = b""
+    while True:
+        try:
+            part = os.read(parent, 65536)
+        except OSError:  # the other end of the terminal is closed
+            break
+        if not part:
+            break
+        seen += part
+    table, _ = process.communicate(timeout=60)
+    os.close(parent)
+    assert process.returncode == 0
+    assert b"rightfit minigrad" in seen
+    assert b"epochs/s" in seen
+    paths = ("Report:",)  # a path is not broken, so that it can be copied
+    assert all(len(line) <= 60 for line in table.splitlines() if not line.startswith(paths))
+
+
+def test_train_prints_the_mse_and_saves_the_picture(tmp_path: Path) -> None:
+    result = parity("train", *SMALL, "--engine", "torch", "--output", tmp_path)
+    assert result.returncode == 0, result.stderr
+    picture = tmp_path / "1-4-1-torch.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "1-4-1: final MSE" in result.stdout
+    assert str(picture) in result.stdout
+
+
+def test_engines_lists_what_is_known() -> None:
+    result = parity("engines")
+    assert result.returncode == 0
+    assert [line.split()[:2] for line in result.stdout.splitlines()] == [
+        ["minigrad", "ready"],
+        ["torch", "ready"],
+    ]
+
+
+def test_bench_writes_its_document(tmp_path: Path) -> None:
+    result = parity("bench", "1-4-1", "--rounds", "6", "--threads", "1", "--output", tmp_path)
+    assert result.returncode == 0, result.stderr
+    document = json.loads((tmp_path / "bench.json").read_text())
+    assert {entry["engine"] for entry in document["results"]} == {"minigrad", "torch"}
+    assert document["agreed"]
