@@ -30,7 +30,7 @@ parity: $(MADE) ## train the three networks on both engines, compare, report in 
 	$(BIN)/parity run --output out $(ARGS)
 
 test: $(MADE) ## run the tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto $(ARGS)
 
 lint: $(MADE) ## check style and types
 	$(BIN)/ruff check

@@ -73,6 +73,15 @@ def require_tensor(operation: str, value: Any) -> Tensor:
     return tensor
 
 
+def own(x: Tensor) -> Tensor:
+    """Return a view of a value that nothing else can refer to as a tensor in its own right.
+
+    It may be changed in place as no view may.
+    """
+    x._base = None
+    return x
+
+
 def axis_of(operation: str, dim: int, ndim: int) -> int:
     """Return an axis counted from the front.
 

@@ -87,24 +87,24 @@ def from_numpy(ndarray: np.ndarray[Any, DType]) -> Tensor:
     return Tensor(ndarray)
 
 
-def zeros(*size: Any, dtype: Any = float32, requires_grad: bool = False) -> Tensor:
+def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Return a tensor of zeros; `zeros(2, 3)` and `zeros((2, 3))` are the same.
 
     Raises:
         TypeError: a length is not an int, or the dtype is not supported.
         RuntimeError: a length is negative.
     """
-    return _filled("zeros", varargs("zeros", size), 0, as_dtype(dtype), requires_grad)
+    return _filled("zeros", varargs("zeros", size), 0, _float_or(dtype), requires_grad)
 
 
-def ones(*size: Any, dtype: Any = float32, requires_grad: bool = False) -> Tensor:
+def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Return a tensor of ones; `ones(2, 3)` and `ones((2, 3))` are the same.
 
     Raises:
         TypeError: a length is not an int, or the dtype is not supported.
         RuntimeError: a length is negative.
     """
-    return _filled("ones", varargs("ones", size), 1, as_dtype(dtype), requires_grad)
+    return _filled("ones", varargs("ones", size), 1, _float_or(dtype), requires_grad)
 
 
 def full(
@@ -122,6 +122,11 @@ def full(
         raise TypeError(f"full: fill_value must be a number, not {type(fill_value).__name__}")
     kind = dtype_of_number(fill_value) if dtype is None else as_dtype(dtype)
     return _filled("full", varargs("full", (size,)), fill_value, kind, requires_grad)
+
+
+def _float_or(dtype: Any) -> DType:
+    """Return the data type, float32 where none is given."""
+    return float32 if dtype is None else as_dtype(dtype)
 
 
 def _filled(
@@ -149,7 +154,12 @@ def ones_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) 
 
 
 def arange(
-    start: Number, end: Number | None = None, step: Number = 1, *, dtype: Any = None
+    start: Number,
+    end: Number | None = None,
+    step: Number = 1,
+    *,
+    dtype: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Return start, start + step, ... before end; `arange(end)` starts from 0.
 
@@ -171,63 +181,61 @@ def arange(
         )
     kinds = {dtype_of_number(x) for x in (first, last, step)}
     kind = as_dtype(dtype) if dtype is not None else float32 if float32 in kinds else int64
-    return Tensor(np.arange(first, last, step).astype(kind))
+    values = np.arange(first, last, step).astype(kind)
+    return Tensor(values).requires_grad_(requires_grad)
 
 
 def linspace(
-    start: float, end: float, steps: int, *, dtype: Any = float32, requires_grad: bool = False
+    start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Return `steps` evenly spaced values from start to end, equal to torch's in every bit.
 
     See `minigrad.fused.linspace` for how.
     """
-    values = fused.linspace(start, end, steps, as_dtype(dtype))
+    values = fused.linspace(start, end, steps, _float_or(dtype))
     return Tensor(values).requires_grad_(requires_grad)
 
 
 def rand(
     *size: Any,
     generator: Generator | None = None,
-    dtype: Any = float32,
+    dtype: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Return uniform values in [0, 1), equal to torch's CPU generator's in every bit."""
-    values = (generator or default_generator).uniform(
-        _random_size("rand", size, generator), 0, 1, _random_dtype("rand", dtype)
-    )
+    source, lengths, kind = _checked("rand", size, generator, dtype)
+    values = source.uniform(lengths, 0, 1, kind)
     return Tensor(values).requires_grad_(requires_grad)
 
 
 def randn(
     *size: Any,
     generator: Generator | None = None,
-    dtype: Any = float32,
+    dtype: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Return standard normal values of torch's CPU generator.
 
     See `minigrad.random.Generator.normal` for where they are equal in every bit.
     """
-    values = (generator or default_generator).normal(
-        _random_size("randn", size, generator), 0, 1, _random_dtype("randn", dtype)
-    )
+    source, lengths, kind = _checked("randn", size, generator, dtype)
+    values = source.normal(lengths, 0, 1, kind)
     return Tensor(values).requires_grad_(requires_grad)
 
 
-def _random_size(operation: str, size: tuple[Any, ...], generator: Any) -> tuple[int, ...]:
+def _checked(
+    operation: str, size: tuple[Any, ...], generator: Generator | None, dtype: Any
+) -> tuple[Generator, tuple[int, ...], DType]:
+    """Return the generator, the size and the dtype to draw with."""
     if generator is not None and not isinstance(generator, Generator):
         raise TypeError(
             f"{operation}: generator must be a Generator, not {type(generator).__name__}"
         )
     lengths = varargs(operation, size)
     _check_lengths(operation, lengths)
-    return lengths
-
-
-def _random_dtype(operation: str, dtype: Any) -> DType:
-    found = as_dtype(dtype)
-    if found.kind != "f":
+    kind = _float_or(dtype)
+    if kind.kind != "f":
         raise NotImplementedError(
-            f"{operation}: dtype must be float32 or float64, not {found}: draw floats and convert"
+            f"{operation}: dtype must be float32 or float64, not {kind}: draw floats and convert"
         )
-    return found
+    return generator or default_generator, lengths, kind

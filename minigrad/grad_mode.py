@@ -31,7 +31,8 @@ class set_grad_enabled(ContextDecorator):  # noqa: N801 - torch's name
         grad_mode.enabled = mode
 
     def __call__(self, function: Any) -> Any:
-        grad_mode.enabled = self._before[0]  # a decorator switches when the function is called
+        """Decorate a function: the switch is made when it is called, and not before."""
+        grad_mode.enabled = self._before[0]
         return super().__call__(function)
 
     def __enter__(self) -> None:

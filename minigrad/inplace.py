@@ -37,18 +37,18 @@ class InPlace(Mixin):
         """Input /= other."""
         return input._in_place(lambda x: x.div(other))
 
-    def copy_(input, src: Any) -> Tensor:
-        """Take over the values of src, broadcast and converted to this dtype.
+    def copy_(input, other: Any) -> Tensor:
+        """Take over the values of other, broadcast and converted to this dtype.
 
         Raises:
-            TypeError: src is neither tensor nor number.
+            TypeError: other is neither tensor nor number.
             RuntimeError: its shape does not fit.
         """
-        if isinstance(src, (int, float)):
-            return input.fill_(src)
-        require_tensor("copy_", src)
-        require_fit("copy_", src.shape, input.shape)
-        return input._in_place(lambda x: x._apply(WHERE, True, src.to(x.dtype), x))
+        if isinstance(other, (int, float)):
+            return input.fill_(other)
+        require_tensor("copy_", other)
+        require_fit("copy_", other.shape, input.shape)
+        return input._in_place(lambda x: x._apply(WHERE, True, other.to(x.dtype), x))
 
     def fill_(input, value: Any) -> Tensor:
         """Set every element to a number, or to the value of a tensor without axes.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from minigrad.arguments import Dims, Number, extremum, is_tensor, reduce, require_tensor
+from minigrad.arguments import Dims, Number, extremum, is_tensor, own, reduce, require_tensor
 from minigrad.dtypes import as_dtype, bool_, float32, float64, int64
 from minigrad.inplace import InPlace
 from minigrad.names import (
@@ -24,11 +24,11 @@ from minigrad.names import (
     VECTOR_MATRIX,
 )
 from minigrad.operands import (
+    PLAIN,
     binary,
     choose,
     floating,
     is_operand,
-    is_plain,
     not_bool,
     promote,
     refuse_negative,
@@ -82,7 +82,7 @@ class Methods(Reshaping, InPlace):
                 f"pow: exponent must be a tensor or a number, not {type(exponent).__name__}"
             )
         x, number = input, exponent
-        if not is_plain(exponent) or x._array.dtype.kind != "f":
+        if type(exponent) not in PLAIN or x._array.dtype.kind != "f":
             x, number = promote(RULES["power"], x, x, exponent)
             refuse_negative(x, number)
         if number == 2:
@@ -160,7 +160,9 @@ class Methods(Reshaping, InPlace):
 
     def relu(input) -> Tensor:
         """max(input, 0); the gradient at 0 is 0."""
-        return input._apply(RULES["relu"], not_bool("relu", input))
+        if input._array.dtype is bool_:
+            not_bool("relu", input)
+        return input._apply(RULES["relu"], input)
 
     def clone(input) -> Tensor:
         """A copy with memory of its own that passes gradients on."""
@@ -207,11 +209,11 @@ class Methods(Reshaping, InPlace):
             )
         return reduce("mean", input, dim, keepdim, "MeanBackward1")
 
-    def amax(input, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    def amax(input, dim: Dims = (), keepdim: bool = False) -> Tensor:
         """Largest element over `dim`; equal ones share its gradient evenly."""
         return extremum("amax", input, dim, keepdim)
 
-    def amin(input, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    def amin(input, dim: Dims = (), keepdim: bool = False) -> Tensor:
         """Smallest element over `dim`; equal ones share its gradient evenly."""
         return extremum("amin", input, dim, keepdim)
 
@@ -242,11 +244,13 @@ class Methods(Reshaping, InPlace):
         if x.ndim == 1:
             rows = x.unsqueeze(0).matmul(y)
             shape = (*rows.shape[:-2], rows.shape[-1])
-            return input._apply(VECTOR_MATRIX if y.ndim == 2 else UNSAFE_VIEW, rows, shape=shape)
+            return own(
+                input._apply(VECTOR_MATRIX if y.ndim == 2 else UNSAFE_VIEW, rows, shape=shape)
+            )
         if y.ndim == 1:
             columns = x.matmul(y.unsqueeze(1))
             rule = MATRIX_VECTOR if x.ndim == 2 else UNSAFE_VIEW
-            return input._apply(rule, columns, shape=columns.shape[:-1])
+            return own(input._apply(rule, columns, shape=columns.shape[:-1]))
         if x.ndim == y.ndim == 2:
             return input._apply(RULES["matmul"], x, y)
         try:

@@ -24,7 +24,9 @@ def binary(rule: Rule, x: Any, y: Any, floating_point: bool = False) -> Tensor:
     first = x if is_tensor(x) else y
     dtype = first._array.dtype
     same = (
-        y._array.dtype == dtype if x is first and is_tensor(y) else is_plain(y if x is first else x)
+        y._array.dtype == dtype
+        if x is first and is_tensor(y)
+        else type(y if x is first else x) in PLAIN
     )
     if not same or dtype.kind != "f":
         x, y = promote(rule, first, x, y, floating_point)
@@ -39,12 +41,8 @@ def binary(rule: Rule, x: Any, y: Any, floating_point: bool = False) -> Tensor:
         ) from error
 
 
-def is_plain(value: Any) -> bool:
-    """Return whether `value` is an int or a float that NumPy takes for weak.
-
-    A np.float64 is a float too, but none of these, and a bool would need checks.
-    """
-    return type(value) is float or type(value) is int
+PLAIN = frozenset({int, float})
+"""Numbers that NumPy takes for weak; not np.float64, which is a float too, nor bool."""
 
 
 def is_operand(value: Any) -> bool:

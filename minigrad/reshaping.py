@@ -57,13 +57,13 @@ class Reshaping(Mixin):
         wanted = fit_shape("reshape", input, varargs("reshape", shape))
         return input._apply(reshape_rule(input, wanted), input, shape=wanted)
 
-    def view(input, *shape: Any) -> Tensor:
+    def view(input, *size: Any) -> Tensor:
         """`reshape` that never copies.
 
         Raises:
             RuntimeError: the elements do not fit the shape, or would have to be copied.
         """
-        wanted = fit_shape("view", input, varargs("view", shape))
+        wanted = fit_shape("view", input, varargs("view", size))
         if not is_viewable(input, wanted):
             raise RuntimeError(
                 f"view: shape {list(wanted)} is not compatible with the strides of this tensor of "
@@ -122,9 +122,9 @@ class Reshaping(Mixin):
             )
         return transposed(input, 0, 0 if input.ndim < 2 else 1, T)
 
-    def expand(input, *sizes: Any) -> Tensor:
+    def expand(input, *size: Any) -> Tensor:
         """Repeated along axes of length 1 and new axes in front; -1 keeps a length."""
-        wanted = varargs("expand", sizes)
+        wanted = varargs("expand", size)
         new = len(wanted) - input.ndim
         kept = (*wanted[:new], *input.shape)
         shape = tuple(k if n == -1 else n for n, k in zip(wanted, kept, strict=False))

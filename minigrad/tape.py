@@ -112,7 +112,7 @@ class Node:
         return self.rule.torch_name if self.rule is not None else "AccumulateGrad"
 
     def __repr__(self) -> str:
-        return f"<{self.name()}>"
+        return f"<{self.name()} object at {id(self):#x}>"
 
 
 def leaf(value: Array) -> Node:
@@ -135,7 +135,8 @@ def sweep(
     Args:
         roots: the nodes to start from, each with the gradient of the result by its value.
         retain_graph: keep the saved arrays, so that the graph can be swept again.
-        watched: nodes that are to be yielded besides leaves and those that retain their gradient.
+        watched: nodes whose gradients alone are wanted. They are yielded, and only what leads from
+            the roots to them is run and released; without any, everything is.
         wrap: when given, saved values are passed through it with the node that made them before
             a derivative sees them. `Tensor` is handed in here for `create_graph=True`: the rules
             then run on tensors, and the backward pass is recorded like any other computation.
@@ -146,8 +147,10 @@ def sweep(
     """
     gradients: dict[Node, Array] = {}  # complete or not, of nodes that wait for their turn
     queue: list[tuple[int, Node]] = []  # a heap: the youngest inner node first
+    needed = _leading_to(watched, roots) if watched else None
     for node, grad in roots:
-        _accumulate(gradients, queue, node, grad)
+        if needed is None or node in needed:
+            _accumulate(gradients, queue, node, grad)
     while queue:
         _, node = heapq.heappop(queue)
         grad_out = gradients.pop(node)
@@ -155,6 +158,11 @@ def sweep(
             grad_out = hook(grad_out)
         if node.retains_grad or node in watched:
             yield node, grad_out
+        derivatives = node.plan.derivatives
+        if needed is not None:
+            derivatives = [step for step in derivatives if node.parents[step[0]] in needed]
+            if not derivatives:
+                continue
         saved = _unpack(node)
         if not retain_graph:
             node.saved = None
@@ -162,11 +170,11 @@ def sweep(
             makers = (node, *node.parents)
             made = [wrap(saved[i], makers[p]) for i, p in enumerate(node.plan.values)]
             saved = (*made, *saved[len(made) :])
-        for i, derivative, arguments in node.plan.derivatives:
+        for i, derivative, arguments in derivatives:
             parent = node.parents[i]
             assert parent is not None
             grad = derivative(grad_out, *arguments(saved))
-            if parent.rule is None and _is_shared(grad, grad_out, saved):
+            if parent.rule is None and (wrap is not None or _is_shared(grad, grad_out, saved)):
                 grad = np.copy(grad)  # a leaf's gradient is the user's to change in place
             if grad.shape != parent.shape:
                 grad = unbroadcast(grad, parent.shape)
@@ -177,6 +185,15 @@ def sweep(
         for hook in leaf_node.hooks:
             grad = hook(grad)
         yield leaf_node, grad
+
+
+def _leading_to(targets: Collection[Node], roots: list[tuple[Node, Array]]) -> set[Node]:
+    """Return the targets and all that was made from one of them on the way to the roots."""
+    needed = set(targets)
+    for node in ancestors(*(node for node, _ in roots)):
+        if not needed.isdisjoint(node.parents):
+            needed.add(node)
+    return needed
 
 
 def _unpack(node: Node) -> Sequence[Any]:
@@ -230,10 +247,10 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
     return np.reshape(summed, shape)
 
 
-def ancestors(node: Node) -> list[Node]:
-    """Return `node` and everything it was made from, in creation order (a topological order)."""
-    found = {node}
-    unvisited = [node]
+def ancestors(*nodes: Node) -> list[Node]:
+    """Return the nodes and all they were made from, in creation order (a topological order)."""
+    found = set(nodes)
+    unvisited = list(found)
     while unvisited:
         for parent in unvisited.pop().parents:
             if parent is not None and parent not in found:

@@ -12,7 +12,8 @@ import numpy as np
 
 from minigrad import tape
 from minigrad.dtypes import DType
-from minigrad.grad_mode import enable_grad, grad_mode, no_grad
+from minigrad.grad_mode import enable_grad, grad_mode, set_grad_enabled
+from minigrad.hooks import RemovableHandle, replacement
 from minigrad.methods import Methods
 from minigrad.ops import Rule
 from minigrad.protocols import Protocols
@@ -146,6 +147,7 @@ class Tensor(Methods, Protocols):
         gradient: Tensor | None = None,
         retain_graph: bool | None = None,
         create_graph: bool = False,
+        inputs: Tensor | Sequence[Tensor] | None = None,
     ) -> None:
         """Add the gradient of this tensor to the `.grad` of every leaf it was computed from.
 
@@ -155,14 +157,14 @@ class Tensor(Methods, Protocols):
             retain_graph: keep what was saved for the derivatives, so that backward can run
                 again; by default what `create_graph` is.
             create_graph: record the backward pass itself, so that it can be differentiated.
+            inputs: the tensors whose `.grad` is wanted, leaves or not; by default every leaf's.
 
         Raises:
             RuntimeError: the tensor requires no gradient, has several elements and no `gradient`
-                was given, `gradient` has another shape, or the graph was already released.
+                was given, `gradient` has another shape, the graph was already released, or
+                `inputs` is empty or holds a tensor that requires no gradient.
         """
-        for node, grad in gradients_of([self], [gradient], retain_graph, create_graph):
-            grad = grad if isinstance(grad, Tensor) else Tensor(grad)
-            node.grad = grad if node.grad is None else node.grad + grad
+        backward([self], [gradient], retain_graph, create_graph, inputs)
 
     def retain_grad(self) -> None:
         """Have `backward` keep the `.grad` of this tensor although it is not a leaf.
@@ -172,11 +174,11 @@ class Tensor(Methods, Protocols):
         """
         self._recorded("retain_grad").retains_grad = True
 
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Callable[[], None]:
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Have `hook(grad)` called when this tensor's gradient is complete.
 
-        If it returns a tensor, that takes the gradient's place. Returns a function that removes
-        the hook.
+        If it returns a tensor, that takes the gradient's place. Hooks are called in the order in
+        which they were registered; the handle that is returned removes this one.
 
         Raises:
             RuntimeError: the tensor requires no gradient.
@@ -184,19 +186,15 @@ class Tensor(Methods, Protocols):
         node = self._recorded("register_hook")
 
         def on_arrays(grad: Array) -> Array:
-            if isinstance(grad, Tensor):  # the backward pass is being recorded, the hook with it
-                replaced = hook(grad)
-                return grad if replaced is None else replaced
-            with no_grad():
-                replaced = hook(Tensor(grad))
-            return grad if replaced is None else replaced._array
+            recorded = isinstance(grad, Tensor)  # the backward pass is, and the hook with it
+            with set_grad_enabled(recorded):
+                replaced = hook(grad if recorded else Tensor(grad))
+            if replaced is None:
+                return grad
+            value = replacement(hook, replaced, node)
+            return value if recorded else value._array
 
-        node.hooks = [*node.hooks, on_arrays]
-
-        def remove() -> None:
-            node.hooks = [kept for kept in node.hooks if kept is not on_arrays]
-
-        return remove
+        return RemovableHandle(node, on_arrays)
 
     def _recorded(self, what: str) -> Node:
         if self._node is None:
@@ -265,6 +263,41 @@ class Tensor(Methods, Protocols):
                 "memory location, and an array may be read-only. Change a clone() of it instead."
             ) from error
         tape.changed(self._array)
+
+
+def backward(
+    outputs: Sequence[Tensor],
+    grad_outputs: Sequence[Tensor | None],
+    retain_graph: bool | None,
+    create_graph: bool,
+    inputs: Tensor | Sequence[Tensor] | None,
+) -> None:
+    """Do what `Tensor.backward` does, from several outputs."""
+    watched = set()
+    if inputs is not None:
+        watched = {x._recorded("backward") for x in several("backward", inputs)}
+        for node in watched:
+            node.retains_grad = node.rule is not None
+    for node, grad in gradients_of(outputs, grad_outputs, retain_graph, create_graph, watched):
+        accumulate(node, grad)
+
+
+def accumulate(node: Node, grad: Array) -> None:
+    """Add a gradient to the `grad` of its node."""
+    grad = grad if isinstance(grad, Tensor) else Tensor(grad)
+    node.grad = grad if node.grad is None else node.grad + grad
+
+
+def several(operation: str, inputs: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
+    """Return one tensor or several as a sequence.
+
+    Raises:
+        RuntimeError: there are none.
+    """
+    tensors = [inputs] if isinstance(inputs, Tensor) else inputs
+    if len(tensors) == 0:
+        raise RuntimeError(f"{operation}: inputs cannot be empty: name the tensors that are wanted")
+    return tensors
 
 
 def gradients_of(

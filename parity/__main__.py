@@ -12,8 +12,11 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         from parity.cli import app
     except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("minigrad", "torch_impl", "parity"):
+            raise  # a defect here, not something to install
         print(
-            f"parity needs {error.name}, which is not installed: "
+            f"parity needs {package}, which is not installed: "
             "pip install 'minigrad-parity[parity]'",
             file=sys.stderr,
         )

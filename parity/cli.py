@@ -22,7 +22,7 @@ from parity.files import output_folder, write_whole
 from parity.progress import Progress
 from parity.report.document import to_json
 from parity.report.html import to_html
-from parity.report.plots import training_picture
+from parity.report.plots import Fit, training_picture
 from parity.report.table import summary
 from parity.run import Side, run, train
 
@@ -151,24 +151,24 @@ def train_command(
 ) -> int:
     """Train on one engine, print the final MSE and save the picture of the fit.
 
-    Writes DIR/ARCHITECTURE-ENGINE.png: the data as dots, the prediction as a line.
+    Writes DIR/ARCHITECTURE-ENGINE.png: the data as dots, the prediction as a line, several
+    networks side by side.
     """
     side = Side(engine, factory(engine))
     tasks = _tasks(architectures, seed, dtype, device, epochs, learning_rate, samples)
     folder = output_folder(output)
     with Progress() as progress:
         finished = train(tasks, side, progress.epochs)
+    fits = []
     for (named, _), (start, trained, state) in zip(tasks, finished, strict=True):
-        path = folder / f"{named.name}-{engine}.png"
-        title = f"{named.name}, {engine}"
-        figure = training_picture(start.x, start.y, trained.prediction, trained.final_mse, title)
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png", dpi=150)
-        write_whole(path, picture.getvalue())
+        fits.append(Fit(named.name, start.x, start.y, trained.prediction, trained.final_mse))
         note = "" if state == "trained" else f" ({state})"
-        Console().print(
-            f"{named.name}: final MSE {trained.final_mse:.6g}{note}, picture {path}", soft_wrap=True
-        )
+        Console().print(f"{named.name}: final MSE {trained.final_mse:.6g}{note}", soft_wrap=True)
+    path = folder / f"{'_'.join(fit.name for fit in fits)}-{engine}.png"
+    picture = io.BytesIO()
+    training_picture(fits).savefig(picture, format="png")
+    write_whole(path, picture.getvalue())
+    Console().print(f"Picture: {path}", soft_wrap=True)
     return 0
 
 

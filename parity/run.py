@@ -94,7 +94,7 @@ def run(
             )
         document = {
             "schema": 1,
-            "passed": all(entry["passed"] for entry in entries),
+            "passed": bool(entries) and all(entry["passed"] for entry in entries),
             "environment": {
                 "actual": ours.call("environment"),
                 "expected": theirs.call("environment"),

@@ -190,7 +190,7 @@ def test_architectures_are_the_same() -> None:
     ours, theirs = minigrad.architectures.ARCHITECTURES, torch_impl.architectures.ARCHITECTURES
     assert list(ours) == list(theirs) == ["underfit", "rightfit", "overfit"]
     for name in ours:
-        assert asdict(ours[name]) == asdict(theirs[name])  # type: ignore[call-overload]
+        assert asdict(ours[name]) == asdict(theirs[name])
         assert ours[name].parameters == theirs[name].parameters
     assert [ours[name].parameters for name in ours] == [4, 321, 333_121]
     assert minigrad.architectures.MOST_PARAMETERS == torch_impl.architectures.MOST_PARAMETERS
@@ -199,9 +199,9 @@ def test_architectures_are_the_same() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "1-32-32-1", "1-1", "01-2-1", "underfit", "Underfit", "", "1", "-1", "1-", "1--1", "1-0-1", "2-3-1",
-        "1-3-2", "1-x-1", "1-1000000-1000000-1", "1-9999999999-1", "1-\N{DEVANAGARI DIGIT ONE}-1",
-        " 1-2-1", "1-2-1\n", "1-2.0-1", "1+2+1",
+        "1-32-32-1", "1-1", "01-2-1", "underfit", "Underfit", "", "1", "-1", "1-", "1--1",
+        "1-0-1", "2-3-1", "1-3-2", "1-x-1", "1-1000000-1000000-1", "1-9999999999-1",
+        "1-\N{DEVANAGARI DIGIT ONE}-1", " 1-2-1", "1-2-1\n", "1-2.0-1", "1+2+1",
     ],
 )  # fmt: skip
 def test_the_same_texts_name_architectures(text: str) -> None:

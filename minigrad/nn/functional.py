@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 
-from minigrad.arguments import require_tensor
+from minigrad.arguments import own, require_tensor
 from minigrad.dtypes import result_type
 from minigrad.ops import RULES
 from minigrad.tensor import Tensor, apply
@@ -67,7 +67,7 @@ def _linear_in_general(input: Tensor, weight: Tensor, bias: Tensor | None) -> Te
     if bias is None:
         return input.matmul(weight.t())
     rows = apply(_LINEAR, input.reshape(math.prod(input.shape[:-1]), input.shape[-1]), weight, bias)
-    return rows.reshape(*input.shape[:-1], weight.shape[0])
+    return own(rows.reshape(*input.shape[:-1], weight.shape[0]))
 
 
 def relu(input: Tensor) -> Tensor:

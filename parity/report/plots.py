@@ -7,8 +7,9 @@ on a light and on a dark one; the two engines differ in width and dashes as well
 import io
 import math
 import re
+from collections.abc import Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -115,22 +116,34 @@ def losses(curves: Curves, *, actual: str, expected: str, name: str, key: str) -
         return _svg(figure, title, "; ".join(filter(None, (gone.replace("\n", "; "), equal))), key)
 
 
-def training_picture(x: Array, y: Array, prediction: Array, final_mse: float, title: str) -> Figure:
-    """The picture of one training run: black dots for data, a red line for the prediction.
+class Fit(NamedTuple):
+    """A finished training run; `x`, `y` and `prediction` have shape (samples, 1)."""
 
-    The title is `title` and the final MSE. `x`, `y` and `prediction` have shape (samples, 1). Where
-    there is no finite prediction, words take the line's place. Save it with the figure's `savefig`.
+    name: str
+    x: Array
+    y: Array
+    prediction: Array
+    final_mse: float
+
+
+def training_picture(fits: Sequence[Fit]) -> Figure:
+    """Training runs side by side: black dots for the data, a red line for the prediction.
+
+    Each title is the run's name and final MSE. Where there is no finite prediction, words take the
+    line's place. Save it with the figure's `savefig`.
     """
     with context("default"):
-        figure = Figure(figsize=(6.4, 4.8), dpi=150, layout="constrained")
-        axes = figure.subplots()
-        _data(axes, x, y, "black")
-        if not _line(axes, x, prediction, "prediction", color="red", linewidth=2.0):
-            axes.text(0.5, 0.5, "no finite prediction", transform=axes.transAxes, ha="center")
-        # parse_math: a dollar sign in a title starts no formula.
-        axes.set_title(f"{title}: final MSE {final_mse:.6g}", parse_math=False)
-        axes.set(xlabel="x", ylabel="y")
-        axes.legend()
+        figure = Figure(figsize=(4.8 * len(fits), 4.2), dpi=150, layout="constrained")
+        row = figure.subplots(1, len(fits), sharey=True, squeeze=False)[0]
+        for axes, run in zip(row, fits, strict=True):
+            _data(axes, run.x, run.y, "black")
+            if not _line(axes, run.x, run.prediction, "prediction", color="red", linewidth=2.0):
+                axes.text(0.5, 0.5, "no finite prediction", transform=axes.transAxes, ha="center")
+            # parse_math: a dollar sign in a title starts no formula.
+            axes.set_title(f"{run.name}: final MSE {run.final_mse:.6g}", parse_math=False)
+            axes.set_xlabel("x")
+        row[0].set_ylabel("y")
+        row[0].legend()
     return figure
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import mpmath
+import mpmath  # type: ignore[import-untyped]
 import numpy as np
 import torch
 
@@ -40,14 +40,16 @@ def as_array(tensor: Any) -> Array:
 def ulp_distance(actual: Array, expected: Array) -> Array:
     """Return how many floating point numbers lie between; NaN agrees with NaN alone."""
     assert actual.dtype == expected.dtype
-    width = np.int32 if actual.dtype == np.float32 else np.int64
-    lowest = np.iinfo(width).min
+    width: Any = np.uint32 if actual.dtype == np.float32 else np.uint64
+    sign = width(1) << width(8 * actual.itemsize - 1)
 
-    def ordered(x: Array) -> Array:
-        bits = np.ascontiguousarray(x).view(width)
-        return np.where(bits < 0, lowest - bits, bits).astype(np.float64)
+    def ordered(x: Array) -> Any:
+        bits: Any = np.ascontiguousarray(x).view(width)
+        return np.where(bits & sign, ~bits, bits | sign)
 
-    distance = np.abs(ordered(actual) - ordered(expected))
+    a, b = ordered(actual), ordered(expected)
+    # Integers, so that no difference is rounded away before it is known.
+    distance = (np.maximum(a, b) - np.minimum(a, b)).astype(np.float64).reshape(actual.shape)
     both, either = np.isnan(actual) & np.isnan(expected), np.isnan(actual) | np.isnan(expected)
     distance = np.where(np.isinf(actual) ^ np.isinf(expected), np.inf, distance)
     return np.where(both, 0, np.where(either, np.inf, distance))

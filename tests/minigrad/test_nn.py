@@ -1,4 +1,4 @@
-"""Modules, layers and losses against torch's: structure, text, state, and initial values in every bit."""
+"""Modules, layers, losses against torch's: structure, text, state, initial values in every bit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 def network(T: Any) -> Any:
     """A user's module: layers, a block of layers, parameters of its own, a shared layer."""
 
-    class Block(T.nn.Module):  # type: ignore[misc,name-defined]
+    class Block(T.nn.Module):  # type: ignore[misc]
         def __init__(self, width: int) -> None:
             super().__init__()
             self.scale = T.nn.Parameter(T.ones(width))
@@ -32,7 +32,7 @@ def network(T: Any) -> Any:
         def forward(self, x: Any) -> Any:
             return self.layers(x) * self.scale
 
-    class Net(T.nn.Module):  # type: ignore[misc,name-defined]
+    class Net(T.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.fc1 = T.nn.Linear(1, 3)
@@ -146,7 +146,7 @@ def test_text_is_torchs(expression: str) -> None:
 
 @ENGINES
 def test_extra_repr_of_a_users_module(T: Any) -> None:
-    class Scale(T.nn.Module):  # type: ignore[misc,name-defined]
+    class Scale(T.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.inner = T.nn.ReLU()
@@ -154,7 +154,7 @@ def test_extra_repr_of_a_users_module(T: Any) -> None:
         def extra_repr(self) -> str:
             return "factor=2"
 
-    class Bare(T.nn.Module):  # type: ignore[misc,name-defined]
+    class Bare(T.nn.Module):  # type: ignore[misc]
         def extra_repr(self) -> str:
             return "factor=2\nand more"
 
@@ -205,11 +205,11 @@ def test_parameter_that_is_taken_away_is_gone(T: Any) -> None:
 
 @ENGINES
 def test_init_must_be_called_first(T: Any) -> None:
-    class Early(T.nn.Module):  # type: ignore[misc,name-defined]
+    class Early(T.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             self.layer = T.nn.Linear(1, 1)
 
-    class EarlyParameter(T.nn.Module):  # type: ignore[misc,name-defined]
+    class EarlyParameter(T.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             self.weight = T.nn.Parameter(T.ones(1))
 
@@ -248,7 +248,7 @@ def test_shared_parameters_are_counted_once(T: Any) -> None:
 
 @ENGINES
 def test_keyword_arguments_reach_forward(T: Any) -> None:
-    class Affine(T.nn.Module):  # type: ignore[misc,name-defined]
+    class Affine(T.nn.Module):  # type: ignore[misc]
         def forward(self, x: Any, *, by: float) -> Any:
             return x * by
 
@@ -379,7 +379,9 @@ def test_a_run_starts_from_torchs_numbers_in_every_bit(name: str, dtype: str) ->
         minigrad.manual_seed(seed)
         x, y = minigrad.architectures.parabola(100, dtype)
         model = minigrad.architectures.build(sizes, dtype)
-        reference, x_torch, y_torch = torch_impl.train.start(sizes, seed, 100, getattr(torch, dtype))
+        reference, x_torch, y_torch = torch_impl.train.start(
+            sizes, seed, 100, getattr(torch, dtype)
+        )
         assert same_bits(x, x_torch)
         assert same_bits(y, y_torch)
         assert list(model.state_dict()) == list(reference.state_dict())
@@ -414,7 +416,9 @@ def test_forward_and_gradients_of_a_network_are_torchs(dtype: str, batch: tuple[
         x = T.tensor(data).requires_grad_()
         out = net(x)
         (out * out).sum().backward()
-        results.append([out.detach().numpy(), x.grad.numpy(), *(p.grad.numpy() for p in net.parameters())])
+        results.append(
+            [out.detach().numpy(), x.grad.numpy(), *(p.grad.numpy() for p in net.parameters())]
+        )
     tolerance = 1e-5 if dtype == "float32" else 1e-13
     for ours, theirs in zip(*results, strict=True):
         assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)

@@ -117,13 +117,14 @@ def overwriting(x: Any, y: Any) -> Any:
 
 
 def wide(x: Any, y: Any) -> Any:
-    return np.multiply(x, y).astype(np.float64)
+    return np.multiply(x, y).astype(np.float64 if x.dtype == np.float32 else np.float32)
 
 
 def transposing(x: Any, y: Any) -> Any:
     return np.multiply(x, y).T
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("forward", "by_y"),
     [
@@ -134,12 +135,28 @@ def transposing(x: Any, y: Any) -> Any:
         (transposing, mul_backward_y),
     ],
 )
-def test_defects_are_found(forward: Any, by_y: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_defects_are_found(
+    forward: Any, by_y: Any, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plant(monkeypatch, forward, by_y)
     operation = BY_ID["mul"]
-    arrays = operation.arrays([(2, 3), (2, 3)], "float32", 1)
+    arrays = operation.arrays([(2, 3), (2, 3)], dtype, 1)
     with pytest.raises(AssertionError):
         agreement.check(operation, arrays, {}, 1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_ulp_distance(dtype: str) -> None:
+    one, tiny = np.array([1.0], dtype), np.finfo(dtype).smallest_subnormal
+    x, distances = one, []
+    for _ in range(3):
+        distances.append(float(agreement.ulp_distance(x, one)[0]))
+        x = np.nextafter(x, np.array(2, dtype))
+    assert distances == [0, 1, 2]
+    assert agreement.ulp_distance(np.array([tiny], dtype), np.array([-tiny], dtype))[0] == 3
+    assert agreement.ulp_distance(one * np.nan, one * np.nan)[0] == 0
+    assert agreement.ulp_distance(one * np.nan, one)[0] == np.inf
+    assert agreement.ulp_distance(one * np.inf, one)[0] == np.inf
 
 
 def test_a_derivative_that_cuts_the_graph_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

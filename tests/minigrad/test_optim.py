@@ -23,7 +23,10 @@ def test_training_steps_are_torchs_within_rounding(name: str, dtype: str) -> Non
     theirs, x_torch, y_torch = torch_impl.train.start(sizes, 4, 100, getattr(torch, dtype))
     ours = minigrad.architectures.build(sizes, dtype)
     x, y = minigrad.tensor(x_torch.numpy()), minigrad.tensor(y_torch.numpy())
-    optimizers = optim.SGD(ours.parameters(), lr=0.01), torch.optim.SGD(theirs.parameters(), lr=0.01)
+    optimizers = (
+        optim.SGD(ours.parameters(), lr=0.01),
+        torch.optim.SGD(theirs.parameters(), lr=0.01),
+    )
     unit = float(np.finfo(dtype).eps)
     for _ in range(10):
         # From the same parameters each time, so that rounding errors do not grow.
@@ -35,17 +38,19 @@ def test_training_steps_are_torchs_within_rounding(name: str, dtype: str) -> Non
             (minigrad, ours, optimizers[0], (x, y)),
             (torch, theirs, optimizers[1], (x_torch, y_torch)),
         ):
-            optimizer.zero_grad()  # type: ignore[attr-defined]
-            loss = T.nn.MSELoss()(model(data[0]), data[1])  # type: ignore[attr-defined,operator]
+            optimizer.zero_grad()
+            loss = T.nn.MSELoss()(model(data[0]), data[1])
             loss.backward()
-            optimizer.step()  # type: ignore[attr-defined]
+            optimizer.step()
             losses.append(loss.item())
         assert losses[0] == pytest.approx(losses[1], rel=100 * unit)
         for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
             assert b.grad is not None
             assert a.grad is not None
             scale = float(b.grad.abs().max())
-            np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=0, atol=1000 * unit * scale)
+            np.testing.assert_allclose(
+                a.grad.numpy(), b.grad.numpy(), rtol=0, atol=1000 * unit * scale
+            )
             step = 0.01 * 1000 * unit * scale + 2 * unit * float(b.detach().abs().max())
             np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=0, atol=step)
 
@@ -63,7 +68,9 @@ def test_a_step_is_one_product_and_one_difference(dtype: str, lr: float) -> None
     q.grad = torch.tensor(gradient)
     torch.optim.SGD([q], lr=lr).step()
     # torch's kernel may fuse the two; half an ulp of the product is then not rounded away.
-    np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=0, atol=4 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(
+        p.detach().numpy(), q.detach().numpy(), rtol=0, atol=4 * float(np.finfo(dtype).eps)
+    )
 
 
 @ENGINES

@@ -17,8 +17,10 @@ import torch
 TUTORIAL = (Path(__file__).parent / "tutorial.py").read_text("utf-8")
 IMPORT = re.compile(r"^(import|from) torch\b.*$", re.MULTILINE)
 MINIGRAD = IMPORT.sub(
-    lambda match: re.sub(r"\btorch\b", "minigrad", match[0])
-    + (" as torch" if match[0] == "import torch" else ""),
+    lambda match: (
+        re.sub(r"\btorch\b", "minigrad", match[0])
+        + (" as torch" if match[0] == "import torch" else "")
+    ),
     TUTORIAL,
 )
 SEEDS = range(8)

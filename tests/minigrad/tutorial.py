@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 # A regression notebook as a beginner writes it, for torch. `test_tutorial` runs it twice: as it
 # stands, and with `torch` replaced by `minigrad` in the import lines and nowhere else.
 import io
@@ -123,7 +124,13 @@ for number, Net in enumerate([Underfit, Rightfit]):
     network = Net()
     losses = train(network, x, y)
     prediction = network(x).detach()
-    print(Net.__name__, prediction.shape, prediction.requires_grad, len(losses), losses[-1] < losses[0])
+    print(
+        Net.__name__,
+        prediction.shape,
+        prediction.requires_grad,
+        len(losses),
+        losses[-1] < losses[0],
+    )
     mse = mean_squared_error(y, prediction)
     figure, axes = plt.subplots()
     axes.scatter(x, y, color="black", label="data")

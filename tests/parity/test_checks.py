@@ -34,7 +34,7 @@ DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 def task(sizes: tuple[int, ...] = (1, 5, 4, 1), dtype: str = "float32", **changes: Any) -> Task:
     settings = {"epochs": 30, "learning_rate": 0.01, "samples": 20, "seed": 3, "device": "cpu"}
-    return Task(sizes=sizes, dtype=dtype, **{**settings, **changes})  # type: ignore[arg-type]
+    return Task(sizes=sizes, dtype=dtype, **{**settings, **changes})
 
 
 def start(dtype: str = "float32") -> Start:
@@ -74,7 +74,11 @@ def test_one_bit_in_one_parameter_is_found(name: str, bit: int, dtype: str) -> N
     index = tuple(n - 1 for n in parameter.shape)
     flip(parameter, index, bit % (8 * parameter.itemsize))
     entry = check_start(actual, start(dtype))
-    assert (entry["passed"], entry["data_identical"], entry["parameters_identical"]) == (False, True, False)
+    assert (entry["passed"], entry["data_identical"], entry["parameters_identical"]) == (
+        False,
+        True,
+        False,
+    )
     found = entry["first_difference"]
     assert (found["parameter"], tuple(found["index"])) == (name, index)
     assert float.fromhex(found["actual"]) == float(parameter[index])
@@ -86,8 +90,15 @@ def test_one_bit_in_the_data_is_found(name: str) -> None:
     actual = start()
     flip(getattr(actual, name), (2, 0), 0)
     entry = check_start(actual, start())
-    assert (entry["passed"], entry["data_identical"], entry["parameters_identical"]) == (False, False, True)
-    assert (entry["first_difference"]["parameter"], entry["first_difference"]["index"]) == (name, [2, 0])
+    assert (entry["passed"], entry["data_identical"], entry["parameters_identical"]) == (
+        False,
+        False,
+        True,
+    )
+    assert (entry["first_difference"]["parameter"], entry["first_difference"]["index"]) == (
+        name,
+        [2, 0],
+    )
 
 
 @DTYPES
@@ -297,7 +308,9 @@ def test_budget_used_of_every_element() -> None:
     ("actual", "expected", "difference"),
     [(2.0, 2.0, 0.0), (2.2, 2.0, 0.1), (1.0, 2.0, 0.5), (0.0, 0.0, 0.0), (1.0, 0.0, math.inf)],
 )
-def test_final_mse_is_shown_and_not_judged(actual: float, expected: float, difference: float) -> None:
+def test_final_mse_is_shown_and_not_judged(
+    actual: float, expected: float, difference: float
+) -> None:
     entry = check_final_mse(actual, expected)
     assert entry["passed"] is None
     assert entry["relative_difference"] == pytest.approx(difference)
@@ -306,7 +319,12 @@ def test_final_mse_is_shown_and_not_judged(actual: float, expected: float, diffe
 
 
 def test_final_mse_that_is_not_finite_has_no_finite_difference() -> None:
-    for actual, expected in ((math.nan, 1.0), (1.0, math.nan), (math.nan, math.nan), (math.inf, 1.0)):
+    for actual, expected in (
+        (math.nan, 1.0),
+        (1.0, math.nan),
+        (math.nan, math.nan),
+        (math.inf, 1.0),
+    ):
         assert not math.isfinite(check_final_mse(actual, expected)["relative_difference"])
         assert check_final_mse(actual, expected)["passed"] is None
 
@@ -329,9 +347,7 @@ def finished(**changes: Any) -> Run:
     return replace(run, **changes)
 
 
-DATA = Start(
-    np.linspace(-2, 2, 9).reshape(-1, 1), np.linspace(-2, 2, 9).reshape(-1, 1) ** 2, {}
-)
+DATA = Start(np.linspace(-2, 2, 9).reshape(-1, 1), np.linspace(-2, 2, 9).reshape(-1, 1) ** 2, {})
 
 
 def test_state_of_a_trained_network() -> None:
@@ -377,7 +393,7 @@ def test_known_engines() -> None:
     for name in ("minigrad", "torch"):
         assert ENGINES[name].missing() == []
     assert type(factory("minigrad")()) is MinigradEngine
-    with pytest.raises(UsageError, match="unknown engine 'nonsense'.*minigrad"):
+    with pytest.raises(UsageError, match=r"unknown engine 'nonsense'.*minigrad"):
         factory("nonsense")
 
 
@@ -418,7 +434,9 @@ def test_engines_agree(sizes: tuple[int, ...], dtype: str, engines: Any) -> None
         for engine in engines:
             engine.step()
         for name, value in theirs.parameters().items():
-            np.testing.assert_allclose(ours.parameters()[name], value, rtol=0, atol=units(dtype, 1e3))
+            np.testing.assert_allclose(
+                ours.parameters()[name], value, rtol=0, atol=units(dtype, 1e3)
+            )
     np.testing.assert_allclose(ours.predict(), theirs.predict(), atol=units(dtype, 1e4))
 
 
@@ -466,7 +484,7 @@ def test_trainer(name: str, engines: Any) -> None:
             run = stop.value
             break
     assert done[-1] == 7
-    assert done == sorted(set(done))
+    assert done == sorted(done)
     assert run.losses.shape == (7,)
     assert run.losses.dtype == np.float64
     assert run.losses[0] == loss

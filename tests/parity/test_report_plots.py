@@ -108,8 +108,10 @@ def test_figures_take_the_ink_of_the_page_and_are_reproducible() -> None:
 
 def test_the_training_picture() -> None:
     data = curves()
-    figure = plots.training_picture(data.x, data.y, data.prediction_actual, 2.5614171, "a$b$ c")
-    (axes,) = figure.axes
+    run = plots.Fit("a$b$ c", data.x, data.y, data.prediction_actual, 2.5614171)
+    figure = plots.training_picture([run, run._replace(name="second")])
+    axes, second = figure.axes
+    assert second.get_title() == "second: final MSE 2.56142"
     assert axes.get_title() == "a$b$ c: final MSE 2.56142"
     dots, line = axes.get_lines()
     assert (dots.get_color(), dots.get_linestyle()) == ("black", "None")
@@ -123,7 +125,8 @@ def test_the_training_picture() -> None:
 
 def test_the_training_picture_of_a_diverged_run() -> None:
     data = curves("diverged")
-    figure = plots.training_picture(data.x, data.y, data.prediction_actual, math.nan, "x")
+    run = plots.Fit("x", data.x, data.y, data.prediction_actual, math.nan)
+    figure = plots.training_picture([run])
     assert figure.axes[0].get_title() == "x: final MSE nan"
     assert [text.get_text() for text in figure.axes[0].texts] == ["no finite prediction"]
 

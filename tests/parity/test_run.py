@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from minigrad.architectures import Architecture, architecture
-from parity.checks.start import first_difference
 from parity.engines import Task, factory
 from parity.errors import UsageError
 from parity.report.document import schema, to_json
@@ -20,6 +19,8 @@ from parity.run import JUDGED, Side, passed, run, train
 from tests.parity import wrong_engines
 
 MINIGRAD, TORCH = Side("minigrad", factory("minigrad")), Side("torch", factory("torch"))
+WRONG = Side("wrong", wrong_engines.WrongEngine)
+SETTINGS = {"seed": 1, "dtype": "float32", "device": "cpu"}
 EPOCHS = 40
 
 
@@ -32,156 +33,147 @@ def tasks(*names: str, dtype: str = "float32", **changes: Any) -> list[tuple[Arc
     return jobs
 
 
-def judge(engine: Side, *names: str, against: Side = TORCH, **changes: Any) -> Report:
-    settings = {"seed": 1, "dtype": "float32", "device": "cpu"}
-    return run(tasks(*names, **changes), engine, against, settings, lambda *_: None)
-
-
 @pytest.fixture(scope="module")
 def report() -> tuple[Report, list[tuple[str, str, int, int]]]:
+    """Correct engines: float32, float64, and one run that diverges on both."""
     calls: list[tuple[str, str, int, int]] = []
-    settings = {"seed": 1, "dtype": "float32", "device": "cpu"}
-    finished = run(
-        tasks("1-4-1", "1-6-6-1"), MINIGRAD, TORCH, settings, lambda *call: calls.append(call)
-    )
+    jobs = [
+        *tasks("1-4-1"),
+        *tasks("1-6-6-1", dtype="float64"),
+        *tasks("1-5-1", learning_rate=50.0),
+    ]
+    finished = run(jobs, MINIGRAD, TORCH, SETTINGS, lambda *call: calls.append(call))
     return finished, calls
 
 
 def test_engines_agree_and_the_report_is_valid(report: Any) -> None:
     document = report[0].document
     assert document["passed"] is True
-    assert document["settings"] | {"engine": "minigrad", "against": "torch"} == document["settings"]
-    assert document["settings"]["seed"] == 1
+    assert document["settings"] == {**SETTINGS, "engine": "minigrad", "against": "torch"}
     content = json.loads(to_json(document))
     jsonschema.validate(content, schema())
     assert set(content["environment"]) == {"actual", "expected"}
-    for entry, name, count in zip(content["architectures"], ("1-4-1", "1-6-6-1"), (13, 61), strict=True):
-        assert (entry["name"], entry["parameters"], entry["epochs"]) == (name, count, EPOCHS)
-        assert entry["sizes"] == [int(size) for size in name.split("-")]
+    counts = {"1-4-1": 13, "1-6-6-1": 61, "1-5-1": 16}
+    assert [entry["name"] for entry in content["architectures"]] == list(counts)
+    for entry in content["architectures"]:
+        count = counts[entry["name"]]
+        assert (entry["parameters"], entry["epochs"]) == (count, EPOCHS)
+        assert entry["sizes"] == [int(size) for size in entry["name"].split("-")]
         assert entry["passed"] is entry["start"]["passed"] is entry["gradients"]["passed"] is True
         assert entry["gradients"]["elements"] == count
         assert [entry[verdict] for verdict in ("steps", "trajectory", "bitwise")] == [None] * 3
         assert entry["final_mse"]["passed"] is None
-        assert entry["final_mse"]["relative_difference"] < 1e-3
-        assert entry["state"]["actual"] == entry["state"]["expected"]
+
+
+def test_final_mse_and_state(report: Any) -> None:
+    trained, in_float64, diverged = report[0].document["architectures"]
+    assert trained["final_mse"]["relative_difference"] < 1e-3
+    assert in_float64["final_mse"]["relative_difference"] < 1e-11
+    assert trained["state"] == in_float64["state"] == {"actual": "trained", "expected": "trained"}
+    assert diverged["state"] == {"actual": "diverged", "expected": "diverged"}
 
 
 def test_curves(report: Any) -> None:
-    for name, curves in report[0].curves.items():
-        entry = next(e for e in report[0].document["architectures"] if e["name"] == name)
+    assert list(report[0].curves) == ["1-4-1", "1-6-6-1", "1-5-1"]
+    for entry in report[0].document["architectures"][:2]:
+        curves = report[0].curves[entry["name"]]
         assert curves.losses_actual.shape == curves.losses_expected.shape == (EPOCHS,)
         assert curves.x.shape == curves.prediction_actual.shape == (30, 1)
         assert all(array.dtype == np.float64 for array in vars(curves).values())
         np.testing.assert_allclose(curves.losses_actual, curves.losses_expected, rtol=1e-3)
         for side in ("actual", "expected"):
-            prediction = getattr(curves, f"prediction_{side}")
-            assert np.mean((prediction - curves.y) ** 2) == pytest.approx(entry["final_mse"][side], rel=1e-5)
+            error = np.mean((getattr(curves, f"prediction_{side}") - curves.y) ** 2)
+            assert error == pytest.approx(entry["final_mse"][side], rel=1e-5)
 
 
 def test_progress(report: Any) -> None:
-    calls = report[1]
-    for name in ("1-4-1", "1-6-6-1"):
+    for name in ("1-4-1", "1-6-6-1", "1-5-1"):
         for engine in ("minigrad", "torch"):
-            done = [call[2] for call in calls if call[:2] == (name, engine)]
+            done = [call[2] for call in report[1] if call[:2] == (name, engine)]
             assert done[0] == 0
             assert done[-1] == EPOCHS
             assert done == sorted(done)
-    assert {call[3] for call in calls} == {EPOCHS}
+    assert {call[3] for call in report[1]} == {EPOCHS}
 
 
-def test_float64_and_torch_against_itself() -> None:
-    document = judge(TORCH, "1-3-1", dtype="float64", epochs=5).document
-    assert document["passed"] is True
-    (entry,) = document["architectures"]
-    assert entry["gradients"]["worst_budget_used"] == 0
-    assert entry["gradients"]["max_ulp"] == 0
-    assert entry["final_mse"]["relative_difference"] == 0
+def test_usage_errors_arrive_as_such() -> None:
+    with pytest.raises(UsageError, match="nonsense"):
+        run(tasks("1-1", device="nonsense"), MINIGRAD, TORCH, SETTINGS, lambda *_: None)
 
 
 # ---- planted defects ------------------------------------------------------------------------
 
 
-def test_wrong_gradient_is_reported() -> None:
-    wrong = Side("wrong", wrong_engines.ScaledGradient)
-    document = judge(wrong, "1-4-1").document
-    assert document["passed"] is False
-    (entry,) = document["architectures"]
-    assert entry["passed"] is entry["gradients"]["passed"] is False
+@pytest.fixture(scope="module", params=["tested", "reference"])
+def spoiled(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """A wrong engine, as the one that is tested and as the reference."""
+    sides = [WRONG, MINIGRAD] if request.param == "tested" else [MINIGRAD, WRONG]
+    jobs = [job for seed in (1, 2, 3, 4) for job in tasks("1-4-1", seed=seed, epochs=10)]
+    document = run(jobs, sides[0], sides[1], SETTINGS, lambda *_: None).document
+    jsonschema.validate(json.loads(to_json(document)), schema())
+    return {"role": request.param, **document}
+
+
+def test_one_network_that_fails_fails_the_whole(spoiled: Any) -> None:
+    verdicts = [entry["passed"] for entry in spoiled["architectures"]]
+    assert verdicts[wrong_engines.SOUND - 1] is True
+    assert verdicts[wrong_engines.SCALED_GRADIENT - 1] is False
+    assert spoiled["passed"] is False
+
+
+def test_sound_run_is_equal_in_every_bit(spoiled: Any) -> None:
+    entry = spoiled["architectures"][wrong_engines.SOUND - 1]
+    assert entry["gradients"]["worst_budget_used"] == entry["gradients"]["max_ulp"] == 0
+    assert entry["final_mse"]["relative_difference"] == 0
+
+
+def test_wrong_gradient_is_reported(spoiled: Any) -> None:
+    entry = spoiled["architectures"][wrong_engines.SCALED_GRADIENT - 1]
+    assert entry["gradients"]["passed"] is False
     assert entry["start"]["passed"] is True
     assert entry["gradients"]["worst_at"]["parameter"] == wrong_engines.SPOILED
     assert entry["gradients"]["worst_budget_used"] > 1
-    jsonschema.validate(json.loads(to_json(document)), schema())
+    assert entry["final_mse"]["relative_difference"] == 0  # which is why gradients are judged
 
 
-def test_wrong_engine_as_the_reference_is_reported_as_well() -> None:
-    document = judge(MINIGRAD, "1-4-1", against=Side("wrong", wrong_engines.ScaledGradient)).document
-    assert document["passed"] is False
-    worst = document["architectures"][0]["gradients"]["worst_at"]
-    assert worst["parameter"] == wrong_engines.SPOILED
-
-
-def test_wrong_start_is_reported_and_the_rest_judged_from_the_right_one() -> None:
-    document = judge(Side("wrong", wrong_engines.AnotherBit), "1-4-1").document
-    (entry,) = document["architectures"]
-    assert document["passed"] is entry["passed"] is entry["start"]["passed"] is False
+def test_wrong_start_is_reported_and_the_rest_judged_from_one_start(spoiled: Any) -> None:
+    entry = spoiled["architectures"][wrong_engines.ANOTHER_BIT - 1]
+    assert entry["passed"] is entry["start"]["passed"] is False
     assert entry["start"]["data_identical"] is True
     difference = entry["start"]["first_difference"]
     assert (difference["parameter"], difference["index"]) == (wrong_engines.SPOILED, [0, 0])
     assert entry["gradients"]["passed"] is True
-    assert entry["final_mse"]["relative_difference"] < 1e-3
-    jsonschema.validate(json.loads(to_json(document)), schema())
+    assert entry["final_mse"]["relative_difference"] == 0
 
 
-def test_one_network_that_fails_fails_the_whole() -> None:
-    jobs = tasks("1-1", "1-4-1", epochs=2)  # the first has no parameter for the defect
-    settings = {"seed": 1, "dtype": "float32", "device": "cpu"}
-    wrong = Side("wrong", wrong_engines.ScaledGradient)
-    document = run(jobs, wrong, TORCH, settings, lambda *_: None).document
-    assert [entry["passed"] for entry in document["architectures"]] == [True, False]
-    assert document["passed"] is False
+def test_run_that_diverges_on_one_side_is_reported_as_such(spoiled: Any) -> None:
+    state = spoiled["architectures"][wrong_engines.DIVERGING - 1]["state"]
+    wrong, right = ("actual", "expected") if spoiled["role"] == "tested" else ("expected", "actual")
+    assert state[wrong] == "diverged"
+    assert state[right] != "diverged"
 
 
 def test_missing_gradient_is_refused_by_name() -> None:
+    jobs = tasks("1-4-1", seed=wrong_engines.MISSING_GRADIENT, epochs=2)
     with pytest.raises(ValueError, match=r"engine under test .*2\.weight"):
-        judge(Side("wrong", wrong_engines.MissingGradient), "1-4-1", epochs=2)
-
-
-def test_diverged_run_is_reported_as_such() -> None:
-    document = judge(Side("wrong", wrong_engines.Diverging), "1-4-1").document
-    (entry,) = document["architectures"]
-    assert entry["state"]["actual"] == "diverged" != entry["state"]["expected"]
-    assert entry["gradients"]["passed"] is True  # the first ones were right
-    jsonschema.validate(json.loads(to_json(document)), schema())
-
-
-def test_both_diverged() -> None:
-    document = judge(MINIGRAD, "1-4-1", learning_rate=50.0).document
-    (entry,) = document["architectures"]
-    assert entry["state"] == {"actual": "diverged", "expected": "diverged"}
-    jsonschema.validate(json.loads(to_json(document)), schema())
-
-
-def test_usage_errors_arrive_as_such() -> None:
-    with pytest.raises(UsageError, match="nonsense"):
-        judge(MINIGRAD, "1-1", device="nonsense")
+        run(jobs, WRONG, MINIGRAD, SETTINGS, lambda *_: None)
 
 
 # ---- train ----------------------------------------------------------------------------------
 
 
-def test_train() -> None:
-    jobs = tasks("1-1", "1-4-1")
+def test_train(report: Any) -> None:
     calls: list[tuple[str, str, int, int]] = []
+    jobs = [*tasks("1-1"), *tasks("1-4-1")]
     finished = train(jobs, MINIGRAD, lambda *call: calls.append(call))
-    reference = train(jobs, TORCH, lambda *_: None)
-    assert len(finished) == len(reference) == 2
-    for (start, result, verdict), (torch_start, torch_result, torch_verdict) in zip(
-        finished, reference, strict=True
-    ):
-        assert first_difference(start.parameters, torch_start.parameters) is None
-        assert result.final_mse == pytest.approx(torch_result.final_mse, rel=1e-3)
-        assert result.losses.shape == (EPOCHS,)
-        assert verdict == torch_verdict
+    (_, straight, _), (start, result, verdict) = finished
+    assert (len(straight.losses), straight.prediction.shape) == (EPOCHS, (30, 1))
+    # What `run` trained from the same seed.
+    judged = report[0].document["architectures"][0]
+    assert result.final_mse == judged["final_mse"]["actual"]
+    assert verdict == judged["state"]["actual"]
+    assert result.losses.tolist() == report[0].curves["1-4-1"].losses_actual.tolist()
+    assert start.x.tolist() == report[0].curves["1-4-1"].x.tolist()
     assert calls[-1] == ("1-4-1", "minigrad", EPOCHS, EPOCHS)
 
 
@@ -189,9 +181,7 @@ def test_train() -> None:
 
 
 def entry(**verdicts: bool | None) -> dict[str, Any]:
-    return {
-        name: {"passed": verdicts[name]} if name in verdicts else None for name in JUDGED
-    }
+    return {name: {"passed": verdicts[name]} if name in verdicts else None for name in JUDGED}
 
 
 @pytest.mark.parametrize(
@@ -214,5 +204,5 @@ def test_passed(verdicts: dict[str, bool | None], expected: bool) -> None:
 
 
 def test_nothing_to_do_is_no_success() -> None:
-    document = judge(MINIGRAD).document
+    document = run([], MINIGRAD, MINIGRAD, SETTINGS, lambda *_: None).document
     assert document["passed"] is False

@@ -1,4 +1,4 @@
-"""Engines with one planted defect each."""
+"""An engine with a planted defect, which the seed selects."""
 
 from dataclasses import replace
 
@@ -8,39 +8,29 @@ from parity.engines import Array, Start, Task
 from parity.engines.minigrad import MinigradEngine
 
 SPOILED = "2.weight"
+SOUND, SCALED_GRADIENT, ANOTHER_BIT, DIVERGING, MISSING_GRADIENT = range(1, 6)
+"""Seeds, and what is wrong in the runs that start from them."""
 
 
-class ScaledGradient(MinigradEngine):
-    """One gradient is a thousandth too large, in networks that have this parameter."""
-
-    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
-        loss, gradients = super().loss_and_gradients()
-        if SPOILED in gradients:
-            gradients[SPOILED] *= 1 + 1e-3
-        return loss, gradients
-
-
-class AnotherBit(MinigradEngine):
-    """One initial weight is one ulp larger."""
+class WrongEngine(MinigradEngine):
+    """minigrad, but for what the seed asks for."""
 
     def draw(self, task: Task) -> Start:
         start = super().draw(task)
-        weight = start.parameters[SPOILED]
-        weight[0, 0] = np.nextafter(weight[0, 0], np.float32(np.inf), dtype=weight.dtype)
+        if task.seed == ANOTHER_BIT:
+            weight = start.parameters[SPOILED]
+            weight[0, 0] = np.nextafter(weight[0, 0], weight.dtype.type(np.inf))
         return start
 
-
-class MissingGradient(MinigradEngine):
-    """One gradient is not returned."""
+    def load(self, task: Task, start: Start) -> None:
+        self._seed = task.seed
+        factor = 1e4 if task.seed == DIVERGING else 1
+        super().load(replace(task, learning_rate=factor * task.learning_rate), start)
 
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
         loss, gradients = super().loss_and_gradients()
-        del gradients[SPOILED]
+        if self._seed == SCALED_GRADIENT:
+            gradients[SPOILED] *= 1 + 1e-3
+        if self._seed == MISSING_GRADIENT:
+            del gradients[SPOILED]
         return loss, gradients
-
-
-class Diverging(MinigradEngine):
-    """Learns ten thousand times too fast."""
-
-    def load(self, task: Task, start: Start) -> None:
-        super().load(replace(task, learning_rate=1e4 * task.learning_rate), start)

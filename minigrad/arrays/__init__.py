@@ -1,0 +1,1 @@
+"""Array types that flow through the rules in place of `numpy.ndarray`."""

@@ -1,0 +1,208 @@
+"""Sums and products that do not depend on the order of summation: exact slices.
+
+A matrix is written as a sum of *slices*, float64 matrices whose elements are small integers times
+one common power of two. So few bits are left in each that every product of two slices, and every
+partial sum of such products, fits into the 53 bits of a float64. BLAS therefore computes the
+product of two slices *exactly*, whichever order, blocking, number of threads or fused instructions
+it chooses. Only the handful of exact results is then rounded, in a fixed order. This is the
+error-free transformation of Ozaki, Ogita, Oishi and Rump 2012, *Error-free transformations of
+matrix multiplication by using fast routines of matrix multiplication and its applications*.
+
+Everything that decides a bit of a result is listed in `minigrad.arrays.reproducible`; numbers in
+parentheses here refer to that list.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+
+
+class Format(NamedTuple):
+    """A floating point format: the bits of its mantissa, and the bits that rows may span."""
+
+    precision: int
+    span: int
+
+
+FORMATS = {np.dtype(np.float32): Format(24, 20), np.dtype(np.float64): Format(53, 8)}
+
+# Between 2**-SAFE and 2**SAFE no product of slices can leave the exponents of float64.
+SAFE = 300
+
+
+class Slices(NamedTuple):
+    """A matrix as a sum: x ≈ 2**shift · (parts[0] + parts[1] + …), the largest part first.
+
+    `width` is the number of bits in each part. `shift` is 0, an integer, or integers of a shape
+    that broadcasts against the matrix.
+    """
+
+    parts: list[Array]
+    width: int
+    shift: Any
+
+    @property
+    def mT(self) -> Slices:
+        """The slices of the transposed matrix, in the same memory."""
+        shift = self.shift.mT if isinstance(self.shift, np.ndarray) else self.shift
+        return Slices([part.mT for part in self.parts], self.width, shift)
+
+
+def slice_width(length: int) -> int:
+    """Return how many bits a slice may have for sums of `length` products to be exact (1)."""
+    return (53 - max(length - 1, 0).bit_length()) // 2
+
+
+class Splits:
+    """What a matrix is split into, computed when it is first asked for and kept.
+
+    Attributes:
+        x: the matrix, (n, m), float32 or float64.
+        nonfinite: whether it has infinities or NaNs. They count as 0 in the slices.
+    """
+
+    __slots__ = ("_by_axis", "_finite", "_format", "_peaks", "_top", "nonfinite", "x")
+
+    def __init__(self, x: Array) -> None:
+        self.x = self._finite = x
+        self._format = FORMATS[x.dtype]
+        self._peaks, self._top = _peaks(x)
+        self.nonfinite = not math.isfinite(self._top)
+        if self.nonfinite:
+            self._finite = np.where(np.isfinite(x), x, 0)
+            self._peaks, self._top = _peaks(self._finite)
+        self._by_axis: dict[int | None, Slices] = {}
+
+    def along(self, axis: int) -> Slices:
+        """Return the slices to use where products or elements are summed along `axis`, 0 or 1.
+
+        They are those of the whole matrix, with one exponent, unless the vectors along the axis
+        differ too much in magnitude: then each vector gets an exponent of its own (3).
+        """
+        peaks = self._peaks[axis]
+        smallest = float(np.where(peaks == 0, self._top, peaks).min(initial=self._top))
+        key = None if smallest >= math.ldexp(self._top, -self._format.span) else axis
+        slices = self._by_axis.get(key)
+        if slices is None:
+            exponents = math.frexp(self._top)[1] if key is None else np.frexp(peaks)[1]
+            slices = self._by_axis[key] = self._split(exponents)
+        return slices
+
+    def _split(self, exponent: Any) -> Slices:
+        """Split with |x| < 2**exponent, an integer or one for each row or column (2)."""
+        x = self._finite.astype(np.float64)
+        shift = 0
+        if self._format.precision == 53 and np.any(np.abs(exponent) > SAFE):
+            x, shift, exponent = scaled(x, -exponent), exponent, 0 * exponent
+        width = slice_width(max(x.shape))
+        count = -(-(self._format.precision + self._format.span) // (width + 1))
+        parts = []
+        for _ in range(count):
+            # Beside the anchor a float64 has no bits below 2**(exponent - width).
+            anchor = np.ldexp(1.5, 52 + exponent - width)
+            part = np.add(x, anchor)
+            np.subtract(part, anchor, out=part)
+            parts.append(part)
+            if len(parts) < count:
+                np.subtract(x, part, out=x)
+            exponent = exponent - (width + 1)
+        return Slices(parts, width, shift)
+
+
+def _peaks(x: Array) -> tuple[tuple[Array, Array], float]:
+    """Return the largest magnitudes of the columns (1, m), of the rows (n, 1), and of all."""
+    magnitudes = np.absolute(x)
+    columns = np.maximum.reduce(magnitudes, axis=0, keepdims=True, initial=0)
+    rows = np.maximum.reduce(magnitudes, axis=1, keepdims=True, initial=0)
+    return (columns, rows), float(np.maximum.reduce(rows, axis=None, initial=0))
+
+
+def scaled(x: Array, exponent: Any) -> Array:
+    """Return x · 2**exponent, in two steps so that no factor leaves float64 (6)."""
+    exponent = np.clip(exponent, -2000, 2000)
+    half = exponent // 2
+    return np.asarray(x * np.ldexp(1.0, half) * np.ldexp(1.0, exponent - half))
+
+
+def pairs(left: Slices, right: Slices, form: Format) -> Iterator[tuple[int, int]]:
+    """Yield which slices are multiplied, in the order in which the products are added (4)."""
+    worth = form.precision + 2 * form.span
+    for level in reversed(range(len(left.parts) + len(right.parts) - 1)):
+        for i in range(len(left.parts)):
+            j = level - i
+            bits = i * (left.width + 1) + j * (right.width + 1)
+            if 0 <= j < len(right.parts) and bits < worth:
+                yield i, j
+
+
+def matmul(x: Splits, y: Splits) -> Array:
+    """Return the product of (n, k) and (k, m) of one dtype, in that dtype."""
+    dtype = x.x.dtype
+    left, right = x.along(1), y.along(0)
+    total: Array | None = None
+    product: Array | None = None
+    for i, j in pairs(left, right, FORMATS[dtype]):
+        product = np.matmul(left.parts[i], right.parts[j], out=product)
+        if total is None:
+            total, product = product, None
+        else:
+            np.add(total, product, out=total)
+    assert total is not None
+    out = _rounded(total, left.shift + right.shift, dtype)
+    if x.nonfinite or y.nonfinite:
+        _put_classes(out, x.x, y.x)
+    return out
+
+
+def outer(x: Array, y: Array) -> Array:
+    """Return the product of (n, 1) and (1, m): a single term needs no slices (5)."""
+    out = np.multiply(x, y)
+    return np.add(out, 0, out=out)
+
+
+def total(x: Splits, axis: int) -> Array:
+    """Return the sums along an axis, which stays with length 1."""
+    slices = x.along(axis)
+    sums: Array | None = None
+    for part in reversed(slices.parts):
+        exact = np.add.reduce(part, axis=axis, keepdims=True)
+        sums = exact if sums is None else np.add(sums, exact, out=sums)
+    assert sums is not None
+    out = _rounded(sums, slices.shift, x.x.dtype)
+    if x.nonfinite:  # the order does not matter to these: see (7)
+        finite = np.isfinite(x.x)
+        out += np.add.reduce(np.where(finite, 0, x.x), axis=axis, keepdims=True)
+    return out
+
+
+def _rounded(values: Array, shift: Any, dtype: Any) -> Array:
+    """Return values · 2**shift rounded to the dtype, without negative zeros (6)."""
+    if isinstance(shift, np.ndarray) or shift != 0:
+        values = scaled(values, shift)
+    out = values.astype(dtype, copy=False)
+    return np.add(out, 0, out=out)
+
+
+def _put_classes(out: Array, x: Array, y: Array) -> None:
+    """Write NaN and ±inf where non-finite terms decide the sum of a product's element (7).
+
+    Signs and counts are small integers, so these products are exact as well.
+    """
+    infinite_x, infinite_y = np.isinf(x), np.isinf(y)
+    if infinite_x.any() or infinite_y.any():
+        sign_x, sign_y = (np.sign(np.nan_to_num(z)).astype(np.float64) for z in (x, y))
+        a, b = infinite_x.astype(np.float64), infinite_y.astype(np.float64)
+        # The terms with an infinite factor, and those among them that are +inf less those -inf.
+        count = a.sum(axis=1, keepdims=True) + np.matmul(1 - a, b)
+        balance = np.matmul(sign_x * a, sign_y) + np.matmul(sign_x * (1 - a), sign_y * b)
+        np.copyto(out, np.copysign(np.inf, balance), where=count > 0, casting="same_kind")
+        np.copyto(out, np.nan, where=np.abs(balance) < count)  # a zero factor, or both signs
+    out[np.isnan(x).any(axis=1)] = np.nan
+    out[:, np.isnan(y).any(axis=0)] = np.nan

@@ -1,0 +1,289 @@
+"""Wrong shapes, dtypes, types and values: torch's exception class, and words that help."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import minigrad
+
+# For each operation calls that are wrong, and what the message has to say besides its name: what
+# was given, and what would be right. `v` is a vector of 2, `m` a matrix (2, 3), `i` int64, `b` bool
+# (both vectors of 2), `w` a leaf vector that requires a gradient, `T` the module.
+GENERAL: dict[str, list[tuple[str, str, str]]] = {
+    **{
+        name: [
+            (f"T.{name}(v, T.ones(3))", "[2] and [3]", "equal or one of them 1"),
+            (f"T.{name}(v, 'a')", "str", "tensors or numbers"),
+            (f"T.{name}('a', v)", "str", "Tensor"),
+            (f"v.{name}(None)", "NoneType", "tensors or numbers"),
+        ]
+        for name in ("add", "sub", "mul", "div", "eq", "ne", "lt", "le", "gt", "ge")
+    },
+    **{
+        name: [
+            (f"T.{name}(v, T.ones(3))", "[2] and [3]", "equal or one of them 1"),
+            (f"T.{name}(v, 1)", "int", "Tensor"),
+        ]
+        for name in ("maximum", "minimum")
+    },
+    **{
+        name: [(f"T.{name}('a')", "str", "Tensor"), (f"T.{name}(1.0)", "float", "Tensor")]
+        for name in (
+            "exp",
+            "log",
+            "sqrt",
+            "square",
+            "tanh",
+            "sigmoid",
+            "relu",
+            "neg",
+            "abs",
+            "clone",
+            "numel",
+        )
+    },
+    **{
+        name: [
+            (f"m.{name}(2)", "2", "[-2, 1]"),
+            (f"m.{name}((0, 0))", "(0, 0)", "twice"),
+            (f"m.{name}('a')", "str", "int"),
+            (f"m.{name}(1.0)", "float", "int"),
+            (f"m.{name}(0, 'yes')", "yes", "True or False"),
+            (f"T.{name}('a')", "str", "Tensor"),
+        ]
+        for name in ("sum", "mean", "amax", "amin")
+    },
+}
+SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
+    "alpha": [
+        ("T.add(v, v, alpha='a')", "str", "number"),
+        ("T.sub(i, i, alpha=0.5)", "0.5", ".float()"),
+    ],
+    "sub": [("b - b", "bool", "not supported"), ("v - b", "bool", "not supported")],
+    "pow": [
+        ("T.pow(v, T.ones(3))", "[2] and [3]", "equal or one of them 1"),
+        ("T.pow(v, 'a')", "str", "tensor or a number"),
+        ("i ** -1", "negative", ".float()"),
+        ("b ** b", "bool", "convert"),
+    ],
+    "neg": [("-b", "bool", "convert")],
+    "abs": [("T.abs(b)", "bool", "convert")],
+    "relu": [("T.relu(b)", "bool", "convert")],
+    "where": [
+        ("T.where(i, v, v)", "int64", "bool"),
+        ("T.where(True, v, v)", "bool", "Tensor"),
+        ("T.where(b, 'a', v)", "str", "tensors or numbers"),
+        ("T.where(b, T.ones(3), v)", "[3]", "equal or 1"),
+    ],
+    "mean": [("i.mean()", "int64", ".float()"), ("b.mean()", "bool", ".float()")],
+    "amax": [
+        ("T.zeros(0).amax()", "[0]", "other lengths than 0"),
+        ("T.zeros(0, 2).amax(0)", "[0, 2]", "another length"),
+    ],
+    "matmul": [
+        ("m @ m", "[2, 3] and [2, 3]", "as long as"),
+        ("T.tensor(1.0) @ v", "[] and [2]", "needs an axis"),
+        ("T.ones(2, 3, 4) @ T.ones(3, 4, 5)", "[2, 3, 4] and [3, 4, 5]", "broadcast"),
+        ("m @ m.double().T", "float32 and float64", "same dtype"),
+        ("b @ b", "bool", "convert"),
+        ("T.matmul(m, 1)", "int", "Tensor"),
+        ("T.matmul(m, 'a')", "str", "Tensor"),
+    ],
+    "reshape": [
+        ("v.reshape(3)", "[3]", "multiply to 2"),
+        ("v.reshape(-1, -1)", "[-1, -1]", "one may be -1"),
+        ("T.zeros(0, 2).reshape(-1, 0)", "[-1, 0]", "one may be -1"),
+        ("v.reshape('a')", "str", "ints"),
+        ("v.reshape(1.0)", "1.0", "ints"),
+        ("v.reshape()", "nothing", "ints"),
+    ],
+    "view": [
+        ("v.view(3)", "[3]", "multiply to 2"),
+        ("m.T.view(6)", "[6]", ".reshape(...)"),
+        ("v.view('a')", "str", "ints"),
+    ],
+    "flatten": [
+        ("m.flatten(1, 0)", "1", "after"),
+        ("m.flatten(2)", "2", "[-2, 1]"),
+        ("m.flatten('a')", "str", "int"),
+    ],
+    "squeeze": [("m.squeeze(2)", "2", "[-2, 1]"), ("m.squeeze('a')", "str", "int")],
+    "unsqueeze": [("v.unsqueeze(3)", "3", "[-2, 1]"), ("v.unsqueeze(1.0)", "float", "int")],
+    "permute": [
+        ("m.permute(0)", "[0]", "each of the 2 axes"),
+        ("m.permute(0, 0)", "[0, 0]", "once"),
+        ("m.permute(0, 2)", "2", "[-2, 1]"),
+        ("m.permute('a', 'b')", "str", "int"),
+    ],
+    "transpose": [
+        ("m.transpose(0, 2)", "2", "[-2, 1]"),
+        ("m.transpose('a', 0)", "str", "int"),
+    ],
+    "t": [("T.zeros(2, 2, 2).t()", "[2, 2, 2]", ".mT")],
+    "mT": [("v.mT", "[2]", "matrix")],
+    "expand": [
+        ("v.expand(3)", "[3]", "be 1 before"),
+        ("v.expand(-1, 2)", "[-1, 2]", "be 1 before"),
+        ("v.expand(())", "[]", "be 1 before"),
+        ("v.expand('a')", "str", "ints"),
+    ],
+    "index": [
+        ("v[5]", "5", "[2]"),
+        ("v[0, 0]", "2", "[2]"),
+        ("v[1.0]", "integers", "[2]"),
+        ("v['a']", "'a'", "ints, slices"),
+        ("v[::-1]", "-1", "greater than zero"),
+        ("v[T.tensor([2])]", "2", "[2]"),
+        ("v[T.tensor([0.5])]", "integer", "[2]"),
+        ("v[T.tensor([True, False, True])]", "3", "[2]"),
+    ],
+    "assign": [
+        ("v.__setitem__(0, 'a')", "str", "make a tensor"),
+        ("v.__setitem__(slice(None), T.ones(3))", "[3]", "same or 1"),
+        ("v.__setitem__(9, 1)", "9", "[2]"),
+    ],
+    "cat": [
+        ("T.cat([])", "empty", "non-empty list"),
+        ("T.cat(v)", "Tensor", "list or tuple"),
+        ("T.cat([v, 1])", "int", "Tensor"),
+        ("T.cat([T.tensor(1.0)])", "position 0", "stack"),
+        ("T.cat([v, v], 1)", "1", "[-1, 0]"),
+        ("T.cat([m, T.ones(2, 2)])", "[2, 2]", "equal but for axis 0"),
+    ],
+    "stack": [
+        ("T.stack([])", "empty", "non-empty list"),
+        ("T.stack(v)", "Tensor", "list or tuple"),
+        ("T.stack([v, 1])", "int", "Tensor"),
+        ("T.stack([v, m])", "[2, 3]", "equal shape"),
+        ("T.stack([v, v], 2)", "2", "[-2, 1]"),
+    ],
+    "zeros": [
+        ("T.zeros(-1)", "[-1]", "not be negative"),
+        ("T.zeros('a')", "str", "ints"),
+        ("T.zeros(1.5)", "1.5", "ints"),
+        ("T.zeros(2, dtype=3)", "3", "float32"),
+        ("T.zeros()", "nothing", "ints"),
+    ],
+    "ones": [("T.ones(-1)", "[-1]", "not be negative"), ("T.ones('a')", "str", "ints")],
+    "full": [
+        ("T.full(2, 1)", "int", "tuple of ints"),
+        ("T.full((2,), 'a')", "str", "number"),
+        ("T.full((-1,), 1)", "[-1]", "not be negative"),
+    ],
+    "zeros_like": [("T.zeros_like(1)", "int", "Tensor")],
+    "ones_like": [("T.ones_like(1)", "int", "Tensor")],
+    "arange": [
+        ("T.arange(0, 1, 0)", "steps of 0", "not 0"),
+        ("T.arange(5, 2)", "5 to 2", "sign of end - start"),
+        ("T.arange('a')", "str", "number"),
+        ("T.arange(float('nan'))", "nan", "finite"),
+    ],
+    "linspace": [("T.linspace(0, 1, -1)", "-1", "negative")],
+    "rand": [
+        ("T.rand(-1)", "[-1]", "not be negative"),
+        ("T.rand('a')", "str", "ints"),
+        ("T.rand(2, dtype=T.int64)", "int64", "float32 or float64"),
+        ("T.rand(2, generator=1)", "int", "Generator"),
+    ],
+    "randn": [("T.randn(2, dtype=T.int64)", "int64", "float32 or float64")],
+    "tensor": [
+        ("T.tensor('a')", "str", "numbers"),
+        ("T.tensor(None)", "NoneType", "numbers"),
+        ("T.tensor([[1], [1, 2]])", "inhomogeneous", "equal lengths"),
+        ("T.tensor([v, v])", "[2]", "stack or cat"),
+        ("T.tensor(1, dtype=3)", "3", "float32"),
+    ],
+    "from_numpy": [("T.from_numpy([1])", "list", "ndarray")],
+    "item": [("v.item()", "2 elements", "exactly one")],
+    "copy_": [
+        ("v.copy_(T.ones(3))", "[3]", "same or 1"),
+        ("v.copy_([1.0, 2.0])", "list", "Tensor"),
+    ],
+    "fill_": [("v.fill_('a')", "str", "number"), ("v.fill_(v)", "[2]", "copy_")],
+    "in-place": [
+        ("v.add_(T.ones(2, 2))", "[2, 2]", "[2]"),
+        ("i.add_(0.5)", "float32", "int64"),
+        ("i.div_(2)", "float32", "int64"),
+        ("w.add_(1)", "leaf", "no_grad()"),
+        ("w.zero_()", "leaf", "no_grad()"),
+        ("w.__setitem__(0, 1)", "leaf", "no_grad()"),
+        ("v.expand(2, 2).add_(1)", "read-only", "clone()"),
+    ],
+}
+
+CALLS = [(name, *case) for cases in (GENERAL, SPECIFIC) for name in cases for case in cases[name]]
+UNNAMED = {
+    "alpha": ("add", "sub"),
+    "assign": ("index",),
+    "zeros": ("zeros", "dtype"),
+    "tensor": ("tensor", "dtype"),
+    "where": ("where",),
+    "in-place": ("in-place",),
+}
+"""What counts as the operation's name where it is not the name of the cases."""
+
+
+def raised(T: Any, code: str) -> BaseException | None:
+    """Return the exception that a call raises."""
+    scope = {
+        "T": T,
+        "v": T.tensor([1.0, -2.0]),
+        "m": T.arange(6.0).reshape(2, 3),
+        "i": T.tensor([1, 2]),
+        "b": T.tensor([True, False]),
+        "w": T.tensor([1.0, 2.0], requires_grad=True),
+    }
+    try:
+        eval(code, scope)
+    except Exception as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize(("name", "code", "given", "right"), CALLS, ids=[c[1] for c in CALLS])
+def test_class_and_words(name: str, code: str, given: str, right: str) -> None:
+    actual, expected = raised(minigrad, code), raised(torch, code)
+    assert expected is not None, "torch does not mind"
+    assert actual is not None, "nothing was raised"
+    assert type(actual) is type(expected), f"{actual!r} against {expected!r}"
+    text = str(actual)
+    assert any(n in text for n in UNNAMED.get(name, (name,))), f"{text!r} names no {name}"
+    assert given in text, f"{text!r} does not say what was given: {given}"
+    assert right in text, f"{text!r} does not say what is right: {right}"
+
+
+def test_every_function_has_its_cases() -> None:
+    functions = {
+        name
+        for name, value in vars(minigrad).items()
+        if not name.startswith("_")
+        and callable(value)
+        and hasattr(torch, name)
+        and not isinstance(value, type)
+        and name[0].islower()
+    }
+    elsewhere = {
+        "dtype",
+        "manual_seed",
+        "seed",
+        "initial_seed",
+        "set_printoptions",
+        "is_grad_enabled",
+        "Generator",
+    }
+    assert functions - set(GENERAL) - set(SPECIFIC) - elsewhere == set()
+
+
+def test_an_array_that_is_read_only_is_not_written_to() -> None:
+    array = np.ones(2)
+    array.flags.writeable = False
+    x = minigrad.from_numpy(array)
+    with pytest.raises(RuntimeError, match="read-only"):
+        x.add_(1)
+    with pytest.raises(RuntimeError, match="read-only"):
+        x[0] = 1
+    assert array.tolist() == [1, 1]

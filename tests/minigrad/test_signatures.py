@@ -1,0 +1,256 @@
+"""Public names and signatures against torch's: no undocumented difference, no stale exception."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+import minigrad
+
+Parameters = dict[str, Any]  # default by name, in order; REQUIRED where there is none
+REQUIRED = inspect.Parameter.empty
+
+NAMESPACES: dict[str, tuple[Any, Any]] = {
+    "": (minigrad, torch),
+    "Tensor": (minigrad.Tensor, torch.Tensor),
+    "Size": (minigrad.Size, torch.Size),
+    "Generator": (minigrad.Generator, torch.Generator),
+    "autograd": (minigrad.autograd, torch.autograd),
+    "nn": (minigrad.nn, torch.nn),
+    "nn.Module": (minigrad.nn.Module, torch.nn.Module),
+    "nn.functional": (minigrad.nn.functional, torch.nn.functional),
+    "nn.init": (minigrad.nn.init, torch.nn.init),
+    "optim": (minigrad.optim, torch.optim),
+    "optim.SGD": (minigrad.optim.SGD, torch.optim.SGD),
+}
+
+# What torch has and minigrad has not, wherever it stands: what is here is what an engine needs
+# that runs on NumPy alone and stays readable.
+NOT_HERE = {
+    "out": "results are always new arrays",
+    "device": "there is only the CPU",
+    "layout": "arrays are strided, never sparse",
+    "pin_memory": "there is only the CPU",
+    "memory_format": "arrays are as NumPy lays them out",
+    "inplace": "modules do not work in place",
+    "size_average": "deprecated in torch",
+    "reduce": "deprecated in torch",
+    "non_blocking": "there is only the CPU",
+}
+
+RANDOM = "the generator's own methods, which torch keeps in its functions"
+DECORATOR = "the decorated function is no parameter here: __call__ takes it"
+ONE_TREE = "a module is not expected twice in the tree, so nothing has to be told apart"
+SGD_OPTION = "not here yet: the learning rate alone"
+DIFFERENCES: dict[str, str] = {
+    "Generator.integers": RANDOM,
+    "Generator.normal": RANDOM,
+    "Generator.permutation": RANDOM,
+    "Generator.uniform": RANDOM,
+    "Generator.seed": "made with its seed in place of a device",
+    "Tensor.add_.b": "an overload for lists, which are not tensors",
+    "Tensor.copy_.src": "torch's name for the overload that minigrad's `other` stands for",
+    "Tensor.div.rounding_mode": "quotients only, no integer division",
+    "Tensor.div_.rounding_mode": "quotients only, no integer division",
+    "div.rounding_mode": "quotients only, no integer division",
+    "Tensor.expand.implicit": "set by torch's compiler alone",
+    "Tensor.mean.dtype": "convert first: x.double().mean()",
+    "Tensor.sum.dtype": "convert first: x.double().sum()",
+    "mean.dtype": "convert first: x.double().mean()",
+    "sum.dtype": "convert first: x.double().sum()",
+    "Tensor.numpy.force": "use .detach().numpy()",
+    "Tensor.to.copy": "use .clone()",
+    "Tensor.to.other": "name the dtype: .to(other.dtype)",
+    "Tensor.view.dtype": "bits are not reinterpreted",
+    "autograd.enable_grad.function": DECORATOR,
+    "autograd.enable_grad.orig_func": DECORATOR,
+    "autograd.no_grad.function": DECORATOR,
+    "enable_grad.function": DECORATOR,
+    "enable_grad.orig_func": DECORATOR,
+    "no_grad.function": DECORATOR,
+    "autograd.grad.allow_unused": "False where torch says None, which means the same",
+    "autograd.grad.is_grads_batched": "there is no vmap",
+    "autograd.grad.materialize_grads": "None is returned for an unused input",
+    "autograd.grad.only_inputs": "deprecated in torch",
+    "nn.Linear.dtype": "float32 where torch says None, which means the same",
+    "nn.Module.forward.inputs": "the name of what a subclass takes is its own",
+    "nn.Module.load_state_dict.assign": "values are copied, so that optimisers keep their tensors",
+    "nn.Module.load_state_dict.strict": "always strict",
+    "nn.Module.modules.remove_duplicate": ONE_TREE,
+    "nn.Module.named_modules.memo": ONE_TREE,
+    "nn.Module.named_modules.remove_duplicate": ONE_TREE,
+    "nn.Module.named_parameters.recurse": "always the whole tree",
+    "nn.Module.named_parameters.remove_duplicate": "each parameter is named once",
+    "nn.Module.parameters.recurse": "always the whole tree",
+    "nn.Module.to.copy": "use copy.deepcopy",
+    "nn.Module.to.other": "name the dtype: .to(other.dtype)",
+    "nn.Parameter.data": "always made from a tensor",
+    "nn.functional.mse_loss.weight": "errors are not weighted",
+    "optim.SGD.dampening": SGD_OPTION,
+    "optim.SGD.maximize": SGD_OPTION,
+    "optim.SGD.momentum": SGD_OPTION,
+    "optim.SGD.nesterov": SGD_OPTION,
+    "optim.SGD.weight_decay": SGD_OPTION,
+    "optim.SGD.differentiable": "the update is not recorded",
+    "optim.SGD.foreach": "an implementation of the same update",
+    "optim.SGD.fused": "an implementation of the same update",
+    "optim.SGD.step.closure": "SGD evaluates the loss once",
+}
+"""`name.parameter` or `name`, and why it differs from torch."""
+
+
+def public(namespace: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the names that are a namespace's own and for users, with what they stand for."""
+    for name in sorted(getattr(namespace, "__all__", dir(namespace))):
+        value = inspect.getattr_static(namespace, name)
+        listed = isinstance(namespace, type) or hasattr(namespace, "__all__")
+        home = getattr(value, "__module__", None)
+        own = listed or namespace is minigrad or home == namespace.__name__
+        if not name.startswith("_") and not isinstance(value, ModuleType) and own:
+            yield name, value
+
+
+def signature(function: Any, bound: bool) -> Parameters | None:
+    """Return a Python signature's parameters, without `self`."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return None
+    if bound:
+        parameters = parameters[1:]
+    return {p.name: p.default for p in parameters}
+
+
+def builtin_signatures(function: Any, name: str) -> list[Parameters]:
+    """Return a builtin's signatures: torch's schemas of its operator, else its docstring's."""
+    found = []
+    for schema in torch._C._jit_get_schemas_for_operator(f"aten::{name}"):
+        names = [a.name for a in schema.arguments]
+        overload = schema.overload_name
+        # Named dimensions are experimental, and operators on Python numbers are TorchScript's.
+        if "out" in names or "imname" in overload or set(names) & {"a", "l", "n", "t"}:
+            continue
+        found.append(
+            {
+                "input" if a.name == "self" else a.name: (
+                    a.default_value if a.has_default_value() else REQUIRED
+                )
+                for a in schema.arguments
+            }
+        )
+    pattern = rf"^\s*(?:\.\. (?:function|method):: )?{name}\((.*?)\)(?: *->.*)?$"
+    texts = re.findall(pattern, function.__doc__ or "", re.M)
+    return found or [_parsed(text) for text in texts]
+
+
+def _parsed(text: str) -> Parameters:
+    parameters: Parameters = {}
+    for part in re.split(r",\s*(?![^(]*\))", text):
+        name, _, default = part.partition("=")
+        name = name.split(":")[0].strip().lstrip("*").strip()
+        if name.isidentifier():
+            parameters[name] = _default(default.strip()) if default else REQUIRED
+    return parameters
+
+
+def _default(text: str) -> Any:
+    try:
+        return eval(text, {"torch": torch})
+    except (NameError, SyntaxError, AttributeError):
+        return text
+
+
+def differences(path: str, ours: Parameters, theirs: list[Parameters]) -> Iterator[str]:
+    """Yield every parameter that the signatures do not share, as `path.parameter`."""
+    best: Parameters = max(theirs, key=lambda them: (len(set(ours) & set(them)), -len(them)))
+    everything = {name: default for them in theirs for name, default in them.items()}
+    for name, default in ours.items():
+        if name == "requires_grad":  # torch's parser adds it to what the schema says
+            continue
+        if name not in everything or not any(
+            same_default(default, them[name]) for them in theirs if name in them
+        ):
+            yield f"{path}.{name}"
+    yield from (f"{path}.{name}" for name in everything if name not in ours)
+    shared = [name for name in ours if name in best]
+    if shared != [name for name in best if name in ours]:
+        yield f"{path} (order)"
+
+
+def same_default(ours: Any, theirs: Any) -> bool:
+    if ours in (None, ()) and isinstance(ours, (tuple, type(None))):
+        return theirs is REQUIRED or theirs in (None, [], ())
+    return repr(ours) == repr(theirs)
+
+
+def found_differences() -> set[str]:
+    found: set[str] = set()
+    for prefix, (ours, theirs) in NAMESPACES.items():
+        for name, value in public(ours):
+            path = f"{prefix}.{name}".lstrip(".")
+            if not hasattr(theirs, name):
+                found.add(path)
+                continue
+            if not callable(value) and not isinstance(value, (staticmethod, classmethod)):
+                continue
+            found |= set(callable_differences(path, ours, theirs, name))
+    return found
+
+
+def callable_differences(path: str, ours: Any, theirs: Any, name: str) -> Iterator[str]:
+    mine, its = getattr(ours, name), getattr(theirs, name)
+    bound = isinstance(ours, type) and not isinstance(mine, type)
+    parameters = signature(mine, bound)
+    if parameters is None:
+        return
+    python = signature(its, bound)
+    wanted = (
+        [python] if python is not None and "args" not in python else builtin_signatures(its, name)
+    )
+    if bound:
+        parameters.pop("input", None)
+        wanted = [{k: v for k, v in them.items() if k != "input"} for them in wanted]
+    for difference in differences(path, parameters, wanted) if wanted else ():
+        if difference.rpartition(".")[2] not in NOT_HERE:
+            yield difference
+
+
+def test_differences_are_documented_and_exceptions_are_not_stale() -> None:
+    found = found_differences()
+    assert found - set(DIFFERENCES) == set(), "undocumented"
+    assert set(DIFFERENCES) - found == set(), "stale"
+
+
+def test_every_exception_has_a_reason() -> None:
+    assert all(len(reason) > 10 for reason in [*DIFFERENCES.values(), *NOT_HERE.values()])
+
+
+def ours(input: Any, dim: Any = None, keepdim: bool = False) -> None: ...
+def without_keepdim(input: Any, dim: Any = None) -> None: ...
+def other_default(input: Any, dim: Any = None, keepdim: bool = True) -> None: ...
+def other_order(input: Any, keepdim: bool = False, dim: Any = None) -> None: ...
+def extra(input: Any, dim: Any = None, keepdim: bool = False, size: int = 3) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (ours, set()),
+        (without_keepdim, {"amax.keepdim"}),
+        (other_default, {"amax.keepdim"}),
+        (other_order, {"amax (order)"}),
+        (extra, {"amax.size"}),
+    ],
+)
+def test_differences_are_found(function: Callable[..., Any], expected: set[str]) -> None:
+    parameters = signature(function, bound=False)
+    assert parameters is not None
+    theirs = builtin_signatures(torch.amax, "amax")
+    found = set(differences("amax", parameters, theirs))
+    assert {d for d in found if d.rpartition(".")[2] not in NOT_HERE} == expected
