@@ -28,8 +28,7 @@ class Mixin:
 
     if TYPE_CHECKING:
         _apply: Callable[..., Tensor]
-        _in_place: Callable[[Callable[[Tensor], Tensor]], Tensor]
-        _write: Callable[[Any, Any], None]
+        _tensor: Callable[..., Tensor]
         _array: Array
         _node: Node | None
         detach: Callable[[], Tensor]

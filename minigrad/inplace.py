@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from minigrad.arguments import Mixin, Number, is_tensor, require_tensor
 from minigrad.grad_mode import grad_mode
 from minigrad.keys import complaint, plain_key
 from minigrad.ops import RULES
+from minigrad.random import Generator, default_generator
+from minigrad.tape import OUTDATED, changed
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -20,6 +24,24 @@ class InPlace(Mixin):
     """In-place operations of `Tensor` under torch's names."""
 
     __slots__ = ()
+
+    @property
+    def data(input) -> Tensor:
+        """The values in the same memory, without history; they can be replaced.
+
+        Unlike torch, a change of them is noticed by a graph that needs the old ones.
+        """
+        return input.detach()
+
+    @data.setter
+    def data(input, value: Tensor) -> None:
+        require_tensor("data", value)
+        if (value.shape, value.dtype) != (input.shape, input.dtype):
+            raise RuntimeError(
+                f"data: values of shape {list(value.shape)} and dtype {value.dtype} cannot take "
+                f"the place of shape {list(input.shape)} and dtype {input.dtype}"
+            )
+        input._array = value._array
 
     def add_(input, other: Any, *, alpha: Number = 1) -> Tensor:
         """Input += alpha·other."""
@@ -69,6 +91,34 @@ class InPlace(Mixin):
         number = input.dtype.type(value).item()
         return input._in_place(lambda x: x._apply(WHERE, True, number, x))
 
+    def uniform_(
+        input,
+        from_: Number = 0,
+        to: Number = 1,
+        *,
+        generator: Generator | None = None,
+    ) -> Tensor:
+        """Fill with uniform values in [from_, to), torch's in every bit.
+
+        Raises:
+            NotImplementedError: the dtype is not floating point.
+            RuntimeError: from_ is larger than to.
+        """
+        values = (generator or default_generator).uniform(input.shape, from_, to, input.dtype)
+        return input._in_place(lambda x: x._apply(WHERE, True, values, x))
+
+    def normal_(
+        input, mean: Number = 0, std: Number = 1, *, generator: Generator | None = None
+    ) -> Tensor:
+        """Fill with normal values; see `minigrad.random.Generator.normal`.
+
+        Raises:
+            NotImplementedError: the dtype is not floating point.
+            RuntimeError: std is negative.
+        """
+        values = (generator or default_generator).normal(input.shape, mean, std, input.dtype)
+        return input._in_place(lambda x: x._apply(WHERE, True, values, x))
+
     def zero_(input) -> Tensor:
         """Set every element to 0."""
         return input.fill_(0)
@@ -93,6 +143,63 @@ class InPlace(Mixin):
             input._in_place(lambda x: x._apply(RULES["index_put"], x, value, key=plain))
         else:
             input._write(plain, value._array if is_tensor(value) else value)
+
+    def _in_place(input, operation: Callable[[Tensor], Tensor]) -> Tensor:
+        """Replace the values by those of `operation(input)`, and follow its result on the tape.
+
+        The operation sees a copy of the values, which keeps what its derivative needs.
+
+        Raises:
+            RuntimeError: the result does not fit, or recording forbids the change.
+        """
+        before: Any = input
+        if grad_mode.enabled:
+            if input._node is not None and input.is_leaf:
+                raise RuntimeError(
+                    "a leaf Tensor that requires grad is being used in an in-place operation, "
+                    "which would lose the values its gradient belongs to. Do it under no_grad(), "
+                    "or use the operation that is not in place."
+                )
+            before = input._tensor(np.copy(input._array), input._node)
+        result = operation(before)
+        if result.shape != input.shape or not np.can_cast(result.dtype, input.dtype, "same_kind"):
+            raise RuntimeError(
+                f"in-place operation: the result of shape {list(result.shape)} and dtype "
+                f"{result.dtype} does not fit into the tensor of shape {list(input.shape)} and "
+                f"dtype {input.dtype}"
+            )
+        if result._node is not None and input._base is not None:
+            raise RuntimeError(
+                "in-place operation on a view: minigrad does not record it. Change the tensor "
+                "it is a view of by index assignment, base[...] = value, instead."
+            )
+        result = result.to(input.dtype)
+        input._write(..., result._array)
+        if result._node is not None:
+            input._node = result._node
+            input._outdate_views()
+        return input  # type: ignore[return-value]
+
+    def _outdate_views(input) -> None:
+        """Mark the views in use: they show new values, but their nodes are those of the old."""
+        for view in [] if input._views is None else list(input._views.values()):
+            view._node = OUTDATED
+            view._outdate_views()
+
+    def _write(input, key: Any, values: Any) -> None:
+        """Replace the values at `key`, and note that they have changed.
+
+        Raises:
+            RuntimeError: the memory is read-only, as that of an expanded tensor is.
+        """
+        try:
+            input._array[key] = values
+        except ValueError as error:
+            raise RuntimeError(
+                f"in-place operation: {error}: several elements of an expanded tensor share one "
+                "memory location, and an array may be read-only. Change a clone() of it instead."
+            ) from error
+        changed(input._array)
 
     __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
 

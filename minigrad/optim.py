@@ -2,37 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from minigrad.dtypes import DType
+from minigrad.grad_mode import enable_grad, no_grad
 from minigrad.tape import Array, changed
 from minigrad.tensor import Tensor
 
 
 class SGD:
-    """Takes each parameter a step against its gradient: p ← p - lr·grad.
+    """Takes each parameter a step against its gradient.
+
+    For a parameter p with gradient g, in the order and with the choices of torch (which differ
+    from Sutskever et al. 2013 in where the learning rate stands):
+
+        d ← g, or -g to maximize
+        d ← d + weight_decay·p
+        b ← momentum·b + (1 - dampening)·d, in the first step b ← d
+        d ← b, with nesterov d + momentum·b
+        p ← p - lr·d
 
     Args:
-        params: the parameters, in place of which new values are written.
-        lr: the learning rate.
+        params: the parameters, or dicts that each hold a group of them under 'params' and the
+            options that are different for it. New values are written in their place.
+        lr: the learning rate, a number or a tensor of one element.
+        momentum: how much of the last direction is kept; 0 keeps no buffers.
+        dampening: how little of the gradient goes into the buffer.
+        weight_decay: how much of the parameter is added to its gradient.
+        nesterov: look ahead along the momentum; needs momentum, and no dampening.
+        maximize: step along the gradient.
+        foreach, fused: choose among torch's kernels; they make no difference here, and are kept
+            for `state_dict`.
+        differentiable: not supported.
+
+    Attributes:
+        param_groups: the groups, dicts of 'params' and every option; changes to these count from
+            the next step on.
+        defaults: the options of a group that names no others.
+        state: for each parameter that has one its 'momentum_buffer'.
 
     Raises:
-        ValueError: there are no parameters, one is no leaf, or the learning rate is negative.
+        ValueError: there are no parameters, one is no leaf or stands in two groups, an option is
+            negative, or nesterov is asked for without momentum or with dampening.
         TypeError: one of the parameters is no tensor, or they are a tensor and not several.
+        NotImplementedError: `differentiable`.
     """
 
-    def __init__(self, params: Iterable[Tensor], lr: float = 1e-3) -> None:
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float | Tensor = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float | Tensor = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        named = {
+            "learning rate": lr,
+            "momentum value": momentum,
+            "weight_decay value": weight_decay,
+        }
+        for name, value in named.items():
+            if isinstance(value, Tensor) and value.numel() != 1:
+                raise ValueError(f"SGD: Tensor lr must be 1-element, and so the {name}")
+            if not value >= 0.0:
+                raise ValueError(f"SGD: Invalid {name}: {value}; it must be at least 0")
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError(
+                "SGD: Nesterov momentum requires a momentum and zero dampening, but momentum is "
+                f"{momentum} and dampening {dampening}"
+            )
+        if differentiable:
+            raise NotImplementedError("SGD: steps are not recorded; leave differentiable=False")
         if isinstance(params, Tensor):
             raise TypeError(
                 "SGD: params must be an iterable of Tensors, not a Tensor: give [tensor]"
             )
-        self._parameters = list(params)
-        if not self._parameters:
+        self.defaults: dict[str, Any] = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
+        }
+        self.state: dict[Tensor, dict[str, Any]] = {}
+        self.param_groups: list[dict[str, Any]] = []
+        groups: list[Any] = list(params)
+        if not groups:
             raise ValueError("SGD: optimizer got an empty parameter list")
-        for parameter in self._parameters:
+        for group in groups if isinstance(groups[0], dict) else [{"params": groups}]:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Train further parameters: a dict with 'params', and options where they differ.
+
+        Raises:
+            TypeError: it is no dict, or the parameters are a set, or not all tensors.
+            ValueError: one of them is no leaf, or in another group already.
+        """
+        if not isinstance(param_group, dict):
+            raise TypeError(
+                f"SGD: param_group must be a dict, but got {type(param_group).__name__}"
+            )
+        params = param_group["params"]
+        if isinstance(params, set):
+            raise TypeError(
+                "SGD: parameters need to be in ordered collections, not a set: give a list"
+            )
+        params = [params] if isinstance(params, Tensor) else list(params)
+        for parameter in params:
             if not isinstance(parameter, Tensor):
                 raise TypeError(
                     f"SGD: optimizer can only optimize Tensors, not {type(parameter).__name__}"
@@ -42,29 +134,159 @@ class SGD:
                     "SGD: can't optimize a non-leaf Tensor, one that an operation made: give the "
                     "tensor it was made from"
                 )
-        if not lr >= 0.0:
-            raise ValueError(f"SGD: Invalid learning rate: {lr}; it must be at least 0")
-        self.lr = lr
+        if len(set(params)) < len(params):
+            warnings.warn(
+                "SGD: a parameter group with duplicate parameters: each step moves them twice",
+                stacklevel=3,
+            )
+        if not {p for group in self.param_groups for p in group["params"]}.isdisjoint(params):
+            raise ValueError("SGD: some parameters appear in more than one parameter group")
+        param_group["params"] = params
+        for name, value in self.defaults.items():
+            param_group.setdefault(name, value)
+        self.param_groups.append(param_group)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients, or set them to zero."""
-        for parameter in self._parameters:
-            node = parameter._node
-            if node is not None and node.grad is not None:
-                node.grad = None if set_to_none else Tensor(np.zeros_like(parameter._array))
+        """Forget the gradients, or set them to zero in place."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                node = parameter._node or parameter._frozen
+                if node is None or node.grad is None:
+                    continue
+                if set_to_none:
+                    node.grad = None
+                else:
+                    with no_grad():
+                        node.grad = node.grad.detach().zero_()
 
-    def step(self) -> None:
-        """Update every parameter that has a gradient."""
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient.
+
+        Args:
+            closure: called first, with recording switched on; it computes the gradients anew.
+
+        Returns:
+            what the closure returns, the loss by convention; None without one.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
         arrays = []
-        for parameter in self._parameters:
-            node = parameter._node
-            if node is not None and node.grad is not None:
+        for group in self.param_groups:
+            lr = _number(group["lr"])
+            plain = not (group["momentum"] or group["weight_decay"] or group["maximize"])
+            for parameter in group["params"]:
+                node = parameter._node or parameter._frozen
+                if node is None or node.grad is None:
+                    continue
                 array = parameter._array
-                np.subtract(
-                    array, np.multiply(node.grad._array, _as_array(self.lr, array.dtype)), out=array
-                )
+                direction = node.grad._array
+                if not plain:
+                    direction = self._direction(parameter, direction, group)
+                np.subtract(array, np.multiply(direction, _as_array(lr, array.dtype)), out=array)
                 arrays.append(array)
         changed(*arrays)
+        return loss
+
+    def _direction(self, parameter: Tensor, grad: Array, group: dict[str, Any]) -> Array:
+        """Return the direction of a parameter's step, and keep its momentum."""
+        dtype = parameter._array.dtype
+        direction = np.negative(grad) if group["maximize"] else grad
+        if group["weight_decay"] != 0:
+            decay = _as_array(_number(group["weight_decay"]), dtype)
+            direction = np.add(direction, np.multiply(parameter._array, decay))
+        if group["momentum"] == 0:
+            return direction
+        momentum = _as_array(group["momentum"], dtype)
+        state = self.state.setdefault(parameter, {})
+        if state.get("momentum_buffer") is None:
+            buffer = np.copy(direction)
+            state["momentum_buffer"] = Tensor(buffer)
+        else:
+            buffer = state["momentum_buffer"]._array
+            share = _as_array(1 - group["dampening"], dtype)
+            np.multiply(buffer, momentum, out=buffer)
+            np.add(buffer, np.multiply(direction, share), out=buffer)
+        return np.add(direction, np.multiply(buffer, momentum)) if group["nesterov"] else buffer
+
+    # ---- saving and loading -----------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the options and buffers in torch's layout; parameters are numbered in order.
+
+        The buffers share memory with the optimizer's.
+        """
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        number = {id(parameter): i for i, parameter in reversed(list(enumerate(parameters)))}
+        return {
+            "state": {number[id(p)]: dict(state) for p, state in self.state.items()},
+            "param_groups": [
+                {
+                    **{name: value for name, value in group.items() if name != "params"},
+                    "params": [number[id(p)] for p in group["params"]],
+                }
+                for group in self.param_groups
+            ],
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over options and buffers, of minigrad's tensors, torch's or arrays, as copies.
+
+        Raises:
+            ValueError: the groups are other in number or size, or a buffer has another shape than
+                its parameter.
+        """
+        saved = [dict(group) for group in state_dict["param_groups"]]
+        sizes, own = ([len(g["params"]) for g in groups] for groups in (saved, self.param_groups))
+        if sizes != own:
+            raise ValueError(
+                "SGD: the loaded state dict has a different number of parameter groups, or one "
+                f"that doesn't match the size of the optimizer's group: it has groups of {sizes} "
+                f"parameters, the optimizer of {own}"
+            )
+        numbers = [number for group in saved for number in group["params"]]
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        state = {
+            parameter: {
+                name: _loaded(name, value, parameter)
+                for name, value in state_dict["state"][number].items()
+            }
+            for number, parameter in zip(numbers, parameters, strict=True)
+            if number in state_dict["state"]
+        }
+        self.param_groups = [
+            {**self.defaults, **new, "params": old["params"]}
+            for new, old in zip(saved, self.param_groups, strict=True)
+        ]
+        self.state = state
+
+    def __repr__(self) -> str:
+        groups = []
+        for i, group in enumerate(self.param_groups):
+            options = "".join(f"    {k}: {group[k]}\n" for k in sorted(group) if k != "params")
+            groups.append(f"\nParameter Group {i}\n{options}")
+        return f"{type(self).__name__} ({''.join(groups)})"
+
+
+def _loaded(name: str, value: Any, parameter: Tensor) -> Any:
+    """Return a saved buffer as a tensor of the parameter's dtype."""
+    if value is None:
+        return None
+    values = value._array if isinstance(value, Tensor) else np.asarray(value)
+    if values.shape != parameter.shape:
+        raise ValueError(
+            f"SGD: {name} of shape {list(values.shape)} does not belong to a parameter of shape "
+            f"{list(parameter.shape)}"
+        )
+    array = np.zeros_like(parameter._array)
+    array[...] = values
+    return Tensor(array)
+
+
+def _number(value: Any) -> Any:
+    """Return a number that may have been given as a tensor of one element."""
+    return value.item() if isinstance(value, Tensor) else value
 
 
 @lru_cache

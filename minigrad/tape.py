@@ -120,6 +120,18 @@ def leaf(value: Array) -> Node:
     return Node(None, [], None, None, value)
 
 
+OUTDATED = leaf(np.zeros(()))
+"""The node of a view whose tensor was since changed in place by a recorded operation."""
+
+
+def outdated_view(operation: str) -> RuntimeError:
+    """Return the error for using such a view in an operation."""
+    return RuntimeError(
+        f"{operation}: this view was taken before its tensor was changed in place by a recorded "
+        "operation, which minigrad does not follow through views. Take the view again."
+    )
+
+
 def sweep(
     roots: list[tuple[Node, Array]],
     retain_graph: bool = False,
@@ -206,7 +218,7 @@ def _unpack(node: Node) -> Sequence[Any]:
         )
     if node.number < _changes.latest:
         for value in node.saved:
-            if isinstance(value, np.ndarray) and _changes.last(value) > node.number:
+            if hasattr(value, "base") and _changes.last(value) > node.number:
                 raise RuntimeError(
                     f"{node.name()}: one of the variables needed for gradient computation has been "
                     f"modified by an inplace operation, a value of shape {list(value.shape)}. "

@@ -16,12 +16,14 @@ What is pinned down:
     which is at most 2^(E−w−1), rounded likewise with E−w−1 in place of E, and so on. There are
     ⌈(p + s)/(w + 1)⌉ slices: p the bits of the dtype's mantissa, s its span: for float32 24 and
     20, for float64 53 and 8. What is left after the last slice is dropped.
-3.  *Scope of the exponent.* One E for a matrix. But where the vectors that are summed along
-    (rows of a left factor, columns of a right one) have largest magnitudes more than 2ˢ apart,
-    vectors of zeros left out, each vector has an E of its own.
+3.  *Scope of the exponent.* One E for a matrix. The vectors that are summed along (rows of a left
+    factor, columns of a right one) span E − E' bits, E' belonging to the smallest of their largest
+    magnitudes, vectors of zeros left out. Where that is more than s, each vector has an E of its
+    own, and the span counts as 0.
 4.  *Products.* Slice i of the left factor times slice j of the right, counted from 0, is left out
-    if i·(w+1) + j·(w'+1) ≥ p + 2s. The others, each rounded nowhere, are added in float64: the
-    largest i + j first, among equals the smallest i first. The sum is rounded once to the dtype.
+    if i·(w+1) + j·(w'+1) ≥ p + 8 + both spans. The others, each rounded nowhere, are added in
+    float64: the largest i + j first, among equals the smallest i first. The sum is rounded once to
+    the dtype.
 5.  *Sums* are products with ones: the slices of an n by K matrix, K terms for each of n results,
     are summed each by itself and exactly, and these sums are added, the last slice's first. The
     matrix of a sum along one axis of two is the matrix itself; otherwise the summed axes are moved
@@ -38,11 +40,11 @@ What is pinned down:
     fused multiply-add, no division by a precomputed reciprocal. `sqrt`, `exp`, `log`, `tanh` and
     `power` are refused: libraries round them differently (torch's `sqrt` on a CPU, too).
 
-How accurate that is: for a product element of K terms with exact value e, α the largest magnitude
-in its row and β in its column, and u = 2⁻ᵖ, the error is at most u·|e| + 16·K·u·α·β: no worse than
-what `matmul` in that dtype guarantees. In float32, factors whose rows (columns) are equally large
-have 2⁻⁴³·K·α·β in place of the second term: all but badly cancelling elements are rounded
-faithfully.
+How accurate that is: for a product's element of K terms with exact value e, α the largest magnitude
+in its row and β in its column, and u = 2⁻ᵖ, the error is at most u·|e| + 5·K·u·α·β: of the order that
+`matmul` in that dtype guarantees, K·u·Σ|aᵢbᵢ|. Where the spans are at most s/2 it is u·|e| +
+K·u·α·β/3, in float32 K·u·α·β/16. (A slice is at most 2^(1−i(w+1)) times the matrix's largest magnitude;
+add up what (2) and (4) leave out.)
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minigrad.arrays import slices
-from minigrad.arrays.slices import Splits
+from minigrad.arrays.slices import Factor, Splits, Transposed
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 from minigrad.vocabulary import FUNCTIONS, UFUNCS
@@ -161,13 +163,14 @@ class ReproducibleArray:
         view._memory = self._memory
         return view
 
-    def _splits(self) -> tuple[Splits, bool]:
-        """Return the splits of the matrix, or of its transpose, and whether it is the latter."""
+    def _factor(self) -> Factor:
+        """Return what the matrix is split into."""
         cache = self._cache
         if cache.splits is None or cache.version != self._memory.version:
-            cache.splits = Splits(self._array.mT if self._flipped else self._array)
+            matrix = self._array.mT if self._flipped else self._array
+            cache.splits = Splits(matrix, cache.splits)
             cache.version = self._memory.version
-        return cache.splits, self._flipped
+        return Transposed(cache.splits) if self._flipped else cache.splits
 
     # ---- NumPy's calls ----------------------------------------------------------------------
 
@@ -220,10 +223,9 @@ def reproducible(value: Value) -> Value:
         TypeError: it is neither module nor tensor.
     """
     if isinstance(value, Module):
-        for module in value.modules():
-            for parameter in module._parameters.values():
-                requires_grad = parameter.requires_grad
-                parameter.__init__(reproducible(parameter.detach()), requires_grad)  # type: ignore[misc]
+        for parameter in value.parameters():
+            requires_grad = parameter.requires_grad
+            parameter.__init__(reproducible(parameter.detach()), requires_grad)  # type: ignore[misc]
         return value
     if not isinstance(value, Tensor):
         raise TypeError(f"reproducible: expected a Module or a Tensor, not {type(value).__name__}")
@@ -269,8 +271,7 @@ def _matmul(x: Any, y: Any) -> Any:
     if x.shape[-1] == 1:
         return slices.outer(x._array, y._array)
     if x.ndim == y.ndim == 2:
-        (left, left_flipped), (right, right_flipped) = x._splits(), y._splits()
-        return slices.matmul(left, right, left_flipped, right_flipped)
+        return slices.matmul(x._factor(), y._factor())
     leading = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     out = np.empty((*leading, x.shape[-2], y.shape[-1]), dtype)
     xs, ys = (np.broadcast_to(z._array, (*leading, *z.shape[-2:])) for z in (x, y))
@@ -310,8 +311,7 @@ def _sum(x: Any, *, axis: Any = 0, keepdims: bool = False, dtype: Any = None) ->
     if terms == 1:
         return np.add(np.reshape(array, result_shape), 0)
     if ndim == 2 and len(axes) == 1:
-        splits, flipped = x._splits()
-        sums = slices.total(splits, 1 - axes[0] if flipped else axes[0])
+        sums = slices.total(x._factor(), axes[0])
     else:
         rows = math.prod(array.shape[a] for a in kept)
         matrix = np.reshape(np.transpose(array, tuple(chain(kept, axes))), (rows, terms))

@@ -15,6 +15,7 @@ parentheses here refer to that list.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeAlias
 
@@ -33,6 +34,9 @@ class Format(NamedTuple):
 
 FORMATS = {np.dtype(np.float32): Format(24, 20), np.dtype(np.float64): Format(53, 8)}
 
+# How many bits below the last one of a result a product of slices may be left out.
+MARGIN = 8
+
 # Between 2**-SAFE and 2**SAFE no product of slices can leave the exponents of float64.
 SAFE = 300
 
@@ -41,18 +45,38 @@ class Slices(NamedTuple):
     """A matrix as a sum: x ≈ 2**shift · (parts[0] + parts[1] + …), the largest part first.
 
     `width` is the number of bits in each part. `shift` is 0, an integer, or integers of a shape
-    that broadcasts against the matrix.
+    that broadcasts against the matrix. `span` is how many bits the vectors that are summed along
+    differ in magnitude.
     """
 
     parts: list[Array]
     width: int
     shift: Any
+    span: int = 0
 
     @property
     def mT(self) -> Slices:
         """The slices of the transposed matrix, in the same memory."""
         shift = self.shift.mT if isinstance(self.shift, np.ndarray) else self.shift
-        return Slices([part.mT for part in self.parts], self.width, shift)
+        return Slices([part.mT for part in self.parts], self.width, shift, self.span)
+
+
+class _Scratch(threading.local):
+    """Memory for intermediate results: fresh memory costs more than the arithmetic done in it."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, Array] = {}
+
+    def matrix(self, role: str, shape: tuple[int, ...]) -> Array:
+        """Return an uninitialised float64 array, valid until the role is asked for again."""
+        size = math.prod(shape)
+        buffer = self._buffers.get(role)
+        if buffer is None or buffer.size < size:
+            buffer = self._buffers[role] = np.empty(size)
+        return buffer[:size].reshape(shape)
+
+
+_scratch = _Scratch()
 
 
 def slice_width(length: int) -> int:
@@ -63,22 +87,26 @@ def slice_width(length: int) -> int:
 class Splits:
     """What a matrix is split into, computed when it is first asked for and kept.
 
+    `old`, the splits of what the matrix was before it was written to, gives its memory.
+
     Attributes:
         x: the matrix, (n, m), float32 or float64.
         nonfinite: whether it has infinities or NaNs. They count as 0 in the slices.
     """
 
-    __slots__ = ("_by_axis", "_finite", "_format", "_peaks", "_top", "nonfinite", "x")
+    __slots__ = ("_by_axis", "_finite", "_format", "_old_parts", "_peaks", "_top", "_whole", "nonfinite", "x")
 
-    def __init__(self, x: Array) -> None:
+    def __init__(self, x: Array, old: Splits | None = None) -> None:
         self.x = self._finite = x
+        self._old_parts = [] if old is None or old._whole is None else old._whole.parts
         self._format = FORMATS[x.dtype]
         self._peaks, self._top = _peaks(x)
         self.nonfinite = not math.isfinite(self._top)
         if self.nonfinite:
             self._finite = np.where(np.isfinite(x), x, 0)
             self._peaks, self._top = _peaks(self._finite)
-        self._by_axis: dict[int | None, Slices] = {}
+        self._by_axis: dict[int, Slices] = {}
+        self._whole: Slices | None = None
 
     def along(self, axis: int) -> Slices:
         """Return the slices to use where products or elements are summed along `axis`, 0 or 1.
@@ -86,19 +114,25 @@ class Splits:
         They are those of the whole matrix, with one exponent, unless the vectors along the axis
         differ too much in magnitude: then each vector gets an exponent of its own (3).
         """
-        peaks = self._peaks[axis]
-        smallest = float(np.where(peaks == 0, self._top, peaks).min(initial=self._top))
-        key = None if smallest >= math.ldexp(self._top, -self._format.span) else axis
-        slices = self._by_axis.get(key)
+        slices = self._by_axis.get(axis)
         if slices is None:
-            exponents = math.frexp(self._top)[1] if key is None else np.frexp(peaks)[1]
-            slices = self._by_axis[key] = self._split(exponents)
+            peaks = self._peaks[axis]
+            smallest = np.where(peaks == 0, self._top, peaks).min(initial=self._top)
+            exponent = math.frexp(self._top)[1]
+            span = exponent - math.frexp(smallest)[1]
+            if span > self._format.span:
+                slices = self._split(np.frexp(peaks)[1])
+            else:
+                if self._whole is None:
+                    self._whole = self._split(exponent)
+                slices = self._whole._replace(span=span)
+            self._by_axis[axis] = slices
         return slices
 
     def _split(self, exponent: Any) -> Slices:
         """Split with |x| < 2**exponent, an integer or one for each row or column (2)."""
-        x = self._finite.astype(np.float64)
-        shift = 0
+        x, shift = _scratch.matrix("rest", self._finite.shape), 0
+        np.copyto(x, self._finite)
         if self._format.precision == 53 and np.any(np.abs(exponent) > SAFE):
             x, shift, exponent = scaled(x, -exponent), exponent, 0 * exponent
         width = slice_width(max(x.shape))
@@ -107,13 +141,32 @@ class Splits:
         for _ in range(count):
             # Beside the anchor a float64 has no bits below 2**(exponent - width).
             anchor = np.ldexp(1.5, 52 + exponent - width)
-            part = np.add(x, anchor)
+            part = self._old_parts.pop() if self._old_parts else np.empty(x.shape)
+            np.add(x, anchor, out=part)
             np.subtract(part, anchor, out=part)
             parts.append(part)
             if len(parts) < count:
                 np.subtract(x, part, out=x)
             exponent = exponent - (width + 1)
         return Slices(parts, width, shift)
+
+
+class Transposed:
+    """The splits of the transposed matrix, which are the matrix's own."""
+
+    __slots__ = ("nonfinite", "splits", "x")
+
+    def __init__(self, splits: Splits) -> None:
+        self.splits = splits
+        self.x = splits.x.mT
+        self.nonfinite = splits.nonfinite
+
+    def along(self, axis: int) -> Slices:
+        """Return the slices to use where products or elements are summed along `axis`."""
+        return self.splits.along(1 - axis).mT
+
+
+Factor: TypeAlias = Splits | Transposed
 
 
 def _peaks(x: Array) -> tuple[tuple[Array, Array], float]:
@@ -131,9 +184,9 @@ def scaled(x: Array, exponent: Any) -> Array:
     return np.asarray(x * np.ldexp(1.0, half) * np.ldexp(1.0, exponent - half))
 
 
-def pairs(left: Slices, right: Slices, form: Format) -> Iterator[tuple[int, int]]:
+def pairs(left: Slices, right: Slices, precision: int) -> Iterator[tuple[int, int]]:
     """Yield which slices are multiplied, in the order in which the products are added (4)."""
-    worth = form.precision + 2 * form.span
+    worth = precision + left.span + right.span + MARGIN
     for level in reversed(range(len(left.parts) + len(right.parts) - 1)):
         for i in range(len(left.parts)):
             j = level - i
@@ -142,19 +195,16 @@ def pairs(left: Slices, right: Slices, form: Format) -> Iterator[tuple[int, int]
                 yield i, j
 
 
-def matmul(x: Splits, y: Splits) -> Array:
+def matmul(x: Factor, y: Factor) -> Array:
     """Return the product of (n, k) and (k, m) of one dtype, in that dtype."""
     dtype = x.x.dtype
     left, right = x.along(1), y.along(0)
-    total: Array | None = None
-    product: Array | None = None
-    for i, j in pairs(left, right, FORMATS[dtype]):
-        product = np.matmul(left.parts[i], right.parts[j], out=product)
-        if total is None:
-            total, product = product, None
-        else:
+    shape = (x.x.shape[0], y.x.shape[1])
+    total, product = _scratch.matrix("total", shape), _scratch.matrix("product", shape)
+    for n, (i, j) in enumerate(pairs(left, right, FORMATS[dtype].precision)):
+        np.matmul(left.parts[i], right.parts[j], out=product if n else total)
+        if n:
             np.add(total, product, out=total)
-    assert total is not None
     out = _rounded(total, left.shift + right.shift, dtype)
     if x.nonfinite or y.nonfinite:
         _put_classes(out, x.x, y.x)
@@ -167,7 +217,7 @@ def outer(x: Array, y: Array) -> Array:
     return np.add(out, 0, out=out)
 
 
-def total(x: Splits, axis: int) -> Array:
+def total(x: Factor, axis: int) -> Array:
     """Return the sums along an axis, which stays with length 1."""
     slices = x.along(axis)
     sums: Array | None = None
@@ -176,17 +226,38 @@ def total(x: Splits, axis: int) -> Array:
         sums = exact if sums is None else np.add(sums, exact, out=sums)
     assert sums is not None
     out = _rounded(sums, slices.shift, x.x.dtype)
-    if x.nonfinite:  # the order does not matter to these: see (7)
-        finite = np.isfinite(x.x)
-        out += np.add.reduce(np.where(finite, 0, x.x), axis=axis, keepdims=True)
+    if x.nonfinite:
+        infinite = np.add.reduce(_not_finite(x.x), axis=axis, keepdims=True)
+        np.copyto(out, infinite, where=infinite != 0)
     return out
+
+
+def scattered(x: Splits, places: Array, size: int) -> Array:
+    """Return the sums (size,) of the terms (1, n) that have the same place, (n,)."""
+    slices = x.along(1)
+    sums = np.zeros(size)
+    for part in reversed(slices.parts):
+        exact = np.zeros(size)
+        np.add.at(exact, places, part[0])
+        np.add(sums, exact, out=sums)
+    out = _rounded(sums, np.max(slices.shift), x.x.dtype)
+    if x.nonfinite:
+        infinite = np.zeros(size)
+        np.add.at(infinite, places, _not_finite(x.x)[0])
+        np.copyto(out, infinite, where=infinite != 0, casting="same_kind")
+    return out
+
+
+def _not_finite(x: Array) -> Array:
+    """Return the infinities and NaNs, else 0; in whatever order these are added, (7) comes out."""
+    return np.where(np.isfinite(x), 0, x)
 
 
 def _rounded(values: Array, shift: Any, dtype: Any) -> Array:
     """Return values · 2**shift rounded to the dtype, without negative zeros (6)."""
     if isinstance(shift, np.ndarray) or shift != 0:
         values = scaled(values, shift)
-    out = values.astype(dtype, copy=False)
+    out = values.astype(dtype)
     return np.add(out, 0, out=out)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import tensor
-from minigrad.tensor import Tensor, accumulate, gradients_of, several
+from minigrad import recorded
+from minigrad.recorded import accumulate, gradients_of, several
+from minigrad.tensor import Tensor
 
 Tensors = Tensor | Sequence[Tensor]
 Cotangents = Tensor | Sequence[Tensor | None] | None
@@ -31,7 +32,7 @@ def backward(
         retain_graph, create_graph, inputs, and what is raised: as for `Tensor.backward`.
     """
     outputs, grad_outputs = _paired("backward", tensors, grad_tensors)
-    tensor.backward(outputs, grad_outputs, retain_graph, create_graph, inputs)
+    recorded.backward(outputs, grad_outputs, retain_graph, create_graph, inputs)
 
 
 def grad(
@@ -80,9 +81,9 @@ def grad(
     for node, gradient in gradients_of(
         results, cotangents, retain_graph, create_graph, frozenset(nodes)
     ):
-        found[node] = gradient if isinstance(gradient, Tensor) else Tensor(gradient)
+        found[node] = gradient
         if node.retains_grad:
-            accumulate(node, found[node])
+            accumulate(node, gradient)
     if materialize_grads:
         for node in nodes:
             found.setdefault(node, Tensor(np.zeros(node.shape, node.dtype)))

@@ -44,7 +44,7 @@ class Slopes(NamedTuple):
         left, right: the one-sided differences at the last step.
         one_sided_error: the rounding error of these.
         kink: whether x is a kink.
-        scale: the largest value of the function by the size of x: the slope of a straight line.
+        scale: the largest value that was met by the size of x, the slope of a straight line there.
     """
 
     value: Array
@@ -78,13 +78,15 @@ def slopes(f: Callable[[float], Array], x: float, largest: float | None = None) 
     kink = jump = np.zeros(middle.shape, bool)
     left = right = rounding = value
     distance = np.full(middle.shape, np.nan)
-    size = _largest(middle)
+    size = scale = _largest(middle)
     row: list[Array] = []
     for h in ladder(x, largest):
         above, below = x + h, x - h  # what is rounded here is no error of the step
         upper, lower = f(above), f(below)
         right, left = (upper - middle) / (above - x), (middle - lower) / (x - below)
-        rounding = np.full(middle.shape, ROUNDING * max(size, _largest(upper, lower)) / h)
+        reach = max(size, _largest(upper), _largest(lower))
+        scale = max(scale, reach)
+        rounding = np.full(middle.shape, ROUNDING * reach / h)
         coarse, row = row, [(upper - lower) / (above - below)]
         for order, coarser in enumerate(coarse[: ORDERS - 1], start=1):
             finer = row[-1]
@@ -100,8 +102,8 @@ def slopes(f: Callable[[float], Array], x: float, largest: float | None = None) 
         if np.all(settled & ~apart & ~np.isnan(earlier)):
             break
     error = np.where(jump, np.inf, error)
-    return Slopes(value, error, left, right, 16 * rounding, kink, size / max(abs(x), 1.0))
+    return Slopes(value, error, left, right, 16 * rounding, kink, scale / max(abs(x), 1.0))
 
 
-def _largest(*values: Array) -> float:
-    return float(np.max(np.abs(values), initial=0))
+def _largest(values: Array) -> float:
+    return float(np.max(np.abs(values), initial=0, where=np.isfinite(values)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -77,6 +78,8 @@ def kaiming_uniform_(
     Raises:
         ValueError: the tensor is no matrix, or the mode or nonlinearity is not known.
     """
+    if _is_empty(tensor):
+        return tensor
     # The order of these operations is torch's: the bound must not differ by a bit.
     std = calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode))
     bound = math.sqrt(3.0) * std
@@ -94,8 +97,20 @@ def kaiming_normal_(
 
     See `kaiming_uniform_`.
     """
+    if _is_empty(tensor):
+        return tensor
     std = calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode))
     return normal_(tensor, 0.0, std, generator)
+
+
+def _is_empty(tensor: Tensor) -> bool:
+    """Return whether there is nothing to fill, and warn of it as torch does."""
+    if tensor.numel() == 0:
+        warnings.warn(
+            f"Initializing zero-element tensors is a no-op: the shape is {list(tensor.shape)}",
+            stacklevel=3,
+        )
+    return tensor.numel() == 0
 
 
 def _fan(tensor: Tensor, mode: str) -> int:

@@ -27,13 +27,16 @@ class Linear(Module):
     bias: Parameter | None
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, *, dtype: Any = float32
+        self, in_features: int, out_features: int, bias: bool = True, *, dtype: Any = None
     ) -> None:
         super().__init__()
+        dtype = float32 if dtype is None else dtype
         self.in_features = in_features
         self.out_features = out_features
         self.weight = Parameter(zeros(out_features, in_features, dtype=dtype))
-        self.bias = Parameter(zeros(out_features, dtype=dtype)) if bias else None
+        self.register_parameter(
+            "bias", Parameter(zeros(out_features, dtype=dtype)) if bias else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -77,12 +80,12 @@ class Sigmoid(Module):
 class MSELoss(Module):
     """Squared error, reduced by 'mean' (default), 'sum' or 'none'."""
 
-    def __init__(self, reduction: str = "mean") -> None:
+    def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__()
         self.reduction = reduction
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return functional.mse_loss(input, target, self.reduction)
+        return functional.mse_loss(input, target, reduction=self.reduction)
 
 
 class Sequential(Module):
@@ -106,7 +109,7 @@ class Sequential(Module):
             setattr(self, str(name), module)
 
     def forward(self, input: Tensor) -> Tensor:
-        for module in self._modules.values():
+        for module in self:
             input = module(input)
         return input
 
@@ -119,10 +122,9 @@ class Sequential(Module):
         return len(self._modules)
 
     def __iter__(self) -> Iterator[Module]:
-        return iter(self._modules.values())
+        return iter(self._modules.values())  # type: ignore[arg-type]
 
     def __getitem__(self, position: int | slice) -> Any:
-        modules = list(self._modules.items())
         if isinstance(position, slice):
-            return Sequential(OrderedDict(modules[position]))
-        return modules[position][1]
+            return type(self)(OrderedDict(list(self._modules.items())[position]))  # type: ignore[arg-type]
+        return list(self)[position]

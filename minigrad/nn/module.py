@@ -6,10 +6,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
-import numpy as np
-
+from minigrad.dtypes import as_dtype, float32, float64
+from minigrad.grad_mode import no_grad
 from minigrad.nn.parameter import Parameter
-from minigrad.tape import changed
+from minigrad.nn.state import IncompatibleKeys, load
 from minigrad.tensor import Tensor
 
 
@@ -21,8 +21,8 @@ class Module:
     """
 
     training: bool
-    _parameters: dict[str, Parameter]
-    _modules: dict[str, Module]
+    _parameters: dict[str, Parameter | None]
+    _modules: dict[str, Module | None]
 
     def __init__(self) -> None:
         object.__setattr__(self, "_parameters", {})
@@ -39,25 +39,73 @@ class Module:
         return self.forward(*inputs, **options)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        registers: list[tuple[type, dict[str, Any]]] = []
         if "_modules" in self.__dict__:
-            registers = [(Parameter, self._parameters), (Module, self._modules)]
+            self._register(name, value)
         elif isinstance(value, (Parameter, Module)):
             raise AttributeError(
                 f"cannot assign {name!r} before Module.__init__() call: begin __init__ with "
                 "super().__init__()"
             )
-        for kind, register in registers:
-            if isinstance(value, kind):
-                register[name] = value
-            else:
-                register.pop(name, None)
         object.__setattr__(self, name, value)
+
+    def _register(self, name: str, value: Any) -> None:
+        """Note what is being set; a None in the place of something keeps the place."""
+        kinds: list[tuple[type, str, dict[str, Any]]] = [
+            (Parameter, "parameter", self._parameters),
+            (Module, "child module", self._modules),
+        ]
+        for kind, what, register in kinds:
+            if isinstance(value, kind):
+                for _, _, other in kinds:
+                    if other is not register:
+                        other.pop(name, None)
+                register[name] = value
+                return
+            if name in register:
+                if value is not None:
+                    raise TypeError(
+                        f"cannot assign '{type(value).__name__}' as {what} {name!r} "
+                        f"(a {kind.__name__} or None expected): "
+                        f"del the attribute first to give the name another meaning"
+                    )
+                register[name] = None
+                return
 
     def __delattr__(self, name: str) -> None:
         self._parameters.pop(name, None)
         self._modules.pop(name, None)
         object.__delattr__(self, name)
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Set a parameter under a name; None keeps the place for one.
+
+        Raises:
+            TypeError: it is no Parameter, or the name no text.
+            KeyError: the name is empty or taken, or has a dot in it.
+        """
+        self._set(name, param, Parameter)
+        self._parameters[name] = param
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Set a module under a name; see `register_parameter`."""
+        self._set(name, module, Module)
+        self._modules[name] = module
+
+    register_module = add_module
+
+    def _set(self, name: str, value: Any, kind: type) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"name should be a string, not {type(name).__name__}")
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(
+                f"cannot assign '{type(value).__name__}' to {name!r}: "
+                f"a {kind.__name__} or None is expected"
+            )
+        if not name or "." in name:
+            raise KeyError(f'name {name!r} can\'t be empty or contain "."')
+        if hasattr(self, name) and name not in self._modules and name not in self._parameters:
+            raise KeyError(f"attribute {name!r} already exists")
+        object.__setattr__(self, name, value)
 
     # ---- what it consists of ----------------------------------------------------------------
 
@@ -65,7 +113,7 @@ class Module:
         """Yield the modules set on this one, each once, with their names."""
         seen: set[int] = set()
         for name, module in self._modules.items():
-            if id(module) not in seen:
+            if module is not None and id(module) not in seen:
                 seen.add(id(module))
                 yield name, module
 
@@ -74,7 +122,7 @@ class Module:
         for _, module in self.named_children():
             yield module
 
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+    def named_modules(self, *, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """Yield this module and all below it, each once, with dotted names."""
         seen: set[int] = set()
         for name, module in self._walk(prefix):
@@ -90,21 +138,56 @@ class Module:
     def _walk(self, prefix: str) -> Iterator[tuple[str, Module]]:
         yield prefix, self
         for name, child in self._modules.items():
-            yield from child._walk(f"{prefix}.{name}" if prefix else name)
+            if child is not None:
+                yield from child._walk(f"{prefix}.{name}" if prefix else name)
 
-    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
-        """Yield every parameter once, with its dotted name, in torch's order."""
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Yield every parameter with its dotted name, in torch's order.
+
+        Args:
+            prefix: what the names begin with.
+            recurse: whether to look into the modules below.
+            remove_duplicate: name a shared parameter once, not under each of its names.
+        """
         seen: set[int] = set()
-        for module_name, module in self.named_modules(prefix):
+        for module_name, module in self._walk(prefix) if recurse else [(prefix, self)]:
             for name, parameter in module._parameters.items():
-                if id(parameter) not in seen:
+                if parameter is not None and not (remove_duplicate and id(parameter) in seen):
                     seen.add(id(parameter))
                     yield f"{module_name}.{name}" if module_name else name, parameter
 
-    def parameters(self) -> Iterator[Parameter]:
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """Yield every parameter once."""
-        for _, parameter in self.named_parameters():
+        for _, parameter in self.named_parameters(recurse=recurse):
             yield parameter
+
+    def get_submodule(self, target: str) -> Module:
+        """Return the module of this dotted name, '' for this one.
+
+        Raises:
+            AttributeError: there is none.
+        """
+        found = dict(self._walk(""))
+        if target not in found:
+            raise AttributeError(
+                f"{type(self).__name__} has no submodule {target!r}, but {', '.join(found)}"
+            )
+        return found[target]
+
+    def get_parameter(self, target: str) -> Parameter:
+        """Return the parameter of this dotted name.
+
+        Raises:
+            AttributeError: there is none.
+        """
+        found = dict(self.named_parameters(remove_duplicate=False))
+        if target not in found:
+            raise AttributeError(
+                f"{type(self).__name__} has no parameter {target!r}, but {', '.join(found)}"
+            )
+        return found[target]
 
     # ---- what is done to all of it ----------------------------------------------------------
 
@@ -112,7 +195,8 @@ class Module:
         """Forget the gradients of all parameters, or set them to zero."""
         for parameter in self.parameters():
             if parameter.grad is not None:
-                parameter.grad = None if set_to_none else parameter.grad.detach() * 0
+                with no_grad():
+                    parameter.grad = None if set_to_none else parameter.grad.detach().zero_()
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Switch the recording of all parameters on or off."""
@@ -122,8 +206,11 @@ class Module:
 
     def train(self, mode: bool = True) -> Self:
         """Set `training`, here and below; the layers of this package do not depend on it."""
-        for module in self.modules():
-            object.__setattr__(module, "training", mode)
+        if not isinstance(mode, bool):
+            raise ValueError(f"training mode is expected to be a bool, not {mode!r}")
+        self.training = mode
+        for child in self.children():
+            child.train(mode)
         return self
 
     def eval(self) -> Self:
@@ -137,58 +224,62 @@ class Module:
         fn(self)
         return self
 
-    def state_dict(self) -> OrderedDict[str, Tensor]:
-        """Return the parameters by their dotted names; they share memory with the module's."""
-        return OrderedDict((name, p.detach()) for name, p in self._named_uses())
+    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Tensor]:
+        """Return the parameters under all their dotted names.
 
-    def _named_uses(self) -> Iterator[tuple[str, Parameter]]:
-        """Yield every parameter under each of its names."""
-        for module_name, module in self._walk(""):
-            for name, parameter in module._parameters.items():
-                yield f"{module_name}.{name}" if module_name else name, parameter
+        Args:
+            prefix: what the names begin with, as it stands.
+            keep_vars: return the parameters themselves, not tensors that share their memory.
+        """
+        uses = self.named_parameters(remove_duplicate=False)
+        return OrderedDict((prefix + name, p if keep_vars else p.detach()) for name, p in uses)
 
-    def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Tensor], strict: bool = True
+    ) -> IncompatibleKeys:
         """Copy values into the parameters; nothing is changed unless everything fits.
 
+        Args:
+            state_dict: values by the parameters' dotted names.
+            strict: whether the names must be the same.
+
+        Returns:
+            the names that are only in one of the two, a named tuple.
+
         Raises:
-            RuntimeError: a name is missing or unknown, or a shape differs.
+            RuntimeError: a name is missing or unknown and `strict` is set, a shape differs, or a
+                value is no tensor.
+            TypeError: `state_dict` is no mapping.
         """
-        own = dict(self._named_uses())
-        problems = [f"missing key {name!r}" for name in own if name not in state_dict]
-        problems += [f"unexpected key {name!r}" for name in state_dict if name not in own]
-        problems += [
-            f"size mismatch for {name!r}: given {list(state_dict[name].shape)}, "
-            f"needed {list(parameter.shape)}"
-            for name, parameter in own.items()
-            if name in state_dict and state_dict[name].shape != parameter.shape
-        ]
-        if problems:
-            raise RuntimeError(
-                f"Error(s) in loading state_dict for {type(self).__name__}: {'; '.join(problems)}"
-            )
-        for name, parameter in own.items():
-            np.copyto(parameter._array, state_dict[name]._array, casting="same_kind")
-            changed(parameter._array)
+        own = dict(self.named_parameters(remove_duplicate=False))
+        return load(type(self).__name__, own, state_dict, strict)
 
     def to(self, dtype: Any) -> Self:
-        """Convert all parameters, and their gradients, to a floating point dtype."""
-        for module in self.modules():
-            for parameter in module._parameters.values():
-                grad = parameter.grad
-                converted = parameter.detach().to(dtype)
-                requires_grad = parameter.requires_grad
-                parameter.__init__(converted, requires_grad)  # type: ignore[misc]
-                if grad is not None:
-                    parameter.grad = grad.to(dtype)
+        """Convert all parameters, and their gradients, to a floating point dtype.
+
+        Raises:
+            TypeError: the dtype is not floating point, or not supported.
+        """
+        wanted = as_dtype(dtype)
+        if wanted.kind != "f":
+            raise TypeError(
+                f"Module.to only accepts floating point dtypes, but got {wanted}: parameters need "
+                "gradients"
+            )
+        for parameter in self.parameters():
+            if parameter.dtype != wanted:
+                grad, requires_grad = parameter.grad, parameter.requires_grad
+                parameter.__init__(parameter.detach().to(wanted), requires_grad)  # type: ignore[misc]
+                parameter.grad = None if grad is None else grad.to(wanted)
         return self
 
     def double(self) -> Self:
         """Convert all parameters to float64."""
-        return self.to(np.float64)
+        return self.to(float64)
 
     def float(self) -> Self:
         """Convert all parameters to float32."""
-        return self.to(np.float32)
+        return self.to(float32)
 
     # ---- text -------------------------------------------------------------------------------
 

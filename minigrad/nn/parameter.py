@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from minigrad.tensor import Tensor
 
 
@@ -13,6 +17,12 @@ class Parameter(Tensor):
     def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
         super().__init__(data._array)
         self.requires_grad_(requires_grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        """Copy the values; the copy starts without a gradient, as torch's does."""
+        copied = type(self)(Tensor(np.copy(self._array)), self.requires_grad)
+        memo[id(self)] = copied
+        return copied
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"

@@ -95,7 +95,17 @@ class Known:
 
 ENGINES = {
     "minigrad": Known("parity.engines.minigrad:MinigradEngine", (), "minigrad, eager, on NumPy"),
+    "minigrad-reproducible": Known(
+        "parity.engines.minigrad_reproducible:MinigradReproducibleEngine",
+        (),
+        "minigrad on reproducible arrays, the same bits everywhere",
+    ),
     "torch": Known("parity.engines.torch:TorchEngine", ("torch",), "torch, eager, CPU or CUDA"),
+    "torch-reproducible": Known(
+        "parity.engines.torch_reproducible:TorchReproducibleEngine",
+        ("torch",),
+        "torch with reproducible sums and products, CPU or CUDA",
+    ),
 }
 
 

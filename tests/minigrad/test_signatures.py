@@ -22,6 +22,7 @@ NAMESPACES: dict[str, tuple[Any, Any]] = {
     "Size": (minigrad.Size, torch.Size),
     "Generator": (minigrad.Generator, torch.Generator),
     "autograd": (minigrad.autograd, torch.autograd),
+    "autograd.functional": (minigrad.autograd.functional, torch.autograd.functional),
     "nn": (minigrad.nn, torch.nn),
     "nn.Module": (minigrad.nn.Module, torch.nn.Module),
     "nn.functional": (minigrad.nn.functional, torch.nn.functional),
@@ -47,7 +48,8 @@ NOT_HERE = {
 RANDOM = "the generator's own methods, which torch keeps in its functions"
 DECORATOR = "the decorated function is no parameter here: __call__ takes it"
 ONE_TREE = "a module is not expected twice in the tree, so nothing has to be told apart"
-SGD_OPTION = "not here yet: the learning rate alone"
+CHOSEN = "None, for which it is chosen from the dtype and the size of each element"
+NO_OTHER_MODE = "checks a part of torch that minigrad has not"
 DIFFERENCES: dict[str, str] = {
     "Generator.integers": RANDOM,
     "Generator.normal": RANDOM,
@@ -74,9 +76,31 @@ DIFFERENCES: dict[str, str] = {
     "enable_grad.function": DECORATOR,
     "enable_grad.orig_func": DECORATOR,
     "no_grad.function": DECORATOR,
-    "autograd.grad.allow_unused": "False where torch says None, which means the same",
+    "autograd.backward.grad_variables": "deprecated in torch",
+    **{
+        f"autograd.{function}.{option}": CHOSEN
+        for function in ("gradcheck", "gradgradcheck")
+        for option in ("eps", "atol", "rtol")
+    },
+    **{
+        f"autograd.{function}.{option}": NO_OTHER_MODE
+        for function in ("gradcheck", "gradgradcheck")
+        for option in (
+            "check_batched_grad",
+            "check_grad_dtypes",
+            "check_undefined_grad",
+            "fast_mode",
+            "masked",
+            "nondet_tol",
+        )
+    },
+    "autograd.gradcheck.check_backward_ad": NO_OTHER_MODE,
+    "autograd.gradcheck.check_batched_forward_grad": NO_OTHER_MODE,
+    "autograd.gradcheck.check_forward_ad": NO_OTHER_MODE,
+    "autograd.gradgradcheck.check_fwd_over_rev": NO_OTHER_MODE,
+    "autograd.gradgradcheck.check_rev_over_rev": NO_OTHER_MODE,
+    "autograd.gradgradcheck.gen_non_contig_grad_outputs": NO_OTHER_MODE,
     "autograd.grad.is_grads_batched": "there is no vmap",
-    "autograd.grad.materialize_grads": "None is returned for an unused input",
     "autograd.grad.only_inputs": "deprecated in torch",
     "nn.Linear.dtype": "float32 where torch says None, which means the same",
     "nn.Module.forward.inputs": "the name of what a subclass takes is its own",
@@ -92,15 +116,6 @@ DIFFERENCES: dict[str, str] = {
     "nn.Module.to.other": "name the dtype: .to(other.dtype)",
     "nn.Parameter.data": "always made from a tensor",
     "nn.functional.mse_loss.weight": "errors are not weighted",
-    "optim.SGD.dampening": SGD_OPTION,
-    "optim.SGD.maximize": SGD_OPTION,
-    "optim.SGD.momentum": SGD_OPTION,
-    "optim.SGD.nesterov": SGD_OPTION,
-    "optim.SGD.weight_decay": SGD_OPTION,
-    "optim.SGD.differentiable": "the update is not recorded",
-    "optim.SGD.foreach": "an implementation of the same update",
-    "optim.SGD.fused": "an implementation of the same update",
-    "optim.SGD.step.closure": "SGD evaluates the loss once",
 }
 """`name.parameter` or `name`, and why it differs from torch."""
 
@@ -110,8 +125,8 @@ def public(namespace: Any) -> Iterator[tuple[str, Any]]:
     for name in sorted(getattr(namespace, "__all__", dir(namespace))):
         value = inspect.getattr_static(namespace, name)
         listed = isinstance(namespace, type) or hasattr(namespace, "__all__")
-        home = getattr(value, "__module__", None)
-        own = listed or namespace is minigrad or home == namespace.__name__
+        home = getattr(value, "__module__", None) or ""
+        own = listed or namespace is minigrad or home.startswith(namespace.__name__)
         if not name.startswith("_") and not isinstance(value, ModuleType) and own:
             yield name, value
 

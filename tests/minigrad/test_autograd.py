@@ -1,0 +1,305 @@
+"""`autograd.grad` and `backward`, which part of the graph they run, and hooks: as in torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import minigrad
+
+ENGINES = pytest.mark.parametrize("T", [minigrad, torch], ids=["minigrad", "torch"])
+
+
+class Graph:
+    """s = Σ z, z = y², y = x·w; each value has a hook that notes its gradient and doubles it."""
+
+    def __init__(self, T: Any, doubling: bool = True) -> None:
+        self.log: list[tuple[str, list[float]]] = []
+        self.x = T.tensor([2.0, 3.0], requires_grad=True)
+        self.w = T.tensor([1.0, 1.0], requires_grad=True)
+        self.y = self.x * self.w
+        self.z = self.y * self.y
+        self.s = self.z.sum()
+        for name in ("x", "w", "y", "z"):
+            getattr(self, name).register_hook(self._note(name, doubling))
+
+    def _note(self, name: str, doubling: bool) -> Any:
+        def hook(grad: Any) -> Any:
+            self.log.append((name, grad.tolist()))
+            return grad * 2 if doubling else None
+
+        return hook
+
+
+def as_lists(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return [as_lists(part) for part in value]
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+# ---- which part of the graph is run ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "grad(g.s, g.y), g.log",
+        "grad(g.s, g.x), g.log, g.x.grad, g.w.grad",
+        "grad(g.s, [g.x, g.w]), g.log",
+        "grad(g.y, g.x, T.ones(2)), g.log",
+        "grad([g.s, g.y.sum()], g.z, allow_unused=True), g.log",
+        # What is not on the way is neither run nor released.
+        "grad(g.s, g.y), grad(g.y.sum(), g.x), g.log",
+        "grad(g.s, g.z, retain_graph=True), g.s.backward(), g.x.grad",
+        "grad(g.s, u, allow_unused=True), g.s.backward(), g.log, g.x.grad",
+        "grad(g.s, [u, g.x], allow_unused=True), g.log",
+        "grad(g.s, [u, g.x], materialize_grads=True)",
+        "grad(g.s, u, allow_unused=True, materialize_grads=True)",
+        "grad(g.s, [g.x, g.x])",
+        "grad(g.x, g.x, T.ones(2)), g.log",
+        "grad([g.s, (u * 2).sum()], [g.x, u])",
+        "grad(g.s * u.sum(), [u]), g.log",
+        # A gradient that is retained on the way.
+        "g.y.retain_grad(), g.z.retain_grad(), grad(g.s, g.x), g.y.grad, g.z.grad",
+        "g.y.retain_grad(), g.z.retain_grad(), grad(g.s, g.z), g.y.grad, g.z.grad",
+        # backward to chosen tensors
+        "g.s.backward(inputs=[g.x]), g.x.grad, g.w.grad, g.log",
+        "g.s.backward(inputs=g.x), g.x.grad, g.w.grad, g.log",
+        "g.s.backward(inputs=[g.y]), g.x.grad, g.w.grad, g.y.grad, g.log",
+        "g.s.backward(inputs=(g.x, g.y)), g.x.grad, g.w.grad, g.y.grad, g.log",
+        "g.s.backward(inputs=[u]), u.grad, g.x.grad, g.log, g.s.backward()",
+        # backward from several
+        "backward([g.s, g.y.sum()]), g.x.grad, g.log",
+        "backward([g.s, g.y], [None, T.ones(2)]), g.x.grad, g.w.grad",
+        "backward(g.y, T.ones(2)), g.x.grad, g.w.grad",
+        "backward([g.s], inputs=[g.w]), g.x.grad, g.w.grad",
+        "backward([g.s], retain_graph=True), backward([g.s]), g.x.grad",
+        "backward([g.s, g.s], retain_graph=True), g.x.grad",
+    ],
+)
+def test_results_hooks_and_what_is_released(expression: str) -> None:
+    found = []
+    for T in (minigrad, torch):
+        names = {
+            "T": T,
+            "g": Graph(T),
+            "u": T.ones(2, requires_grad=True),
+            "grad": T.autograd.grad,
+            "backward": T.autograd.backward,
+        }
+        found.append(as_lists(eval(expression, names)))
+    assert found[0] == found[1]
+
+
+@ENGINES
+def test_what_was_not_on_the_way_may_have_been_released(T: Any) -> None:
+    x = T.ones(2, requires_grad=True)
+    released = x * x
+    released.sum().backward()
+    out = (released * 2).sum() + (x * 3).sum()
+    with pytest.raises(RuntimeError, match="a second time"):
+        T.autograd.grad(out, x, retain_graph=True)
+    y = T.ones(2, requires_grad=True)
+    assert T.autograd.grad(out * y.sum(), y)[0].tolist() == [10.0, 10.0]
+
+
+def test_the_hooks_of_an_input_change_its_gradient_whatever_else_is_wanted() -> None:
+    # torch takes the gradient before the hooks if the node is also run for another input.
+    g = Graph(minigrad)
+    (alone,) = minigrad.autograd.grad(g.s, g.y)
+    g = Graph(minigrad)
+    together, _ = minigrad.autograd.grad(g.s, [g.y, g.x])
+    assert alone.tolist() == together.tolist() == [16.0, 24.0]
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    ("expression", "kind", "words"),
+    [
+        ("grad(g.s, u)", RuntimeError, "not have been used in the graph"),
+        ("grad(g.s, T.ones(2))", RuntimeError, "not require"),
+        ("grad(T.ones(1), g.x)", RuntimeError, "not require"),
+        ("grad(g.s, [])", RuntimeError, "cannot be empty"),
+        ("grad(g.z, g.x)", RuntimeError, "only for scalar outputs"),
+        ("grad(g.z, g.x, T.ones(3))", RuntimeError, "[Mm]ismatch in shape"),
+        ("grad(g.z, g.x, [3])", TypeError, "either Tensors or None"),
+        ("grad(3, g.x)", TypeError, "int"),
+        ("(grad(g.s, g.x), grad(g.s, g.x))", RuntimeError, "a second time"),
+        (
+            "grad(g.s, u, allow_unused=False, materialize_grads=True)",
+            ValueError,
+            "allow_unused to be True or not passed",
+        ),
+        ("g.s.backward(inputs=[])", RuntimeError, "cannot be empty"),
+        ("g.s.backward(inputs=[T.ones(1)])", RuntimeError, "requires_grad|require a gradient"),
+        ("backward(3)", TypeError, "int"),
+        ("backward([g.z], [3])", TypeError, "either Tensors or None"),
+    ],
+)
+def test_what_is_refused(T: Any, expression: str, kind: type[Exception], words: str) -> None:
+    names = {
+        "T": T,
+        "g": Graph(T, doubling=False),
+        "u": T.ones(2, requires_grad=True),
+        "grad": T.autograd.grad,
+        "backward": T.autograd.backward,
+    }
+    with pytest.raises(kind, match=words):
+        eval(expression, names)
+
+
+def test_as_many_gradients_as_outputs() -> None:  # torch ignores what is left over
+    x = minigrad.ones(2, requires_grad=True)
+    with pytest.raises(RuntimeError, match="1 outputs, but 2 gradients"):
+        minigrad.autograd.grad(x.sum(), x, [None, None])
+    with pytest.raises(RuntimeError, match="2 outputs, but 1 gradients"):
+        minigrad.autograd.backward([x.sum(), x.sum()], [None])
+
+
+@ENGINES
+def test_pruned_sweep_is_recorded(T: Any) -> None:
+    x, w = (T.tensor([v], requires_grad=True) for v in (2.0, 3.0))
+    out = (x**3 * w).sum()
+    (first,) = T.autograd.grad(out, x, create_graph=True)
+    second = T.autograd.grad(first, [x, w])
+    assert (first.item(), *(s.item() for s in second)) == (36.0, 36.0, 12.0)
+
+
+def test_a_long_chain_is_pruned_without_recursion() -> None:
+    x = minigrad.ones(1, requires_grad=True)
+    y = x
+    for _ in range(5_000):
+        y = y + 1
+    assert minigrad.autograd.grad(y, x)[0].item() == 1.0
+
+
+# ---- hooks -----------------------------------------------------------------------------------
+
+
+@ENGINES
+def test_hooks_are_called_in_order_and_removed(T: Any) -> None:
+    x = T.ones(1, requires_grad=True)
+    calls: list[str] = []
+    handles = {name: x.register_hook(lambda g, n=name: calls.append(n)) for name in "abc"}
+    handles["b"].remove()
+    handles["b"].remove()
+    (x * 2).sum().backward()
+    with handles["a"]:
+        (x * 2).sum().backward()
+    (x * 2).sum().backward()
+    assert "".join(calls) == "ac" + "ac" + "c"
+
+
+@ENGINES
+def test_a_hook_may_remove_another(T: Any) -> None:
+    x = T.ones(1, requires_grad=True)
+    calls: list[str] = []
+
+    def first(grad: Any) -> None:
+        calls.append("first")
+        handle.remove()
+
+    x.register_hook(first)
+    handle = x.register_hook(lambda grad: calls.append("second"))
+    for _ in range(2):
+        (x * 2).sum().backward()
+    assert calls == ["first", "second", "first"]
+
+
+@ENGINES
+def test_hooks_run_without_recording_unless_the_pass_is_recorded(T: Any) -> None:
+    modes: list[bool] = []
+    x = T.ones(1, requires_grad=True)
+    x.register_hook(lambda grad: modes.append(T.is_grad_enabled()))
+    (x * x).sum().backward()
+    T.autograd.grad((x * x).sum(), x, create_graph=True)
+    with T.no_grad():
+        assert not T.is_grad_enabled()
+    assert modes == [False, True]
+
+
+@ENGINES
+def test_a_replaced_gradient_is_differentiated(T: Any) -> None:
+    x = T.tensor([2.0], requires_grad=True)
+    x.register_hook(lambda grad: grad * x)
+    (first,) = T.autograd.grad((x * x).sum(), x, create_graph=True)  # 2x·x
+    (x_hooked,) = T.autograd.grad(first, x)  # 4x, times x by the hook
+    assert (first.item(), x_hooked.item()) == (8.0, 16.0)
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        ("3", TypeError, "int"),
+        ("T.ones(3)", RuntimeError, "changed the size"),
+        ("T.ones(2, dtype=T.float64)", RuntimeError, "changed the (size or )?type"),
+    ],
+)
+def test_what_a_hook_may_not_return(T: Any, answer: str, kind: type[Exception], words: str) -> None:
+    x = T.ones(2, requires_grad=True)
+    x.register_hook(lambda grad: eval(answer, {"T": T}))
+    with pytest.raises(kind, match=words):
+        (x * 2).sum().backward()
+
+
+@ENGINES
+def test_data_is_changed_behind_the_graphs_back(T: Any) -> None:
+    w = T.tensor([1.0, 2.0], requires_grad=True)
+    (w * w).sum().backward()
+    w.data -= 0.5 * w.grad.data
+    assert w.tolist() == [0.0, 0.0]
+    w.data = T.tensor([3.0, 4.0])
+    w.data[0] = 5.0
+    assert w.tolist() == [5.0, 4.0]
+    assert w.requires_grad
+    assert w.is_leaf
+    assert not w.data.requires_grad
+    assert w.grad.tolist() == [2.0, 4.0]
+
+
+def test_data_of_another_form_is_refused() -> None:
+    w = minigrad.ones(2, requires_grad=True)
+    with pytest.raises(RuntimeError, match=r"shape \[3\]"):
+        w.data = minigrad.ones(3)
+    with pytest.raises(TypeError, match="Tensor"):
+        w.data = 3
+
+
+@ENGINES
+def test_random_values_in_place(T: Any) -> None:
+    T.manual_seed(3)
+    x = T.zeros(3, 2)
+    kept = x
+    values = [x.uniform_().tolist(), x.uniform_(-2, 5).tolist(), x.normal_(1, 2).tolist()]
+    T.manual_seed(3)
+    values.append(T.rand(3, 2).tolist())
+    assert kept is x
+    assert values[0] == values[3]
+    assert values[1] != values[2]
+    leaf = T.ones(2, requires_grad=True)
+    with pytest.raises(RuntimeError, match="in-place operation"):
+        leaf.uniform_()
+    with T.no_grad():
+        leaf.normal_()
+    y = leaf * 2
+    y.uniform_()
+    y.sum().backward()
+    assert leaf.grad.tolist() == [0.0, 0.0]
+    with pytest.raises(RuntimeError, match="expects"):
+        x.uniform_(1, 0)
+    with pytest.raises(RuntimeError, match="expects std"):
+        x.normal_(0, -1)
+    with pytest.raises(RuntimeError):
+        T.arange(3).uniform_()
+
+
+def test_random_values_in_place_are_torchs() -> None:
+    for call in ("uniform_()", "uniform_(-1, 3)", "normal_()", "normal_(2, 3)"):
+        found = []
+        for T in (minigrad, torch):
+            T.manual_seed(1)
+            found.append(eval(f"T.zeros(7).{call}.tolist()", {"T": T}))
+        assert found[0] == found[1], call
