@@ -6,6 +6,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -24,7 +25,10 @@ Dims: TypeAlias = int | Sequence[int] | None
 class Mixin:
     """What the classes that `Tensor` is put together from may use of it."""
 
-    __slots__ = ()
+    # Few tensors have these; the rest share the values given here.
+    _base: Tensor | None = None  # what this is a view of
+    _frozen: Node | None = None  # a leaf's node while its gradient is switched off
+    _views: WeakValueDictionary[int, Tensor] | None = None  # those that are in use
 
     if TYPE_CHECKING:
         _apply: Callable[..., Tensor]

@@ -23,8 +23,6 @@ WHERE = RULES["where"]
 class InPlace(Mixin):
     """In-place operations of `Tensor` under torch's names."""
 
-    __slots__ = ()
-
     @property
     def data(input) -> Tensor:
         """The values in the same memory, without history; they can be replaced.
@@ -93,8 +91,8 @@ class InPlace(Mixin):
 
     def uniform_(
         input,
-        from_: Number = 0,
-        to: Number = 1,
+        from_: float = 0.0,
+        to: float = 1.0,
         *,
         generator: Generator | None = None,
     ) -> Tensor:
@@ -108,7 +106,7 @@ class InPlace(Mixin):
         return input._in_place(lambda x: x._apply(WHERE, True, values, x))
 
     def normal_(
-        input, mean: Number = 0, std: Number = 1, *, generator: Generator | None = None
+        input, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
     ) -> Tensor:
         """Fill with normal values; see `minigrad.random.Generator.normal`.
 

@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 class Methods(Reshaping, InPlace):
     """Operations on `Tensor` under torch's names."""
 
-    __slots__ = ()
-
     # ---- element by element -----------------------------------------------------------------
 
     def add(input, other: Any, *, alpha: Number = 1) -> Tensor:

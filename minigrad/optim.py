@@ -176,6 +176,8 @@ class SGD:
         for group in self.param_groups:
             lr = _number(group["lr"])
             plain = not (group["momentum"] or group["weight_decay"] or group["maximize"])
+            dtype: Any = None
+            rate: Any = None
             for parameter in group["params"]:
                 node = parameter._node or parameter._frozen
                 if node is None or node.grad is None:
@@ -184,7 +186,10 @@ class SGD:
                 direction = node.grad._array
                 if not plain:
                     direction = self._direction(parameter, direction, group)
-                np.subtract(array, np.multiply(direction, _as_array(lr, array.dtype)), out=array)
+                if array.dtype is not dtype:
+                    dtype = array.dtype
+                    rate = _as_array(lr, dtype)
+                np.subtract(array, np.multiply(direction, rate), out=array)
                 arrays.append(array)
         changed(*arrays)
         return loss

@@ -51,8 +51,6 @@ REDUCTION_RULES = {np.add: RULES["sum"], np.maximum: RULES["amax"], np.minimum: 
 class Protocols(Mixin):
     """Python's and NumPy's protocols for `Tensor`."""
 
-    __slots__ = ()
-
     # ---- numbers ----------------------------------------------------------------------------
 
     def item(self) -> float | int | bool:

@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 class Recorded(Mixin):
     """Recording and gradients of `Tensor`, under torch's names."""
 
-    __slots__ = ()
-
-    # Few tensors have this; the rest share the value given here.
-    _frozen: Node | None = None  # a leaf's node while its gradient is switched off
-
     @property
     def requires_grad(self) -> bool:
         """Whether operations on this tensor are recorded."""
@@ -121,7 +116,7 @@ class Recorded(Mixin):
                 was given, `gradient` has another shape, the graph was already released, or
                 `inputs` is empty or holds a tensor that requires no gradient.
         """
-        backward([self], [gradient], retain_graph, create_graph, inputs)
+        backward([self], [gradient], retain_graph, create_graph, inputs)  # type: ignore[list-item]
 
     def retain_grad(self) -> None:
         """Have `backward` keep the `.grad` of this tensor although it is not a leaf.

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 class Reshaping(Mixin):
     """Shapes and indexing of `Tensor` under torch's names."""
 
-    __slots__ = ()
-
     def size(input, dim: int | None = None) -> Size | int:
         """The shape, or the length of one axis."""
         return input.shape if dim is None else input.shape[axis_of("size", dim, input.ndim)]

@@ -60,7 +60,7 @@ def save_file(
 
 
 def load_file(filename: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Return the tensors in a file by their names; `model.load_state_dict` takes them.
+    """Return the tensors in a file by their names, sorted; `model.load_state_dict` takes them.
 
     Raises:
         OSError: the file cannot be read.
@@ -82,7 +82,7 @@ def load_file(filename: str | os.PathLike[str]) -> dict[str, Tensor]:
     for array in arrays.values():
         if array.dtype not in SUPPORTED:
             raise _unsupported(name, array.dtype)
-    return {key: Tensor(np.array(array)) for key, array in arrays.items()}
+    return {key: Tensor(np.array(array)) for key, array in sorted(arrays.items())}
 
 
 def _unsupported(name: str, dtype: object) -> ValueError:

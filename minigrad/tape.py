@@ -176,7 +176,7 @@ def sweep(
             if not derivatives:
                 continue
         saved = _unpack(node)
-        if not retain_graph:
+        if not retain_graph and node.plan.values:  # shapes and options alone are kept, as in torch
             node.saved = None
         if wrap is not None:
             makers = (node, *node.parents)

@@ -37,11 +37,7 @@ class Tensor(Recorded, Methods, Protocols):
     or any array type that implements the calls in `minigrad.vocabulary`.
     """
 
-    # Few tensors have these; the rest share the values given here.
-    _base: Tensor | None = None  # what this is a view of
-    _views: WeakValueDictionary[int, Tensor] | None = None  # those that are in use
-
-    __slots__ = ("__dict__", "__weakref__", "_array", "_node")
+    __slots__ = ("_array", "_node")
 
     def __init__(self, array: Array, node: Node | None = None) -> None:
         self._array = array

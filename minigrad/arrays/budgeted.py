@@ -51,8 +51,15 @@ class BudgetedArray:
 
     __slots__ = ("_is_view", "_parts")
 
-    def __init__(self, array: Any, variance: Any = None, slack: Any = None) -> None:
-        self._parts = Budgeted(np.asarray(array), variance, slack)
+    def __init__(
+        self,
+        array: Any,
+        variance: Any = None,
+        slack: Any = None,
+        shifts: dict[int, Any] | None = None,
+        repeats: tuple[int, float] | None = None,
+    ) -> None:
+        self._parts = Budgeted(np.asarray(array), variance, slack, shifts or {}, repeats)
         self._is_view = False
 
     # ---- what it is -------------------------------------------------------------------------
@@ -81,7 +88,18 @@ class BudgetedArray:
     @property
     def slack(self) -> Any:
         """How much kinks may change each value, float64, absolute."""
-        return _filled(self._parts.slack, self.shape)
+        return _filled(np.asarray(self._parts.total_slack()), self.shape)
+
+    @property
+    def unfollowed_slack(self) -> Any:
+        """The part of the slack that is not in `shifts`; None if there is none."""
+        slack = self._parts.slack
+        return None if slack is None else _filled(slack, self.shape)
+
+    @property
+    def shifts(self) -> dict[int, Any]:
+        """For each kink that is followed, how the other choice would move each value."""
+        return {n: _filled(shift, self.shape) for n, shift in self._parts.shifts.items()}
 
     @property
     def mT(self) -> BudgetedArray:
@@ -113,21 +131,34 @@ class BudgetedArray:
         return _view(self._parts.map(lambda part: part[_plain(key)]))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        key, new = _plain(key), calls.converted(_asked(value), self.dtype)
-        value, *parts = self._parts
-        value[key] = new.value
-        for i, part in enumerate(new[1:]):
-            own = parts[i]
-            if own is None and part is not None and self._is_view:
-                raise TypeError(
-                    "BudgetedArray: inexact values were written into a view of an exact array, "
-                    "which could not know of it. Write to the array itself."
-                )
-            if own is not None or part is not None:
-                if own is None or own.shape != self.shape or not own.flags.writeable:
-                    own = parts[i] = np.array(_filled(own, self.shape))
-                own[key] = 0 if part is None else part
-        self._parts = Budgeted(value, *parts)
+        key, new, old = _plain(key), calls.converted(_asked(value), self.dtype), self._parts
+        old.value[key] = new.value
+        if old.exact and new.exact:
+            return
+        if old.exact and self._is_view:
+            raise TypeError(
+                "BudgetedArray: inexact values were written into a view of an exact array, which "
+                "could not know of it. Write to the array itself."
+            )
+
+        def written(own: Any, part: Any) -> Any:
+            if part is None and (own is None or (key is ... and not self._is_view)):
+                return None
+            if own is None or own.shape != self.shape or not own.flags.writeable:
+                own = np.array(_filled(own, self.shape))
+            own[key] = 0 if part is None else part
+            return own
+
+        shifts = {
+            number: written(old.shifts.get(number), new.shifts.get(number))
+            for number in old.shifts | new.shifts
+        }
+        self._parts = Budgeted(
+            old.value,
+            written(old.variance, new.variance),
+            written(old.slack, new.slack),
+            {number: shift for number, shift in shifts.items() if shift is not None},
+        )
 
     # ---- NumPy's calls ----------------------------------------------------------------------
 
@@ -189,10 +220,9 @@ def budgeted(value: Value) -> Value:
         TypeError: it is neither module nor tensor.
     """
     if isinstance(value, Module):
-        for module in value.modules():
-            for parameter in module._parameters.values():
-                requires_grad = parameter.requires_grad
-                parameter.__init__(budgeted(parameter.detach()), requires_grad)  # type: ignore[misc]
+        for parameter in value.parameters():
+            requires_grad = parameter.requires_grad
+            parameter.__init__(budgeted(parameter.detach()), requires_grad)  # type: ignore[misc]
         return value
     if not isinstance(value, Tensor):
         raise TypeError(f"budgeted: expected a Module or a Tensor, not {type(value).__name__}")

@@ -6,6 +6,7 @@ within its rounding error passes the gradient on in one engine and not in the ot
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,6 +19,11 @@ NEAR = 8.0
 
 It is z·√2 and more for the z that verdicts use: two engines' values differ by √2 deviations.
 """
+
+FOLLOWED = 8
+"""So many kinks of a single choice are followed one by one."""
+
+_numbers = itertools.count()
 
 
 class Kinks:
@@ -41,7 +47,7 @@ def counting_kinks() -> Iterator[Kinks]:
         _active.reset(token)
 
 
-def count(doubt: Any) -> Any:
+def counted(doubt: Any) -> Any:
     """Count the doubtful elements of a mask; return them as slack, 1 where in doubt, or None."""
     found = int(np.count_nonzero(doubt))
     if found == 0:
@@ -50,3 +56,27 @@ def count(doubt: Any) -> Any:
     if kinks is not None:
         kinks.count += found
     return doubt.astype(np.float64)
+
+
+def shifts(jump: Any) -> tuple[dict[int, Any], Any]:
+    """Follow what the other choice changes at each kink: the numbered shifts, and the rest.
+
+    A shift is followed with its sign, so that it tells exactly, to first order, what the other
+    choice would have given. Each costs as much as a derivative forward; of many kinks at once only
+    the largest are followed, and the rest is a slack.
+
+    Args:
+        jump: other value less chosen one, 0 where there is no doubt.
+    """
+    places = np.flatnonzero(jump)
+    if len(places) > FOLLOWED:
+        sizes = np.abs(np.ravel(jump)[places])
+        places = places[np.argsort(-sizes, kind="stable")[:FOLLOWED]]
+    rest = np.abs(jump)
+    followed = {}
+    for place in places:
+        index = np.unravel_index(place, jump.shape)
+        shift = followed[next(_numbers)] = np.zeros(jump.shape)
+        shift[index] = jump[index]
+        rest[index] = 0
+    return followed, rest

@@ -40,26 +40,22 @@ What is pinned down:
     fused multiply-add, no division by a precomputed reciprocal. `sqrt`, `exp`, `log`, `tanh` and
     `power` are refused: libraries round them differently (torch's `sqrt` on a CPU, too).
 
-How accurate that is: for a product's element of K terms with exact value e, α the largest magnitude
-in its row and β in its column, and u = 2⁻ᵖ, the error is at most u·|e| + 5·K·u·α·β: of the order that
-`matmul` in that dtype guarantees, K·u·Σ|aᵢbᵢ|. Where the spans are at most s/2 it is u·|e| +
-K·u·α·β/3, in float32 K·u·α·β/16. (A slice is at most 2^(1−i(w+1)) times the matrix's largest magnitude;
-add up what (2) and (4) leave out.)
+How accurate that is: for an element of a product, of K terms and with exact value e, α the largest
+magnitude in its row and β in its column, and u = 2⁻ᵖ, the error is at most u·|e| + 5·K·u·α·β: of
+the order that `matmul` in that dtype guarantees, K·u·Σ|aᵢbᵢ|. Where the spans are at most s/2 it is
+u·|e| + K·u·α·β/3, in float32 K·u·α·β/16. (Slice i is at most 2^(1−i(w+1)) times the matrix's
+largest magnitude; add up what (2) and (4) leave out.)
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from minigrad.arrays import slices
-from minigrad.arrays.slices import Factor, Splits, Transposed
-from minigrad.nn.module import Module
-from minigrad.tensor import Tensor
+from minigrad.arrays import sums
+from minigrad.arrays.slices import FORMATS, Factor, Splits, Transposed
 from minigrad.vocabulary import FUNCTIONS, UFUNCS
 
 REFUSED = frozenset({np.exp, np.log, np.power, np.sqrt, np.tanh})
@@ -93,7 +89,8 @@ class _Cache:
 class ReproducibleArray:
     """An array for which the vocabulary of the rules is reproducible.
 
-    It wraps an ndarray, without a copy, which nothing else may change from then on. An array that
+    It wraps an ndarray, without a copy, which nothing else may change from then on;
+    `minigrad.arrays.conversion` makes tensors and modules of such arrays. An array that
     is a factor of several products is split once; writing to it, through a view as well, discards
     the split.
 
@@ -210,30 +207,6 @@ class ReproducibleArray:
         return self._view(result) if function in VIEWS else ReproducibleArray(result)
 
 
-Value = TypeVar("Value", bound=Tensor | Module)
-
-
-def reproducible(value: Value) -> Value:
-    """Make a module's parameters reproducible, in place, or return a reproducible copy of a tensor.
-
-    A network and the data it is given must both be. The copy is a leaf; parameters lose their
-    gradients, as with `Module.to`.
-
-    Raises:
-        TypeError: it is neither module nor tensor.
-    """
-    if isinstance(value, Module):
-        for parameter in value.parameters():
-            requires_grad = parameter.requires_grad
-            parameter.__init__(reproducible(parameter.detach()), requires_grad)  # type: ignore[misc]
-        return value
-    if not isinstance(value, Tensor):
-        raise TypeError(f"reproducible: expected a Module or a Tensor, not {type(value).__name__}")
-    copy = Tensor(ReproducibleArray(np.array(value._array)))
-    copy.requires_grad_(value.requires_grad)
-    return copy  # type: ignore[return-value]
-
-
 def _plain(value: Any) -> Any:
     """Return `value` with the arrays in it as ndarrays."""
     if isinstance(value, ReproducibleArray):
@@ -266,12 +239,12 @@ def _matrix(x: Any, dtype: Any) -> ReproducibleArray:
 def _matmul(x: Any, y: Any) -> Any:
     dtype = np.result_type(_plain(x), _plain(y))
     x, y = _matrix(x, dtype), _matrix(y, dtype)
-    if dtype not in slices.FORMATS or min(x.ndim, y.ndim) < 2 or x.shape[-1] != y.shape[-2]:
+    if dtype not in FORMATS or min(x.ndim, y.ndim) < 2 or x.shape[-1] != y.shape[-2]:
         return _integers(np.matmul, x._array, y._array)
     if x.shape[-1] == 1:
-        return slices.outer(x._array, y._array)
+        return sums.outer(x._array, y._array)
     if x.ndim == y.ndim == 2:
-        return slices.matmul(x._factor(), y._factor())
+        return sums.matmul(x._factor(), y._factor())
     leading = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     out = np.empty((*leading, x.shape[-2], y.shape[-1]), dtype)
     xs, ys = (np.broadcast_to(z._array, (*leading, *z.shape[-2:])) for z in (x, y))
@@ -294,29 +267,16 @@ def _integers(ufunc: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
 def _sum(x: Any, *, axis: Any = 0, keepdims: bool = False, dtype: Any = None) -> Any:
     """The sum along axes: None for all, an int, or a tuple."""
     array = x._array
-    if array.dtype not in slices.FORMATS:
-        total = _integers(np.add.reduce, array, axis=axis, keepdims=keepdims)
-        return total if dtype is None else np.astype(total, dtype)
+    if array.dtype not in FORMATS:
+        integers = _integers(np.add.reduce, array, axis=axis, keepdims=keepdims)
+        return integers if dtype is None else np.astype(integers, dtype)
     if dtype is not None and dtype != array.dtype:
         x = ReproducibleArray(np.astype(array, dtype))
         return _sum(x, axis=axis, keepdims=keepdims)
-    ndim = array.ndim
-    named = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    axes = tuple(a % ndim for a in named)
-    kept = tuple(a for a in range(ndim) if a not in axes)
-    terms = math.prod(array.shape[a] for a in axes)
-    result_shape = tuple(1 if a in axes else n for a, n in enumerate(array.shape))
-    if not keepdims:
-        result_shape = tuple(array.shape[a] for a in kept)
-    if terms == 1:
-        return np.add(np.reshape(array, result_shape), 0)
-    if ndim == 2 and len(axes) == 1:
-        sums = slices.total(x._factor(), axes[0])
-    else:
-        rows = math.prod(array.shape[a] for a in kept)
-        matrix = np.reshape(np.transpose(array, tuple(chain(kept, axes))), (rows, terms))
-        sums = slices.total(Splits(matrix), 1)
-    return np.reshape(sums, result_shape)
+    named = range(array.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = tuple(a % array.ndim for a in named)
+    out = sums.sum_along(array, axes, x._factor)
+    return np.expand_dims(out, axes) if keepdims else out
 
 
 def _add_at(out: Any, key: Any, values: Any) -> None:
@@ -327,10 +287,10 @@ def _add_at(out: Any, key: Any, values: Any) -> None:
     plain = _plain(out)
     places = np.arange(plain.size).reshape(plain.shape)[_plain(key)]
     terms = np.broadcast_to(_plain(values), places.shape).astype(plain.dtype, copy=False)
-    if plain.dtype in slices.FORMATS:
+    if plain.dtype in FORMATS:
         row = Splits(np.reshape(terms, (1, terms.size)))
-        sums = slices.scattered(row, places.ravel(), plain.size)
-        plain += np.reshape(sums, plain.shape)
+        added = sums.scattered(row, places.ravel(), plain.size)
+        plain += np.reshape(added, plain.shape)
     else:
         np.add.at(plain, _plain(key), terms)
     _stored(None, out)

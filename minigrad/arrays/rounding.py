@@ -36,44 +36,99 @@ ROUNDED = 1 / 3
 LIBRARY = 4.0
 """The same of exp, log, tanh and power."""
 
-WANDERING, DRIFTING, ONE_SIDED = 4.0, 1.0, 1 / 64
-"""The weights of the three parts of a sum's variance; `make calibrate` tests them."""
+ONE_SIDED = 1 / 64
+"""The weight of equal terms in the variance of a sum: n errors of n·u·|v|/8."""
+
+LONG, PARTS = 256, 8
+"""Sums of so many terms are looked at in so many parts."""
 
 
-def summed(terms: int, squares: Any, value: Any) -> Any:
-    """Return σ² of the rounding of sums: σ² = n·(4·Σtᵢ² + v²) + (n·v/8)².
+def summed(terms: int, squares: Any, value: Any, path: Any = None, copies: float = 1.0) -> Any:
+    """Return σ² of the rounding of sums: σ² = n·(Σtᵢ² + path + m·v²/64).
 
-    - Terms of random sign: sᵢ wanders, sᵢ² ≈ i·mean(t²), and Σsᵢ² ≈ n·Σtᵢ²/2.
-    - Terms of one sign: sᵢ drifts to v, sᵢ ≈ (i/n)·v, and Σsᵢ² ≈ n·v²/3.
-    - Equal terms: while the partial sums stay between two powers of two, every addition rounds
-      in the same direction by the same amount, and these errors add up, as |e| ≤ n·u·|v|/2 and a
-      little more from the smaller partial sums. Rows of data that occur twice do that.
+    - Terms of random sign: sᵢ wanders, sᵢ² ≈ i·mean(t²), and Σsᵢ² ≈ n·Σtᵢ²/2. With a variance of
+      ⅓ for each rounding that is n·Σtᵢ²/6, and the products' own roundings are Σtᵢ²/3.
+    - Terms of one sign: sᵢ drifts to v, sᵢ ≈ (i/n)·v, and Σsᵢ² ≈ n·v²/3, of which one third is
+      n·v²/9. Data that is sorted can make partial sums that are large and cancel; then the drift
+      is not seen in v. `path`, the mean square of the partial sums, sees it: it is v²/3 by
+      default, and measured where n is large enough for it to matter (`path_of_product`).
+    - Equal terms: while the partial sums stay between two powers of two, adding the same term
+      rounds in the same direction by the same amount, and n such errors add up to n·u·|v|/2 and a
+      little more. With d different terms, each m = n/d times, d such errors are independent, in
+      all √d·m = √(n·m) of them.
 
-    The first two have factors above ½·ROUNDED and ⅓·ROUNDED because an order of summation can be
-    worse than the typical one: data that is sorted makes large partial sums that cancel.
+    The first two are 6 and 3 times (in variance) what is typical of adding up one term after the
+    other, since a sum's own course varies as much; kernels that add in several lanes err less.
 
     Args:
         terms: n, the number of terms.
-        squares: Σtᵢ², or None if `WANDERING·n·Σtᵢ²` is added elsewhere.
+        squares: Σtᵢ², or None if `wandering(n)·Σtᵢ²` is added elsewhere.
         value: v.
+        path: the mean of sᵢ² along the way, or None for v²/3.
+        copies: m.
     """
-    if terms == 0:
+    if terms < 2:
         return np.zeros(np.shape(value))
-    drift = DRIFTING * terms + ONE_SIDED * terms**2 if terms > 1 else 0.0
-    own = np.multiply(np.square(value, dtype=np.float64), drift)
-    return own if squares is None else np.add(own, np.multiply(squares, wandering(terms)))
+    own = np.square(value, dtype=np.float64)
+    own = own * (terms * ((1 / 3 if path is None else 0.0) + ONE_SIDED * copies))
+    if path is not None:
+        own += terms * path
+    return own if squares is None else own + np.multiply(squares, wandering(terms))
 
 
 def wandering(terms: int) -> float:
     """Return what Σtᵢ² is multiplied by; a single product is rounded once."""
-    return WANDERING * terms if terms > 1 else ROUNDED
+    return float(terms) if terms > 1 else ROUNDED
+
+
+def path_of_product(x: Any, y: Any) -> Any:
+    """Return the mean square of the partial sums of x·y, or None for short sums.
+
+    Looks at PARTS partial sums, which together cost one more product of matrices.
+    """
+    terms = x.shape[-1]
+    if terms < LONG or x.ndim != 2 or y.ndim != 2:
+        return None
+    width = terms // PARTS
+    parts = np.empty((PARTS, x.shape[0], y.shape[1]), np.float64)
+    for i in range(PARTS):
+        some = slice(i * width, (i + 1) * width)
+        parts[i] = np.matmul(x[:, some], y[some])
+    return _mean_square_of_partial_sums(parts)
+
+
+def path_of_sum(rows: Any) -> Any:
+    """Return the mean square of the partial sums of (terms, …) along the first axis."""
+    width = len(rows) // PARTS
+    if len(rows) < LONG:
+        return None
+    starts = np.arange(PARTS) * width
+    return _mean_square_of_partial_sums(np.add.reduceat(rows, starts, axis=0, dtype=np.float64))
+
+
+def copies(rows: Any) -> float:
+    """Return how often an average row of a matrix is there: Σnⱼ²/n, if row j is there nⱼ times.
+
+    Rows with equal sums count as equal.
+    """
+    _, counts = np.unique(np.add.reduce(rows, axis=1), return_counts=True)
+    return float(np.square(counts).sum() / len(rows)) if len(counts) < len(rows) else 1.0
+
+
+def _mean_square_of_partial_sums(parts: Any) -> Any:
+    total = parts[0]
+    squares = np.square(total)
+    for part in parts[1:]:
+        total = total + part
+        squares += np.square(total)
+    return squares / len(parts)
 
 
 class Smooth(NamedTuple):
     """An element-wise call that is differentiable wherever it is finite.
 
     Attributes:
-        slopes: for each input |∂f/∂x|, a function of (out, *inputs) in float64; None for 1.
+        slopes: for each input ∂f/∂x, a function of (out, *inputs) in float64; None for 1.
         own: the variance of its own relative error.
     """
 
@@ -84,24 +139,22 @@ class Smooth(NamedTuple):
 SMOOTH: dict[np.ufunc, Smooth] = {
     np.add: Smooth((None, None), ROUNDED),
     np.subtract: Smooth((None, None), ROUNDED),
-    np.multiply: Smooth((lambda out, x, y: np.abs(y), lambda out, x, y: np.abs(x)), ROUNDED),
-    np.divide: Smooth(
-        (lambda out, x, y: np.abs(1 / y), lambda out, x, y: np.abs(out / y)), ROUNDED
-    ),
-    np.square: Smooth((lambda out, x: np.abs(2 * x),), ROUNDED),
+    np.multiply: Smooth((lambda out, x, y: y, lambda out, x, y: x), ROUNDED),
+    np.divide: Smooth((lambda out, x, y: 1 / y, lambda out, x, y: -out / y), ROUNDED),
+    np.square: Smooth((lambda out, x: 2 * x,), ROUNDED),
     np.sqrt: Smooth((lambda out, x: 0.5 / out,), ROUNDED),
     np.exp: Smooth((lambda out, x: out,), LIBRARY),
-    np.log: Smooth((lambda out, x: np.abs(1 / x),), LIBRARY),
+    np.log: Smooth((lambda out, x: 1 / x,), LIBRARY),
     np.tanh: Smooth((lambda out, x: 1 - np.square(out),), LIBRARY),
     np.power: Smooth(
         (
-            lambda out, x, y: np.abs(y * np.power(x, y - 1)),
-            lambda out, x, y: np.abs(out * np.log(x)),
+            lambda out, x, y: y * np.power(x, y - 1),
+            lambda out, x, y: out * np.log(x),
         ),
         LIBRARY,
     ),
-    np.negative: Smooth((None,), 0.0),
-    np.absolute: Smooth((None,), 0.0),
+    np.negative: Smooth((lambda out, x: np.full_like(x, -1.0),), 0.0),
+    np.absolute: Smooth((lambda out, x: np.sign(x),), 0.0),
 }
 """What differentiation rules say. |x| and maximum are not smooth, but change by no more than their
 inputs do, and that is what is needed here."""
@@ -124,13 +177,15 @@ def constant(number: float, dtype: Any) -> float:
 
 
 def propagated(parts: list[tuple[Any, Any]]) -> Any:
-    """Return Σ slope²·σ² over inputs (slope, σ²); where σ² is 0 the slope does not matter."""
+    """Return Σ slope²·σ² over inputs (slope or None for 1, σ² or None for 0); None for none."""
     total: Any = None
     for slope, variance in parts:
+        if variance is None:
+            continue
         part = variance
         if slope is not None:
             part = np.multiply(variance, np.square(slope))
-            if np.isnan(part).any():  # an infinite slope times an exact value
+            if not np.isfinite(np.max(part, initial=0.0)):  # an infinite slope and an exact value
                 part = np.where(np.equal(variance, 0), 0, part)
         total = part if total is None else np.add(total, part)
     return total

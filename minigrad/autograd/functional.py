@@ -16,19 +16,25 @@ They raise a `TypeError` where inputs or outputs are neither a tensor nor a tupl
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
+from minigrad.autograd.arguments import (
+    Function,
+    Tensors,
+    point_at,
+    require,
+    scalar_of,
+    tensors_of,
+    value_of,
+    vectors_of,
+)
 from minigrad.autograd.gradients import grad
 from minigrad.creation import zeros_like
 from minigrad.grad_mode import enable_grad
 from minigrad.joining import stack
 from minigrad.tensor import Tensor
-
-Tensors: TypeAlias = tuple[Tensor, ...]
-Function: TypeAlias = Callable[..., Any]
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vjp"]
 
@@ -54,8 +60,8 @@ def jacobian(
     """
     _refuse("jacobian", vectorize, strategy)
     with enable_grad():
-        several_inputs, xs = _point("jacobian", inputs, create_graph)
-        several_outputs, outputs = _value("jacobian", func, xs, strict)
+        several_inputs, xs = point_at("jacobian", inputs, create_graph)
+        several_outputs, outputs = value_of("jacobian", func, xs, strict)
         rows = tuple(_rows(out, xs, create_graph, strict) for out in outputs)
     result = rows if several_inputs else tuple(row[0] for row in rows)
     return result if several_outputs else result[0]
@@ -79,15 +85,15 @@ def hessian(
         NotImplementedError: `vectorize`, or another strategy than "reverse-mode".
     """
     _refuse("hessian", vectorize, outer_jacobian_strategy)
-    several_inputs, xs = _tensors("hessian", "inputs", inputs)
+    several_inputs, xs = tensors_of("hessian", "inputs", inputs)
 
     def gradient(*point: Tensor) -> Tensors:
         def scalar(*xs: Tensor) -> Tensor:
-            return _scalar("hessian", func, xs, strict).reshape(())
+            return scalar_of("hessian", func, xs, strict).reshape(())
 
         first: Tensors = jacobian(scalar, point, create_graph=True)
         for i, derivative in enumerate(first):
-            _require("hessian", strict, derivative.requires_grad, f"the jacobian by input {i}")
+            require("hessian", strict, derivative.requires_grad, f"the jacobian by input {i}")
         return first
 
     result = jacobian(gradient, xs, create_graph, strict)
@@ -110,9 +116,9 @@ def vjp(
         the value, and for each input a tensor of its shape.
     """
     with enable_grad():
-        several_inputs, xs = _point("vjp", inputs, create_graph)
-        several_outputs, outputs = _value("vjp", func, xs, strict)
-        vectors = _vectors("vjp", v, outputs, "output")
+        several_inputs, xs = point_at("vjp", inputs, create_graph)
+        several_outputs, outputs = value_of("vjp", func, xs, strict)
+        vectors = vectors_of("vjp", v, outputs, "output")
         products = _filled(_grad(outputs, xs, vectors, create_graph), xs, strict, create_graph)
     return _results(create_graph, (several_outputs, outputs), (several_inputs, products))
 
@@ -137,13 +143,13 @@ def jvp(
         the value, and for each output a tensor of its shape.
     """
     with enable_grad():
-        _, xs = _point("jvp", inputs, create_graph)
-        vectors = _vectors("jvp", v, xs, "input")
-        several_outputs, outputs = _value("jvp", func, xs, strict)
+        _, xs = point_at("jvp", inputs, create_graph)
+        vectors = vectors_of("jvp", v, xs, "input")
+        several_outputs, outputs = value_of("jvp", func, xs, strict)
         us = tuple(zeros_like(out, requires_grad=True) for out in outputs)
         pulled = _grad(outputs, xs, us, create_graph=True)
         for i, row in enumerate(pulled):
-            _require("jvp", strict, row is not None, f"the output by input {i}")
+            require("jvp", strict, row is not None, f"the output by input {i}")
         products = _filled(_grad(pulled, us, vectors, create_graph), us, strict, create_graph)
     return _results(create_graph, (several_outputs, outputs), (several_outputs, products))
 
@@ -170,13 +176,13 @@ def hvp(
         RuntimeError: the function returns several tensors, or one of several elements.
     """
     with enable_grad():
-        several_inputs, xs = _point("hvp", inputs, create_graph)
-        vectors = _vectors("hvp", v, xs, "input")
-        output = _scalar("hvp", func, xs, strict)
+        several_inputs, xs = point_at("hvp", inputs, create_graph)
+        vectors = vectors_of("hvp", v, xs, "input")
+        output = scalar_of("hvp", func, xs, strict)
         first = _grad((output,), xs, (None,), create_graph=True)
         for i, gradient in enumerate(first):
             varies = gradient is not None and gradient.requires_grad
-            _require("hvp", strict, varies, f"the jacobian by input {i}")
+            require("hvp", strict, varies, f"the jacobian by input {i}")
         products = _filled(_grad(first, xs, vectors, create_graph), xs, strict, create_graph)
     return _results(create_graph, (False, (output,)), (several_inputs, products))
 
@@ -198,71 +204,6 @@ def _rows(out: Tensor, xs: Tensors, create_graph: bool, strict: bool) -> Tensors
         for column, x in zip(columns, xs, strict=True)
     )
     return _finished(jacobians, create_graph)
-
-
-def _tensors(operation: str, what: str, given: Any) -> tuple[bool, Tensors]:
-    """Return whether a tuple was given, and the tensors as a tuple."""
-    several = isinstance(given, tuple)
-    tensors = given if several else (given,)
-    for tensor in tensors:
-        if not isinstance(tensor, Tensor):
-            raise TypeError(
-                f"{operation}: the {what} must be either a Tensor or a tuple of Tensors, but "
-                f"{type(tensor).__name__} was given"
-            )
-    return several, tensors
-
-
-def _point(operation: str, inputs: Any, create_graph: bool) -> tuple[bool, Tensors]:
-    """Return whether a tuple was given, and the point as tensors of their own.
-
-    New tensors, so that a function which also refers to the same tensors by itself is
-    differentiated by its arguments alone.
-    """
-    several, tensors = _tensors(operation, "inputs", inputs)
-    return several, tuple(
-        x.clone() if create_graph and x.requires_grad else x.detach().requires_grad_()
-        for x in tensors
-    )
-
-
-def _value(operation: str, func: Function, xs: Tensors, strict: bool) -> tuple[bool, Tensors]:
-    """Return whether the function gives a tuple, and its value as a tuple."""
-    several, outputs = _tensors(operation, "outputs of the function", func(*xs))
-    for i, out in enumerate(outputs):
-        _require(operation, strict, out.requires_grad, f"output {i}")
-    return several, outputs
-
-
-def _scalar(operation: str, func: Function, xs: Tensors, strict: bool) -> Tensor:
-    """Return the function's value, which has a single element."""
-    several, outputs = _value(operation, func, xs, strict)
-    if several or outputs[0].numel() != 1:
-        given = f"{len(outputs)} tensors" if several else f"shape {list(outputs[0].shape)}"
-        raise RuntimeError(
-            f"{operation}: the function should return a single Tensor that should contain a single "
-            f"element, but it returned {given}: reduce it, for example with .sum()"
-        )
-    return outputs[0]
-
-
-def _vectors(operation: str, v: Any, like: Tensors, what: str) -> Tensors | tuple[None, ...]:
-    """Return the vectors to multiply with, checked against what they belong to."""
-    if v is None:
-        if len(like) != 1 or like[0].numel() != 1:
-            raise RuntimeError(
-                f"{operation}: the vector v can only be None if there is a single {what} with a "
-                f"single element: give one of shape {[list(x.shape) for x in like]}"
-            )
-        return (Tensor(np.ones(like[0].shape, like[0].dtype)),)
-    _, vectors = _tensors(operation, "vector v", v)
-    if [x.shape for x in vectors] != [x.shape for x in like]:
-        raise RuntimeError(
-            f"{operation}: v has invalid length or size: its shapes are "
-            f"{[list(x.shape) for x in vectors]}, those of the {what}s are "
-            f"{[list(x.shape) for x in like]}"
-        )
-    return vectors
 
 
 def _grad(
@@ -290,19 +231,11 @@ def _filled(
     """Return the gradients with zeros in place of None."""
     for i, gradient in enumerate(grads):
         varies = gradient is not None and (gradient.requires_grad or not create_graph)
-        _require("derivative", strict, varies, f"the result by input {i}")
+        require("derivative", strict, varies, f"the result by input {i}")
     return tuple(
         zeros_like(x) if gradient is None else gradient
         for gradient, x in zip(grads, like, strict=True)
     )
-
-
-def _require(operation: str, strict: bool, holds: bool, what: str) -> None:
-    if strict and not holds:
-        raise RuntimeError(
-            f"{operation}: {what} is independent of the inputs, or not computed from them by "
-            "operations that are recorded. This is not allowed in strict mode."
-        )
 
 
 def _finished(tensors: Tensors, create_graph: bool) -> Tensors:

@@ -117,6 +117,8 @@ def _paired(
             f"{operation}: {len(results)} outputs, but {len(cotangents)} gradients were given: "
             "give one for each, a tensor or None"
         )
+    if not results:
+        raise RuntimeError(f"{operation}: there is no output to start from: give one at least")
     for result in results:
         if not isinstance(result, Tensor):
             raise TypeError(f"{operation}: outputs must be Tensors, not {type(result).__name__}")

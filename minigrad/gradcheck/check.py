@@ -45,8 +45,7 @@ def gradcheck(
             parameters of a module, for example.
         eps: the largest step of the differences; by default chosen for each element.
         atol, rtol: pass if |analytical - numerical| ≤ atol + rtol·|numerical|; by default the
-            tolerance is derived, see
-            `minigrad.gradcheck`.
+            tolerance is derived, as the package's docstring says.
         raise_exception: raise if a derivative is wrong, or else return False.
 
     Raises:

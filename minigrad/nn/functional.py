@@ -41,7 +41,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise
     if x.ndim == 2 and bias is not None and x.shape[1] == w.shape[-1]:
         b = bias._array
-        if w.ndim == 2 and b.shape == w.shape[:1] and x.dtype == w.dtype == b.dtype:
+        if w.ndim == 2 and b.shape == w.shape[:1] and x.dtype is w.dtype is b.dtype:
             return apply(_LINEAR, input, weight, bias)
     return _linear_in_general(input, weight, bias)
 
@@ -102,7 +102,7 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tenso
         raise ValueError(f"mse_loss: reduction {reduction!r} must be 'mean', 'sum' or 'none'")
     if input._array.shape != target._array.shape:
         _warn_of_broadcasting(input, target)
-    if input._array.dtype != target._array.dtype:
+    if input._array.dtype is not target._array.dtype:
         dtype = result_type(input._array, target._array)
         input, target = input.to(dtype), target.to(dtype)
     if input._array.dtype.kind != "f":

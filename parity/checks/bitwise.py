@@ -119,7 +119,7 @@ def digest(state: dict[str, Array]) -> bytes:
         if suspicious:
             array = canonical({name: array})[name]
         total.update(f"{name} {array.shape} {array.dtype};".encode())
-        total.update(np.ascontiguousarray(array))
+        total.update(np.ascontiguousarray(array).data)
     return total.digest()
 
 

@@ -1,30 +1,104 @@
 """gradients: from the same parameters, every element of every gradient is within its budget.
 
-The budget here is provisional, one for a whole tensor: 256·u times the largest magnitude in it,
-where u is the unit roundoff. Correct engines were seen to use up to 10·u in float32 and 113·u in
-float64.
+The budget is derived, not chosen: see `parity.checks.budget` and `minigrad.arrays.rounding`. Two
+values, each with a rounding error of deviation σ, differ by √2·σ; an element passes up to `Z` times
+that. `make calibrate` tells how often correct engines differ by how much.
+
+At a kink the other engine may have made the other choice. What that changes is known, for every
+element of every gradient, so it is not simply allowed: whether it was made is read off the
+differences, for each kink as a whole, and what remains is judged as ever.
+
+Beside the elements, each tensor as a whole: a scale factor, or a bias, that is common to all its
+elements can be told from rounding long before any single element is out of its budget.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from parity.checks.budget import Budget
 from parity.engines import Array
 
-BUDGET_IN_ROUNDOFFS = 256
+Z = 6.0
+"""So many standard deviations of a difference are an element's budget."""
+
+AGGREGATE_Z, COMMON = 6.0, 0.2
+"""The aggregate's budget in standard errors, and the share of the variance of an element's error
+that all elements of a tensor may have in common: at batch 1 errors are nearly the same in all."""
+
+UNDECIDED = 0.25
+"""A coefficient so far from an integer does not tell which choice was made at a kink."""
 
 
-def check_gradients(actual: dict[str, Array], expected: dict[str, Array]) -> dict[str, Any]:
+class Comparison(NamedTuple):
+    """How two engines' tensors compare.
+
+    Attributes:
+        worst_used: the largest |actual - expected| / budget of all elements.
+        worst_at: where that is, both values in full, and the budget there.
+        elements: how many were compared.
+        unlimited: elements whose budget is not finite, next to an overflow: nothing is judged there.
+        choices: kinks at which the engines chose differently.
+        aggregate_used: the largest share that a tensor's scale factor or bias has of its budget.
+        aggregate_at: the tensor, the fitted scale factor and bias, and their standard errors.
+    """
+
+    worst_used: float
+    worst_at: dict[str, Any]
+    elements: int
+    unlimited: int
+    choices: int
+    aggregate_used: float
+    aggregate_at: dict[str, Any] | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether every element and every tensor is within its budget."""
+        return self.worst_used <= 1 and self.aggregate_used <= 1
+
+
+def check_gradients(
+    actual: Mapping[str, Array],
+    expected: Mapping[str, Array],
+    budgets: Mapping[str, Budget],
+    kinks: int,
+) -> dict[str, Any]:
     """Compare the gradients of two engines; `expected` names the tensors there must be.
 
-    `worst_budget_used` is the largest |actual - expected| / budget, None if that is not finite.
     A NaN or infinity agrees with the same one in the same place, and with nothing else.
+
+    Args:
+        actual, expected: the gradients by the parameters' names.
+        budgets: of every gradient, for these parameters and data.
+        kinks: how many comparisons were in doubt.
 
     Raises:
         ValueError: an engine returned other tensors, shapes or dtypes than the expected ones.
     """
+    found = compare(actual, expected, budgets)
+    ulps = {name: ulp_distance(actual[name], expected[name]) for name in expected}
+    return {
+        "passed": found.passed,
+        "elements": found.elements,
+        "worst_budget_used": found.worst_used,
+        "worst_at": found.worst_at,
+        "max_ulp": max((float(d.max(initial=0.0)) for d in ulps.values()), default=0.0),
+        "kinks": kinks,
+        "choices": found.choices,
+        "unlimited": found.unlimited,
+        "aggregate_used": found.aggregate_used,
+        "aggregate_at": found.aggregate_at,
+    }
+
+
+def compare(
+    actual: Mapping[str, Array], expected: Mapping[str, Array], budgets: Mapping[str, Budget]
+) -> Comparison:
+    """Compare tensors with their budgets. See `check_gradients`."""
     if list(actual) != list(expected) or any(
         (actual[n].shape, actual[n].dtype) != (g.shape, g.dtype) for n, g in expected.items()
     ):
@@ -32,43 +106,139 @@ def check_gradients(actual: dict[str, Array], expected: dict[str, Array]) -> dic
             f"the engine under test returned the gradients {_described(actual)}; it must return "
             f"{_described(expected)}"
         )
-    used = {name: budget_used(actual[name], expected[name]) for name in expected}
-    worst = max(used, key=lambda name: float(used[name].max(initial=0.0)))
-    index = np.unravel_index(int(used[worst].argmax()), used[worst].shape)
-    ulps = {name: ulp_distance(actual[name], expected[name]) for name in expected}
-    return {
-        "passed": bool(used[worst][index] <= 1),
-        "elements": sum(gradient.size for gradient in expected.values()),
-        "worst_budget_used": float(used[worst][index]),
-        "worst_at": {
-            "parameter": worst,
-            "index": [int(i) for i in index],
-            "actual": float(actual[worst][index]).hex(),
-            "expected": float(expected[worst][index]).hex(),
-            "budget": budget(expected[worst]),
-        },
-        "max_ulp": max(float(distance.max(initial=0.0)) for distance in ulps.values()),
-        "kinks": None,
-    }
-
-
-def budget(expected: Array) -> float:
-    """Return the largest difference allowed to an element of this tensor."""
-    finite = np.abs(expected[np.isfinite(expected)]).astype(np.float64)
-    unit_roundoff = float(np.finfo(expected.dtype).eps) / 2
-    return BUDGET_IN_ROUNDOFFS * unit_roundoff * float(finite.max(initial=0.0))
-
-
-def budget_used(actual: Array, expected: Array) -> Array:
-    """Return |actual - expected| / budget for every element; infinite where classes differ."""
-    ours, theirs = actual.astype(np.float64), expected.astype(np.float64)
     with np.errstate(all="ignore"):
-        difference = np.abs(ours - theirs)
-        used = np.where(difference == 0, 0.0, difference / budget(expected))
-    same_class = np.where(np.isnan(theirs), np.isnan(ours), ours == theirs)
-    both_finite = np.isfinite(ours) & np.isfinite(theirs)
-    result: Array = np.where(both_finite, used, np.where(same_class, 0.0, np.inf))
+        differences = {n: np.subtract(actual[n], expected[n], dtype=np.float64) for n in expected}
+        allowed = {name: tolerance(budgets[name]) for name in expected}
+        slack = {name: budgets[name].slack for name in expected}
+        choices = _explain_kinks(differences, budgets, allowed, slack)
+        worst, at, unlimited = 0.0, ("", 0), 0
+        aggregate, aggregate_at = 0.0, None
+        for name, difference in differences.items():
+            used = np.abs(difference) / allowed[name]
+            top = used.max(initial=0.0)
+            if not math.isfinite(top):
+                used = _by_class(used, actual[name], expected[name])
+                unlimited += np.count_nonzero(~np.isfinite(allowed[name]))
+                top = used.max(initial=0.0)
+            if top > worst or not at[0]:
+                worst, at = float(top), (name, int(used.argmax()) if used.size else 0)
+            share, fit = _aggregate(difference, expected[name], budgets[name], slack[name])
+            if share > aggregate:
+                aggregate, aggregate_at = share, {"parameter": name, **fit}
+    return Comparison(
+        worst,
+        _place(*at, actual, expected, allowed),
+        sum(tensor.size for tensor in expected.values()),
+        int(unlimited),
+        choices,
+        aggregate,
+        aggregate_at,
+    )
+
+
+def tolerance(budget: Budget) -> Array:
+    """Return the largest difference allowed to each element; underflow may lose the smallest
+    normal number.
+    """
+    smallest = float(np.finfo(budget.value.dtype).smallest_normal)
+    allowed = budget.deviation * (math.sqrt(2) * Z) + smallest
+    if budget.slack is not None:
+        allowed = allowed + budget.slack
+    result: Array = np.where(np.isnan(allowed), np.inf, allowed)
     return result
+
+
+def _by_class(used: Array, actual: Array, expected: Array) -> Array:
+    """Judge values that are not finite: agreement is to be the same, anything else is wrong."""
+    same = np.where(np.isnan(expected), np.isnan(actual), actual == expected)
+    finite = np.isfinite(actual) & np.isfinite(expected)
+    result: Array = np.where(finite, np.nan_to_num(used, posinf=np.inf), np.where(same, 0, np.inf))
+    return result
+
+
+def _explain_kinks(
+    differences: dict[str, Array],
+    budgets: Mapping[str, Budget],
+    allowed: dict[str, Array],
+    slack: dict[str, Array | None],
+) -> int:
+    """Find the kinks at which the engines chose differently; subtract what that changed.
+
+    The differences are fitted by the shifts, weighted by the budgets. A coefficient near 1 or -1
+    is a choice that one engine made and the other did not. It is believed: were it wrong, the
+    differences would grow. A kink whose coefficient is near no integer is added to the slack.
+    """
+    touched = [name for name in differences if budgets[name].shifts]
+    if not any((np.abs(differences[n]) > allowed[n]).any() for n in touched):
+        return 0
+    numbers = sorted({number for name in touched for number in budgets[name].shifts})
+    normal, right = np.zeros((len(numbers),) * 2), np.zeros(len(numbers))
+    for name in touched:
+        weights = 1 / np.where(np.isfinite(differences[name]), allowed[name], np.inf).ravel()
+        rows = [i for i, number in enumerate(numbers) if number in budgets[name].shifts]
+        shifts = np.stack([budgets[name].shifts[numbers[i]].ravel() * weights for i in rows])
+        shifts = np.where(np.isfinite(shifts), shifts, 0)
+        normal[np.ix_(rows, rows)] += shifts @ shifts.T
+        right[rows] += shifts @ np.nan_to_num(differences[name].ravel() * weights)
+    fitted = np.linalg.lstsq(normal, right, rcond=1e-12)[0]
+    chosen = np.clip(np.round(fitted), -1, 1)
+    for name in touched:
+        for choice, exactly, number in zip(chosen, fitted, numbers, strict=True):
+            shift = budgets[name].shifts.get(number)
+            if shift is None:
+                continue
+            if abs(choice - exactly) > UNDECIDED:
+                allowed[name] = allowed[name] + np.abs(shift)
+                slack[name] = np.abs(shift) + (0 if slack[name] is None else slack[name])
+            elif choice:
+                differences[name] = differences[name] - choice * shift
+    return int(np.count_nonzero(chosen))
+
+
+def _aggregate(
+    difference: Array, expected: Array, budget: Budget, slack: Array | None
+) -> tuple[float, dict[str, float]]:
+    """Fit difference = scale·expected + noise, and = bias + noise, by weighted least squares.
+
+    Each has the standard error √((1 + COMMON·n) / Σw·f²), w = 1/(2σ²), f = expected or 1: of
+    independent errors it would be √(1 / Σw·f²).
+    """
+    smallest = float(np.finfo(budget.value.dtype).smallest_normal)
+    weights = np.where(budget.deviation > 0, 0.5 / np.square(budget.deviation + smallest), 0.0)
+    weights = np.where(np.isfinite(weights) & np.isfinite(difference), weights, 0.0)
+    values = np.where(weights > 0, expected, 0).astype(np.float64)
+    errors = np.where(weights > 0, difference, 0.0)
+    slack = np.zeros(()) if slack is None else np.where(weights > 0, slack, 0.0)
+    common = 1 + COMMON * np.count_nonzero(weights)
+    worst, fit = 0.0, {}
+    for name, direction in (("scale", values), ("bias", np.ones_like(values))):
+        weighted = weights * direction
+        information = float((weighted * direction).sum())
+        if not (0 < information < math.inf):
+            continue
+        found = float((weighted * errors).sum()) / information
+        free = float((np.abs(weighted) * slack).sum()) / information
+        error = math.sqrt(common / information)
+        fit |= {name: found, f"{name}_error": error}
+        worst = max(worst, max(abs(found) - free, 0.0) / (AGGREGATE_Z * error))
+    return worst, fit
+
+
+def _place(
+    name: str,
+    flat: int,
+    actual: Mapping[str, Array],
+    expected: Mapping[str, Array],
+    allowed: Mapping[str, Array],
+) -> dict[str, Any]:
+    index = np.unravel_index(flat, expected[name].shape)
+    return {
+        "parameter": name,
+        "index": [int(i) for i in index],
+        "actual": float(actual[name][index]).hex(),
+        "expected": float(expected[name][index]).hex(),
+        "budget": float(allowed[name][index]),
+    }
 
 
 def ulp_distance(actual: Array, expected: Array) -> Array:

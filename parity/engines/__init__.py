@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -57,6 +57,10 @@ class Engine(Protocol):
 
     def load(self, task: Task, start: Start) -> None:
         """Build model, data and optimiser from these arrays."""
+        ...
+
+    def put(self, parameters: Mapping[str, Array]) -> None:
+        """Replace the values of the parameters of the loaded network; keep everything else."""
         ...
 
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:

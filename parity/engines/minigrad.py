@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 import minigrad
@@ -33,6 +35,10 @@ class MinigradEngine:
         )
         self._x, self._y = minigrad.tensor(start.x), minigrad.tensor(start.y)
         self._optimizer = optim.SGD(self._model.parameters(), lr=task.learning_rate)
+
+    def put(self, parameters: Mapping[str, Array]) -> None:
+        """Copy the values into the network."""
+        self._model.load_state_dict({n: minigrad.tensor(a) for n, a in parameters.items()})
 
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
         """Run forward and backward."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minigrad.arrays.reproducible import reproducible
+from minigrad.arrays.conversion import reproducible
 from parity.engines import Start, Task
 from parity.engines.minigrad import MinigradEngine
 

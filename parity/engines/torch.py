@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
@@ -37,6 +39,10 @@ class TorchEngine:
         self._x = torch.tensor(start.x, device=self._device)
         self._y = torch.tensor(start.y, device=self._device)
         self._optimizer = torch.optim.SGD(self._model.parameters(), lr=task.learning_rate)
+
+    def put(self, parameters: Mapping[str, Array]) -> None:
+        """Copy the values into the network, on whatever device it is."""
+        self._model.load_state_dict({n: torch.tensor(a) for n, a in parameters.items()})
 
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
         """Run forward and backward."""

@@ -129,8 +129,8 @@ def blind_to_grad_out(derivative: Callable[..., Array]) -> Callable[..., Array]:
 
 def planted(name: str, of: str, mistake: Callable[..., Any]) -> Rule:
     """A rule with a mistake in one of its derivatives."""
-    true = RULES[name]._backwards
-    wrong = functools.wraps(true[of])(mistake(true[of]))  # the same name and parameters
+    true: dict[str, Any] = RULES[name]._backwards
+    wrong: Any = functools.wraps(true[of])(mistake(true[of]))  # the same name and parameters
     return Rule(RULES[name].forward, *({**true, of: wrong}.values()))
 
 

@@ -63,7 +63,7 @@ def test_minigrad_reads_what_torch_saves(tmp_path: Path) -> None:
 
 def test_a_network_moves_from_engine_to_engine(tmp_path: Path) -> None:
     ours = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
-    theirs = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1))
+    theirs: Any = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1))
     path = str(tmp_path / "model.safetensors")
     save_file(ours.state_dict(), path)
     theirs.load_state_dict(safetensors.torch.load_file(path))

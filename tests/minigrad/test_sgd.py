@@ -60,19 +60,19 @@ def check(groups: list[dict[str, Any]], dtype: str, seed: int, steps: int = 4) -
         for optimizer in (actual, expected):
             optimizer.step()
         for p, q, group in pairs:
-            values = [p.detach().numpy(), q.detach().numpy()]
-            buffers = [
-                optimizer.state.get(parameter, {}).get("momentum_buffer")
-                for optimizer, parameter in ((actual, p), (expected, q))
+            new = p.detach().numpy(), q.detach().numpy()
+            buffers: list[Any] = [
+                actual.state.get(p, {}).get("momentum_buffer"),
+                expected.state.get(q, {}).get("momentum_buffer"),
             ]
             assert (buffers[0] is None) == (buffers[1] is None)
-            numbers = [values[1], *(b.numpy() for b in buffers if b is not None)]
-            largest = max(4.0, *(float(np.abs(x).max()) for x in numbers))  # 4: of a gradient
+            kept = [buffer.numpy() for buffer in buffers if buffer is not None]
+            largest = max(4.0, *(float(np.abs(x).max()) for x in (*new, *kept)))  # 4: of gradients
             factors = 1 + group["momentum"] + abs(group["dampening"]) + group["weight_decay"]
             bound = UNITS * np.finfo(dtype).eps * largest * factors
-            np.testing.assert_allclose(*values, rtol=0, atol=bound * (1 + group["lr"]))
-            if buffers[0] is not None:
-                np.testing.assert_allclose(*(b.numpy() for b in buffers), rtol=0, atol=bound)
+            np.testing.assert_allclose(new[0], new[1], rtol=0, atol=bound * (1 + group["lr"]))
+            if kept:
+                np.testing.assert_allclose(kept[0], kept[1], rtol=0, atol=bound)
         with torch.no_grad():
             for p, q, _ in pairs:
                 p.detach().copy_(minigrad.tensor(q.detach().numpy()))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.arrays import slices
+from minigrad.arrays import sums
 from parity.engines import Array, Start, Task
 from parity.engines.minigrad_reproducible import MinigradReproducibleEngine
 
-SOUND, PLAIN_PRODUCTS, ANOTHER_BIT, ANOTHER_LOSS, LATE, UNREPEATABLE, PAYLOAD = range(1, 8)
+PAYLOAD, SOUND, PLAIN_PRODUCTS, ANOTHER_BIT, ANOTHER_LOSS, LATE, UNREPEATABLE = range(7)
 """Seeds, and what is wrong in the runs that start from them."""
 
 
@@ -22,7 +22,7 @@ class UnfaithfulEngine(MinigradReproducibleEngine):
         self._seed, self._epoch = task.seed, -1
         UnfaithfulEngine.runs += 1
         if task.seed == PLAIN_PRODUCTS:
-            slices.matmul = lambda x, y: np.matmul(x.x, y.x)  # type: ignore[assignment]
+            sums.matmul = lambda x, y: np.matmul(x.x, y.x)
 
     def step(self) -> object:
         self._epoch += 1

@@ -11,17 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from torch_impl import reproducible
-from torch_impl.reproducible import (
-    PRECISION,
-    Factor,
-    contract,
-    linear,
-    matmul,
-    mse_loss,
-    relu,
-    total,
-    train_reproducibly,
-)
+from torch_impl.reproducible import linear, matmul, mse_loss, relu, train_reproducibly
+from torch_impl.slices import PRECISION, Factor, contract, total
 from torch_impl.train import start
 
 DTYPES = [torch.float32, torch.float64]
@@ -156,7 +147,7 @@ def test_gradients_are_torchs(dtype: torch.dtype) -> None:
 
 def test_relu_at_special_values() -> None:
     x = torch.tensor([-1.0, 0.0, 1.0, math.nan, math.inf], requires_grad=True)
-    relu(x).backward(torch.tensor([math.inf, math.nan, math.inf, 2.0, math.nan]))
+    relu(x).backward(torch.tensor([math.inf, math.nan, math.inf, 2.0, math.nan]))  # type: ignore[no-untyped-call]
     assert x.grad is not None
     assert bits(x.grad) == bits(torch.tensor([0, 0, math.inf, 2, math.nan]))
 
@@ -183,8 +174,10 @@ def test_no_fused_kernel_is_called(device: str, monkeypatch: pytest.MonkeyPatch)
 
     called = set()
 
-    class Recorder(TorchDispatchMode):
-        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None):  # type: ignore[no-untyped-def]
+    class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(
+            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
             called.add(function.overloadpacket.__name__)
             if "alpha" in (kwargs or {}):
                 raise AssertionError(f"{function} with alpha")
@@ -195,7 +188,7 @@ def test_no_fused_kernel_is_called(device: str, monkeypatch: pytest.MonkeyPatch)
             return function(*args, **(kwargs or {}))
 
     model, x, y = start((1, 4, 3, 1), 0, device=device)
-    with Recorder():
+    with Recorder():  # type: ignore[no-untyped-call]
         train_reproducibly(model, x, y, 2, 0.01)
     assert {"mm", "sum", "div", "mul", "sub"} <= called
     assert called.isdisjoint(

@@ -1,0 +1,106 @@
+"""The budget of a training step: how far rounding may move every loss, gradient and parameter.
+
+minigrad's own rules, sweep and optimiser are run on budgeted arrays, through the public API. Another
+engine does the same mathematics, so its rounding errors have the same deviations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import minigrad
+from minigrad import nn, optim
+from minigrad.architectures import build
+from minigrad.arrays.budgeted import BudgetedArray, budgeted
+from minigrad.arrays.kinks import counting_kinks
+from parity.engines import Array, Start, Task
+
+
+class Budget(NamedTuple):
+    """What is known of a tensor's errors.
+
+    Attributes:
+        value: minigrad's values, of the run's dtype.
+        deviation: the standard deviation of each element's rounding error, float64, absolute.
+        slack: what kinks may change that are not among the shifts, float64, absolute; None for 0.
+        shifts: for each kink that is followed, by its number, what the other choice would change.
+    """
+
+    value: Array
+    deviation: Array
+    slack: Array | None
+    shifts: dict[int, Array]
+
+
+class StepBudget(NamedTuple):
+    """The budgets of one training step.
+
+    Attributes:
+        loss: before the update, of shape ().
+        gradients, parameters: by the parameters' names; parameters are those after the update.
+        kinks: how many comparisons were in doubt.
+    """
+
+    loss: Budget
+    gradients: dict[str, Budget]
+    parameters: dict[str, Budget]
+    kinks: int
+
+
+class BudgetedStep:
+    """A network and its data on budgeted arrays.
+
+    Args:
+        sizes: the layer sizes.
+        x, y: the data, (samples, sizes[0]) and (samples, sizes[-1]), of the run's dtype.
+        options: of SGD; `lr` is needed.
+    """
+
+    def __init__(self, sizes: tuple[int, ...], x: Array, y: Array, **options: Any) -> None:
+        self._model = budgeted(build(sizes, x.dtype))
+        self._x, self._y = (budgeted(minigrad.tensor(array)) for array in (x, y))
+        self._loss_function = nn.MSELoss()
+        self._options = options
+
+    def __call__(
+        self, parameters: Mapping[str, Array], buffers: Mapping[str, Array] | None = None
+    ) -> StepBudget:
+        """Take one step from these parameters, and momentum buffers, all of them exact."""
+        self._model.load_state_dict({n: minigrad.tensor(a) for n, a in parameters.items()})
+        named = dict(self._model.named_parameters())
+        optimizer = optim.SGD(named.values(), **self._options)
+        for name, buffer in (buffers or {}).items():
+            optimizer.state[named[name]] = {
+                "momentum_buffer": budgeted(minigrad.tensor(buffer)),
+            }
+        with np.errstate(all="ignore"), counting_kinks() as kinks:
+            optimizer.zero_grad()
+            loss = self._loss_function(self._model(self._x), self._y)
+            loss.backward()
+            optimizer.step()
+        gradients = {}
+        for name, parameter in named.items():
+            assert parameter.grad is not None
+            gradients[name] = _budget(parameter.grad)
+        return StepBudget(
+            _budget(loss.detach()),
+            gradients,
+            {name: _budget(parameter.detach()) for name, parameter in named.items()},
+            kinks.count,
+        )
+
+
+def step_budget(task: Task, start: Start) -> StepBudget:
+    """Return the budget of the task's first step."""
+    return BudgetedStep(task.sizes, start.x, start.y, lr=task.learning_rate)(start.parameters)
+
+
+def _budget(tensor: minigrad.Tensor) -> Budget:
+    array = tensor._array
+    assert isinstance(array, BudgetedArray)
+    return Budget(
+        np.array(array), array.deviation, array.unfollowed_slack, dict(array.shifts)
+    )

@@ -1,0 +1,58 @@
+"""The engine stays small enough to be read in one sitting, and frugal with memory."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MINIGRAD = Path(__file__).parents[2] / "minigrad"
+
+MEASURE = """
+import resource
+{imports}
+torch.manual_seed(0)
+sizes = (1, 64, 64, 512, 512, 64, 1)
+layers = []
+for fan_in, fan_out in zip(sizes, sizes[1:]):
+    layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+model, loss_function = nn.Sequential(*layers[:-1]), nn.MSELoss()
+x = torch.linspace(-5, 5, 10_000).reshape(-1, 1)
+y = x**2
+loss_function(model(x[:100]), y[:100]).backward()  # libraries take their own memory now
+model.zero_grad()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+loss_function(model(x), y).backward()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def lines(*paths: Path) -> int:
+    return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths)
+
+
+def test_the_core_stays_under_1500_lines() -> None:
+    """Rules, tape and tensor, and what a tensor has to do with the tape."""
+    files = (MINIGRAD / name for name in ("tape.py", "tensor.py", "recorded.py"))
+    assert lines(*MINIGRAD.glob("ops/*.py"), *files) < 1500
+
+
+@pytest.mark.parametrize(
+    "path", sorted(MINIGRAD.rglob("*.py")), ids=lambda path: str(path.relative_to(MINIGRAD))
+)
+def test_no_file_is_longer_than_300_lines(path: Path) -> None:
+    assert lines(path) <= 300
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell the peak this way")
+def test_peak_memory_is_at_most_1_2_times_torchs() -> None:
+    """Of forward and backward of `overfit` on 10,000 points; about 0.7 times was measured."""
+
+    def peak(imports: str) -> int:
+        code = MEASURE.format(imports=imports)
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        return int(result.stdout)
+
+    ours = peak("import minigrad as torch, minigrad.nn as nn")
+    assert 0 < ours <= 1.2 * peak("import torch, torch.nn as nn")
