@@ -10,7 +10,7 @@ BIN := .venv/bin
 MADE := .venv/made
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity test lint bench clean
+.PHONY: help setup parity test lint bench calibrate clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -40,6 +40,10 @@ lint: $(MADE) ## check style and types
 # These variables force kernels and block sizes on OpenBLAS that are not this processor's.
 bench: $(MADE) ## time minigrad against torch, report in out/
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/parity bench --output out $(ARGS)
+
+# Resumes where it was stopped; the threads of two libraries in one process would fight.
+calibrate: $(MADE) ## measure false alarms of the budget against z, report in out/
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m parity.calibrate --output out $(ARGS)
 
 clean: ## remove .venv, reports and caches
 	rm -rf .venv out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,7 +7,7 @@
     tensor([2., 4.])
 
 To read it: `ops` holds every derivative, `tape` the sweep that chains them, `tensor` what ties the
-two together. `nn` and `optim` are built on top of these.
+two together, `methods` torch's names. `nn` and `optim` are built on top of these.
 """
 
 from minigrad import autograd, nn, optim
@@ -66,7 +66,8 @@ from minigrad.functions import (
     unsqueeze,
 )
 from minigrad.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from minigrad.joining import cat, stack, where
+from minigrad.methods.elementwise import where
+from minigrad.methods.shape import cat, stack
 from minigrad.printing import set_printoptions
 from minigrad.random import Generator, default_generator, initial_seed, manual_seed, seed
 from minigrad.tensor import Size, Tensor

@@ -9,7 +9,7 @@ from typing import Any
 
 from minigrad.creation import linspace, randn
 from minigrad.dtypes import float32
-from minigrad.joining import stack
+from minigrad.methods.shape import stack
 from minigrad.nn import Linear, Module, ReLU, Sequential
 from minigrad.tensor import Tensor
 

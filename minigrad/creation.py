@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import fused
-from minigrad.arguments import Number, is_tensor, require_tensor, varargs
-from minigrad.dtypes import DType, as_dtype, dtype_of_number, float32, float64, int64
-from minigrad.random import Generator, default_generator
+from minigrad.dtypes import DType, as_dtype, dtype_of_number, float32, float64, int64, number_as
+from minigrad.methods.dims import varargs
+from minigrad.methods.mixin import Number, is_tensor, require_tensor
+from minigrad.random import Generator, default_generator, fused
 from minigrad.tensor import Tensor
 
 
@@ -28,7 +28,8 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
     Raises:
         TypeError: the dtype is not supported, or text or complex numbers are among the data.
         RuntimeError: something else is that is no number.
-        ValueError: the nested sequences are ragged, or a tensor in them has several elements.
+        ValueError: the nested sequences are ragged, a tensor in them has several elements, or an
+            int is beyond int64 (a float: RuntimeError).
     """
     kinds: set[DType] = set()
     plain = _plain(data, kinds)
@@ -40,9 +41,21 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
             wanted = float32  # integers beside float32: NumPy would take float64
     try:
         array = np.array(plain, dtype=wanted)
-    except ValueError as error:
+    except (OverflowError, ValueError) as error:
+        if isinstance(error, OverflowError) or "NaN" in str(error):
+            raise _beyond(error, wanted, kinds) from None
         raise ValueError(f"tensor: nested sequences must be of equal lengths: {error}") from None
     return Tensor(array).requires_grad_(requires_grad)
+
+
+def _beyond(error: Exception, wanted: DType, kinds: set[DType]) -> Exception:
+    """Return the error, of torch's class, for data with a number that the dtype cannot hold."""
+    kind: type[Exception] = ValueError
+    if wanted.kind == "f":
+        kind = OverflowError
+    elif any(given.kind == "f" for given in kinds):
+        kind = RuntimeError
+    return kind(f"tensor: data cannot be converted to {wanted} without overflow: {error}")
 
 
 def _plain(data: Any, kinds: set[DType]) -> Any:
@@ -87,24 +100,34 @@ def from_numpy(ndarray: np.ndarray[Any, DType]) -> Tensor:
     return Tensor(ndarray)
 
 
-def zeros(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *lengths: Any,
+    size: Sequence[int] | None = None,
+    dtype: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Return a tensor of zeros; `zeros(2, 3)` and `zeros((2, 3))` are the same.
 
     Raises:
         TypeError: a length is not an int, or the dtype is not supported.
         RuntimeError: a length is negative.
     """
-    return _filled("zeros", varargs("zeros", size), 0, _float_or(dtype), requires_grad)
+    return _filled("zeros", varargs("zeros", lengths, size), 0, _float_or(dtype), requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *lengths: Any,
+    size: Sequence[int] | None = None,
+    dtype: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Return a tensor of ones; `ones(2, 3)` and `ones((2, 3))` are the same.
 
     Raises:
         TypeError: a length is not an int, or the dtype is not supported.
         RuntimeError: a length is negative.
     """
-    return _filled("ones", varargs("ones", size), 1, _float_or(dtype), requires_grad)
+    return _filled("ones", varargs("ones", lengths, size), 1, _float_or(dtype), requires_grad)
 
 
 def full(
@@ -133,7 +156,8 @@ def _filled(
     operation: str, size: tuple[int, ...], value: Number, dtype: DType, requires_grad: bool
 ) -> Tensor:
     _check_lengths(operation, size)
-    return Tensor(np.full(size, value, dtype)).requires_grad_(requires_grad)
+    number = number_as(operation, value, dtype)
+    return Tensor(np.full(size, number, dtype)).requires_grad_(requires_grad)
 
 
 def _check_lengths(operation: str, size: tuple[int, ...]) -> None:
@@ -168,48 +192,67 @@ def arange(
 
     Raises:
         TypeError: an argument is no number, or the dtype is not supported.
-        RuntimeError: the step is 0 or leads away from the end, or the range is not finite.
+        RuntimeError: the step is 0 or leads away from the end, or the range is not finite or beyond
+            the dtype (OverflowError for ints).
     """
     first, last = (0, start) if end is None else (start, end)
     for name, value in (("start", first), ("end", last), ("step", step)):
         if not isinstance(value, (int, float)):
             raise TypeError(f"arange: {name} must be a number, not {type(value).__name__}")
+    kinds = {dtype_of_number(x) for x in (first, last, step)}
+    kind = as_dtype(dtype) if dtype is not None else float32 if float32 in kinds else int64
+    for value in (first, last, step):
+        number_as("arange", value, kind)
     if step == 0 or not math.isfinite(last - first) or (last - first) * step < 0:
         raise RuntimeError(
             f"arange: from {first} to {last} in steps of {step} is not possible: the range must be "
             "finite, and the step not 0 and of the sign of end - start"
         )
-    kinds = {dtype_of_number(x) for x in (first, last, step)}
-    kind = as_dtype(dtype) if dtype is not None else float32 if float32 in kinds else int64
     values = np.arange(first, last, step).astype(kind)
     return Tensor(values).requires_grad_(requires_grad)
 
 
 def linspace(
-    start: float, end: float, steps: int, *, dtype: Any = None, requires_grad: bool = False
+    start: Number | Tensor,
+    end: Number | Tensor,
+    steps: int,
+    *,
+    dtype: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Return `steps` evenly spaced values from start to end, equal to torch's in every bit.
 
-    See `minigrad.fused.linspace` for how.
+    The ends are numbers, or tensors without axes.
+
+    See `minigrad.random.fused.linspace` for how.
     """
-    values = fused.linspace(start, end, steps, _float_or(dtype))
+    for name, value in (("start", start), ("end", end)):
+        if isinstance(value, Tensor) and value.ndim > 0:
+            raise RuntimeError(
+                f"linspace: {name} must be a number or a tensor without axes, not one of shape "
+                f"{list(value.shape)}"
+            )
+    first, last = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
+    values = fused.linspace(first, last, steps, _float_or(dtype))
     return Tensor(values).requires_grad_(requires_grad)
 
 
 def rand(
-    *size: Any,
+    *lengths: Any,
+    size: Sequence[int] | None = None,
     generator: Generator | None = None,
     dtype: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Return uniform values in [0, 1), equal to torch's CPU generator's in every bit."""
-    source, lengths, kind = _checked("rand", size, generator, dtype)
-    values = source.uniform(lengths, 0, 1, kind)
+    source, shape, kind = _checked("rand", varargs("rand", lengths, size), generator, dtype)
+    values = source.uniform(shape, 0, 1, kind)
     return Tensor(values).requires_grad_(requires_grad)
 
 
 def randn(
-    *size: Any,
+    *lengths: Any,
+    size: Sequence[int] | None = None,
     generator: Generator | None = None,
     dtype: Any = None,
     requires_grad: bool = False,
@@ -218,24 +261,23 @@ def randn(
 
     See `minigrad.random.Generator.normal` for where they are equal in every bit.
     """
-    source, lengths, kind = _checked("randn", size, generator, dtype)
-    values = source.normal(lengths, 0, 1, kind)
+    source, shape, kind = _checked("randn", varargs("randn", lengths, size), generator, dtype)
+    values = source.normal(shape, 0, 1, kind)
     return Tensor(values).requires_grad_(requires_grad)
 
 
 def _checked(
-    operation: str, size: tuple[Any, ...], generator: Generator | None, dtype: Any
+    operation: str, size: tuple[int, ...], generator: Generator | None, dtype: Any
 ) -> tuple[Generator, tuple[int, ...], DType]:
     """Return the generator, the size and the dtype to draw with."""
     if generator is not None and not isinstance(generator, Generator):
         raise TypeError(
             f"{operation}: generator must be a Generator, not {type(generator).__name__}"
         )
-    lengths = varargs(operation, size)
-    _check_lengths(operation, lengths)
+    _check_lengths(operation, size)
     kind = _float_or(dtype)
     if kind.kind != "f":
         raise NotImplementedError(
             f"{operation}: dtype must be float32 or float64, not {kind}: draw floats and convert"
         )
-    return generator or default_generator, lengths, kind
+    return generator or default_generator, size, kind

@@ -1,7 +1,11 @@
-"""The data types, which are NumPy's own dtype objects, and torch's rules for mixing them."""
+"""The data types, which are NumPy's own dtype objects, and torch's rules for mixing them.
+
+So `x.dtype` prints as NumPy prints it, `float32`, where torch says `torch.float32`.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,6 +20,7 @@ bool_: DType = np.dtype(np.bool_)
 SUPPORTED = (float32, float64, int64, bool_)
 """There are no others: an engine for regression needs no more."""
 
+_LARGEST = {kind: float(np.finfo(kind).max) for kind in (float32, float64)}
 _CATEGORY = {bool_: 0, int64: 1, float32: 2, float64: 2}
 
 
@@ -40,6 +45,34 @@ def dtype_of_number(number: float | int | bool) -> DType:
     if isinstance(number, bool):
         return bool_
     return int64 if isinstance(number, int) else float32
+
+
+def beyond(operation: str, number: float | int, dtype: DType) -> Exception:
+    """Return the error for a number that a data type cannot hold, of torch's class."""
+    beyond_c = isinstance(number, int) and not -(2**63) <= number < 2**64
+    kind = OverflowError if beyond_c else RuntimeError
+    text = str(number) if not isinstance(number, int) or abs(number) < 10**40 else "of this size"
+    return kind(
+        f"{operation}: value {text} cannot be converted to {dtype} without overflow: use a "
+        "smaller one, or a tensor of another dtype"
+    )
+
+
+def number_as(operation: str, number: float | int, dtype: DType) -> float | int | bool:
+    """Return a Python number as a tensor of this data type holds it.
+
+    Raises:
+        OverflowError: it is an int that the data type cannot hold.
+        RuntimeError: it is such a float: too large, or NaN or infinite for integers.
+    """
+    if dtype.kind == "f":
+        held = not _LARGEST[dtype] < abs(number) < math.inf
+    else:
+        held = dtype == bool_ or -(2**63) <= number < 2**63
+    if not held:
+        raise beyond(operation, number, dtype)
+    held_number: float | int | bool = dtype.type(number).item()
+    return held_number
 
 
 def result_type(*operands: Any) -> DType:

@@ -18,6 +18,7 @@ def _function(name: str) -> Any:
             raise TypeError(f"{name}: input must be a Tensor, not {type(input).__name__}")
         return method(input, *arguments, **options)
 
+    call.__qualname__ = name
     return call
 
 

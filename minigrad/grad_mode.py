@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ContextDecorator
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
+from functools import partial, wraps
+from inspect import isgeneratorfunction
 from types import TracebackType
 from typing import Any
 
@@ -22,18 +25,27 @@ def is_grad_enabled() -> bool:
     return grad_mode.enabled
 
 
-class set_grad_enabled(ContextDecorator):  # noqa: N801 - torch's name
-    """Switch recording on or off, at once; as a context manager or decorator until it ends."""
+class set_grad_enabled:  # noqa: N801 - torch's name
+    """Switch recording on or off, at once; as a context manager or decorator until it ends.
+
+    Raises:
+        TypeError: the mode is not a bool.
+    """
 
     def __init__(self, mode: bool) -> None:
+        if mode is not True and mode is not False:
+            raise TypeError(
+                f"set_grad_enabled: mode must be True or False, not {mode!r} of type "
+                f"{type(mode).__name__}"
+            )
         self._mode = mode
-        self._before = [grad_mode.enabled]
+        self._before = grad_mode.enabled
         grad_mode.enabled = mode
 
     def __call__(self, function: Any) -> Any:
         """Decorate a function: the switch is made when it is called, and not before."""
-        grad_mode.enabled = self._before[0]
-        return super().__call__(function)
+        grad_mode.enabled = self._before
+        return _decorated(function, partial(set_grad_enabled, self._mode))
 
     def __enter__(self) -> None:
         grad_mode.enabled = self._mode
@@ -44,24 +56,24 @@ class set_grad_enabled(ContextDecorator):  # noqa: N801 - torch's name
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        grad_mode.enabled = self._before[0]
+        grad_mode.enabled = self._before
 
 
-class _Switch(ContextDecorator):
+class _Switch:
     """Sets the mode from `with` to the end of the block, nested or repeated at will."""
 
     _mode: bool
 
     def __new__(cls, function: Any = None) -> Any:
         """Also serve as a decorator without parentheses, `@no_grad`."""
-        switch = super().__new__(cls)
-        if function is None:
-            return switch
-        switch.__init__()  # type: ignore[misc]
-        return switch(function)
+        return super().__new__(cls) if function is None else _decorated(function, cls)
 
     def __init__(self) -> None:
         self._before: list[bool] = []
+
+    def __call__(self, function: Any) -> Any:
+        """Decorate a function, or a generator function: it runs with the switch made."""
+        return _decorated(function, type(self))
 
     def __enter__(self) -> None:
         self._before.append(grad_mode.enabled)
@@ -86,3 +98,41 @@ class enable_grad(_Switch):  # noqa: N801 - torch's name
     """Record operations although an enclosing `no_grad` says otherwise."""
 
     _mode = True
+
+
+def _decorated(function: Any, switch: Callable[[], AbstractContextManager[None]]) -> Any:
+    """Return the function with each of its calls inside a switch of its own.
+
+    A generator function's body runs later, piece by piece: each piece is inside one, and what
+    happens between them is not.
+
+    Raises:
+        TypeError: it is no function.
+    """
+    if not callable(function):
+        raise TypeError(
+            f"a function to decorate was expected, not {function!r} of type "
+            f"{type(function).__name__}"
+        )
+
+    @wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        with switch():
+            return function(*arguments, **options)
+
+    @wraps(function)
+    def generate(*arguments: Any, **options: Any) -> Generator[Any, Any, Any]:
+        generator = function(*arguments, **options)
+        resume: Callable[[], Any] = partial(next, generator)
+        while True:
+            try:
+                with switch():
+                    value = resume()
+            except StopIteration as stop:
+                return stop.value
+            try:
+                resume = partial(generator.send, (yield value))
+            except BaseException as error:  # GeneratorExit too, which ends the generator within
+                resume = partial(generator.throw, error)
+
+    return generate if isgeneratorfunction(function) else call

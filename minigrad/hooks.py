@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from minigrad.arguments import is_tensor
+from minigrad.methods.mixin import is_tensor
 from minigrad.tape import Array, Node
 
 

@@ -6,13 +6,14 @@ answers NumPy calls by running rules. So a derivative can be run on tensors, and
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minigrad import printing
-from minigrad.arguments import Mixin
+from minigrad.methods.mixin import Mixin, is_tensor
 from minigrad.ops import RULES
 
 if TYPE_CHECKING:
@@ -45,7 +46,16 @@ UFUNC_RULES = {
     np.subtract: RULES["sub"],
     np.tanh: RULES["tanh"],
 }
+REDUCTION_OPTIONS = {"axis", "dtype", "keepdims"}
 REDUCTION_RULES = {np.add: RULES["sum"], np.maximum: RULES["amax"], np.minimum: RULES["amin"]}
+
+
+def rebuilt(kind: Any, array: Any, requires_grad: bool) -> Any:
+    """Return a leaf, a tensor of this class, as it is copied and unpickled."""
+    tensor = kind.__new__(kind)
+    tensor._array = array
+    tensor._node = None
+    return tensor.requires_grad_(requires_grad)
 
 
 class Protocols(Mixin):
@@ -119,6 +129,28 @@ class Protocols(Mixin):
     def __hash__(self) -> int:
         return id(self)
 
+    # ---- copies -----------------------------------------------------------------------------
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Return a leaf of the same values and gradient, in memory of its own.
+
+        Raises:
+            RuntimeError: a recorded operation made this tensor.
+        """
+        if not self.is_leaf:
+            raise RuntimeError(
+                "deepcopy: Only Tensors created explicitly by the user (graph leaves) support the "
+                f"deepcopy protocol, and {self.grad_fn} made this one: copy .detach() of it, or "
+                ".clone() it to stay in the graph"
+            )
+        copied = rebuilt(type(self), np.copy(self._array), self.requires_grad)
+        copied.grad = copy.deepcopy(self.grad, memo)  # type: ignore[attr-defined]
+        return copied
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle as a leaf, without history and gradient, as torch does; `copy.copy` shares."""
+        return rebuilt, (type(self), self._array, self.requires_grad)
+
     # ---- text -------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
@@ -155,9 +187,11 @@ class Protocols(Mixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         apply = self._apply
+        if "out" in options:
+            _refuse_out(ufunc, options["out"])
         if method == "__call__" and ufunc in UFUNC_RULES and not options:
             return apply(UFUNC_RULES[ufunc], *inputs)
-        if method == "reduce" and ufunc in REDUCTION_RULES:
+        if method == "reduce" and ufunc in REDUCTION_RULES and options.keys() <= REDUCTION_OPTIONS:
             (x,) = inputs
             axis = options.get("axis", 0)
             options["axis"] = (axis,) if isinstance(axis, int) else axis
@@ -180,9 +214,20 @@ class Protocols(Mixin):
         arguments: tuple[Any, ...],
         options: dict[str, Any],
     ) -> Any:
+        if "out" in options:
+            _refuse_out(function, options["out"])
         if function in FUNCTION_RULES:
             return FUNCTION_RULES[function](self._apply, *arguments, **options)
         return function(*_plain(arguments), **_plain(options))
+
+
+def _refuse_out(function: Callable[..., Any], out: Any) -> None:
+    """Raise where NumPy is to write into a tensor, which the tape would not notice."""
+    if any(is_tensor(x) for x in (out if isinstance(out, tuple) else (out,))):
+        raise TypeError(
+            f"{function.__name__}: out= cannot be a Tensor: change it by one of its own methods, "
+            "for example with .copy_(...), or give .detach().numpy() of it"
+        )
 
 
 def _zeros_like(apply: Any, x: Any, *, shape: tuple[int, ...] | None = None) -> Any:

@@ -1,17 +1,18 @@
-"""What a tensor has to do with the tape: whether it is recorded, its gradient, `backward`."""
+"""What a tensor has to do with the tape: whether it is recorded, its gradient, its hooks."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minigrad import tape
-from minigrad.arguments import Mixin, is_tensor
-from minigrad.grad_mode import enable_grad, set_grad_enabled
+from minigrad.backward import backward
+from minigrad.grad_mode import set_grad_enabled
 from minigrad.hooks import RemovableHandle, replacement
+from minigrad.methods.mixin import Mixin, is_tensor
 from minigrad.tape import OUTDATED, Array, Node, outdated_view
 
 if TYPE_CHECKING:
@@ -36,13 +37,20 @@ class Recorded(Mixin):
         Raises:
             RuntimeError: the dtype is not floating point, or the tensor is the result of a
                 recorded operation, which cannot be switched off.
+            TypeError: `requires_grad` is not a bool.
         """
+        if requires_grad is not True and requires_grad is not False:
+            raise TypeError(
+                "requires_grad_: requires_grad must be True or False, not "
+                f"{requires_grad!r} of type {type(requires_grad).__name__}"
+            )
         if requires_grad and self.dtype.kind != "f":
             raise RuntimeError(
                 "only Tensors of floating point dtype can require gradients, "
                 f"not {self.dtype}: convert it first, for example with .float()"
             )
         if not requires_grad and not self.is_leaf:
+            self._recorded("requires_grad_(False)")
             raise RuntimeError(
                 "requires_grad_(False): this tensor is the result of a recorded operation, and "
                 "only a leaf can be switched off. Use .detach() for a tensor without history."
@@ -90,6 +98,8 @@ class Recorded(Mixin):
         node = self._node or self._frozen
         if node is None:
             node = self._frozen = tape.leaf(self._array)
+        elif node is OUTDATED:
+            raise outdated_view("grad")
         node.grad = value
 
     # ---- gradients --------------------------------------------------------------------------
@@ -111,10 +121,14 @@ class Recorded(Mixin):
             create_graph: record the backward pass itself, so that it can be differentiated.
             inputs: the tensors whose `.grad` is wanted, leaves or not; by default every leaf's.
 
+        Where a leaf has a `.grad` already, it is changed in place; under `create_graph` the sum is
+        a new tensor.
+
         Raises:
             RuntimeError: the tensor requires no gradient, has several elements and no `gradient`
                 was given, `gradient` has another shape, the graph was already released, or
-                `inputs` is empty or holds a tensor that requires no gradient.
+                `inputs` is empty or holds something else than tensors that require gradients.
+            TypeError: `gradient` is no tensor, or `inputs` neither a tensor nor several.
         """
         backward([self], [gradient], retain_graph, create_graph, inputs)  # type: ignore[list-item]
 
@@ -124,7 +138,8 @@ class Recorded(Mixin):
         Raises:
             RuntimeError: the tensor requires no gradient.
         """
-        self._recorded("retain_grad").retains_grad = True
+        node = self._recorded("retain_grad")
+        node.retains_grad = node.rule is not None  # a leaf's is kept in any case
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Have `hook(grad)` called when this tensor's gradient is complete.
@@ -134,109 +149,34 @@ class Recorded(Mixin):
 
         Raises:
             RuntimeError: the tensor requires no gradient.
+            TypeError: the hook cannot be called.
         """
+        if not callable(hook):
+            raise TypeError(
+                f"register_hook: hook must be a function of the gradient, not {hook!r} of type "
+                f"{type(hook).__name__}"
+            )
         node = self._recorded("register_hook")
 
         def on_arrays(grad: Array) -> Array:
             recorded = is_tensor(grad)  # the backward pass is, and the hook with it
             with set_grad_enabled(recorded):
                 replaced = hook(grad if recorded else self._tensor(grad))
-            if replaced is None:
-                return grad
-            value = replacement(hook, replaced, node)
-            return value if recorded else value._array
+            if replaced is not None:
+                value = replacement(hook, replaced, node)
+                grad = value if recorded else value._array
+            # A leaf's gradient is added to in place: it must not be one that the hook has kept.
+            return np.copy(grad) if node.rule is None else grad
 
         return RemovableHandle(node, on_arrays)
 
     def _recorded(self, what: str) -> Node:
         if self._node is None:
-            raise RuntimeError(f"{what}: the tensor does not require a gradient")
+            raise RuntimeError(
+                f"{what}: this tensor of shape {list(self.shape)} does not require a gradient and "
+                "does not have a grad_fn: call requires_grad_() on it, or on what it is computed "
+                "from before it is computed, and not under no_grad()"
+            )
         if self._node is OUTDATED:
             raise outdated_view(what)
         return self._node
-
-
-def backward(
-    outputs: Sequence[Tensor],
-    grad_outputs: Sequence[Tensor | None],
-    retain_graph: bool | None,
-    create_graph: bool,
-    inputs: Tensor | Sequence[Tensor] | None,
-) -> None:
-    """Do what `Tensor.backward` does, from several outputs."""
-    watched = set()
-    if inputs is not None:
-        watched = {x._recorded("backward") for x in several("backward", inputs)}
-        for node in watched:
-            node.retains_grad = node.rule is not None
-    for node, grad in gradients_of(outputs, grad_outputs, retain_graph, create_graph, watched):
-        accumulate(node, grad)
-
-
-def accumulate(node: Node, grad: Tensor) -> None:
-    """Add a gradient to the `grad` of its node."""
-    node.grad = grad if node.grad is None else node.grad + grad
-
-
-def several(operation: str, inputs: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
-    """Return one tensor or several as a sequence.
-
-    Raises:
-        RuntimeError: there are none.
-    """
-    tensors: Sequence[Tensor] = [inputs] if is_tensor(inputs) else inputs  # type: ignore[assignment,list-item]
-    if len(tensors) == 0:
-        raise RuntimeError(f"{operation}: inputs cannot be empty: name the tensors that are wanted")
-    return tensors
-
-
-def gradients_of(
-    outputs: Sequence[Tensor],
-    grad_outputs: Sequence[Tensor | None],
-    retain_graph: bool | None,
-    create_graph: bool,
-    watched: Collection[Node] = (),
-) -> Iterator[tuple[Node, Tensor]]:
-    """Sweep from the outputs; yield leaves and watched nodes with their gradients.
-
-    Under `create_graph` the sweep runs on tensors instead of arrays, and is recorded: the
-    gradients then have a history of their own. See `Tensor.backward` for what is raised.
-    """
-    roots = [
-        (output._recorded("backward"), _root(output, grad))
-        for output, grad in zip(outputs, grad_outputs, strict=True)
-    ]
-    tensor = outputs[0]._tensor
-    if not create_graph:
-        arrays = [(node, grad._array) for node, grad in roots]
-        for node, array in tape.sweep(arrays, bool(retain_graph), watched):
-            yield node, tensor(array)
-        return
-
-    def wrap(value: Any, node: Node | None) -> Any:
-        """Return a saved array as a tensor again, in its place on the tape."""
-        return tensor(value, node) if hasattr(value, "base") else value
-
-    with enable_grad():
-        yield from tape.sweep(roots, retain_graph is not False, watched, wrap)
-
-
-def _root(output: Tensor, grad: Tensor | None) -> Tensor:
-    """Return the gradient that the sweep starts with at an output."""
-    if grad is None:
-        if output.numel() != 1:
-            raise RuntimeError(
-                "backward: grad can be implicitly created only for scalar outputs, and this one "
-                f"has shape {list(output.shape)}: reduce it first, for example with .sum(), or "
-                "pass the gradient of the final result by it"
-            )
-        one = np.ones(output._array.shape, output._array.dtype)
-        if not isinstance(output._array, np.ndarray):  # go on in the same array type
-            one = np.add(np.zeros_like(output._array), one)
-        return output._tensor(one)
-    if grad.shape != output.shape:
-        raise RuntimeError(
-            f"backward: Mismatch in shape: the gradient has {list(grad.shape)} and its output "
-            f"{list(output.shape)}; they must be equal"
-        )
-    return grad.clone() if output.is_leaf else grad  # a leaf keeps it, so it needs its own

@@ -16,7 +16,9 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any, TypeAlias
+from weakref import KeyedRef
 
 import numpy as np
 
@@ -31,34 +33,55 @@ class _Changes:
 
     "When" is a number from the sequence that also numbers the nodes, so a node can tell whether
     something it saved has been changed since. Memory is known by the `id` of the array that owns
-    it, so views need no care. Where an owner has died and another got its `id`, the entry is
-    older than every node that could have saved the new one's values: nothing is mistaken.
+    it, so views need no care. An entry goes when its owner does; of an array type that allows no
+    weak references it stays, and does no harm: it is older than every node that could have saved
+    the values of a later owner of the same `id`.
     """
 
     def __init__(self) -> None:
         self.latest = 0
         self._last: dict[int, int] = {}
+        self._owners: dict[int, KeyedRef[int, Array] | None] = {}
 
     def add(self, *arrays: Array) -> None:
         """Note that the memory of these arrays is being changed now."""
         self.latest = next(_numbers)
         for array in arrays:
-            self._last[id(array) if array.base is None else _owner(array)] = self.latest
+            self._last[id(array) if array.base is None else id(_owner(array))] = self.latest
+        if len(self._last) != len(self._owners):  # an optimizer's step need not look any closer
+            self._watch(arrays)
 
     def last(self, array: Array) -> int:
         """Return when the memory of `array` was changed last, 0 if never."""
-        return self._last.get(_owner(array), 0)
+        return self._last.get(id(_owner(array)), 0)
+
+    def __len__(self) -> int:
+        return len(self._last)
+
+    def _watch(self, arrays: Sequence[Array]) -> None:
+        """Have the entries of these arrays dropped with their owners."""
+        for owner in map(_owner, arrays):
+            if id(owner) not in self._owners:
+                try:
+                    reference = KeyedRef(owner, self._drop, id(owner))
+                except TypeError:
+                    reference = None
+                self._owners[id(owner)] = reference
+
+    def _drop(self, reference: KeyedRef[int, Array]) -> None:
+        self._last.pop(reference.key, None)
+        self._owners.pop(reference.key, None)
 
 
 _changes = _Changes()
 changed = _changes.add
 
 
-def _owner(array: Array) -> int:
-    """Return the `id` of the array whose memory this is."""
+def _owner(array: Array) -> Array:
+    """Return the array whose memory this is."""
     while isinstance(array.base, np.ndarray):
         array = array.base
-    return id(array)
+    return array
 
 
 class Node:
@@ -120,12 +143,15 @@ def leaf(value: Array) -> Node:
     return Node(None, [], None, None, value)
 
 
-OUTDATED = leaf(np.zeros(()))
-"""The node of a view whose tensor was since changed in place by a recorded operation."""
+OUTDATED = Node(SimpleNamespace(torch_name="OutdatedView"), [], None, None, np.zeros(()))
+"""The node of every view whose tensor was since changed in place by a recorded operation.
+
+It stands for a record that there is not: whatever needs one raises `outdated_view`.
+"""
 
 
 def outdated_view(operation: str) -> RuntimeError:
-    """Return the error for using such a view in an operation."""
+    """Return the error for asking something of such a view that needs its record."""
     return RuntimeError(
         f"{operation}: this view was taken before its tensor was changed in place by a recorded "
         "operation, which minigrad does not follow through views. Take the view again."

@@ -35,11 +35,16 @@ class Tensor(Recorded, Methods, Protocols):
 
     Make one with `minigrad.tensor`. It wraps the array it is given, without a copy: an ndarray,
     or any array type that implements the calls in `minigrad.vocabulary`.
+
+    Raises:
+        TypeError: it is given something else.
     """
 
     __slots__ = ("_array", "_node")
 
     def __init__(self, array: Array, node: Node | None = None) -> None:
+        if type(array) is not np.ndarray:
+            array = _array_of(array)
         self._array = array
         self._node = node  # its place on the tape; None exactly if no gradient is required
 
@@ -66,6 +71,33 @@ class Tensor(Recorded, Methods, Protocols):
         return Tensor(self._array)
 
 
+def _array_of(value: Any) -> Array:
+    """Return what a tensor can wrap; NumPy's scalars become arrays without axes.
+
+    Raises:
+        TypeError: it is no array.
+    """
+    if isinstance(value, np.generic):
+        return np.asarray(value)
+    if isinstance(value, Tensor) or not hasattr(value, "__array_function__"):
+        raise TypeError(
+            f"Tensor: expected an array to wrap, not {type(value).__name__}: make a tensor of the "
+            "values with minigrad.tensor(...)"
+        )
+    return value
+
+
+_new = object.__new__
+
+
+def wrapped(array: Array, node: Node | None = None) -> Tensor:
+    """Return a tensor of what is known to be an array: the constructor without its check."""
+    tensor = _new(Tensor)
+    tensor._array = array
+    tensor._node = node
+    return tensor
+
+
 def apply(rule: Rule, *inputs: Any, **options: Any) -> Tensor:
     """Run a rule on tensors and Python numbers; record it if one of them requires a gradient."""
     values = []
@@ -80,7 +112,9 @@ def apply(rule: Rule, *inputs: Any, **options: Any) -> Tensor:
     out = rule.forward(*values, **options)
     if isinstance(out, np.generic):
         out = np.asarray(out)  # NumPy returns scalars in place of zero-dimensional arrays
-    result = Tensor(out)
+    result = _new(Tensor)
+    result._array = out
+    result._node = None
     if out.base is not None and isinstance(inputs[0], Tensor):
         _note_view(result, inputs[0])
     if any(parents) and grad_mode.enabled:
@@ -105,4 +139,4 @@ def _note_view(result: Tensor, source: Tensor) -> None:
 
 # What the classes that `Tensor` is put together from run rules with, and make tensors with.
 Tensor._apply = staticmethod(apply)
-Tensor._tensor = Tensor
+Tensor._tensor = staticmethod(wrapped)

@@ -11,6 +11,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its status: 0 agree, 1 disagree, 2 bad usage or input."""
     try:
         from parity.cli import app
+    except KeyboardInterrupt:
+        sys.exit(130)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in ("minigrad", "torch_impl", "parity"):

@@ -19,8 +19,9 @@ from contextlib import ExitStack
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
+from parity.engines import runs_on
 from parity.engines.process import EngineProcess
-from parity.environment import blas_warning, environment
+from parity.environment import blas_warning, environment, usable_cores
 
 if TYPE_CHECKING:
     from parity.engines import Engine, Start, Task
@@ -155,7 +156,7 @@ def bench(
                         "engine": name,
                         "architecture": architecture,
                         "threads": threads,
-                        "device": task.device,
+                        "device": runs_on(name, task.device),
                         "rounds": rounds,
                         "median_s": median_s,
                         "q1_s": q1_s,
@@ -185,12 +186,6 @@ def load_warning(load: float, threads: int, cores: int) -> str | None:
         f"other programs kept {load:.1f} of {cores} cores busy in the last minute, too many beside "
         f"{threads} threads: times may be many times too long. Wait, or use fewer threads."
     )
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use, which is how many threads are timed."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux has it, macOS does not
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _silent(architecture: str, done: int, total: int) -> None:

@@ -6,18 +6,14 @@ from typing import Any
 from rich.table import Table
 
 
-def bench_table(document: Mapping[str, Any], against: str | None = None) -> Table:
+def bench_table(document: Mapping[str, Any]) -> Table:
     """Return a table of a `bench.json` document: microseconds per training step, and ratios.
 
-    `against` names the engine that the others are compared with; by default torch if it was timed,
-    else the first. A ratio says how many times as fast as that one an engine is. Raises ValueError
-    if `against` was not timed.
+    The engines are compared with torch if it was timed, else with the first. A ratio says how many
+    times as fast as that one an engine is.
     """
     timed = list(dict.fromkeys(result["engine"] for result in document["results"]))
-    if against is None:
-        against = "torch" if "torch" in timed else timed[0]
-    elif against not in timed:
-        raise ValueError(f"engine {against!r} was not timed; there are {', '.join(timed)}")
+    against = "torch" if "torch" in timed else timed[0]
     found = {
         (ratio["architecture"], ratio["engine"]): ratio
         for ratio in document["ratios"]

@@ -6,159 +6,28 @@ data. What is recorded is the largest difference in units of √2·σ, and the a
 
 from __future__ import annotations
 
+import argparse
+import json
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+import minigrad
+from minigrad.architectures import ARCHITECTURES, parabola
+from minigrad.architectures import build as minigrad_build
+from parity.calibration_cases import DATA, Case, draw_case, torch_step
 from parity.checks.budget import BudgetedStep, StepBudget
+from parity.checks.gradients import AGGREGATE_Z, Z, compare
 from parity.engines import Array
+from parity.environment import environment
+from parity.report.document import to_json
 from torch_impl.model import build
 
-MOST_WORK = 3e7
-"""Multiplications of a forward pass, at most: a case takes a fraction of a second."""
-
-
-class Case(NamedTuple):
-    """A step to compare: a network, data, what is known of the past, SGD's options.
-
-    Attributes:
-        family: the kind of network and data.
-        sizes: the layer sizes.
-        x, y: the data.
-        parameters: by torch's names.
-        buffers: of momentum; empty without.
-        options: of SGD.
-    """
-
-    family: str
-    sizes: tuple[int, ...]
-    x: Array
-    y: Array
-    parameters: dict[str, Array]
-    buffers: dict[str, Array]
-    options: dict[str, Any]
-
-
-Data = Callable[[np.random.Generator, int, int, int], tuple[Array, Array]]
-"""Makes x (samples, inputs) and y (samples, outputs) from (generator, samples, inputs, outputs)."""
-
-
-def _random(rng: np.random.Generator, n: int, i: int, o: int) -> tuple[Array, Array]:
-    return rng.standard_normal((n, i)), rng.standard_normal((n, o))
-
-
-def _parabola(rng: np.random.Generator, n: int, i: int, o: int) -> tuple[Array, Array]:
-    x = np.repeat(np.linspace(-5, 5, n)[:, None], i, axis=1)
-    return x, np.repeat(x[:, :1] ** 2, o, axis=1) + rng.standard_normal((n, o))
-
-
-def _offset(rng: np.random.Generator, n: int, i: int, o: int) -> tuple[Array, Array]:
-    x, y = _random(rng, n, i, o)
-    return x + 100, y + 100
-
-
-def _binary(rng: np.random.Generator, n: int, i: int, o: int) -> tuple[Array, Array]:
-    return rng.integers(0, 2, (n, i)).astype(float), rng.integers(0, 2, (n, o)).astype(float)
-
-
-def _equal(rng: np.random.Generator, n: int, i: int, o: int) -> tuple[Array, Array]:
-    x, y = _random(rng, 1, i, o)
-    return np.repeat(x, n, axis=0), np.repeat(y, n, axis=0)
-
-
-def _repeated(rng: np.random.Generator, n: int, i: int, o: int) -> tuple[Array, Array]:
-    x, y = _random(rng, min(n, 3), i, o)
-    rows = rng.integers(0, len(x), n)
-    return x[rows], y[rows]
-
-
-def _scaled(rng: np.random.Generator, n: int, i: int, o: int) -> tuple[Array, Array]:
-    x, y = _random(rng, n, i, o)
-    return x * 10.0 ** rng.uniform(-6, 6), y * 10.0 ** rng.uniform(-6, 6)
-
-
-def _mixed(rng: np.random.Generator, n: int, i: int, o: int) -> tuple[Array, Array]:
-    x, y = _random(rng, n, i, o)
-    return x * 10.0 ** rng.uniform(-4, 4, (n, 1)), y * 10.0 ** rng.uniform(-4, 4, (n, 1))
-
-
-DATA: dict[str, Data] = {
-    "random": _random,
-    "parabola": _parabola,
-    "offset by 100": _offset,
-    "in {0, 1}": _binary,
-    "all rows equal": _equal,
-    "three different rows": _repeated,
-    "of one scale": _scaled,
-    "of many scales": _mixed,
-}
-
-
-def draw_case(seed: int, dtype: str) -> Case:
-    """Draw a case: the family in turn, everything else at random."""
-    rng = np.random.default_rng(seed)
-    family = list(DATA)[seed % len(DATA)]
-    depth = int(rng.integers(1, 9))
-    while True:
-        batch = int(10 ** rng.uniform(0, 5)) if rng.random() < 0.8 else 100_000
-        if rng.random() < 0.1:
-            batch = 1
-        widths = (2 ** rng.uniform(0, 9, depth + 1)).astype(int)
-        if rng.random() < 0.7:
-            widths[0] = widths[-1] = 1
-        sizes = tuple(map(int, widths))
-        work = batch * sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
-        if work <= MOST_WORK:
-            break
-    x, y = (a.astype(dtype) for a in DATA[family](rng, batch, sizes[0], sizes[-1]))
-    model = build(sizes, getattr(torch, dtype))
-    for parameter, fan_in in zip(
-        model.parameters(), np.repeat(sizes[:-1], 2), strict=True
-    ):
-        bound = 1 / math.sqrt(fan_in)
-        drawn = rng.uniform(-bound, bound, tuple(parameter.shape)).astype(dtype)
-        parameter.data = torch.from_numpy(drawn)
-    momentum = float(rng.choice([0.0, 0.0, 0.5, 0.9]))
-    options = {
-        "lr": float(10 ** rng.uniform(-4, -1)),
-        "momentum": momentum,
-        "nesterov": bool(momentum and rng.random() < 0.3),
-        "weight_decay": float(rng.choice([0.0, 0.0, 0.01])),
-    }
-    optimizer = torch.optim.SGD(model.parameters(), **options)
-    epochs = int(rng.choice([0, 0, 1, 10, 50])) if work < 3e6 else int(rng.choice([0, 3]))
-    if momentum:
-        epochs += 1
-    before = {n: p.detach().clone() for n, p in model.named_parameters()}
-    for _ in range(epochs):
-        _torch_step(model, optimizer, x, y)
-        if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
-            break
-        before = {n: p.detach().clone() for n, p in model.named_parameters()}
-    buffers = {}
-    for name, parameter in model.named_parameters():
-        buffer = optimizer.state[parameter].get("momentum_buffer")
-        if buffer is not None:
-            buffers[name] = buffer.numpy().copy()
-    parameters = {name: value.numpy().copy() for name, value in before.items()}
-    return Case(family, sizes, x, y, parameters, buffers, options)
-
-
-def _torch_step(
-    model: torch.nn.Module, optimizer: torch.optim.SGD, x: Array, y: Array
-) -> tuple[float, dict[str, Array]]:
-    optimizer.zero_grad()
-    loss = torch.nn.functional.mse_loss(model(torch.from_numpy(x)), torch.from_numpy(y))
-    loss.backward()
-    optimizer.step()
-    gradients = {}
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None
-        gradients[name] = parameter.grad.numpy().copy()
-    return loss.item(), gradients
+DTYPES = ("float32", "float64")
 
 
 def torch_side(case: Case) -> tuple[float, dict[str, Array], dict[str, Array]]:
@@ -170,7 +39,7 @@ def torch_side(case: Case) -> tuple[float, dict[str, Array], dict[str, Array]]:
     for name, parameter in model.named_parameters():
         if name in case.buffers:
             optimizer.state[parameter]["momentum_buffer"] = torch.tensor(case.buffers[name])
-    loss, gradients = _torch_step(model, optimizer, case.x, case.y)
+    loss, gradients = torch_step(model, optimizer, case.x, case.y)
     return loss, gradients, {n: p.detach().numpy().copy() for n, p in model.named_parameters()}
 
 
@@ -178,3 +47,140 @@ def minigrad_side(case: Case) -> StepBudget:
     """Return minigrad's values and budgets."""
     step = BudgetedStep(case.sizes, case.x, case.y, **case.options)
     return step(case.parameters, case.buffers)
+
+
+def result(case: Case) -> dict[str, Any]:
+    """Compare the two engines on a case; return what `summary` needs, ready for JSON."""
+    budget = minigrad_side(case)
+    loss, gradients, parameters = torch_side(case)
+    as_loss = {"loss": np.array(loss, case.x.dtype)}
+    own = {
+        "loss": {"loss": budget.loss},
+        "gradients": budget.gradients,
+        "parameters": budget.parameters,
+    }
+    found = {
+        kind: compare({n: b.value for n, b in own[kind].items()}, theirs, own[kind], kind)
+        for kind, theirs in (
+            ("loss", as_loss),
+            ("gradients", gradients),
+            ("parameters", parameters),
+        )
+    }
+    return {
+        "family": case.family,
+        "dtype": case.x.dtype.name,
+        "sizes": case.sizes,
+        "batch": len(case.x),
+        "momentum": case.options["momentum"],
+        "elements": found["gradients"].elements,
+        "tensors": len(gradients),
+        "kinks": budget.kinks,
+        "choices": found["gradients"].choices,
+        "unlimited": found["gradients"].unlimited,
+        "aggregate": found["gradients"].aggregate_used * AGGREGATE_Z,
+        "finite": math.isfinite(loss),
+        "at": found["gradients"].worst_at,
+        **{kind: comparison.worst_used * Z for kind, comparison in found.items()},
+    }
+
+
+def detection(seeds: int) -> dict[str, Any]:
+    """Return the share of seeds at which a gradient × (1 + 1e-5) is caught, tensor by tensor."""
+    caught: dict[str, Any] = {}
+    for architecture in ("rightfit", "overfit"):
+        sizes = ARCHITECTURES[architecture].sizes
+        shares: dict[str, list[int]] = {}
+        for seed in range(seeds):
+            minigrad.manual_seed(seed)
+            x, y = parabola(100)
+            model = minigrad_build(sizes)
+            parameters = {n: p.numpy().copy() for n, p in model.state_dict().items()}
+            case = Case("parabola", sizes, x.numpy(), y.numpy(), parameters, {}, {"lr": 0.01})
+            budget = minigrad_side(case)
+            _, gradients, _ = torch_side(case)
+            values = {name: b.value for name, b in budget.gradients.items()}
+            for name, value in values.items():
+                spoiled = (value.astype(np.float64) * (1 + 1e-5)).astype(value.dtype)
+                found = compare({**values, name: spoiled}, gradients, budget.gradients)
+                hits = shares.setdefault(name, [0, 0])
+                hits[0] += found.worst_used > 1
+                hits[1] += not found.passed
+        caught[architecture] = {
+            name: {"by_element": a / seeds, "by_any": b / seeds} for name, (a, b) in shares.items()
+        }
+    return caught
+
+
+def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the curve of false alarms and the worst of every family.
+
+    A difference in units of √2·σ is what z is compared with.
+    """
+    kinds = ("gradients", "parameters", "loss", "aggregate")
+    worst = {kind: np.array([r[kind] for r in results]) for kind in kinds}
+    curve = [
+        {"z": z, **{k: float((values > z).mean()) for k, values in worst.items()}}
+        for z in (1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8)
+    ]
+    families = {}
+    for family in DATA:
+        for dtype in DTYPES:
+            rows = [r for r in results if (r["family"], r["dtype"]) == (family, dtype)]
+            if rows:
+                families[f"{family}, {dtype}"] = {
+                    "comparisons": len(rows),
+                    "median": float(np.median([r["gradients"] for r in rows])),
+                    **{kind: max(r[kind] for r in rows) for kind in kinds},
+                }
+    return {
+        "comparisons": len(results),
+        "tensors": sum(r["tensors"] for r in results),
+        "elements": sum(r["elements"] for r in results),
+        "z": Z,
+        "aggregate_z": AGGREGATE_Z,
+        "false_alarms": {
+            "elements": int((worst["gradients"] > Z).sum() + (worst["parameters"] > Z).sum()),
+            "aggregate": int((worst["aggregate"] > AGGREGATE_Z).sum()),
+        },
+        "curve": curve,
+        "families": families,
+        "worst": sorted(results, key=lambda r: -r["gradients"])[:10],
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run `python -m parity.calibrate`; 0 if no correct engine would be failed."""
+    parser = argparse.ArgumentParser(prog="parity.calibrate", description=__doc__)
+    parser.add_argument("--cases", type=int, default=10_000, help="gradient comparisons (10000)")
+    parser.add_argument("--seeds", type=int, default=20, help="seeds for detection (20)")
+    parser.add_argument("--output", type=Path, default=Path("out"), help="directory (out)")
+    options = parser.parse_args(arguments)
+    options.output.mkdir(parents=True, exist_ok=True)
+    # One case a line: what a run that was stopped has done is not done again.
+    log = options.output / "calibration.jsonl"
+    done = log.read_text().splitlines() if log.exists() else []
+    results = {row["seed"]: row for row in map(json.loads, done)}
+    torch.set_num_threads(1)
+    np.seterr(all="ignore")
+    with log.open("a") as file:
+        for seed in range(options.cases):
+            if seed not in results:
+                case = draw_case(seed, DTYPES[seed // len(DATA) % 2])
+                results[seed] = {"seed": seed, **result(case)}
+                file.write(json.dumps(results[seed]) + "\n")
+                file.flush()
+            if sys.stderr.isatty():
+                print(f"\r{seed + 1:,} of {options.cases:,}", end="", file=sys.stderr)
+    found = {
+        "environment": environment(),
+        **summary([results[seed] for seed in range(options.cases)]),
+        "detection": detection(options.seeds),
+    }
+    (options.output / "calibration.json").write_text(to_json(found))
+    print(to_json({k: found[k] for k in ("comparisons", "false_alarms", "curve", "detection")}))
+    return int(any(found["false_alarms"].values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

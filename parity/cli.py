@@ -5,8 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import io
+import math
+import os
+import re
 import signal
+import sys
+import traceback
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from typing import Annotated, Any, Literal
 
 import typer
@@ -29,8 +35,23 @@ from parity.run import Side, run, train
 QUICK_EPOCHS = 50
 
 INTERRUPTED = 128 + signal.SIGINT
+DEFECT = 70  # EX_SOFTWARE of sysexits.h: neither agreement nor disagreement nor bad usage
+MOST_SAMPLES = 10_000_000
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+class Output(Console):
+    """Standard output, or standard error, as plain text where there is no terminal."""
+
+    def on_broken_pipe(self) -> None:
+        """Go on in silence when nobody reads any more, as in `parity run | head -1`."""
+        silence()
+
+
+def silence() -> None:
+    """Let what is still to be written to standard output go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def command(function: Callable[..., int]) -> Callable[..., None]:
@@ -40,23 +61,44 @@ def command(function: Callable[..., int]) -> Callable[..., None]:
     def run_it(*arguments: Any, **options: Any) -> None:
         try:
             status = function(*arguments, **options)
+            sys.stdout.flush()
         except KeyboardInterrupt:
-            status = _say("interrupted: no report was written", INTERRUPTED)
+            status = complain("interrupted: no report was written", INTERRUPTED)
         except (UsageError, EngineProcessError) as error:
-            status = _say(str(error), 2)
+            status = complain(str(error), 2)
+        except MemoryError as error:
+            status = complain(f"out of memory, use fewer samples or smaller layers: {error}", 2)
+        except OSError as error:
+            silence()
+            status = complain(f"cannot write or read: {error}", 2)
+        except Exception:
+            traceback.print_exc()
+            status = complain("this is a defect of parity, please report it", DEFECT)
         raise typer.Exit(status)
 
     return app.command(function.__name__.removesuffix("_command"))(run_it)
 
 
-def _say(message: str, status: int) -> int:
-    console = Console(stderr=True)
+def complain(message: str, status: int) -> int:
+    """Say why on standard error and return the status."""
+    console = Output(stderr=True)
     console.print(f"parity: {message}", soft_wrap=True, markup=False, highlight=False)
     return status
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        Output().print(f"minigrad-parity {metadata.version('minigrad-parity')}")
+        raise typer.Exit
+
+
 @app.callback(invoke_without_command=True)
-def default(context: typer.Context) -> None:
+def default(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
     """Decide whether two engines agree on gradients and training, and time them.
 
     Without a command: `run`, on the three networks, minigrad against torch.
@@ -78,7 +120,7 @@ DType = Annotated[Literal["float32", "float64"], typer.Option(help="Of data and 
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N, for engines that know it.")]
 Engine = Annotated[str, typer.Option(help="The engine under test; `parity engines` lists them.")]
 Against = Annotated[str, typer.Option(help="The engine it is held against.")]
-Output = Annotated[str, typer.Option(metavar="DIR", help="Where the files go.")]
+Folder = Annotated[str, typer.Option(metavar="DIR", help="Where the files go.")]
 Epochs = Annotated[
     int | None,
     typer.Option(
@@ -89,7 +131,10 @@ Rate = Annotated[
     float | None,
     typer.Option("--learning-rate", help="Default: the architecture's.", show_default=False),
 ]
-Samples = Annotated[int, typer.Option(min=1, help="Points of the noisy parabola.")]
+Samples = Annotated[
+    int, typer.Option(min=1, max=MOST_SAMPLES, help="Points of the noisy parabola.")
+]
+Momentum = Annotated[float, typer.Option(min=0, help="Of SGD.")]
 Quick = Annotated[bool, typer.Option("--quick", help=f"At most {QUICK_EPOCHS} epochs.")]
 
 
@@ -101,9 +146,10 @@ def run_command(
     device: Device = "cpu",
     engine: Engine = "minigrad",
     against: Against = "torch",
-    output: Output = "out",
+    output: Folder = "out",
     epochs: Epochs = None,
     learning_rate: Rate = None,
+    momentum: Momentum = 0.0,
     samples: Samples = 100,
     quick: Quick = False,
 ) -> int:
@@ -118,7 +164,9 @@ def run_command(
             "and that says nothing. Choose two; `parity engines` lists them"
         )
     actual, expected = Side(engine, factory(engine)), Side(against, factory(against))
-    tasks = _tasks(architectures, seed, dtype, device, epochs, learning_rate, samples, quick=quick)
+    tasks = _tasks(
+        architectures, seed, dtype, device, epochs, learning_rate, momentum, samples, quick=quick
+    )
     folder = output_folder(output)
     settings = {
         "seed": tasks[0][1].seed,
@@ -131,7 +179,7 @@ def run_command(
         report = run(tasks, actual, expected, settings, progress.epochs)
     write_whole(folder / "report.json", to_json(report.document))
     write_whole(folder / "report.html", to_html(report))
-    console = Console()
+    console = Output()
     console.print(summary(report.document))
     console.print(f"Report: {folder / 'report.html'} and report.json", soft_wrap=True)
     return 0 if report.document["passed"] else 1
@@ -144,9 +192,10 @@ def train_command(
     seed: Seed = "0",
     dtype: DType = "float32",
     device: Device = "cpu",
-    output: Output = "out",
+    output: Folder = "out",
     epochs: Epochs = None,
     learning_rate: Rate = None,
+    momentum: Momentum = 0.0,
     samples: Samples = 100,
 ) -> int:
     """Train on one engine, print the final MSE and save the picture of the fit.
@@ -155,7 +204,7 @@ def train_command(
     networks side by side.
     """
     side = Side(engine, factory(engine))
-    tasks = _tasks(architectures, seed, dtype, device, epochs, learning_rate, samples)
+    tasks = _tasks(architectures, seed, dtype, device, epochs, learning_rate, momentum, samples)
     folder = output_folder(output)
     with Progress() as progress:
         finished = train(tasks, side, progress.epochs)
@@ -163,12 +212,13 @@ def train_command(
     for (named, _), (start, trained, state) in zip(tasks, finished, strict=True):
         fits.append(Fit(named.name, start.x, start.y, trained.prediction, trained.final_mse))
         note = "" if state == "trained" else f" ({state})"
-        Console().print(f"{named.name}: final MSE {trained.final_mse:.6g}{note}", soft_wrap=True)
-    path = folder / f"{'_'.join(fit.name for fit in fits)}-{engine}.png"
+        Output().print(f"{named.name}: final MSE {trained.final_mse:.6g}{note}", soft_wrap=True)
+    names = "_".join(fit.name for fit in fits) if len(fits) <= 8 else f"{len(fits)}-networks"
+    path = folder / f"{names}-{engine}.png"
     picture = io.BytesIO()
     training_picture(fits).savefig(picture, format="png")
     write_whole(path, picture.getvalue())
-    Console().print(f"Picture: {path}", soft_wrap=True)
+    Output().print(f"Picture: {path}", soft_wrap=True)
     return 0
 
 
@@ -183,7 +233,8 @@ def bench_command(
     seed: Seed = "0",
     dtype: DType = "float32",
     device: Device = "cpu",
-    output: Output = "out",
+    output: Folder = "out",
+    momentum: Momentum = 0.0,
     samples: Samples = 100,
 ) -> int:
     """Time training steps of several engines side by side.
@@ -192,7 +243,7 @@ def bench_command(
     """
     names = list(dict.fromkeys(filter(None, engines.split(","))))
     factories = {name: factory(name) for name in names}
-    tasks = _tasks(architectures, seed, dtype, device, None, None, samples)
+    tasks = _tasks(architectures, seed, dtype, device, None, None, momentum, samples)
     folder = output_folder(output)
     if not names:
         raise UsageError("--engines names no engine: give at least one, such as minigrad,torch")
@@ -201,7 +252,7 @@ def bench_command(
             {named.name: task for named, task in tasks}, factories, threads, rounds, progress.rounds
         )
     write_whole(folder / "bench.json", to_json(document))
-    console = Console()
+    console = Output()
     console.print(bench_table(document))
     for warning in document["warnings"]:
         console.print(f"! {warning}", style="bold", soft_wrap=True)
@@ -216,7 +267,7 @@ def engines_command() -> int:
     for name, known in ENGINES.items():
         missing = known.missing()
         state = f"missing: {', '.join(missing)}" if missing else "ready"
-        Console().print(f"{name:<{width}}  {state:<8}  {known.description}", soft_wrap=True)
+        Output().print(f"{name:<{width}}  {state:<8}  {known.description}", soft_wrap=True)
     return 0
 
 
@@ -227,16 +278,20 @@ def _tasks(
     device: str,
     epochs: int | None,
     learning_rate: float | None,
+    momentum: float,
     samples: int,
     quick: bool = False,
 ) -> list[tuple[Architecture, Task]]:
     """Return what is to be trained.
 
     Raises:
-        UsageError: an architecture, the seed or the learning rate is not one.
+        UsageError: an architecture, the seed, the device or a rate is not one.
     """
-    if learning_rate is not None and not 0 <= learning_rate < float("inf"):
-        raise UsageError(f"--learning-rate {learning_rate} must be a number of at least 0")
+    for name, rate in (("learning-rate", learning_rate), ("momentum", momentum)):
+        if rate is not None and not 0 <= rate < math.inf:
+            raise UsageError(f"--{name} {rate} must be a finite number of at least 0")
+    if not re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", device):
+        raise UsageError(f"unknown device {device!r}: give cpu, cuda, or cuda:N for GPU number N")
     tasks = []
     for name in dict.fromkeys(names or ARCHITECTURES):
         try:
@@ -257,6 +312,7 @@ def _tasks(
             seed=_seed(seed),
             dtype=dtype,
             device=device,
+            momentum=momentum,
         )
         tasks.append((named, task))
     return tasks

@@ -37,14 +37,13 @@ def environment() -> dict[str, object]:
     is linked statically, out of threadpoolctl's sight: torch is asked. MKL hides its kernel.
     """
     torch: Any = sys.modules.get("torch")
-    affinity = getattr(os, "sched_getaffinity", None)
     return {
         "versions": {"python": platform.python_version()}
         | {name: _version(name) for name in DISTRIBUTIONS},
         "platform": platform.platform(),
         "cpu": cpu_name(),
         "logical_cores": os.cpu_count(),
-        "usable_cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "usable_cores": usable_cores(),
         "blas": _blas(torch),
         "torch_instructions": torch.backends.cpu.get_cpu_capability() if torch else None,
         "variables": {
@@ -54,6 +53,12 @@ def environment() -> dict[str, object]:
         },
         "gpu": torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None,
     }
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux has it, macOS does not
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def blas_warning(environment: Mapping[str, Any]) -> str | None:

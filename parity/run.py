@@ -8,17 +8,22 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from minigrad.architectures import Architecture
+from parity.checks.bitwise import check_bitwise, digest_trainer
+from parity.checks.budget import step_budget
 from parity.checks.final_mse import check_final_mse
 from parity.checks.gradients import check_gradients
 from parity.checks.start import check_start
 from parity.checks.state import state
-from parity.engines import Engine, Start, Task
+from parity.checks.steps import check_steps
+from parity.checks.trajectory import check_trajectory, envelope, perturbed_runs
+from parity.engines import Engine, Start, Task, factory, reproducible
 from parity.engines.process import EngineProcess
 from parity.engines.trainer import Run, Trainer
+from parity.environment import usable_cores
 from parity.report.model import Curves, Report
 
 Progress = Callable[[str, str, int, int], object]
-"""Called as `progress(architecture, engine, epochs done, epochs)`."""
+"""Called as `progress(architecture, engine or verdict, epochs done, epochs)`."""
 
 JUDGED = ("start", "gradients", "steps", "trajectory", "bitwise", "final_mse")
 
@@ -44,7 +49,7 @@ def run(
 ) -> Report:
     """Train every task on both engines and judge them.
 
-    Each engine has a process of its own. They train in turn, not at the same time: two thread
+    Each engine has a process of its own, and they work in turn, not at the same time: two thread
     pools on the same cores slow each other down. Both start from what `expected` drew, so that
     everything after `start` is judged from the same parameters even if `start` fails.
 
@@ -52,57 +57,101 @@ def run(
         UsageError: an engine cannot do what is asked, for example use the device.
     """
     with ExitStack() as stack:
-        ours = stack.enter_context(trainer(actual))
-        theirs = stack.enter_context(trainer(expected))
-        entries, curves = [], {}
-        for architecture, task in tasks:
-            train = functools.partial(_train, progress, architecture.name, task)
-            ours_start, start = ours.call("draw", task), theirs.call("draw", task)
-            _, ours_gradients = ours.call("loss_and_gradients", task, start)
-            _, gradients = theirs.call("loss_and_gradients", task, start)
-            ours_run: Run = train(actual.name, ours.stream("train", task, start))
-            theirs_run: Run = train(expected.name, theirs.stream("train", task, start))
-            entry = {
-                "name": architecture.name,
-                "sizes": list(task.sizes),
-                "epochs": task.epochs,
-                "learning_rate": task.learning_rate,
-                "parameters": architecture.parameters,
-                "passed": True,
-                "start": check_start(ours_start, start),
-                "gradients": check_gradients(ours_gradients, gradients),
-                "steps": None,
-                "trajectory": None,
-                "bitwise": None,
-                "final_mse": check_final_mse(ours_run.final_mse, theirs_run.final_mse),
-                "state": {"actual": state(ours_run, start), "expected": state(theirs_run, start)},
-            }
-            entry["passed"] = passed(entry)
-            entries.append(entry)
-            curves[architecture.name] = Curves(
-                *(
-                    array.astype("float64")
-                    for array in (
-                        start.x,
-                        start.y,
-                        ours_run.prediction,
-                        theirs_run.prediction,
-                        ours_run.losses,
-                        theirs_run.losses,
-                    )
-                )
-            )
+        processes = Processes(stack, actual, expected)
+        judged = [
+            _judge(processes, architecture, task, functools.partial(progress, architecture.name))
+            for architecture, task in tasks
+        ]
         document = {
             "schema": 1,
-            "passed": bool(entries) and all(entry["passed"] for entry in entries),
+            "passed": bool(judged) and all(entry["passed"] for entry, _ in judged),
             "environment": {
-                "actual": ours.call("environment"),
-                "expected": theirs.call("environment"),
+                "actual": processes.actual.call("environment"),
+                "expected": processes.expected.call("environment"),
             },
             "settings": {**settings, "engine": actual.name, "against": expected.name},
-            "architectures": entries,
+            "architectures": [entry for entry, _ in judged],
         }
-    return Report(document, curves)
+    return Report(document, {entry["name"]: curves for entry, curves in judged})
+
+
+class Processes:
+    """The processes of one run: both engines, perturbed references, reproducible twins.
+
+    `twins` is None if one of the engines has no twin that computes reproducibly.
+    """
+
+    def __init__(self, stack: ExitStack, actual: Side, expected: Side) -> None:
+        self.names = (actual.name, expected.name)
+        self.actual = stack.enter_context(trainer(actual))
+        self.expected = stack.enter_context(trainer(expected))
+        self.perturbed = [
+            stack.enter_context(trainer(expected, threads=1)) for _ in range(usable_cores())
+        ]
+        twins = [reproducible(side.name) for side in (actual, expected)]
+        self.twins = None
+        if None not in twins:
+            ours, theirs = (
+                stack.enter_context(digest_trainer(factory(str(name)), name=str(name)))
+                for name in twins
+            )
+            self.twins = ours, theirs
+
+
+def _judge(
+    processes: Processes,
+    architecture: Architecture,
+    task: Task,
+    progress: Callable[[str, int, int], object],
+) -> tuple[dict[str, Any], Curves]:
+    """Train one network on both engines; return its entry in the report and its curves."""
+    actual, expected = processes.actual, processes.expected
+    ours_start, start = actual.call("draw", task), expected.call("draw", task)
+    _, ours_gradients = actual.call("loss_and_gradients", task, start)
+    _, gradients = expected.call("loss_and_gradients", task, start)
+    budget = step_budget(task, start)
+    ours, theirs = (
+        _train(functools.partial(progress, name), task, process.stream("train", task, start))
+        for name, process in zip(processes.names, (actual, expected), strict=True)
+    )
+    runs = perturbed_runs(
+        processes.perturbed,
+        task,
+        start,
+        progress=functools.partial(progress, f"{processes.names[1]} perturbed"),
+    )
+    trajectory = check_trajectory(ours, theirs, runs, task.dtype)
+    steps = bitwise = None
+    if task.momentum == 0:  # these two set every step's parameters, and know of no other state
+        steps = check_steps(
+            actual, expected, task, start, lambda done: progress("steps", done, task.epochs)
+        )
+        if processes.twins is not None:
+            bitwise = check_bitwise(
+                *processes.twins, task, start, functools.partial(progress, "bitwise")
+            )
+    entry = {
+        "name": architecture.name,
+        "sizes": list(task.sizes),
+        "epochs": task.epochs,
+        "learning_rate": task.learning_rate,
+        "parameters": architecture.parameters,
+        "passed": True,
+        "start": check_start(ours_start, start),
+        "gradients": check_gradients(ours_gradients, gradients, budget.gradients, budget.kinks),
+        "steps": steps,
+        "trajectory": trajectory,
+        "bitwise": bitwise,
+        "final_mse": check_final_mse(ours.final_mse, theirs.final_mse, trajectory, bitwise),
+        "state": {"actual": state(ours, start), "expected": state(theirs, start)},
+    }
+    entry["passed"] = passed(entry)
+    arrays = (start.x, start.y, ours.prediction, theirs.prediction, ours.losses, theirs.losses)
+    curves = Curves(
+        *(array.astype("float64") for array in arrays),
+        envelope=envelope(theirs, runs, task.dtype),
+    )
+    return entry, curves
 
 
 def train(
@@ -118,7 +167,8 @@ def train(
         for architecture, task in tasks:
             start: Start = process.call("draw", task)
             epochs = process.stream("train", task, start)
-            trained = _train(progress, architecture.name, task, side.name, epochs)
+            report = functools.partial(progress, architecture.name, side.name)
+            trained = _train(report, task, epochs)
             finished.append((start, trained, state(trained, start)))
     return finished
 
@@ -131,18 +181,14 @@ def passed(entry: dict[str, Any]) -> bool:
 
 
 def _train(
-    progress: Progress,
-    architecture: str,
-    task: Task,
-    engine: str,
-    epochs: Generator[int, None, Run],
+    progress: Callable[[int, int], object], task: Task, epochs: Generator[int, None, Run]
 ) -> Run:
     """Follow a training run to its end and return what it left."""
-    progress(architecture, engine, 0, task.epochs)
+    progress(0, task.epochs)
     while True:
         try:
             done = next(epochs)
         except StopIteration as stop:
             result: Run = stop.value
             return result
-        progress(architecture, engine, done, task.epochs)
+        progress(done, task.epochs)

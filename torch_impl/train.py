@@ -1,6 +1,6 @@
 """Where a run starts, and the training loop."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -27,6 +27,9 @@ def start(
     return model.to(device), x.to(device), y.to(device)
 
 
+LOSS_FUNCTION = nn.MSELoss()
+
+
 def train(
     model: nn.Module,
     x: torch.Tensor,
@@ -34,26 +37,28 @@ def train(
     epochs: int,
     learning_rate: float,
     momentum: float = 0.0,
-    on_epoch: Callable[[int, torch.Tensor], object] | None = None,
 ) -> torch.Tensor:
     """Train `model` in place by full-batch SGD on the mean squared error.
 
     Returns the losses, shape (epochs,): entry i is the loss that epoch i began with, so the loss of
-    the trained network is not among them (`mse` gives it). `on_epoch(i, loss)` is called after each
-    update; the loss is a tensor still on its device, and reading it waits for the device.
+    the trained network is not among them (`mse` gives it).
     """
-    loss_function = nn.MSELoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum)
     losses = torch.empty(epochs, dtype=y.dtype, device=y.device)
     for epoch in range(epochs):
-        optimizer.zero_grad()
-        loss = loss_function(model(x), y)
-        loss.backward()
-        optimizer.step()
-        losses[epoch] = loss.detach()
-        if on_epoch is not None:
-            on_epoch(epoch, losses[epoch])
+        losses[epoch] = step(model, optimizer, x, y)
     return losses
+
+
+def step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor
+) -> torch.Tensor:
+    """Take one training step; return the loss before it, still on its device and not waited for."""
+    optimizer.zero_grad()
+    loss: torch.Tensor = LOSS_FUNCTION(model(x), y)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return loss.detach()
 
 
 def mse(model: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:

@@ -4,8 +4,8 @@ The rules, the sweep and the optimiser run on it unchanged, on the same values w
 and what they compute beside the values is the tolerance by which another correct engine's results
 may differ: the *budget*. Beside its values an array has
 
-- a *variance* σ², in units of u², of each value's rounding error (`minigrad.arrays.rounding` derives
-  the rule of each call). Without one the values are exact: what a computation starts from.
+- a *variance* σ², in units of u², of each value's rounding error (`minigrad.arrays.rounding`
+  derives the rule of each call). Without one the values are exact, as where a computation starts.
 - a *slack*, which bounds what kinks may change (`minigrad.arrays.kinks`). It is there only once
   there was a kink. Where a choice is in doubt, the slack grows by the distance to what the other
   choice would have given; from there it passes on linearly through absolute values. A slack of a
@@ -25,12 +25,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from minigrad.arrays import budget_calls as calls
-from minigrad.arrays.budget_calls import Budgeted
+from minigrad.arrays import budget_parts, budget_sums
+from minigrad.arrays.budget_parts import Budgeted
 from minigrad.arrays.rounding import unit_roundoff
 from minigrad.nn.module import Module
 from minigrad.tensor import Tensor
 from minigrad.vocabulary import FUNCTIONS, UFUNCS
 
+DOUBLE = np.dtype(np.float64)
 QUESTIONS = frozenset({np.any, np.can_cast, np.result_type, np.shape})
 """Asked about arrays besides the vocabulary: the answer is no array of ours."""
 
@@ -72,8 +74,8 @@ class BudgetedArray:
 
     @property
     def base(self) -> Any:
-        """The ndarray that holds the elements."""
-        return self._parts.value
+        """What the ndarray of the values is a view of; None if it is none."""
+        return self._parts.value.base
 
     @property
     def variance(self) -> Any:
@@ -104,7 +106,7 @@ class BudgetedArray:
     @property
     def mT(self) -> BudgetedArray:
         """The matrix with its axes exchanged, in the same memory."""
-        return _view(self._parts.map(lambda part: part.mT))
+        return _view(self._parts.map(lambda part: part.mT).flipped())
 
     def item(self) -> float | int | bool:
         """Return the value of the only element."""
@@ -131,7 +133,7 @@ class BudgetedArray:
         return _view(self._parts.map(lambda part: part[_plain(key)]))
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        key, new, old = _plain(key), calls.converted(_asked(value), self.dtype), self._parts
+        key, new, old = _plain(key), budget_parts.converted(_asked(value), self.dtype), self._parts
         old.value[key] = new.value
         if old.exact and new.exact:
             return
@@ -142,7 +144,9 @@ class BudgetedArray:
             )
 
         def written(own: Any, part: Any) -> Any:
-            if part is None and (own is None or (key is ... and not self._is_view)):
+            if key is ... and not self._is_view:
+                return None if part is None else np.array(_filled(part, self.shape))
+            if part is None and own is None:
                 return None
             if own is None or own.shape != self.shape or not own.flags.writeable:
                 own = np.array(_filled(own, self.shape))
@@ -173,12 +177,12 @@ class BudgetedArray:
                 out[...] = BudgetedArray(*result)
                 return out
             if method == "reduce" and ufunc is np.add:
-                return BudgetedArray(*calls.add_reduce(*map(_asked, inputs), **options))
+                return BudgetedArray(*budget_sums.add_reduce(*map(_asked, inputs), **options))
             if method == "reduce" and ufunc in (np.maximum, np.minimum):
                 return BudgetedArray(*calls.extremum(ufunc, *map(_asked, inputs), **options))
             if method == "at" and ufunc is np.add and isinstance(inputs[0], BudgetedArray):
                 out, key, values = inputs
-                out._parts = calls.add_at(out._parts, _plain(key), _asked(values))
+                out._parts = budget_sums.add_at(out._parts, _plain(key), _asked(values))
                 return None
         raise _unknown(f"{ufunc.__name__}.{method} with {sorted(options)}")
 
@@ -197,12 +201,16 @@ class BudgetedArray:
         if function is np.where:
             return BudgetedArray(*calls.where(*map(_asked, arguments)))
         if function is np.concatenate:
-            return BudgetedArray(*calls.concatenated(list(map(_asked, x)), *others, **options))
+            return BudgetedArray(
+                *budget_parts.concatenated(list(map(_asked, x)), *others, **options)
+            )
         if function is np.astype:
-            return BudgetedArray(*calls.converted(x._parts, *others, **options).map(np.copy))
+            return BudgetedArray(*budget_parts.converted(x._parts, *others, **options).map(np.copy))
         if function is np.zeros_like:
             return BudgetedArray(np.zeros_like(x._parts.value, **options))
         moved = x._parts.map(lambda part: function(part, *others, **options))
+        if function is np.transpose and x.ndim == 2 and others[0][0] % 2 == 1:
+            moved = moved.flipped()
         return BudgetedArray(*moved) if function is np.copy else _view(moved)
 
 
@@ -240,11 +248,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _asked(value: Any, dtype: Any = np.dtype(np.float64)) -> Budgeted:
+def _asked(value: Any, dtype: Any = DOUBLE) -> Budgeted:
     """Return what stands beside budgeted arrays in a call as their calls take it."""
     if isinstance(value, BudgetedArray):
         return value._parts
-    return calls.operand(value, dtype)
+    return budget_parts.operand(value, dtype)
 
 
 def _view(parts: Budgeted) -> BudgetedArray:

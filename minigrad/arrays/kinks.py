@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-NEAR = 8.0
+NEAR = 9.0
 """Values closer than this many standard deviations of their joint error are in doubt.
 
 It is z·√2 and more for the z that verdicts use: two engines' values differ by √2 deviations.

@@ -10,6 +10,10 @@ treated as independent and of zero mean, and that sums then err by √n·u and n
 and Mary 2019 (*A new approach to probabilistic rounding error analysis*, SIAM J. Sci. Comput. 41)
 show and test.
 
+Where errors are plainly not independent that would be too little, and it is not relied on: equal
+rows of data have equal errors (`copies`), and the error of a residual is common to its whole row of
+the backward pass (`budget_sums.matmul`).
+
 *The call's own rounding.* IEEE 754 rounds + − × ÷ √ correctly: the error is uniform within half a
 unit in the last place, which is at most u·|v|: variance ≤ v²/3. Functions of a mathematics library
 are within a few units in the last place (NumPy states up to 4): variance 4·v².
@@ -41,6 +45,10 @@ ONE_SIDED = 1 / 64
 
 LONG, PARTS = 256, 8
 """Sums of so many terms are looked at in so many parts."""
+
+
+SMALLEST = 1e-18
+"""Products of larger numbers do not underflow in float32."""
 
 
 def summed(terms: int, squares: Any, value: Any, path: Any = None, copies: float = 1.0) -> Any:
@@ -90,45 +98,75 @@ def path_of_product(x: Any, y: Any) -> Any:
     if terms < LONG or x.ndim != 2 or y.ndim != 2:
         return None
     width = terms // PARTS
-    parts = np.empty((PARTS, x.shape[0], y.shape[1]), np.float64)
+    total: Any = 0
+    squares = np.zeros((x.shape[0], y.shape[1]))
     for i in range(PARTS):
         some = slice(i * width, (i + 1) * width)
-        parts[i] = np.matmul(x[:, some], y[some])
-    return _mean_square_of_partial_sums(parts)
+        total = total + np.matmul(x[:, some], y[some])
+        squares += np.square(total, dtype=np.float64)
+    squares *= 1 / PARTS
+    return squares
 
 
 def path_of_sum(rows: Any) -> Any:
     """Return the mean square of the partial sums of (terms, …) along the first axis."""
-    width = len(rows) // PARTS
     if len(rows) < LONG:
         return None
-    starts = np.arange(PARTS) * width
-    return _mean_square_of_partial_sums(np.add.reduceat(rows, starts, axis=0, dtype=np.float64))
+    starts = np.arange(PARTS) * (len(rows) // PARTS)
+    parts = np.add.reduceat(rows, starts, axis=0, dtype=np.float64)
+    return np.square(np.add.accumulate(parts, axis=0)).mean(axis=0)
 
 
-def copies(rows: Any) -> float:
+def copies(rows: Any, resolution: float = 0.0) -> float:
     """Return how often an average row of a matrix is there: Σnⱼ²/n, if row j is there nⱼ times.
 
-    Rows with equal sums count as equal.
+    Rows count as equal if their sums are, to within `resolution` times the largest sum.
     """
-    _, counts = np.unique(np.add.reduce(rows, axis=1), return_counts=True)
+    marks = np.add.reduce(rows, axis=1)
+    if resolution > 0:
+        marks = np.rint(marks / (np.abs(marks).max(initial=0.0) * resolution))
+    _, counts = np.unique(marks, return_counts=True)
     return float(np.square(counts).sum() / len(rows)) if len(counts) < len(rows) else 1.0
 
 
-def _mean_square_of_partial_sums(parts: Any) -> Any:
-    total = parts[0]
-    squares = np.square(total)
-    for part in parts[1:]:
-        total = total + part
-        squares += np.square(total)
-    return squares / len(parts)
+def product(x: Any, y: Any, dtype: Any) -> Any:
+    """Return the product of matrices of variances, as precisely as is needed.
+
+    For float32 values it is computed in float32, twice as fast. Every row of x and column of y is
+    scaled to 1 for that; where smaller elements would be lost, it is computed in float64.
+    """
+    if dtype.itemsize == 8 or x.ndim != 2 or y.ndim != 2 or x.shape[1] == 0:
+        return np.matmul(x, y)
+    rows, columns = x.max(axis=1, keepdims=True), y.max(axis=0, keepdims=True)
+    if not (np.isfinite(rows).all() and np.isfinite(columns).all()):
+        return np.matmul(x, y)
+    rows, columns = (np.where(z > 0, z, 1.0) for z in (rows, columns))
+    narrow = [np.divide(x, rows).astype(dtype), np.divide(y, columns).astype(dtype)]
+    for part, whole in zip(narrow, (x, y), strict=True):
+        if np.count_nonzero(part > SMALLEST) < np.count_nonzero(whole):
+            return np.matmul(x, y)
+    out = np.matmul(*narrow).astype(np.float64)
+    out *= rows
+    out *= columns
+    return out
+
+
+def grain(rows: Any) -> float:
+    """Return how often terms are the same as far as a sum of them can tell, 1 for short sums.
+
+    n terms that differ by less than the spacing of numbers near their sum are rounded alike, and
+    those that are smaller than that beside the largest terms are lost alike.
+    """
+    if len(rows) < LONG:
+        return 1.0
+    return copies(rows, len(rows) * unit_roundoff(rows.dtype) / 4)
 
 
 class Smooth(NamedTuple):
     """An element-wise call that is differentiable wherever it is finite.
 
     Attributes:
-        slopes: for each input ∂f/∂x, a function of (out, *inputs) in float64; None for 1.
+        slopes: for each input ∂f/∂x, a function of (out, *inputs); None for 1.
         own: the variance of its own relative error.
     """
 
@@ -136,24 +174,34 @@ class Smooth(NamedTuple):
     own: float
 
 
+def _double(ufunc: np.ufunc, *inputs: Any) -> Any:
+    return ufunc(*inputs, dtype=np.float64)
+
+
 SMOOTH: dict[np.ufunc, Smooth] = {
     np.add: Smooth((None, None), ROUNDED),
-    np.subtract: Smooth((None, None), ROUNDED),
+    np.subtract: Smooth((None, lambda out, x, y: -1.0), ROUNDED),
     np.multiply: Smooth((lambda out, x, y: y, lambda out, x, y: x), ROUNDED),
-    np.divide: Smooth((lambda out, x, y: 1 / y, lambda out, x, y: -out / y), ROUNDED),
-    np.square: Smooth((lambda out, x: 2 * x,), ROUNDED),
-    np.sqrt: Smooth((lambda out, x: 0.5 / out,), ROUNDED),
+    np.divide: Smooth(
+        (
+            lambda out, x, y: _double(np.divide, 1, y),
+            lambda out, x, y: -_double(np.divide, out, y),
+        ),
+        ROUNDED,
+    ),
+    np.square: Smooth((lambda out, x: _double(np.multiply, 2, x),), ROUNDED),
+    np.sqrt: Smooth((lambda out, x: _double(np.divide, 0.5, out),), ROUNDED),
     np.exp: Smooth((lambda out, x: out,), LIBRARY),
-    np.log: Smooth((lambda out, x: 1 / x,), LIBRARY),
-    np.tanh: Smooth((lambda out, x: 1 - np.square(out),), LIBRARY),
+    np.log: Smooth((lambda out, x: _double(np.divide, 1, x),), LIBRARY),
+    np.tanh: Smooth((lambda out, x: 1 - _double(np.square, out),), LIBRARY),
     np.power: Smooth(
         (
-            lambda out, x, y: y * np.power(x, y - 1),
-            lambda out, x, y: out * np.log(x),
+            lambda out, x, y: y * _double(np.power, x, y - 1),
+            lambda out, x, y: out * _double(np.log, x),
         ),
         LIBRARY,
     ),
-    np.negative: Smooth((lambda out, x: np.full_like(x, -1.0),), 0.0),
+    np.negative: Smooth((lambda out, x: -1.0,), 0.0),
     np.absolute: Smooth((lambda out, x: np.sign(x),), 0.0),
 }
 """What differentiation rules say. |x| and maximum are not smooth, but change by no more than their
@@ -184,8 +232,8 @@ def propagated(parts: list[tuple[Any, Any]]) -> Any:
             continue
         part = variance
         if slope is not None:
-            part = np.multiply(variance, np.square(slope))
-            if not np.isfinite(np.max(part, initial=0.0)):  # an infinite slope and an exact value
+            part = np.multiply(variance, np.square(slope, dtype=np.float64))
+            if np.isnan(np.max(part, initial=0.0)):  # an infinite slope and an exact value
                 part = np.where(np.equal(variance, 0), 0, part)
         total = part if total is None else np.add(total, part)
     return total

@@ -33,7 +33,7 @@ from minigrad.autograd.arguments import (
 from minigrad.autograd.gradients import grad
 from minigrad.creation import zeros_like
 from minigrad.grad_mode import enable_grad
-from minigrad.joining import stack
+from minigrad.methods.shape import stack
 from minigrad.tensor import Tensor
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vjp"]

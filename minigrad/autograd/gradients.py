@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import recorded
-from minigrad.recorded import accumulate, gradients_of, several
+from minigrad import backward as sweeps
+from minigrad.backward import accumulate, gradients_of, sequence, sources
 from minigrad.tensor import Tensor
 
 Tensors = Tensor | Sequence[Tensor]
@@ -32,7 +32,7 @@ def backward(
         retain_graph, create_graph, inputs, and what is raised: as for `Tensor.backward`.
     """
     outputs, grad_outputs = _paired("backward", tensors, grad_tensors)
-    recorded.backward(outputs, grad_outputs, retain_graph, create_graph, inputs)
+    sweeps.backward(outputs, grad_outputs, retain_graph, create_graph, inputs)
 
 
 def grad(
@@ -65,8 +65,10 @@ def grad(
         for each input a tensor of its shape and dtype, or None.
 
     Raises:
-        RuntimeError: an input or output requires no gradient, there are no inputs, an input was
-            not used, or as `Tensor.backward`.
+        RuntimeError: an input or output requires no gradient, there are no inputs, one of them is
+            no tensor or was not used, or as `Tensor.backward`.
+        TypeError: outputs or inputs are neither a tensor nor several, one of the outputs is no
+            tensor, or one of their gradients neither tensor nor None.
         ValueError: `allow_unused=False` together with `materialize_grads=True`.
     """
     if materialize_grads and allow_unused is False:
@@ -75,15 +77,15 @@ def grad(
             "be True or not passed"
         )
     results, cotangents = _paired("grad", outputs, grad_outputs)
-    sources = several("grad", inputs)
-    nodes = [source._recorded("grad") for source in sources]
+    wanted = sources("grad", inputs)
+    nodes = [x._recorded("grad") for x in wanted]
     found: dict[Any, Any] = {}
     for node, gradient in gradients_of(
         results, cotangents, retain_graph, create_graph, frozenset(nodes)
     ):
         found[node] = gradient
         if node.retains_grad:
-            accumulate(node, gradient)
+            accumulate(node, gradient, create_graph)
     if materialize_grads:
         for node in nodes:
             found.setdefault(node, Tensor(np.zeros(node.shape, node.dtype)))
@@ -91,7 +93,7 @@ def grad(
         position = next(i for i, node in enumerate(nodes) if node not in found)
         raise RuntimeError(
             f"grad: One of the differentiated Tensors, input {position} of shape "
-            f"{list(sources[position].shape)}, appears to not have been used in the graph. Set "
+            f"{list(wanted[position].shape)}, appears to not have been used in the graph. Set "
             "allow_unused=True if None is the desired gradient for it, or materialize_grads=True "
             "if zeros are."
         )
@@ -104,14 +106,15 @@ def _paired(
     """Return outputs and their gradients as two lists of the same length.
 
     Raises:
-        TypeError: one of the outputs is no tensor, or one of the gradients neither tensor nor None.
+        TypeError: the outputs are no tensor nor several, one of them is no tensor, or one of the
+            gradients neither tensor nor None.
         RuntimeError: there are more or fewer gradients than outputs.
     """
-    results = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    results = sequence(operation, "outputs", outputs)
     if grad_outputs is None:
         cotangents: list[Tensor | None] = [None] * len(results)
     else:
-        cotangents = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
+        cotangents = sequence(operation, "their gradients", grad_outputs)
     if len(cotangents) != len(results):
         raise RuntimeError(
             f"{operation}: {len(results)} outputs, but {len(cotangents)} gradients were given: "

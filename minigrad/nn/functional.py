@@ -7,8 +7,8 @@ import warnings
 
 import numpy as np
 
-from minigrad.arguments import own, require_tensor
 from minigrad.dtypes import result_type
+from minigrad.methods.mixin import own, require_tensor
 from minigrad.ops import RULES
 from minigrad.tensor import Tensor, apply
 
@@ -34,15 +34,17 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         TypeError: one of them is no tensor.
     """
     try:
-        x, w = input._array, weight._array
+        x, w, b = input._array, weight._array, None if bias is None else bias._array
     except AttributeError:
-        for argument in (input, weight):
+        for argument in (input, weight, bias):
             require_tensor("linear", argument)
         raise
-    if x.ndim == 2 and bias is not None and x.shape[1] == w.shape[-1]:
-        b = bias._array
-        if w.ndim == 2 and b.shape == w.shape[:1] and x.dtype is w.dtype is b.dtype:
-            return apply(_LINEAR, input, weight, bias)
+    if (
+        (b is not None and x.ndim == 2 == w.ndim)
+        and (x.shape[1] == w.shape[1] and b.shape == w.shape[:1])
+        and x.dtype is w.dtype is b.dtype
+    ):
+        return apply(_LINEAR, input, weight, bias)
     return _linear_in_general(input, weight, bias)
 
 
@@ -71,18 +73,35 @@ def _linear_in_general(input: Tensor, weight: Tensor, bias: Tensor | None) -> Te
 
 
 def relu(input: Tensor) -> Tensor:
-    """max(input, 0) element by element."""
-    return input.relu()
+    """max(input, 0) element by element.
+
+    Raises:
+        TypeError: the input is no tensor.
+        NotImplementedError: it is of dtype bool.
+    """
+    try:
+        return input.relu()
+    except AttributeError:
+        require_tensor("relu", input)
+        raise
 
 
 def tanh(input: Tensor) -> Tensor:
-    """Hyperbolic tangent element by element."""
-    return input.tanh()
+    """Hyperbolic tangent element by element.
+
+    Raises:
+        TypeError: the input is no tensor.
+    """
+    return require_tensor("tanh", input).tanh()
 
 
 def sigmoid(input: Tensor) -> Tensor:
-    """1 / (1 + e^-input) element by element."""
-    return input.sigmoid()
+    """1 / (1 + e^-input) element by element.
+
+    Raises:
+        TypeError: the input is no tensor.
+    """
+    return require_tensor("sigmoid", input).sigmoid()
 
 
 def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
@@ -93,17 +112,23 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tenso
         reduction: 'mean' over all elements, their 'sum', or 'none' for one error an element.
 
     Raises:
+        TypeError: one of them is no tensor.
         ValueError: the reduction is none of these.
         NotImplementedError: neither is floating point.
         RuntimeError: the shapes do not broadcast.
     """
-    require_tensor("mse_loss", target)
+    try:
+        x, y = input._array, target._array
+    except AttributeError:
+        for argument in (input, target):
+            require_tensor("mse_loss", argument)
+        raise
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"mse_loss: reduction {reduction!r} must be 'mean', 'sum' or 'none'")
-    if input._array.shape != target._array.shape:
+    if x.shape != y.shape:
         _warn_of_broadcasting(input, target)
-    if input._array.dtype is not target._array.dtype:
-        dtype = result_type(input._array, target._array)
+    if x.dtype is not y.dtype:
+        dtype = result_type(x, y)
         input, target = input.to(dtype), target.to(dtype)
     if input._array.dtype.kind != "f":
         raise NotImplementedError(

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
-import numpy as np
-
-from minigrad.dtypes import DType
-from minigrad.random import Generator, default_generator
-from minigrad.tape import changed
+from minigrad.grad_mode import no_grad
+from minigrad.methods.mixin import require_tensor
+from minigrad.random import Generator
 from minigrad.tensor import Tensor
 
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3, "relu": math.sqrt(2.0)}
@@ -20,32 +18,47 @@ _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3, "relu": math.sqrt(2.0)
 def uniform_(
     tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
-    """Fill with uniform values in [a, b)."""
-    draw = (generator or default_generator).uniform
-    return _fill(tensor, lambda shape, dtype: draw(shape, a, b, dtype))
+    """Fill with uniform values in [a, b).
+
+    Raises:
+        TypeError: an argument is not of the type given here; this holds for all of this module.
+        RuntimeError: a is larger than b.
+        NotImplementedError: the tensor is not floating point.
+    """
+    _require("uniform_", tensor, generator, a=a, b=b)
+    with no_grad():
+        return tensor.uniform_(a, b, generator=generator)
 
 
 def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
-    """Fill with normal values."""
-    draw = (generator or default_generator).normal
-    return _fill(tensor, lambda shape, dtype: draw(shape, mean, std, dtype))
+    """Fill with normal values.
+
+    Raises:
+        RuntimeError: std is negative.
+        NotImplementedError: the tensor is not floating point.
+    """
+    _require("normal_", tensor, generator, mean=mean, std=std)
+    with no_grad():
+        return tensor.normal_(mean, std, generator=generator)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
     """Fill with zeros."""
-    return _fill(tensor, np.zeros)
+    return constant_(require_tensor("zeros_", tensor), 0.0)
 
 
 def ones_(tensor: Tensor) -> Tensor:
     """Fill with ones."""
-    return _fill(tensor, np.ones)
+    return constant_(require_tensor("ones_", tensor), 1.0)
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill with one number."""
-    return _fill(tensor, lambda shape, dtype: np.full(shape, val, dtype))
+    _require("constant_", tensor, val=val)
+    with no_grad():
+        return tensor.fill_(val)
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -54,10 +67,13 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     `param` is leaky ReLU's negative slope, 0.01 by default.
 
     Raises:
-        ValueError: the nonlinearity is not known.
+        ValueError: the nonlinearity is not known, or `param` is no number.
     """
     if nonlinearity == "leaky_relu":
-        return math.sqrt(2.0 / (1 + (0.01 if param is None else param) ** 2))
+        slope = 0.01 if param is None else param
+        if isinstance(slope, bool) or not isinstance(slope, (int, float)):
+            raise ValueError(f"calculate_gain: negative_slope {slope!r} must be a number")
+        return math.sqrt(2.0 / (1 + slope**2))
     if nonlinearity not in _GAINS:
         known = ", ".join([*_GAINS, "leaky_relu"])
         raise ValueError(f"calculate_gain: nonlinearity {nonlinearity!r} is not one of {known}")
@@ -78,7 +94,7 @@ def kaiming_uniform_(
     Raises:
         ValueError: the tensor is no matrix, or the mode or nonlinearity is not known.
     """
-    if _is_empty(tensor):
+    if _is_empty("kaiming_uniform_", tensor):
         return tensor
     # The order of these operations is torch's: the bound must not differ by a bit.
     std = calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode))
@@ -97,14 +113,15 @@ def kaiming_normal_(
 
     See `kaiming_uniform_`.
     """
-    if _is_empty(tensor):
+    if _is_empty("kaiming_normal_", tensor):
         return tensor
     std = calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode))
     return normal_(tensor, 0.0, std, generator)
 
 
-def _is_empty(tensor: Tensor) -> bool:
+def _is_empty(operation: str, tensor: Tensor) -> bool:
     """Return whether there is nothing to fill, and warn of it as torch does."""
+    require_tensor(operation, tensor)
     if tensor.numel() == 0:
         warnings.warn(
             f"Initializing zero-element tensors is a no-op: the shape is {list(tensor.shape)}",
@@ -123,9 +140,15 @@ def _fan(tensor: Tensor, mode: str) -> int:
     return tensor.shape[1 if mode == "fan_in" else 0]
 
 
-def _fill(
-    tensor: Tensor, draw: Callable[[tuple[int, ...], DType], np.ndarray[Any, DType]]
-) -> Tensor:
-    tensor._array[...] = draw(tensor.shape, tensor.dtype)
-    changed(tensor._array)
-    return tensor
+def _require(
+    operation: str, tensor: Tensor, generator: Generator | None = None, **numbers: Any
+) -> None:
+    """Raise a `TypeError` that names the argument which is not of the right type."""
+    require_tensor(operation, tensor)
+    if generator is not None and not isinstance(generator, Generator):
+        raise TypeError(
+            f"{operation}: generator must be a Generator or None, not {type(generator).__name__}"
+        )
+    for name, value in numbers.items():
+        if not isinstance(value, Real):
+            raise TypeError(f"{operation}: {name} must be a number, not {type(value).__name__}")

@@ -60,21 +60,21 @@ class ReLU(Module):
     """max(x, 0) element by element."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return input.relu()
+        return functional.relu(input)
 
 
 class Tanh(Module):
     """Hyperbolic tangent element by element."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return input.tanh()
+        return functional.tanh(input)
 
 
 class Sigmoid(Module):
     """1 / (1 + e^-x) element by element."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return input.sigmoid()
+        return functional.sigmoid(input)
 
 
 class MSELoss(Module):
@@ -104,8 +104,7 @@ class Sequential(Module):
             else enumerate(modules)
         )
         for name, module in named:
-            if not isinstance(module, Module):
-                raise TypeError(f"{type(module).__name__} is not a Module subclass")
+            _require_module(module)
             setattr(self, str(name), module)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -114,7 +113,12 @@ class Sequential(Module):
         return input
 
     def append(self, module: Module) -> Sequential:
-        """Add a module at the end."""
+        """Add a module at the end.
+
+        Raises:
+            TypeError: it is no module.
+        """
+        _require_module(module)
         setattr(self, str(len(self)), module)
         return self
 
@@ -128,3 +132,11 @@ class Sequential(Module):
         if isinstance(position, slice):
             return type(self)(OrderedDict(list(self._modules.items())[position]))  # type: ignore[arg-type]
         return list(self)[position]
+
+
+def _require_module(value: Any) -> None:
+    if not isinstance(value, Module):
+        raise TypeError(
+            f"Sequential: {type(value).__name__} is not a Module subclass: a function is called in "
+            "the forward() of a Module of your own"
+        )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.methods.mixin import require_tensor
 from minigrad.tensor import Tensor
 
 
@@ -15,14 +16,12 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
-        super().__init__(data._array)
+        super().__init__(require_tensor("Parameter", data)._array)
         self.requires_grad_(requires_grad)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         """Copy the values; the copy starts without a gradient, as torch's does."""
-        copied = type(self)(Tensor(np.copy(self._array)), self.requires_grad)
-        memo[id(self)] = copied
-        return copied
+        return type(self)(Tensor(np.copy(self._array)), self.requires_grad)
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"

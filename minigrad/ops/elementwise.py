@@ -81,7 +81,11 @@ def pow_backward_y(grad_out: Array, out: Array, x: Array, y: Array) -> Array:
 
 
 def power(x: Array, *, exponent: float) -> Array:
-    """X to the power of a number, by the simpler function where there is one, as in torch."""
+    """X to the power of a number, by the simpler function where there is one, as in torch.
+
+    Beside `pow`, whose exponent is an array with a derivative of its own: a number has none, and
+    it is known before the call, so that no element need be looked at.
+    """
     if exponent == 0.5:
         return np.sqrt(x)
     if exponent == -0.5:

@@ -16,7 +16,10 @@ def index_backward_x(grad_out: Array, x_shape: tuple[int, ...], key: Any) -> Arr
 
 
 def scatter(x: Array, *, shape: tuple[int, ...], key: Any) -> Array:
-    """Add x into zeros of `shape` at `key`: an element that is named twice receives both values."""
+    """Add x into zeros of `shape` at `key`: an element that is named twice receives both values.
+
+    The reverse of `index`. `index_put` is another operation: it replaces, and the last value wins.
+    """
     out = np.zeros_like(x, shape=shape)
     np.add.at(out, key, x)
     return out

@@ -1,7 +1,7 @@
 """The budget of a training step: how far rounding may move every loss, gradient and parameter.
 
-minigrad's own rules, sweep and optimiser are run on budgeted arrays, through the public API. Another
-engine does the same mathematics, so its rounding errors have the same deviations.
+minigrad's own rules, sweep and optimiser are run on budgeted arrays, through the public API.
+Another engine does the same mathematics, so its rounding errors have the same deviations.
 """
 
 from __future__ import annotations
@@ -101,6 +101,4 @@ def step_budget(task: Task, start: Start) -> StepBudget:
 def _budget(tensor: minigrad.Tensor) -> Budget:
     array = tensor._array
     assert isinstance(array, BudgetedArray)
-    return Budget(
-        np.array(array), array.deviation, array.unfollowed_slack, dict(array.shifts)
-    )
+    return Budget(np.array(array), array.deviation, array.unfollowed_slack, dict(array.shifts))

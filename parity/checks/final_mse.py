@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
+from parity.checks.trajectory import LIMIT, deviation
 
-def check_final_mse(actual: float, expected: float) -> dict[str, Any]:
-    """Show both and their relative difference; judging it needs the trajectory verdict."""
+
+def check_final_mse(
+    actual: float,
+    expected: float,
+    trajectory: Mapping[str, Any] | None = None,
+    bitwise: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Show both and their relative difference, and judge it as far as anything can.
+
+    Args:
+        actual, expected: final MSE of the engine under test and of the reference.
+        trajectory, bitwise: those verdicts, None if they were not reached.
+
+    Returns:
+        `passed`: where the run is predictable to its end, whether the difference is at most
+        `LIMIT` times `expected_spread`, which is what a few ulps in the initial parameters do to
+        the reference. Otherwise what `bitwise` says; None if there is no such verdict, since then
+        only the distribution over many seeds can tell. `relative_difference` is NaN or infinite
+        where a side is not finite.
+    """
     if expected:
         difference = abs(actual - expected) / abs(expected)
     else:
         difference = 0.0 if actual == expected else math.inf
+    passed = spread = None
+    if trajectory is not None:
+        spread = trajectory["final_spread"]
+        if trajectory["horizon_epoch"] is None and math.isfinite(spread):
+            passed = bool(deviation(actual, expected) <= LIMIT * spread)
+        elif bitwise is not None:
+            passed = bitwise["passed"]
     return {
-        "passed": None,
+        "passed": passed,
         "actual": actual,
         "expected": expected,
         "relative_difference": difference,
-        "expected_spread": None,
+        "expected_spread": spread,
     }

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from parity.checks.budget import Budget
-from parity.engines import Array
+from parity.engines import Array, require_same
 
 Z = 6.0
 """So many standard deviations of a difference are an element's budget."""
@@ -30,8 +30,8 @@ AGGREGATE_Z, COMMON = 6.0, 0.2
 """The aggregate's budget in standard errors, and the share of the variance of an element's error
 that all elements of a tensor may have in common: at batch 1 errors are nearly the same in all."""
 
-UNDECIDED = 0.25
-"""A coefficient so far from an integer does not tell which choice was made at a kink."""
+UNDECIDED = 0.1
+"""A coefficient of so large an error, in budgets, does not tell which choice was made at a kink."""
 
 
 class Comparison(NamedTuple):
@@ -41,7 +41,7 @@ class Comparison(NamedTuple):
         worst_used: the largest |actual - expected| / budget of all elements.
         worst_at: where that is, both values in full, and the budget there.
         elements: how many were compared.
-        unlimited: elements whose budget is not finite, next to an overflow: nothing is judged there.
+        unlimited: elements whose budget is not finite, beside an overflow: nothing is judged there.
         choices: kinks at which the engines chose differently.
         aggregate_used: the largest share that a tensor's scale factor or bias has of its budget.
         aggregate_at: the tensor, the fitted scale factor and bias, and their standard errors.
@@ -96,16 +96,16 @@ def check_gradients(
 
 
 def compare(
-    actual: Mapping[str, Array], expected: Mapping[str, Array], budgets: Mapping[str, Budget]
+    actual: Mapping[str, Array],
+    expected: Mapping[str, Array],
+    budgets: Mapping[str, Budget],
+    what: str = "gradients",
 ) -> Comparison:
-    """Compare tensors with their budgets. See `check_gradients`."""
-    if list(actual) != list(expected) or any(
-        (actual[n].shape, actual[n].dtype) != (g.shape, g.dtype) for n, g in expected.items()
-    ):
-        raise ValueError(
-            f"the engine under test returned the gradients {_described(actual)}; it must return "
-            f"{_described(expected)}"
-        )
+    """Compare tensors with their budgets; of gradients each tensor as a whole, too.
+
+    See `check_gradients`.
+    """
+    require_same(actual, expected, what)
     with np.errstate(all="ignore"):
         differences = {n: np.subtract(actual[n], expected[n], dtype=np.float64) for n in expected}
         allowed = {name: tolerance(budgets[name]) for name in expected}
@@ -114,14 +114,21 @@ def compare(
         worst, at, unlimited = 0.0, ("", 0), 0
         aggregate, aggregate_at = 0.0, None
         for name, difference in differences.items():
-            used = np.abs(difference) / allowed[name]
+            used = np.abs(difference)
+            used /= allowed[name]
             top = used.max(initial=0.0)
-            if not math.isfinite(top):
-                used = _by_class(used, actual[name], expected[name])
-                unlimited += np.count_nonzero(~np.isfinite(allowed[name]))
+            if not math.isfinite(top + float(allowed[name].sum())):
+                limited = np.isfinite(allowed[name])
+                used = _by_class(np.where(limited, used, 0), actual[name], expected[name])
+                excused = budgets[name].slack
+                if excused is not None:  # the order of summation decides whether it overflows
+                    used = np.where(np.isfinite(excused), used, 0)
+                unlimited += int(np.count_nonzero(~limited))
                 top = used.max(initial=0.0)
             if top > worst or not at[0]:
                 worst, at = float(top), (name, int(used.argmax()) if used.size else 0)
+            if what != "gradients":
+                continue
             share, fit = _aggregate(difference, expected[name], budgets[name], slack[name])
             if share > aggregate:
                 aggregate, aggregate_at = share, {"parameter": name, **fit}
@@ -141,18 +148,18 @@ def tolerance(budget: Budget) -> Array:
     normal number.
     """
     smallest = float(np.finfo(budget.value.dtype).smallest_normal)
-    allowed = budget.deviation * (math.sqrt(2) * Z) + smallest
+    allowed: Array = budget.deviation * (math.sqrt(2) * Z)
+    allowed += smallest
     if budget.slack is not None:
-        allowed = allowed + budget.slack
-    result: Array = np.where(np.isnan(allowed), np.inf, allowed)
-    return result
+        allowed += budget.slack
+    return allowed
 
 
 def _by_class(used: Array, actual: Array, expected: Array) -> Array:
     """Judge values that are not finite: agreement is to be the same, anything else is wrong."""
     same = np.where(np.isnan(expected), np.isnan(actual), actual == expected)
     finite = np.isfinite(actual) & np.isfinite(expected)
-    result: Array = np.where(finite, np.nan_to_num(used, posinf=np.inf), np.where(same, 0, np.inf))
+    result: Array = np.where(finite, used, np.where(same, 0, np.inf))
     return result
 
 
@@ -166,7 +173,8 @@ def _explain_kinks(
 
     The differences are fitted by the shifts, weighted by the budgets. A coefficient near 1 or -1
     is a choice that one engine made and the other did not. It is believed: were it wrong, the
-    differences would grow. A kink whose coefficient is near no integer is added to the slack.
+    differences would grow. A kink whose coefficient cannot be told, because it changes too little
+    or the same as another kink, is added to the slack.
     """
     touched = [name for name in differences if budgets[name].shifts]
     if not any((np.abs(differences[n]) > allowed[n]).any() for n in touched):
@@ -180,19 +188,22 @@ def _explain_kinks(
         shifts = np.where(np.isfinite(shifts), shifts, 0)
         normal[np.ix_(rows, rows)] += shifts @ shifts.T
         right[rows] += shifts @ np.nan_to_num(differences[name].ravel() * weights)
-    fitted = np.linalg.lstsq(normal, right, rcond=1e-12)[0]
-    chosen = np.clip(np.round(fitted), -1, 1)
+    # Scaled to a diagonal of 1, with so little added that what is not determined has huge errors.
+    scale = np.sqrt(np.where(np.diag(normal) > 0, np.diag(normal), 1))
+    inverse = np.linalg.inv(normal / np.outer(scale, scale) + 1e-10 * np.eye(len(numbers)))
+    chosen = np.clip(np.round(inverse @ (right / scale) / scale), -1, 1)
+    undecided = np.sqrt(np.diag(inverse)) / scale > UNDECIDED
     for name in touched:
-        for choice, exactly, number in zip(chosen, fitted, numbers, strict=True):
+        for choice, unknown, number in zip(chosen, undecided, numbers, strict=True):
             shift = budgets[name].shifts.get(number)
             if shift is None:
                 continue
-            if abs(choice - exactly) > UNDECIDED:
+            if unknown:
                 allowed[name] = allowed[name] + np.abs(shift)
                 slack[name] = np.abs(shift) + (0 if slack[name] is None else slack[name])
             elif choice:
                 differences[name] = differences[name] - choice * shift
-    return int(np.count_nonzero(chosen))
+    return int(np.count_nonzero(chosen * ~undecided))
 
 
 def _aggregate(
@@ -203,21 +214,29 @@ def _aggregate(
     Each has the standard error √((1 + COMMON·n) / Σw·f²), w = 1/(2σ²), f = expected or 1: of
     independent errors it would be √(1 / Σw·f²).
     """
+    judged = budget.deviation > 0
+    if not math.isfinite(float(budget.deviation.sum() + difference.sum())):
+        judged &= np.isfinite(budget.deviation) & np.isfinite(difference)
+        difference, expected = np.where(judged, difference, 0), np.where(judged, expected, 0)
+    judged = judged.ravel()
     smallest = float(np.finfo(budget.value.dtype).smallest_normal)
-    weights = np.where(budget.deviation > 0, 0.5 / np.square(budget.deviation + smallest), 0.0)
-    weights = np.where(np.isfinite(weights) & np.isfinite(difference), weights, 0.0)
-    values = np.where(weights > 0, expected, 0).astype(np.float64)
-    errors = np.where(weights > 0, difference, 0.0)
-    slack = np.zeros(()) if slack is None else np.where(weights > 0, slack, 0.0)
-    common = 1 + COMMON * np.count_nonzero(weights)
-    worst, fit = 0.0, {}
-    for name, direction in (("scale", values), ("bias", np.ones_like(values))):
-        weighted = weights * direction
-        information = float((weighted * direction).sum())
+    weights = np.zeros(judged.shape)
+    np.divide(0.5, np.square(budget.deviation.ravel() + smallest), out=weights, where=judged)
+    errors, values = (np.asarray(a, np.float64).ravel() for a in (difference, expected))
+    common = 1 + COMMON * np.count_nonzero(judged)
+    scaled = weights * values
+    worst = 0.0
+    fit: dict[str, float] = {}
+    for name, weighted, information in (
+        ("scale", scaled, float(scaled @ values)),
+        ("bias", weights, float(weights.sum())),
+    ):
         if not (0 < information < math.inf):
             continue
-        found = float((weighted * errors).sum()) / information
-        free = float((np.abs(weighted) * slack).sum()) / information
+        found = float(weighted @ errors) / information
+        free = 0.0
+        if slack is not None:
+            free = float(np.abs(weighted) @ np.where(judged, slack.ravel(), 0)) / information
         error = math.sqrt(common / information)
         fit |= {name: found, f"{name}_error": error}
         worst = max(worst, max(abs(found) - free, 0.0) / (AGGREGATE_Z * error))
@@ -258,7 +277,3 @@ def _ordered(bits: Array) -> Array:
     """Map the bits of floats to int64 in the same order, both zeros to 0."""
     magnitude = (bits & np.iinfo(bits.dtype).max).astype(np.int64)
     return np.where(bits < 0, -magnitude, magnitude)
-
-
-def _described(gradients: dict[str, Array]) -> str:
-    return ", ".join(f"{n} {list(g.shape)} {g.dtype}" for n, g in gradients.items()) or "none"

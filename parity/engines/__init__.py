@@ -28,6 +28,7 @@ class Task:
         seed: of the data and the initial parameters, 0 to 2⁶⁴ - 1.
         dtype: "float32" or "float64".
         device: "cpu", "cuda" or "cuda:N"; an engine that only knows the CPU stays there.
+        momentum: of SGD.
     """
 
     sizes: tuple[int, ...]
@@ -37,6 +38,7 @@ class Task:
     seed: int
     dtype: str
     device: str
+    momentum: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,22 @@ class Start:
     x: Array
     y: Array
     parameters: dict[str, Array]
+
+
+def require_same(
+    actual: Mapping[str, Array], expected: Mapping[str, Array], what: str = "gradients"
+) -> None:
+    """Check that an engine returned the tensors it had to.
+
+    Raises:
+        ValueError: names, shapes or dtypes differ.
+    """
+    found, due = (
+        ", ".join(f"{n} {list(a.shape)} {a.dtype}" for n, a in arrays.items()) or "none"
+        for arrays in (actual, expected)
+    )
+    if found != due:
+        raise ValueError(f"the engine under test returned the {what} {found}; it must return {due}")
 
 
 class Engine(Protocol):
@@ -86,11 +104,21 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Known:
-    """An engine that is known by name: where its adapter is, and what it needs to be installed."""
+    """An engine that is known by name.
+
+    Attributes:
+        adapter: where its adapter is, as "module:class".
+        needs: the packages it needs.
+        description: a few words.
+        cuda: whether it can run on a CUDA device; one that cannot stays on the CPU.
+        twin: the engine that does the same in reproducible arithmetic, if there is one.
+    """
 
     adapter: str
     needs: tuple[str, ...]
     description: str
+    cuda: bool = False
+    twin: str | None = None
 
     def missing(self) -> list[str]:
         """Return the packages that are not installed."""
@@ -98,17 +126,29 @@ class Known:
 
 
 ENGINES = {
-    "minigrad": Known("parity.engines.minigrad:MinigradEngine", (), "minigrad, eager, on NumPy"),
+    "minigrad": Known(
+        "parity.engines.minigrad:MinigradEngine",
+        (),
+        "minigrad, eager, on NumPy",
+        twin="minigrad-reproducible",
+    ),
     "minigrad-reproducible": Known(
         "parity.engines.minigrad_reproducible:MinigradReproducibleEngine",
         (),
         "minigrad on reproducible arrays, the same bits everywhere",
     ),
-    "torch": Known("parity.engines.torch:TorchEngine", ("torch",), "torch, eager, CPU or CUDA"),
+    "torch": Known(
+        "parity.engines.torch:TorchEngine",
+        ("torch",),
+        "torch, eager, CPU or CUDA",
+        True,
+        twin="torch-reproducible",
+    ),
     "torch-reproducible": Known(
         "parity.engines.torch_reproducible:TorchReproducibleEngine",
         ("torch",),
         "torch with reproducible sums and products, CPU or CUDA",
+        True,
     ),
 }
 
@@ -124,6 +164,17 @@ def factory(name: str) -> Callable[[], Engine]:
     if missing := ENGINES[name].missing():
         raise UsageError(f"engine {name!r} needs {', '.join(missing)}, which is not installed")
     return functools.partial(_make, ENGINES[name].adapter)
+
+
+def runs_on(name: str, device: str) -> str:
+    """Return the device that an engine really uses when it is asked for this one."""
+    return device if name not in ENGINES or ENGINES[name].cuda else "cpu"
+
+
+def reproducible(name: str) -> str | None:
+    """Return the engine's twin in reproducible arithmetic, None if it has none that is ready."""
+    twin = ENGINES[name].twin if name in ENGINES else None
+    return twin if twin is not None and not ENGINES[twin].missing() else None
 
 
 def _make(adapter: str) -> Engine:

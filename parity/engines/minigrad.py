@@ -34,7 +34,9 @@ class MinigradEngine:
             {name: minigrad.tensor(value) for name, value in start.parameters.items()}
         )
         self._x, self._y = minigrad.tensor(start.x), minigrad.tensor(start.y)
-        self._optimizer = optim.SGD(self._model.parameters(), lr=task.learning_rate)
+        self._optimizer = optim.SGD(
+            self._model.parameters(), lr=task.learning_rate, momentum=task.momentum
+        )
 
     def put(self, parameters: Mapping[str, Array]) -> None:
         """Copy the values into the network."""

@@ -11,6 +11,7 @@ from parity.engines import Array, Start, Task
 from parity.errors import UsageError
 from torch_impl.devices import deterministic, device
 from torch_impl.model import build
+from torch_impl.train import LOSS_FUNCTION, step
 from torch_impl.train import start as draw_start
 
 
@@ -20,7 +21,6 @@ class TorchEngine:
     def __init__(self) -> None:
         # For the life of the process, which is the engine's own.
         deterministic().__enter__()
-        self._loss_function = nn.MSELoss()
 
     def draw(self, task: Task) -> Start:
         """Draw data and parameters on the CPU with torch's default generator."""
@@ -38,7 +38,9 @@ class TorchEngine:
         self._model.to(self._device)
         self._x = torch.tensor(start.x, device=self._device)
         self._y = torch.tensor(start.y, device=self._device)
-        self._optimizer = torch.optim.SGD(self._model.parameters(), lr=task.learning_rate)
+        self._optimizer = torch.optim.SGD(
+            self._model.parameters(), lr=task.learning_rate, momentum=task.momentum
+        )
 
     def put(self, parameters: Mapping[str, Array]) -> None:
         """Copy the values into the network, on whatever device it is."""
@@ -47,7 +49,7 @@ class TorchEngine:
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
         """Run forward and backward."""
         self._optimizer.zero_grad()
-        loss = self._loss_function(self._model(self._x), self._y)
+        loss = LOSS_FUNCTION(self._model(self._x), self._y)
         loss.backward()
         gradients = {}
         for name, parameter in self._model.named_parameters():
@@ -57,11 +59,7 @@ class TorchEngine:
 
     def step(self) -> object:
         """Take one training step."""
-        self._optimizer.zero_grad()
-        loss = self._loss_function(self._model(self._x), self._y)
-        loss.backward()
-        self._optimizer.step()
-        return loss.detach()
+        return step(self._model, self._optimizer, self._x, self._y)
 
     def parameters(self) -> dict[str, Array]:
         """Copy the parameters to the CPU."""

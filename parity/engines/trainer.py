@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from parity.engines import Array, Engine, Start, Task
+from parity.engines import Array, Engine, Start, Task, require_same
 from parity.environment import environment
+from parity.exchange import Exchange
 
 REPORT_EVERY_S = 0.05
 
@@ -49,6 +50,33 @@ class Trainer:
         """Return loss and gradients at the given parameters."""
         self._engine.load(task, start)
         return self._engine.loss_and_gradients()
+
+    def join(self, task: Task, start: Start, exchange: Exchange, room: str) -> None:
+        """Prepare for `forced_step`; room is the part of the exchange to leave results in."""
+        self._engine.load(task, start)
+        self._exchange, self._room = exchange, room
+
+    def forced_step(self) -> float:
+        """Take one step from the parameters in the exchange's room `given`.
+
+        Returns the loss before it; leaves gradients and updated parameters in the exchange.
+
+        Raises:
+            ValueError: the engine returned other tensors, shapes or dtypes than there must be.
+        """
+        self._engine.put(self._exchange.room("given"))
+        loss, gradients = self._engine.loss_and_gradients()
+        self._engine.step()
+        for kind, arrays in (("gradients", gradients), ("updated", self._engine.parameters())):
+            room = self._exchange.room(f"{self._room} {kind}")
+            require_same(arrays, room, kind)
+            for name, array in arrays.items():
+                room[name][...] = array
+        return loss
+
+    def leave(self) -> None:
+        """Let go of the exchange."""
+        self._exchange.close()
 
     def train(self, task: Task, start: Start) -> Generator[int, None, Run]:
         """Train from `start`; yield now and then how many epochs are done; return the run."""

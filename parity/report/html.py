@@ -1,6 +1,6 @@
 """`report.html`: one page that needs nothing but itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import resources
 from typing import Any
 
@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from parity.environment import blas_warning
 from parity.report import plots, wording
-from parity.report.model import Report
+from parity.report.model import Curves, Report
 
 
 def to_html(report: Report) -> str:
@@ -60,8 +60,19 @@ def _network(report: Report, index: int) -> dict[str, Any]:
         else [
             ("Fit", Markup(plots.fit(curves, **names, key=f"fit-{index + 1}"))),
             ("Loss", Markup(plots.losses(curves, **names, key=f"losses-{index + 1}"))),
+            *_divergence(architecture, curves, names, f"divergence-{index + 1}"),
         ],
     }
+
+
+def _divergence(
+    architecture: Mapping[str, Any], curves: Curves, names: dict[str, str], key: str
+) -> list[tuple[str, Markup]]:
+    """The figure of the trajectory verdict, if that was reached."""
+    if curves.envelope is None or architecture["trajectory"] is None:
+        return []
+    figure = plots.divergence(curves, curves.envelope, architecture["trajectory"], **names, key=key)
+    return [("Divergence", Markup(figure))]
 
 
 def _environment_rows(sides: dict[str, dict[str, Any]]) -> list[tuple[str, list[str]]]:

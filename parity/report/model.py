@@ -14,7 +14,7 @@ class Curves:
     """What the figures of one architecture draw; float64 throughout, NaN and infinities allowed.
 
     `x`, `y` and the predictions, which are those after training, have shape (samples, 1),
-    the losses (epochs,).
+    the losses, and the envelope within which their relative difference is predictable, (epochs,).
 
     Raises `ValueError` if shapes differ from these.
     """
@@ -25,6 +25,7 @@ class Curves:
     prediction_expected: Array
     losses_actual: Array
     losses_expected: Array
+    envelope: Array | None = None
 
     def __post_init__(self) -> None:
         columns = {

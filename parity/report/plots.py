@@ -7,7 +7,7 @@ on a light and on a dark one; the two engines differ in width and dashes as well
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
@@ -83,8 +83,8 @@ def losses(curves: Curves, *, actual: str, expected: str, name: str, key: str) -
     with context(["default", STYLE]):
         figure, (upper, lower) = _figure(2)
         drawn = [
-            _line(upper, epochs, _loggable(b), expected, **EXPECTED_STYLE),
-            _line(upper, epochs, _loggable(a), actual, **ACTUAL_STYLE),
+            _line(upper, epochs, _loggable(b), expected, **EXPECTED_STYLE | {"linewidth": 2.4}),
+            _line(upper, epochs, _loggable(a), actual, **ACTUAL_STYLE | {"linewidth": 0.7}),
         ]
         upper.set_ylabel("loss")
         gone = "\n".join(
@@ -97,8 +97,7 @@ def losses(curves: Curves, *, actual: str, expected: str, name: str, key: str) -
             upper.set_yscale("log")
             upper.legend()
 
-        with np.errstate(all="ignore"):
-            difference = np.abs(a - b) / np.abs(b)
+        difference = _relative_difference(a, b)
         points = np.count_nonzero(difference > 0)
         dots = {"marker": "."} if points < MIN_POINTS else {}
         lower.set(xlabel="epoch", ylabel="relative difference")
@@ -114,6 +113,66 @@ def losses(curves: Curves, *, actual: str, expected: str, name: str, key: str) -
             f"Loss of {name} by epoch for {actual} and {expected}, and their relative difference"
         )
         return _svg(figure, title, "; ".join(filter(None, (gone.replace("\n", "; "), equal))), key)
+
+
+def divergence(
+    curves: Curves,
+    envelope: Array,
+    trajectory: Mapping[str, Any],
+    *,
+    actual: str,
+    expected: str,
+    name: str,
+    key: str,
+) -> str:
+    """SVG of the losses' relative difference |a - b| / |b| inside its envelope, on a log axis.
+
+    `envelope` has shape (epochs,); the shaded region, up to the horizon, is where the engine must
+    stay: `limit` envelopes of the verdict `trajectory`. Otherwise as `losses`.
+    """
+    a, b, horizon = curves.losses_actual, curves.losses_expected, trajectory["horizon_epoch"]
+    epochs = np.arange(1.0, len(a) + 1)
+    with context(["default", STYLE]):
+        figure, (axes,) = _figure(1)
+        allowed = _loggable(trajectory["limit"] * envelope)[:horizon]
+        drawn = [
+            _line(
+                axes,
+                epochs,
+                _loggable(envelope),
+                f"envelope of {expected}",
+                **EXPECTED_STYLE | {"linewidth": 2.4},
+            ),
+            _line(
+                axes,
+                epochs,
+                _loggable(_relative_difference(a, b)),
+                actual,
+                **ACTUAL_STYLE | {"linewidth": 0.9},
+            ),
+        ]
+        axes.set(xlabel="epoch", ylabel="relative difference in loss")
+        said = [_equality(a, b)]
+        if any(drawn):
+            axes.set_yscale("log")
+        if len(allowed):
+            axes.fill_between(
+                epochs[:horizon],
+                allowed,
+                axes.get_ylim()[0],
+                color=EXPECTED,
+                alpha=0.15,
+                linewidth=0,
+                label=f"allowed: {trajectory['limit']} envelopes",
+            )
+        if horizon is not None:
+            axes.axvline(horizon + 1, color=INK, linewidth=0.8, label="horizon")
+            said.append(f"not predictable from epoch {horizon + 1:,}")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend()
+        _note(axes, "\n".join(filter(None, said)))
+        title = f"Loss of {name}: how far {actual} is from {expected}, and how far it may be"
+        return _svg(figure, title, "; ".join(filter(None, said)), key)
 
 
 class Fit(NamedTuple):
@@ -170,6 +229,8 @@ def _line(axes: Axes, x: Array, y: Array, label: str, **style: Any) -> bool:
     finite = np.where(np.isfinite(y), y, np.nan).ravel()[order]
     if np.isnan(finite).all():
         return False
+    if len(order) == 1:
+        style["marker"] = "o"  # a line through one point is invisible
     axes.plot(np.ravel(x)[order], finite, label=label, **style)
     return True
 
@@ -177,6 +238,12 @@ def _line(axes: Axes, x: Array, y: Array, label: str, **style: Any) -> bool:
 def _loggable(y: Array) -> Array:
     """What a log axis can show of y, NaN elsewhere; clipped so that no tick overflows."""
     return np.where(np.isfinite(y) & (y > 0), np.clip(y, 1e-150, 1e150), np.nan)
+
+
+def _relative_difference(a: Array, b: Array) -> Array:
+    with np.errstate(all="ignore"):
+        difference: Array = np.abs(a - b) / np.abs(b)
+    return difference
 
 
 def _limit(axes: Axes, curves: Curves) -> None:

@@ -86,6 +86,15 @@ def failures(document: Document) -> list[str]:
     return found
 
 
+def result(architecture: Document) -> str:
+    """`pass`, with how many verdicts were reached if not all were, or `FAIL`."""
+    if not architecture["passed"]:
+        return WORDS[False]
+    verdicts = [architecture[name] for name in LABELS]
+    reached = sum(v is not None and v["passed"] is not None for v in verdicts)
+    return WORDS[True] if reached == len(LABELS) else f"{reached} of {len(LABELS)} judged: pass"
+
+
 def headline(document: Document) -> str:
     """The result in one line, without the word PASS or FAIL."""
     settings, architectures = document["settings"], document["architectures"]
@@ -126,7 +135,8 @@ def network(architecture: Document) -> str:
     """Size and training, such as `1-16-16-1, 321 parameters, 500 epochs at 0.01`."""
     sizes = "-".join(map(str, architecture["sizes"]))
     epochs, rate = architecture["epochs"], architecture["learning_rate"]
-    return f"{sizes}, {architecture['parameters']:,} parameters, {epochs:,} epochs at {rate:g}"
+    trained = f"{epochs:,} epoch{'s' * (epochs != 1)}"
+    return f"{sizes}, {architecture['parameters']:,} parameters, {trained} at {rate:g}"
 
 
 def _engines(settings: Document) -> str:

@@ -49,6 +49,12 @@ GENERAL: dict[str, list[tuple[str, str, str]]] = {
     **{
         name: [
             (f"m.{name}(2)", "2", "[-2, 1]"),
+            (f"m.{name}(axis=2)", "2", "[-2, 1]"),
+            (f"m.{name}(0, axis=1)", "'axis'", "dim"),
+            (f"m.{name}(0, False, axis=1)", "'axis'", "dim"),
+            (f"m.{name}(0, True, keepdims=True)", "'keepdims'", "keepdim"),
+            (f"m.{name}(0, keepdims=3)", "3", "True or False"),
+            (f"m.{name}(0, axes=1)", "axes", f"Tensor.{name}()"),
             (f"m.{name}((0, 0))", "(0, 0)", "twice"),
             (f"m.{name}('a')", "str", "int"),
             (f"m.{name}(1.0)", "float", "int"),
@@ -58,7 +64,44 @@ GENERAL: dict[str, list[tuple[str, str, str]]] = {
         for name in ("sum", "mean", "amax", "amin")
     },
 }
+LARGE = "1" + 30 * "0"  # beyond int64
+OVERFLOW: list[tuple[str, str, str]] = [
+    *((f"i {operator} {LARGE}", LARGE, "int64") for operator in ("+", "-", "*", "**", "==", "<")),
+    (f"{LARGE} - i", LARGE, "int64"),
+    (f"i - {2**64}", str(2**64), "int64"),
+    ("v + 10**400", "size", "float32"),
+    ("v.double() * 10**400", "size", "float64"),
+    ("v.pow(10**400)", "size", "float32"),
+    (f"T.where(b, i, {LARGE})", LARGE, "int64"),
+    (f"i.fill_({LARGE})", LARGE, "int64"),
+    ("i.fill_(1e30)", "1e+30", "int64"),
+    ("i.fill_(float('nan'))", "nan", "int64"),
+    ("v.fill_(10**400)", "size", "float32"),
+    ("v.fill_(1e300)", "1e+300", "float32"),
+    (f"i.add_({LARGE})", LARGE, "int64"),
+    ("i.__setitem__(0, 1e30)", "1e+30", "int64"),
+    ("v.__setitem__(0, 1e300)", "1e+300", "float32"),
+    (f"T.full((2,), {LARGE})", LARGE, "int64"),
+    ("T.full((2,), float('inf'), dtype=T.int64)", "inf", "int64"),
+    ("T.full((2,), 1e300)", "1e+300", "float32"),
+    (f"T.arange({LARGE})", LARGE, "int64"),
+    ("T.arange(0, 1e30, 1e29, dtype=T.int64)", "1e+30", "int64"),
+    ("T.arange(1, -10**400, -1)", "size", "int64"),
+    ("T.linspace(0, 10**400, 3)", "size", "float32"),
+    ("T.linspace(0, 1e300, 3)", "1e+300", "float32"),
+    (f"T.tensor({LARGE})", "int64", "too large"),
+    ("T.tensor([1.0, 1e30], dtype=T.int64)", "int64", "too large"),
+    ("T.tensor(float('nan'), dtype=T.int64)", "int64", "NaN"),
+    ("T.tensor([10**400], dtype=T.float64)", "float64", "too large"),
+]
 SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
+    "without overflow": OVERFLOW,
+    "Tensor.": [
+        ("m.reshape(form=1)", "form", "reshape()"),
+        ("v.item(1)", "2 were given", "item()"),
+        ("v.add_(1, beta=1)", "beta", "add_()"),
+        ("v.backward(seed=1)", "seed", "backward()"),
+    ],
     "alpha": [
         ("T.add(v, v, alpha='a')", "str", "number"),
         ("T.sub(i, i, alpha=0.5)", "0.5", ".float()"),
@@ -100,19 +143,32 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         ("v.reshape('a')", "str", "ints"),
         ("v.reshape(1.0)", "1.0", "ints"),
         ("v.reshape()", "nothing", "ints"),
+        ("v.reshape(shape=2)", "[2]", "one tuple of them"),
+        ("v.reshape(2, shape=(2,))", "[2, (2,)]", "by position or by keyword"),
+        ("v.reshape(shape=(3,))", "[3]", "multiply to 2"),
     ],
     "view": [
         ("v.view(3)", "[3]", "multiply to 2"),
         ("m.T.view(6)", "[6]", ".reshape(...)"),
         ("v.view('a')", "str", "ints"),
+        ("v.view(2, size=(2,))", "[2, (2,)]", "by position or by keyword"),
     ],
     "flatten": [
         ("m.flatten(1, 0)", "1", "after"),
         ("m.flatten(2)", "2", "[-2, 1]"),
         ("m.flatten('a')", "str", "int"),
     ],
-    "squeeze": [("m.squeeze(2)", "2", "[-2, 1]"), ("m.squeeze('a')", "str", "int")],
-    "unsqueeze": [("v.unsqueeze(3)", "3", "[-2, 1]"), ("v.unsqueeze(1.0)", "float", "int")],
+    "squeeze": [
+        ("m.squeeze(2)", "2", "[-2, 1]"),
+        ("m.squeeze('a')", "str", "int"),
+        ("m.squeeze(0, axis=1)", "'axis'", "dim"),
+    ],
+    "unsqueeze": [
+        ("v.unsqueeze(3)", "3", "[-2, 1]"),
+        ("v.unsqueeze(1.0)", "float", "int"),
+        ("v.unsqueeze(0, axis=0)", "'axis'", "dim"),
+        ("v.unsqueeze()", "NoneType", "int"),
+    ],
     "permute": [
         ("m.permute(0)", "[0]", "each of the 2 axes"),
         ("m.permute(0, 0)", "[0, 0]", "once"),
@@ -130,6 +186,7 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         ("v.expand(-1, 2)", "[-1, 2]", "be 1 before"),
         ("v.expand(())", "[]", "be 1 before"),
         ("v.expand('a')", "str", "ints"),
+        ("v.expand(size=2)", "[2]", "one tuple of them"),
     ],
     "index": [
         ("v[5]", "5", "[2]"),
@@ -152,6 +209,7 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         ("T.cat([v, 1])", "int", "Tensor"),
         ("T.cat([T.tensor(1.0)])", "position 0", "stack"),
         ("T.cat([v, v], 1)", "1", "[-1, 0]"),
+        ("T.cat([m, m], 1, axis=0)", "'axis'", "dim"),
         ("T.cat([m, T.ones(2, 2)])", "[2, 2]", "equal but for axis 0"),
     ],
     "stack": [
@@ -160,6 +218,7 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         ("T.stack([v, 1])", "int", "Tensor"),
         ("T.stack([v, m])", "[2, 3]", "equal shape"),
         ("T.stack([v, v], 2)", "2", "[-2, 1]"),
+        ("T.stack([v, v], 1, axis=0)", "'axis'", "dim"),
     ],
     "zeros": [
         ("T.zeros(-1)", "[-1]", "not be negative"),
@@ -167,6 +226,7 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         ("T.zeros(1.5)", "1.5", "ints"),
         ("T.zeros(2, dtype=3)", "3", "float32"),
         ("T.zeros()", "nothing", "ints"),
+        ("T.zeros(2, size=(2,))", "[2, (2,)]", "by position or by keyword"),
     ],
     "ones": [("T.ones(-1)", "[-1]", "not be negative"), ("T.ones('a')", "str", "ints")],
     "full": [
@@ -182,7 +242,13 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         ("T.arange('a')", "str", "number"),
         ("T.arange(float('nan'))", "nan", "finite"),
     ],
-    "linspace": [("T.linspace(0, 1, -1)", "-1", "negative")],
+    "linspace": [
+        ("T.linspace(0, 1, -1)", "-1", "negative"),
+        ("T.linspace('a', 1, 3)", "str", "number"),
+        ("T.linspace(0, None, 3)", "NoneType", "number"),
+        ("T.linspace(0, 1, 2.0)", "2.0", "integer"),
+        ("T.linspace(v, 1, 3)", "[2]", "without axes"),
+    ],
     "rand": [
         ("T.rand(-1)", "[-1]", "not be negative"),
         ("T.rand('a')", "str", "ints"),

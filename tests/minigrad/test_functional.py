@@ -83,7 +83,7 @@ CASES_2 = {**SCALAR_OF_TWO, **VECTOR_OF_TWO}
         *((CASES_1, name, 1) for name in CASES_1),
         *((CASES_2, name, 2) for name in CASES_2),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, bool) else type(value).__name__,
 )
 def test_jacobian(
     cases: dict[str, Any], name: str, count: int, requires_grad: bool, create_graph: bool
@@ -103,7 +103,7 @@ def test_jacobian(
         *((SCALAR, name, 1) for name in SCALAR),
         *((SCALAR_OF_TWO, name, 2) for name in SCALAR_OF_TWO),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, bool) else type(value).__name__,
 )
 def test_hessian_and_its_product(
     cases: dict[str, Any], name: str, count: int, create_graph: bool

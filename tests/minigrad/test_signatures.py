@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -45,12 +46,29 @@ NOT_HERE = {
     "non_blocking": "there is only the CPU",
 }
 
+NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
+"""Other names that torch's parser accepts although no signature says so; tested below."""
+
 RANDOM = "the generator's own methods, which torch keeps in its functions"
 DECORATOR = "the decorated function is no parameter here: __call__ takes it"
+NO_SIGNATURE = "torch tells no signature to compare with"
 ONE_TREE = "a module is not expected twice in the tree, so nothing has to be told apart"
 CHOSEN = "None, for which it is chosen from the dtype and the size of each element"
 NO_OTHER_MODE = "checks a part of torch that minigrad has not"
 DIFFERENCES: dict[str, str] = {
+    **{
+        f"{name} (no signature)": NO_SIGNATURE
+        for name in (
+            "Generator.get_state",
+            "Generator.set_state",
+            "Tensor",
+            "dtype",
+            "nn.Module",
+            "nn.Sequential",
+            "nn.Sigmoid",
+            "nn.Tanh",
+        )
+    },
     "Generator.integers": RANDOM,
     "Generator.normal": RANDOM,
     "Generator.permutation": RANDOM,
@@ -71,6 +89,10 @@ DIFFERENCES: dict[str, str] = {
     "Tensor.to.other": "name the dtype: .to(other.dtype)",
     "Tensor.uniform_.from": "a word of Python's, and no name",
     "Tensor.uniform_.from_": "torch's `from`",
+    "arange.end": "given alone it stands in the place of start",
+    "nn.Module.state_dict.destination": "a new dict each time; the caller may merge it",
+    "Tensor.unsqueeze.dim": "required, but under either of two names: dim or axis",
+    "unsqueeze.dim": "required, but under either of two names: dim or axis",
     "Tensor.view.dtype": "bits are not reinterpreted",
     "autograd.enable_grad.function": DECORATOR,
     "autograd.enable_grad.orig_func": DECORATOR,
@@ -129,19 +151,32 @@ def public(namespace: Any) -> Iterator[tuple[str, Any]]:
 
 
 def signature(function: Any, bound: bool) -> Parameters | None:
-    """Return a Python signature's parameters, without `self`."""
+    """Return a Python signature's parameters, without `self`.
+
+    `f(*lengths, size=None)` takes the same argument in two ways, of which one is required.
+    """
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return None
     if bound:
         parameters = parameters[1:]
-    return {p.name: p.default for p in parameters}
+    found = {p.name: p.default for p in parameters}
+    for several, p in itertools.pairwise(parameters):
+        if several.kind is not p.VAR_POSITIONAL or several.name == "args":
+            continue
+        if p.kind is p.KEYWORD_ONLY and p.default is None:
+            del found[several.name]
+            found[p.name] = REQUIRED
+    return found
 
 
 def builtin_signatures(function: Any, name: str) -> list[Parameters]:
     """Return a builtin's signatures: torch's schemas of its operator, else its docstring's."""
     found = []
+    text = re.search(r"requires_grad=(\w+)", (function.__doc__ or "").partition("->")[0])
+    # torch's parser adds it to what the schema says.
+    added = {} if text is None else {"requires_grad": _default(text[1])}
     for schema in torch._C._jit_get_schemas_for_operator(f"aten::{name}"):
         names = [a.name for a in schema.arguments]
         overload = schema.overload_name
@@ -155,6 +190,7 @@ def builtin_signatures(function: Any, name: str) -> list[Parameters]:
                 )
                 for a in schema.arguments
             }
+            | added
         )
     pattern = rf"^\s*(?:\.\. (?:function|method):: )?{name}\((.*?)\)(?: *->.*)?$"
     texts = re.findall(pattern, function.__doc__ or "", re.M)
@@ -183,11 +219,13 @@ def differences(path: str, ours: Parameters, theirs: list[Parameters]) -> Iterat
     best: Parameters = max(theirs, key=lambda them: (len(set(ours) & set(them)), -len(them)))
     everything = {name: default for them in theirs for name, default in them.items()}
     for name, default in ours.items():
-        if name == "requires_grad":  # torch's parser adds it to what the schema says
+        if default is None and NUMPY_NAMES.get(name) in everything:
             continue
-        if name not in everything or not any(
-            same_default(default, them[name]) for them in theirs if name in them
-        ):
+        if default is None and any(name not in them for them in theirs):
+            theirs_too = name in everything  # by another signature, it may be left out
+        else:
+            theirs_too = any(same_default(default, them[name]) for them in theirs if name in them)
+        if not theirs_too:
             yield f"{path}.{name}"
     yield from (f"{path}.{name}" for name in everything if name not in ours)
     shared = [name for name in ours if name in best]
@@ -197,7 +235,7 @@ def differences(path: str, ours: Parameters, theirs: list[Parameters]) -> Iterat
 
 def same_default(ours: Any, theirs: Any) -> bool:
     if ours in (None, ()) and isinstance(ours, (tuple, type(None))):
-        return theirs is REQUIRED or theirs in (None, [], ())
+        return theirs in (None, [], ())
     return repr(ours) == repr(theirs)
 
 
@@ -219,16 +257,17 @@ def callable_differences(path: str, ours: Any, theirs: Any, name: str) -> Iterat
     mine, its = getattr(ours, name), getattr(theirs, name)
     bound = isinstance(ours, type) and not isinstance(mine, type)
     parameters = signature(mine, bound)
-    if parameters is None:
-        return
     python = signature(its, bound)
-    wanted = (
-        [python] if python is not None and "args" not in python else builtin_signatures(its, name)
-    )
+    if python is not None and "args" in python:  # *args may stand for anything
+        python = {k: v for k, v in python.items() if k not in ("args", "kwargs")} or None
+    wanted = builtin_signatures(its, name) if python is None else [python]
+    if parameters is None or not wanted:
+        yield f"{path} (no signature)"
+        return
     if bound:
         parameters.pop("input", None)
         wanted = [{k: v for k, v in them.items() if k != "input"} for them in wanted]
-    for difference in differences(path, parameters, wanted) if wanted else ():
+    for difference in differences(path, parameters, wanted):
         if difference.rpartition(".")[2] not in NOT_HERE:
             yield difference
 
@@ -243,10 +282,39 @@ def test_every_exception_has_a_reason() -> None:
     assert all(len(reason) > 10 for reason in [*DIFFERENCES.values(), *NOT_HERE.values()])
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "m.sum(axis=0)", "m.sum(axis=(0, 1), keepdims=True)", "m.sum(axis=None)",
+        "T.sum(m, axis=-1)", "m.mean(axis=1)", "m.mean(0, keepdims=True)",
+        "m.amax(axis=1, keepdims=True)",
+        "m.amax(axis=())", "m.amin(axis=(0,))", "T.amin(m, axis=0)", "m.squeeze(axis=0)",
+        "m.unsqueeze(axis=0)", "T.unsqueeze(m, axis=-1)", "T.cat([m, m], axis=1)",
+        "T.stack([m, m], axis=2)", "T.tensor(m.size(axis=1))", "m.reshape(shape=(3, 2))",
+        "m.reshape(shape=[-1])", "m.reshape(shape=m.shape)", "T.reshape(m, shape=(6,))",
+        "m.view(size=(3, 2))", "m.expand(size=(2, 2, 3))", "m.permute(dims=(1, 0))",
+        "T.permute(m, dims=(-1, 0))", "T.zeros(size=(2, 3))", "T.ones(size=())",
+        "T.rand(size=(2,)) * 0", "T.randn(size=[2]).abs() * 0", "T.zeros(size=(2,), dtype=T.int64)",
+    ],
+)  # fmt: skip
+def test_keywords_that_torch_accepts(code: str) -> None:
+    actual, expected = (eval(code, {"T": T, "m": T.ones(2, 3)}) for T in (minigrad, torch))
+    assert tuple(actual.shape) == tuple(expected.shape)
+    assert (actual.tolist(), str(actual)) == (expected.tolist(), str(expected))
+
+
 def ours(input: Any, dim: Any = None, keepdim: bool = False) -> None: ...
 def without_keepdim(input: Any, dim: Any = None) -> None: ...
 def other_default(input: Any, dim: Any = None, keepdim: bool = True) -> None: ...
 def other_order(input: Any, keepdim: bool = False, dim: Any = None) -> None: ...
+def required(input: Any, dim: Any, keepdim: bool = False) -> None: ...
+def numpys(
+    input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: Any = None
+) -> None: ...
+def other_default_of_axis(
+    input: Any, dim: Any = None, keepdim: bool = False, axis: int = 0
+) -> None: ...
+def several(input: Any, *dims: Any, dim: Any = None, keepdim: bool = False) -> None: ...
 def extra(input: Any, dim: Any = None, keepdim: bool = False, size: int = 3) -> None: ...
 
 
@@ -257,6 +325,10 @@ def extra(input: Any, dim: Any = None, keepdim: bool = False, size: int = 3) -> 
         (without_keepdim, {"amax.keepdim"}),
         (other_default, {"amax.keepdim"}),
         (other_order, {"amax (order)"}),
+        (required, {"amax.dim"}),
+        (numpys, set()),
+        (other_default_of_axis, {"amax.axis"}),
+        (several, {"amax.dim"}),
         (extra, {"amax.size"}),
     ],
 )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
+import pickle
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -34,6 +37,7 @@ def names(T: Any) -> dict[str, Any]:
         "nn": T.nn,
         "F": T.nn.functional,
         "np": np,
+        "copy": copy,
         "x": T.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True),
         "y": T.tensor([[2.0, 0.5, 1.0], [1.0, 5.0, 2.0]], requires_grad=True),
         "v": T.tensor([1.0, -2.0, 3.0], requires_grad=True),
@@ -217,6 +221,17 @@ x.__setattr__('grad', T.ones(5)); x.__setattr__('grad', T.ones(2, 3, dtype=T.flo
 T.autograd.grad(x, x); T.autograd.grad(x.sum(), y); T.autograd.grad(x.sum(), p)
 x.detach().retain_grad(); F.linear(x, w.T); F.linear(x, w, T.ones(3)); F.linear(x.double(), w)
 F.linear(s, w); F.linear(x, 1); F.mse_loss(x, T.ones(4)); F.mse_loss(x, y, reduction='max')
+F.relu(None); F.relu(3); F.linear(x, w, 5); F.linear(x, None); T.nn.ReLU()(None); T.nn.Tanh()(3)
+x.sum().backward('a'); x.sum().backward(2.0); x.sum().backward(inputs=[3])
+x.sum().backward(inputs=[None]); x.sum().backward(inputs=3); T.autograd.grad(x.sum(), None)
+T.autograd.grad(x.sum(), 3); T.autograd.grad(x.sum(), [3]); T.autograd.grad(None, x)
+T.autograd.grad(x.sum(), []); T.autograd.backward(3); T.autograd.backward(x.sum(), [3])
+T.autograd.grad(x.sum(), x, grad_outputs=2.0); T.Tensor(None); T.Tensor('a')
+T.nn.init.uniform_(T.ones(2), 'a'); T.nn.init.normal_(T.ones(2), 'a')
+T.nn.init.constant_(T.ones(2), 'a'); T.nn.init.uniform_(T.ones(2), generator=3)
+T.nn.init.calculate_gain('leaky_relu', 'a'); T.nn.init.kaiming_uniform_(T.ones(2, 2), 'a')
+T.nn.Sequential().append(3); T.nn.Sequential(3); x.requires_grad_('no'); T.set_grad_enabled('no')
+T.set_grad_enabled(1); copy.deepcopy(x * 1)
 x.nonsense; x.__setattr__('shape', 1); T.manual_seed('a'); T.manual_seed(2 ** 64); T.rand(-1)
 """.replace("if_(x)", "(1 if x else 2)")
 REFUSALS = [
@@ -241,6 +256,97 @@ def test_exception_is_of_torchs_class(expression: str) -> None:
     assert str(error)
 
 
+SAYING = [  # what torch refuses in words that name neither operation nor remedy
+    ("F.relu('a')", TypeError, r"relu.*Tensor.*str"),
+    ("F.relu(np.ones(2))", TypeError, r"relu.*Tensor.*ndarray"),
+    ("F.tanh(3)", TypeError, r"tanh.*Tensor.*int"),
+    ("F.sigmoid(None)", TypeError, r"sigmoid.*Tensor.*NoneType"),
+    ("F.mse_loss(None, x)", TypeError, r"mse_loss.*Tensor.*NoneType"),
+    ("F.mse_loss(x, 3)", TypeError, r"mse_loss.*Tensor.*int"),
+    ("F.linear(x, w, 5)", TypeError, r"linear.*Tensor.*int"),
+    ("F.linear(x, s)", RuntimeError, r"linear.*\[\].*two-dimensional"),
+    ("T.nn.Parameter([1.0])", TypeError, r"Parameter.*Tensor.*list"),
+    ("T.nn.init.uniform_(np.ones(2))", TypeError, r"uniform_.*Tensor.*ndarray"),
+    ("T.nn.init.normal_(None)", TypeError, r"normal_.*Tensor.*NoneType"),
+    ("T.nn.init.zeros_('a')", TypeError, r"zeros_.*Tensor.*str"),
+    ("T.nn.init.ones_('a')", TypeError, r"ones_.*Tensor.*str"),
+    ("T.nn.init.constant_(3, 1)", TypeError, r"constant_.*Tensor.*int"),
+    ("T.nn.init.constant_(v, 'a')", TypeError, r"constant_.*val.*number.*str"),
+    ("T.nn.init.kaiming_uniform_([1])", TypeError, r"kaiming_uniform_.*Tensor.*list"),
+    ("T.nn.init.kaiming_normal_([1])", TypeError, r"kaiming_normal_.*Tensor.*list"),
+    ("T.nn.init.zeros_(T.ones(1).expand(3))", RuntimeError, r"share one memory location"),
+    ("x.sum().backward(gradient=2.0)", TypeError, r"backward.*Tensors or None.*float.*tensor\("),
+    ("x.sum().backward(inputs=[3])", RuntimeError, r"backward.*inputs.*Tensors.*int"),
+    ("x.sum().backward(inputs=3)", TypeError, r"backward.*inputs.*Tensor.*int"),
+    ("T.autograd.grad(x.sum(), None)", TypeError, r"grad.*inputs.*Tensor.*NoneType"),
+    ("T.autograd.grad(None, x)", TypeError, r"grad.*outputs.*Tensor.*NoneType"),
+    ("T.autograd.grad(x.sum(), x, 2.0)", TypeError, r"grad.*gradients.*Tensor.*float"),
+    ("T.ones(2).backward()", RuntimeError, r"backward.*\[2\].*does not require.*requires_grad_"),
+    ("T.set_grad_enabled('no')", TypeError, r"set_grad_enabled.*True or False.*str"),
+    ("T.no_grad(3)", TypeError, r"function.*int"),
+    ("x.requires_grad_('no')", TypeError, r"requires_grad_.*True or False.*str"),
+    ("T.Tensor([1.0, 2.0])", TypeError, r"Tensor.*array.*list.*tensor\("),
+    ("T.Tensor(x)", TypeError, r"Tensor.*array.*Tensor.*tensor\("),
+    ("np.add(v, 1, out=v)", TypeError, r"add.*out=.*copy_"),
+    ("np.add(np.ones(2), 1, out=v)", TypeError, r"add.*out=.*copy_"),
+    ("np.add.reduce(v, keepdims=True, out=v)", TypeError, r"add.*out=.*copy_"),
+    ("np.concatenate([v, v], out=v)", TypeError, r"concatenate.*out=.*copy_"),
+]
+
+
+@pytest.mark.parametrize(("expression", "kind", "words"), SAYING, ids=[e for e, *_ in SAYING])
+def test_exception_says_what_was_given_and_what_would_be_right(
+    expression: str, kind: type[Exception], words: str
+) -> None:
+    error = raised(minigrad, expression)
+    assert type(error) is kind, repr(error)
+    assert re.search(words, str(error)), error
+    assert minigrad.is_grad_enabled()
+
+
+# ---- copies ---------------------------------------------------------------------------------
+
+
+@ENGINES
+def test_copies_and_pickles_of_a_leaf(T: Any) -> None:
+    x = T.tensor([1.0, 2.0], requires_grad=True)
+    x.grad = T.tensor([3.0, 4.0])
+    deep, shallow, pickled = copy.deepcopy(x), copy.copy(x), pickle.loads(pickle.dumps(x))
+    for copied in (deep, shallow, pickled):
+        assert repr(copied) == repr(x)
+        assert (copied.is_leaf, copied.requires_grad, copied.dtype) == (True, True, x.dtype)
+    assert (deep.grad.tolist(), shallow.grad, pickled.grad) == ([3.0, 4.0], None, None)
+    with T.no_grad():
+        x.add_(1)
+        x.grad.add_(1)
+    assert (deep.tolist(), deep.grad.tolist()) == ([1.0, 2.0], [3.0, 4.0])
+    assert (shallow.tolist(), pickled.tolist()) == ([2.0, 3.0], [1.0, 2.0])
+    (x * 1).sum().backward()
+    assert deep.grad.tolist() == [3.0, 4.0]
+    frozen = copy.deepcopy(x.requires_grad_(False))
+    assert (frozen.requires_grad, frozen.grad.tolist()) == (False, [5.0, 6.0])
+    twice = copy.deepcopy([frozen, frozen])
+    assert twice[0] is twice[1]
+
+
+@ENGINES
+def test_a_result_is_pickled_as_a_leaf_and_not_deeply_copied(T: Any) -> None:
+    y = T.tensor([1.0, 2.0], requires_grad=True)
+    for _ in range(5000):  # the graph is longer than the stack is deep
+        y = y * 1
+    for copied in (pickle.loads(pickle.dumps(y)), copy.copy(y)):
+        assert (copied.tolist(), copied.requires_grad, copied.is_leaf) == ([1.0, 2.0], True, True)
+    with pytest.raises(RuntimeError, match="graph leaves"):
+        copy.deepcopy(y)
+    assert copy.deepcopy(y.detach()).tolist() == [1.0, 2.0]
+
+
+def test_deepcopy_of_a_result_says_what_to_do() -> None:
+    y = minigrad.ones(2, requires_grad=True).exp()
+    with pytest.raises(RuntimeError, match=r"ExpBackward0.*\.detach\(\).*\.clone\(\)"):
+        copy.deepcopy(y)
+
+
 # ---- memory ---------------------------------------------------------------------------------
 
 
@@ -252,8 +358,8 @@ def test_what_shares_memory(T: Any) -> None:
     assert x[0, 0].item() == 1
     for view in (x.detach(), x.T, x.reshape(-1), x.view(3, 2), x[0], x[:, 1], x[None], x.flatten()):
         assert np.shares_memory(np.asarray(view), array)
-    for copy in (x.clone(), T.tensor(array), x[[0]], x[x > 0], x + 0, x.double().float()):
-        assert not np.shares_memory(np.asarray(copy), array)
+    for other in (x.clone(), T.tensor(array), x[[0]], x[x > 0], x + 0, x.double().float()):
+        assert not np.shares_memory(np.asarray(other), array)
     assert np.shares_memory(x.numpy(), array)
     assert x.double() is x
 
@@ -336,6 +442,73 @@ def test_no_grad_as_decorator(T: Any) -> None:
     with T.no_grad():
         assert recorded().requires_grad
         assert not T.is_grad_enabled()
+
+
+@ENGINES
+def test_no_grad_as_decorator_of_a_generator(T: Any) -> None:
+    x = T.tensor([1.0], requires_grad=True)
+    seen: list[Any] = []
+
+    def generator() -> Any:
+        """Yield twice, and note what comes back."""
+        try:
+            seen.append((yield (x * 2).requires_grad))
+            yield (x * 3).requires_grad
+        except KeyError:
+            seen.append((x * 4).requires_grad)
+            yield "caught"
+        finally:
+            seen.append((x * 5).requires_grad)
+        return "end"
+
+    for make in (T.no_grad, lambda: T.no_grad, lambda: T.set_grad_enabled(False)):
+        decorate = make()
+        seen.clear()
+        decorated = decorate(generator)
+        assert decorated.__doc__ == generator.__doc__
+        assert T.is_grad_enabled()
+        running = decorated()
+        assert next(running) is False
+        assert T.is_grad_enabled()  # between the pieces recording is the caller's affair
+        assert running.send("sent") is False
+        assert running.throw(KeyError("thrown")) == "caught"
+        with pytest.raises(StopIteration) as stopped:
+            next(running)
+        assert stopped.value.value == "end"
+        assert seen == ["sent", False, False]
+        closed = decorated()
+        next(closed)
+        closed.close()
+        assert seen[3:] == [False]
+        with pytest.raises(KeyError):
+            decorated().throw(KeyError("before it began"))
+        assert T.is_grad_enabled()
+    with T.no_grad():
+        assert next(T.enable_grad()(generator)()) is True
+
+
+@ENGINES
+def test_one_decorated_function_in_two_threads(T: Any) -> None:
+    entered, inner_entered, left = (threading.Event() for _ in range(3))
+    modes = []
+
+    @T.no_grad()  # type: ignore[untyped-decorator, unused-ignore]
+    def run(function: Callable[[], object]) -> None:
+        function()
+
+    def other() -> None:
+        run(lambda: entered.set() or inner_entered.wait(10))  # type: ignore[func-returns-value]
+        modes.append(T.is_grad_enabled())
+        left.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    entered.wait(10)
+    with T.no_grad():  # enters last and leaves last, so a stack of both would be mistaken
+        run(lambda: inner_entered.set() or left.wait(10))  # type: ignore[func-returns-value]
+    thread.join()
+    assert modes == [True]
+    assert T.is_grad_enabled()
 
 
 @ENGINES

@@ -109,8 +109,7 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every rule that is run on tensors run on guarded arrays too."""
     run = spying(apply)
     monkeypatch.setattr(minigrad.Tensor, "_apply", staticmethod(run))
-    for module in (minigrad.joining, minigrad.nn.functional):
-        monkeypatch.setattr(module, "apply", run)
+    monkeypatch.setattr(minigrad.nn.functional, "apply", run)
 
 
 @pytest.mark.usefixtures("spy")

@@ -11,14 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from parity.checks.budget import Budget, BudgetedStep
 from parity.checks.final_mse import check_final_mse
-from parity.checks.gradients import (
-    BUDGET_IN_ROUNDOFFS,
-    budget,
-    budget_used,
-    check_gradients,
-    ulp_distance,
-)
+from parity.checks.gradients import Z, check_gradients, ulp_distance
 from parity.checks.start import check_start, first_difference
 from parity.checks.state import state
 from parity.engines import ENGINES, Engine, Start, Task, factory
@@ -173,35 +168,54 @@ def units(dtype: str, count: float) -> float:
     return float(np.finfo(dtype).eps) / 2 * count
 
 
+DEVIATION = 1e-6
+
+
+def budgets(dtype: str = "float32", /, **changes: Any) -> dict[str, Budget]:
+    """The same deviation for every element."""
+    return {
+        name: Budget(value, np.full(value.shape, DEVIATION), None, {})._replace(
+            **changes.get(name.replace(".", "_"), {})
+        )
+        for name, value in gradients(dtype).items()
+    }
+
+
+def judged(actual: dict[str, Array], expected: dict[str, Array], **more: Any) -> dict[str, Any]:
+    dtype = next(iter(expected.values())).dtype.name
+    own = more.pop("budgets", None) or budgets(dtype)
+    return check_gradients(actual, expected, own, more.pop("kinks", 0))
+
+
+ALLOWED = Z * math.sqrt(2) * DEVIATION
+
+
 @DTYPES
 def test_equal_gradients_pass(dtype: str) -> None:
-    entry = check_gradients(gradients(dtype), gradients(dtype))
+    entry = judged(gradients(dtype), gradients(dtype), kinks=3)
     assert entry["passed"] is True
     assert entry["elements"] == 13
-    assert entry["worst_budget_used"] == 0
-    assert entry["max_ulp"] == 0
-    assert entry["kinks"] is None
+    assert entry["worst_budget_used"] == entry["aggregate_used"] == entry["max_ulp"] == 0
+    assert entry["kinks"] == 3
+    assert entry["choices"] == entry["unlimited"] == 0
 
 
 @DTYPES
-def test_budget_used_is_the_share_of_the_tensors_budget(dtype: str) -> None:
+def test_budget_used_is_the_share_of_the_elements_budget(dtype: str) -> None:
     actual = gradients(dtype)
-    largest = float(np.abs(actual["0.bias"]).max())
-    allowed = units(dtype, BUDGET_IN_ROUNDOFFS) * largest
-    assert budget(actual["0.bias"]) == pytest.approx(allowed)
-    actual["0.bias"][2] += 0.5 * allowed
-    entry = check_gradients(actual, gradients(dtype))
+    actual["0.bias"][2] += 0.5 * ALLOWED
+    entry = judged(actual, gradients(dtype))
     assert entry["passed"] is True
     assert entry["worst_budget_used"] == pytest.approx(0.5, abs=0.02)
     assert (entry["worst_at"]["parameter"], entry["worst_at"]["index"]) == ("0.bias", [2])
     assert entry["max_ulp"] >= 1
-    actual["0.bias"][2] += 0.6 * allowed
-    entry = check_gradients(actual, gradients(dtype))
+    actual["0.bias"][2] += 0.6 * ALLOWED
+    entry = judged(actual, gradients(dtype))
     assert entry["passed"] is False
     assert entry["worst_budget_used"] == pytest.approx(1.1, abs=0.02)
     assert float.fromhex(entry["worst_at"]["actual"]) == float(actual["0.bias"][2])
     assert float.fromhex(entry["worst_at"]["expected"]) == float(gradients(dtype)["0.bias"][2])
-    assert entry["worst_at"]["budget"] == pytest.approx(allowed)
+    assert entry["worst_at"]["budget"] == pytest.approx(ALLOWED)
 
 
 @DTYPES
@@ -210,7 +224,7 @@ def test_budget_used_is_the_share_of_the_tensors_budget(dtype: str) -> None:
 def test_a_factor_in_one_gradient_is_found(name: str, factor: float, dtype: str) -> None:
     actual = gradients(dtype)
     actual[name] = (actual[name] * factor).astype(dtype)
-    entry = check_gradients(actual, gradients(dtype))
+    entry = judged(actual, gradients(dtype))
     assert entry["passed"] is False
     assert entry["worst_budget_used"] > 1
     assert entry["worst_at"]["parameter"] == name
@@ -229,54 +243,136 @@ def test_values_that_are_not_finite(value: float, side: str, dtype: str) -> None
         expected["2.weight"][0, 1] = math.inf if value != math.inf else -math.inf
         if value == -math.inf:
             expected["2.weight"][0, 1] = math.nan
-    entry = check_gradients(actual, expected)
+    entry = judged(actual, expected)
     assert entry["passed"] is (side == "both")
     if side != "both":
         assert (entry["worst_at"]["parameter"], entry["worst_at"]["index"]) == ("2.weight", [0, 1])
         assert json.loads(to_json(entry))["worst_budget_used"] is None
     # A defect elsewhere is not hidden by a value that agrees.
     actual["0.bias"][0] *= 1.01
-    assert check_gradients(actual, expected)["passed"] is False
+    assert judged(actual, expected)["passed"] is False
 
 
 def test_a_finite_difference_beside_values_that_are_not_is_found() -> None:
     actual, expected = gradients(), gradients()
     actual["2.weight"][0, 1] = expected["2.weight"][0, 1] = math.inf
     actual["2.weight"][0, 2] *= 1.01
-    entry = check_gradients(actual, expected)
+    entry = judged(actual, expected)
     assert entry["passed"] is False
     assert entry["worst_at"]["index"] == [0, 2]
 
 
+@pytest.mark.parametrize("unknown", [math.nan, math.inf])
+def test_a_budget_that_is_not_finite_judges_nothing_and_says_so(unknown: float) -> None:
+    deviation = np.full(4, DEVIATION)
+    deviation[1] = unknown
+    own = budgets("float32", **{"0_bias": {"deviation": deviation}})
+    actual = gradients()
+    actual["0.bias"][1] += 100
+    entry = judged(actual, gradients(), budgets=own)
+    assert (entry["passed"], entry["unlimited"]) == (True, 1)
+    actual["0.bias"][2] += 100
+    assert judged(actual, gradients(), budgets=own)["passed"] is False
+    actual = gradients()
+    actual["0.bias"][1] = math.nan
+    assert judged(actual, gradients(), budgets=own)["passed"] is False
+
+
 def test_all_zero_tensors() -> None:
     zeros = {name: np.zeros_like(value) for name, value in gradients().items()}
-    assert check_gradients(zeros, zeros)["passed"] is True
-    assert check_gradients({n: -v for n, v in zeros.items()}, zeros)["passed"] is True
+    exact = {n: Budget(v, np.zeros(v.shape), None, {}) for n, v in zeros.items()}
+    assert judged(zeros, zeros, budgets=exact)["passed"] is True
+    assert judged({n: -v for n, v in zeros.items()}, zeros, budgets=exact)["passed"] is True
     tiny = {**zeros, "0.bias": np.full(4, 1e-30, np.float32)}
-    assert check_gradients(tiny, zeros)["passed"] is False
-    assert check_gradients(zeros, tiny)["passed"] is False
-    assert check_gradients(zeros, gradients())["passed"] is False
+    assert judged(tiny, zeros, budgets=exact)["passed"] is False
+    assert judged(zeros, tiny, budgets=exact)["passed"] is False
+    # What underflow may lose is not counted.
+    subnormal = {**zeros, "0.bias": np.full(4, 1e-40, np.float32)}
+    assert judged(subnormal, zeros, budgets=exact)["passed"] is True
 
 
 def test_all_nan_tensors_agree_with_themselves_alone() -> None:
     nan = {name: np.full_like(value, math.nan) for name, value in gradients().items()}
-    assert check_gradients(nan, nan)["passed"] is True
-    assert check_gradients(gradients(), nan)["passed"] is False
-    assert check_gradients(nan, gradients())["passed"] is False
+    assert judged(nan, nan)["passed"] is True
+    assert judged(gradients(), nan)["passed"] is False
+    assert judged(nan, gradients())["passed"] is False
 
 
 @pytest.mark.parametrize("change", ["missing", "extra", "transposed", "dtype", "flat"])
 def test_gradients_that_do_not_correspond_are_refused(change: str) -> None:
     with pytest.raises(ValueError, match=r"engine under test .* 2\.weight \[1, 4\] float32"):
-        check_gradients(changed(gradients(), change), gradients())
+        judged(changed(gradients(), change), gradients())
 
 
-def test_each_element_is_judged_by_its_own_tensor() -> None:
-    expected = {"large": np.array([1e6, 1.0], np.float32), "small": np.array([1.0], np.float32)}
-    actual = {"large": np.array([1e6, 1.5], np.float32), "small": np.array([1.0], np.float32)}
-    assert check_gradients(actual, expected)["passed"] is True
-    actual = {"large": expected["large"], "small": np.array([1.5], np.float32)}
-    assert check_gradients(actual, expected)["passed"] is False
+# ---- kinks in gradients ---------------------------------------------------------------------
+
+SHIFT = {
+    "2_weight": {"shifts": {7: np.array([[0.1, 0, -0.2, 0]])}},
+    "0_bias": {"shifts": {7: np.array([0, 0.3, 0, 0]), 9: np.array([0, 0, 0, 0.5])}},
+}
+
+
+def moved(choices: dict[int, float]) -> dict[str, Array]:
+    """Gradients of an engine that chose otherwise at these kinks."""
+    actual = gradients("float64")
+    for name, change in SHIFT.items():
+        for number, shift in change["shifts"].items():
+            actual[name.replace("_", ".")] += choices.get(number, 0) * shift
+    return actual
+
+
+@pytest.mark.parametrize("choices", [{7: 1}, {9: 1}, {7: 1, 9: -1}, {7: -1, 9: 1}])
+def test_the_other_choice_at_a_kink_passes(choices: dict[int, float]) -> None:
+    own = budgets("float64", **SHIFT)
+    entry = judged(moved(choices), gradients("float64"), budgets=own)
+    assert (entry["passed"], entry["choices"]) == (True, len(choices))
+    assert entry["worst_budget_used"] < 1e-3
+    assert judged(moved(choices), gradients("float64"))["passed"] is False
+
+
+def test_a_choice_is_made_as_a_whole() -> None:
+    own = budgets("float64", **SHIFT)
+    half = moved({7: 1})
+    half["0.bias"] = gradients("float64")["0.bias"]  # as if the choice had only half its effects
+    assert judged(half, gradients("float64"), budgets=own)["passed"] is False
+    # Twice the effect is no choice either.
+    assert judged(moved({7: 2}), gradients("float64"), budgets=own)["passed"] is False
+
+
+def test_a_defect_beside_the_other_choice_is_found() -> None:
+    actual = moved({7: 1})
+    actual["0.bias"][1] += 3 * ALLOWED
+    entry = judged(actual, gradients("float64"), budgets=budgets("float64", **SHIFT))
+    assert (entry["passed"], entry["choices"]) == (False, 1)
+    assert (entry["worst_at"]["parameter"], entry["worst_at"]["index"]) == ("0.bias", [1])
+
+
+def test_slack_is_allowed_where_it_is_and_nowhere_else() -> None:
+    own = budgets("float64", **{"2_weight": {"slack": np.array([[0, 0.01, 0, 0]])}})
+    for index, passes in ((1, True), (2, False)):
+        actual = gradients("float64")
+        actual["2.weight"][0, index] -= 0.009
+        assert judged(actual, gradients("float64"), budgets=own)["passed"] is passes
+
+
+# ---- tensors as a whole ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("defect", ["scale", "bias"])
+def test_what_is_common_to_a_tensor_is_found_below_every_elements_budget(defect: str) -> None:
+    rng = np.random.default_rng(1)
+    expected = {"w": rng.standard_normal((50, 40))}
+    own = {"w": Budget(expected["w"], np.full((50, 40), DEVIATION), None, {})}
+    noise = rng.standard_normal((50, 40)) * DEVIATION
+    assert check_gradients({"w": expected["w"] + noise}, expected, own, 0)["passed"] is True
+    size = 6 * DEVIATION
+    common = size * (expected["w"].clip(-1, 1) if defect == "scale" else 1)
+    entry = check_gradients({"w": expected["w"] + common}, expected, own, 0)
+    assert entry["worst_budget_used"] < 1
+    assert entry["aggregate_used"] > 1
+    assert entry["passed"] is False
+    assert entry["aggregate_at"]["parameter"] == "w"
+    assert entry["aggregate_at"][defect] == pytest.approx(size, rel=0.5)
 
 
 @DTYPES
@@ -292,13 +388,6 @@ def test_ulps_are_counted(dtype: str) -> None:
             assert ulp_distance(np.array([a]), np.array([b])).tolist() == [distance]
     nan = np.array([math.nan], dtype)
     assert ulp_distance(nan, nan.copy()).tolist() == [0]
-
-
-def test_budget_used_of_every_element() -> None:
-    expected = np.array([2.0, -1.0, 0.0, math.inf, math.nan])
-    unit = units("float64", BUDGET_IN_ROUNDOFFS) * 2
-    actual = expected + np.array([unit, -unit / 2, unit / 4, 0, 0])
-    np.testing.assert_allclose(budget_used(actual, expected), [1, 0.5, 0.25, 0, 0], rtol=0.02)
 
 
 # ---- final MSE ------------------------------------------------------------------------------
@@ -372,6 +461,16 @@ def test_constant_prediction_is_dead() -> None:
     nearly = np.full((9, 1), 3.0)
     nearly[4] = 4.0
     assert state(finished(prediction=nearly), DATA) == "trained"
+    spread = DATA.y.std()
+    nearly[4] = 3.0 + 0.0009 * spread
+    assert state(finished(prediction=nearly), DATA) == "dead"
+    nearly[4] = 3.0 + 0.0011 * spread
+    assert state(finished(prediction=nearly), DATA) == "trained"
+
+
+def test_constant_prediction_of_constant_targets_is_no_death() -> None:
+    level = Start(DATA.x, np.full((9, 1), 3.0), {})
+    assert state(finished(prediction=np.full((9, 1), 3.0)), level) == "trained"
 
 
 def test_network_with_a_silent_layer_is_dead() -> None:
@@ -424,10 +523,12 @@ def test_engines_agree(sizes: tuple[int, ...], dtype: str, engines: Any) -> None
     assert drawn.x.dtype == np.dtype(dtype)
     for engine in engines:
         engine.load(job, reference)
+    budget = BudgetedStep(sizes, reference.x, reference.y, lr=job.learning_rate)
     for _ in range(3):
         (loss, actual), (expected_loss, expected) = (e.loss_and_gradients() for e in engines)
         assert loss == pytest.approx(expected_loss, rel=units(dtype, 64))
-        entry = check_gradients(actual, expected)
+        found = budget(theirs.parameters())
+        entry = check_gradients(actual, expected, found.gradients, found.kinks)
         assert entry["passed"] is True
         assert entry["elements"] == sum(v.size for v in expected.values()) > 1
         assert entry["worst_budget_used"] < 0.5
@@ -437,6 +538,8 @@ def test_engines_agree(sizes: tuple[int, ...], dtype: str, engines: Any) -> None
             np.testing.assert_allclose(
                 ours.parameters()[name], value, rtol=0, atol=units(dtype, 1e3)
             )
+        ours.put(theirs.parameters())
+        assert first_difference(ours.parameters(), theirs.parameters()) is None
     np.testing.assert_allclose(ours.predict(), theirs.predict(), atol=units(dtype, 1e4))
 
 
@@ -452,7 +555,7 @@ def test_what_an_engine_promises(which: int, engines: Any) -> None:
     parameters = engine.parameters()
     repeated_loss, gradients_again = engine.loss_and_gradients()
     assert loss == repeated_loss  # no parameter has changed, and no gradient is left over
-    assert check_gradients(gradients_again, gradients_before)["worst_budget_used"] == 0
+    assert first_difference(gradients_again, gradients_before) is None
     assert first_difference(parameters, first.parameters) is None
     loss_of_step = engine.step()
     engine.synchronize()

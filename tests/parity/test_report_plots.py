@@ -61,6 +61,20 @@ def test_losses_that_a_log_axis_cannot_show_are_put_in_words(
     assert said in loss_figure(actual, expected)
 
 
+@pytest.mark.parametrize("kind", ["passed", "dead", "diverged", "apart"])
+@pytest.mark.parametrize("horizon", [None, 0, 40])
+def test_the_divergence_is_drawn_in_its_envelope(kind: str, horizon: int | None) -> None:
+    verdict = {"limit": 20, "horizon_epoch": horizon}
+    width = np.geomspace(1e-7, 1e-5, 100)
+    if horizon is not None:
+        width[horizon:] = np.inf
+    text = drawn(plots.divergence(curves(kind), width, verdict, **NAMES, key="k"))
+    assert all(word in text for word in NAMES.values())
+    assert ("horizon" in text) is (horizon is not None)
+    assert ("not predictable from epoch 41" in text) is (horizon == 40)
+    assert ("allowed: 20 envelopes" in text) is (horizon != 0)
+
+
 def test_losses_that_differ_are_not_called_equal() -> None:
     one = np.linspace(3.0, 2.0, 50)
     assert "equal in every bit" not in loss_figure(one, np.nextafter(one, 9))

@@ -52,7 +52,8 @@ def test_engines_agree_and_the_report_is_valid(report: Any) -> None:
     assert document["settings"] == {**SETTINGS, "engine": "minigrad", "against": "torch"}
     content = json.loads(to_json(document))
     jsonschema.validate(content, schema())
-    assert set(content["environment"]) == {"actual", "expected"}
+    assert content["environment"]["actual"]["torch_instructions"] is None
+    assert content["environment"]["expected"]["torch_instructions"] is not None
     counts = {"1-4-1": 13, "1-6-6-1": 61, "1-5-1": 16}
     assert [entry["name"] for entry in content["architectures"]] == list(counts)
     for entry in content["architectures"]:
@@ -109,9 +110,9 @@ def spoiled(request: pytest.FixtureRequest) -> dict[str, Any]:
     """A wrong engine, as the one that is tested and as the reference."""
     sides = [WRONG, MINIGRAD] if request.param == "tested" else [MINIGRAD, WRONG]
     jobs = [job for seed in (1, 2, 3, 4) for job in tasks("1-4-1", seed=seed, epochs=10)]
-    document = run(jobs, sides[0], sides[1], SETTINGS, lambda *_: None).document
-    jsonschema.validate(json.loads(to_json(document)), schema())
-    return {"role": request.param, **document}
+    finished = run(jobs, sides[0], sides[1], SETTINGS, lambda *_: None)
+    jsonschema.validate(json.loads(to_json(finished.document)), schema())
+    return {"role": request.param, **finished.document}
 
 
 def test_one_network_that_fails_fails_the_whole(spoiled: Any) -> None:
@@ -143,6 +144,7 @@ def test_wrong_start_is_reported_and_the_rest_judged_from_one_start(spoiled: Any
     difference = entry["start"]["first_difference"]
     assert (difference["parameter"], difference["index"]) == (wrong_engines.SPOILED, [0, 0])
     assert entry["gradients"]["passed"] is True
+    assert entry["gradients"]["max_ulp"] == 0
     assert entry["final_mse"]["relative_difference"] == 0
 
 
@@ -151,6 +153,16 @@ def test_run_that_diverges_on_one_side_is_reported_as_such(spoiled: Any) -> None
     wrong, right = ("actual", "expected") if spoiled["role"] == "tested" else ("expected", "actual")
     assert state[wrong] == "diverged"
     assert state[right] != "diverged"
+
+
+def test_curves_are_on_their_own_side() -> None:
+    """One job alone, since curves are kept by the network's name."""
+    jobs = tasks("1-4-1", seed=wrong_engines.DIVERGING, epochs=10)
+    curves = run(jobs, WRONG, MINIGRAD, SETTINGS, lambda *_: None).curves["1-4-1"]
+    assert not np.isfinite(curves.prediction_actual).all()
+    assert not np.isfinite(curves.losses_actual).all()
+    assert np.isfinite(curves.prediction_expected).all()
+    assert np.isfinite(curves.losses_expected).all()
 
 
 def test_missing_gradient_is_refused_by_name() -> None:

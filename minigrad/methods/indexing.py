@@ -1,16 +1,61 @@
-"""What may stand between square brackets: torch's forms of an index, as NumPy takes them."""
+"""What stands between square brackets: reading and assigning elements."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.arguments import is_tensor
-from minigrad.names import ADVANCED_INDEX, ALIAS, NEW_AXIS, SELECT, SLICE
-from minigrad.ops import Rule
+from minigrad.dtypes import number_as
+from minigrad.grad_mode import grad_mode
+from minigrad.methods.inplace import require_fit
+from minigrad.methods.mixin import Mixin, is_tensor
+from minigrad.ops import RULES, Rule
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+ADVANCED_INDEX = RULES["index"].named("IndexBackward0")
+ALIAS = RULES["index"].named("AliasBackward0")
+NEW_AXIS = RULES["index"].named("UnsqueezeBackward0")
+SELECT = RULES["index"].named("SelectBackward0")
+SLICE = RULES["index"].named("SliceBackward0")
+
+
+class Indexing(Mixin):
+    """Indexing of `Tensor`, with torch's forms of an index."""
+
+    def __getitem__(input, key: Any) -> Tensor:
+        plain = plain_key(key)
+        try:
+            return input._apply(index_rule(plain, input.shape), input, key=plain)
+        except (IndexError, TypeError) as error:
+            raise type(error)(complaint(error, input.shape)) from error
+
+    def __setitem__(input, key: Any, value: Any) -> None:
+        if not is_tensor(value) and not isinstance(value, (int, float)):
+            raise TypeError(
+                f"index assignment: can't assign a {type(value).__name__} to a Tensor: "
+                "make a tensor of it first"
+            )
+        plain = plain_key(key)
+        try:
+            place = input._array[plain].shape
+        except IndexError as error:
+            raise IndexError(complaint(error, input.shape)) from error
+        if is_tensor(value):
+            extra = max(value.ndim - len(place), 0)
+            if extra and value.shape[:extra] == (1,) * extra:
+                value = value.reshape(value.shape[extra:])
+            require_fit("index assignment", value.shape, place)
+        else:
+            value = number_as("index assignment", value, input.dtype)
+        if grad_mode.enabled and (input.requires_grad or getattr(value, "requires_grad", False)):
+            input._in_place(lambda x: x._apply(RULES["index_put"], x, value, key=plain))
+        else:
+            input._write(plain, value._array if is_tensor(value) else value)
 
 
 def plain_key(key: Any) -> Any:

@@ -1,12 +1,4 @@
-"""torch's CPU random number generator, bit for bit, on NumPy arrays.
-
-The source of bits is the 32-bit Mersenne Twister MT19937 (Matsumoto and Nishimura 1998), which
-NumPy has too. How torch seeds it, and how it makes uniform and normal numbers of the bits, is
-repeated here operation by operation, fused multiply-adds included.
-
-The reference is torch 2.13 on x86-64 with AVX2 and FMA. Where torch runs other kernels (on another
-processor, or with ``ATEN_CPU_CAPABILITY=default``), the last bits of its numbers differ.
-"""
+"""`Generator`: the Mersenne Twister, and what is made of its bits."""
 
 from __future__ import annotations
 
@@ -19,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from minigrad.box_muller import box_muller
-from minigrad.fused import fused_multiply_add
+from minigrad.random.box_muller import box_muller
+from minigrad.random.fused import fused_multiply_add
 
 _Shape = int | Sequence[int]
 
@@ -273,28 +265,3 @@ def _dimensions(name: str, shape: _Shape) -> tuple[tuple[int, ...], int]:
     if any(size < 0 for size in dimensions):
         raise RuntimeError(f"{name}: a dimension cannot be negative, but shape is {dimensions}")
     return dimensions, math.prod(dimensions)
-
-
-default_generator = Generator()
-default_generator.seed()
-
-
-def manual_seed(seed: int) -> Generator:
-    """Seed the generator that everything draws from by default, and return it.
-
-    As `torch.manual_seed` does, this converts `seed` with ``int(seed)`` first.
-
-    Raises:
-        TypeError, ValueError: `seed` is no number, or outside [-2**63, 2**64 - 1].
-    """
-    return default_generator.manual_seed(int(seed))
-
-
-def initial_seed() -> int:
-    """The seed that the default generator's sequence was started with."""
-    return default_generator.initial_seed()
-
-
-def seed() -> int:
-    """Seed the default generator unpredictably, and return the seed."""
-    return default_generator.seed()

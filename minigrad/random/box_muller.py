@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad.fused import fused_multiply_add
+from minigrad.random.fused import fused_multiply_add
 
 _Float32 = NDArray[np.float32]
 _Float64 = NDArray[np.float64]

@@ -1,50 +1,34 @@
-"""torch's names for the rules: the methods of `Tensor`, which are also minigrad's functions.
-
-Each is written once. Its first parameter is called `input`, as in torch's functions, so the same
-object serves as `tensor.sum(dim=0)` and as `minigrad.sum(tensor, dim=0)`. What is done here is
-what a rule leaves to its caller: torch's argument forms, checks, type promotion.
-"""
+"""Arithmetic, comparisons and functions of corresponding elements."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from minigrad.arguments import Dims, Number, extremum, is_tensor, own, reduce, require_tensor
-from minigrad.dtypes import as_dtype, bool_, float32, float64, int64
-from minigrad.inplace import InPlace
-from minigrad.names import (
-    BATCHED_MATMUL,
-    DOT,
-    MATRIX_VECTOR,
-    POW_NUMBER,
-    POW_TENSOR,
-    RECIPROCAL,
-    RSUB,
-    UNSAFE_VIEW,
-    VECTOR_MATRIX,
-)
-from minigrad.operands import (
+import numpy as np
+
+from minigrad.dtypes import as_dtype, beyond, bool_, float32, float64, int64, result_type
+from minigrad.methods.mixin import Mixin, Number, is_tensor, require_tensor
+from minigrad.methods.promotion import (
     PLAIN,
-    binary,
-    choose,
     floating,
     is_operand,
     not_bool,
     promote,
     refuse_negative,
-    scaled,
 )
-from minigrad.ops import RULES
-from minigrad.reshaping import Reshaping
+from minigrad.ops import RULES, Rule
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
 
+POW_NUMBER = RULES["pow"].named("PowBackward2")
+POW_TENSOR = RULES["pow"].named("PowBackward1")
+RECIPROCAL = RULES["div"].named("MulBackward0")
+RSUB = RULES["sub"].named("RsubBackward1")
 
-class Methods(Reshaping, InPlace):
-    """Operations on `Tensor` under torch's names."""
 
-    # ---- element by element -----------------------------------------------------------------
+class Elementwise(Mixin):
+    """Element by element operations of `Tensor` under torch's names."""
 
     def add(input, other: Any, *, alpha: Number = 1) -> Tensor:
         """Input + alpha·other, broadcast."""
@@ -85,7 +69,10 @@ class Methods(Reshaping, InPlace):
             refuse_negative(x, number)
         if number == 2:
             return input._apply(RULES["square"], x)
-        return input._apply(RULES["power"], x, exponent=number)
+        try:
+            return input._apply(RULES["power"], x, exponent=number)
+        except OverflowError as error:
+            raise beyond("pow", number, x._array.dtype) from error
 
     def maximum(input, other: Tensor) -> Tensor:
         """The larger of each pair; NaN where either is."""
@@ -97,7 +84,7 @@ class Methods(Reshaping, InPlace):
 
     def where(input, condition: Tensor, other: Any) -> Tensor:
         """Input where the condition holds, else other, broadcast; see `minigrad.where`."""
-        return choose(condition, input, other)
+        return where(condition, input, other)
 
     def eq(input, other: Any) -> Tensor:
         """Whether the elements are equal, a bool tensor."""
@@ -187,78 +174,6 @@ class Methods(Reshaping, InPlace):
         """The same values as int64, truncated."""
         return input.to(int64)
 
-    # ---- reductions -------------------------------------------------------------------------
-
-    def sum(input, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        """Sum over `dim` (one axis or several; all by default); integers and bools as int64."""
-        x = input if input.dtype.kind == "f" else input.to(int64)
-        return reduce("sum", x, dim, keepdim, "SumBackward1")
-
-    def mean(input, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        """Mean over `dim` (one axis or several; all by default).
-
-        Raises:
-            RuntimeError: the dtype is not floating point.
-        """
-        if input.dtype.kind != "f":
-            raise RuntimeError(
-                "mean: the input dtype should be floating point, "
-                f"not {input.dtype}: convert it first, for example with .float()"
-            )
-        return reduce("mean", input, dim, keepdim, "MeanBackward1")
-
-    def amax(input, dim: Dims = (), keepdim: bool = False) -> Tensor:
-        """Largest element over `dim`; equal ones share its gradient evenly."""
-        return extremum("amax", input, dim, keepdim)
-
-    def amin(input, dim: Dims = (), keepdim: bool = False) -> Tensor:
-        """Smallest element over `dim`; equal ones share its gradient evenly."""
-        return extremum("amin", input, dim, keepdim)
-
-    # ---- matrix products --------------------------------------------------------------------
-
-    def matmul(input, other: Tensor) -> Tensor:
-        """Matrix product over the last two axes, the others broadcast; a vector on the left
-        counts as a row, on the right as a column.
-
-        Raises:
-            RuntimeError: the inner sizes or the dtypes differ, or an input has no axes.
-        """
-        x, y = input, require_tensor("matmul", other)
-        shapes = f"shapes {list(x.shape)} and {list(y.shape)}"
-        if x.ndim == 0 or y.ndim == 0 or x.shape[-1] != y.shape[-2:][0]:
-            raise RuntimeError(
-                f"matmul: {shapes} cannot be multiplied: each needs an axis, and the last axis of "
-                "the first must be as long as the last but one (or only one) of the second"
-            )
-        if x.dtype != y.dtype:
-            raise RuntimeError(
-                f"matmul: expected both to have the same dtype, but got {x.dtype} and {y.dtype}: "
-                "convert one, for example with .double()"
-            )
-        not_bool("matmul", x, NotImplementedError)
-        if x.ndim == 1 and y.ndim == 1:
-            return input._apply(DOT, x * y, axis=None)
-        if x.ndim == 1:
-            rows = x.unsqueeze(0).matmul(y)
-            shape = (*rows.shape[:-2], rows.shape[-1])
-            return own(
-                input._apply(VECTOR_MATRIX if y.ndim == 2 else UNSAFE_VIEW, rows, shape=shape)
-            )
-        if y.ndim == 1:
-            columns = x.matmul(y.unsqueeze(1))
-            rule = MATRIX_VECTOR if x.ndim == 2 else UNSAFE_VIEW
-            return own(input._apply(rule, columns, shape=columns.shape[:-1]))
-        if x.ndim == y.ndim == 2:
-            return input._apply(RULES["matmul"], x, y)
-        try:
-            return input._apply(BATCHED_MATMUL, x, y)
-        except ValueError as error:
-            raise RuntimeError(
-                f"matmul: {shapes} cannot be multiplied: the axes before the last two must "
-                "broadcast, that is be equal or 1"
-            ) from error
-
     # ---- operators --------------------------------------------------------------------------
 
     def __radd__(input, other: Any) -> Tensor:
@@ -287,6 +202,89 @@ class Methods(Reshaping, InPlace):
         return input.ne(other) if is_operand(other) else NotImplemented
 
     __hash__ = object.__hash__
-    __add__, __sub__, __mul__, __truediv__, __matmul__ = add, sub, mul, div, matmul
+    __add__, __sub__, __mul__, __truediv__ = add, sub, mul, div
     __neg__, __abs__ = neg, abs  # noqa: A003
     __lt__, __le__, __gt__, __ge__ = lt, le, gt, ge
+
+
+def binary(rule: Rule, x: Any, y: Any, floating_point: bool = False) -> Tensor:
+    """Apply a rule to two operands, one of them a tensor, in the dtype torch would use.
+
+    Raises:
+        TypeError: an operand is neither tensor, array nor number.
+        OverflowError: an int is too large for that dtype.
+        RuntimeError: the shapes do not broadcast, or the operation is not defined for bools.
+    """
+    first = x if is_tensor(x) else y
+    dtype = first._array.dtype
+    same = (
+        y._array.dtype == dtype
+        if x is first and is_tensor(y)
+        else type(y if x is first else x) in PLAIN
+    )
+    if not same or dtype.kind != "f":
+        x, y = promote(rule, first, x, y, floating_point)
+    try:
+        result: Tensor = first._apply(rule, x, y)
+        return result
+    except OverflowError as error:
+        raise beyond(rule.name, y if x is first else x, dtype) from error
+    except ValueError as error:
+        shapes = [list(np.shape(z._array if is_tensor(z) else z)) for z in (x, y)]
+        raise RuntimeError(
+            f"{rule.name}: shapes {shapes[0]} and {shapes[1]} do not broadcast: counted from the "
+            "last axis, two lengths must be equal or one of them 1"
+        ) from error
+
+
+def scaled(operation: str, x: Any, other: Any, alpha: Number) -> Any:
+    """Return alpha·other.
+
+    Raises:
+        TypeError: alpha is no number.
+        RuntimeError: alpha is a float, but both operands are integers.
+    """
+    if not isinstance(alpha, (int, float)):
+        raise TypeError(f"{operation}: alpha must be a number, not {type(alpha).__name__}")
+    integers = not any(
+        isinstance(z, float) or (is_tensor(z) and z._array.dtype.kind == "f") for z in (x, other)
+    )
+    if isinstance(alpha, float) and integers:
+        raise RuntimeError(
+            f"{operation}: alpha={alpha} must not be a floating point number where both operands "
+            "are integers: convert one of them first, for example with .float()"
+        )
+    if not is_operand(other):
+        return other  # which will be refused with the operation's name
+    return other * alpha
+
+
+def where(condition: Tensor, input: Any, other: Any) -> Tensor:
+    """Return input where the condition holds, else other, broadcast.
+
+    Args:
+        condition: a bool tensor.
+        input, other: tensors or numbers, which are brought to their common dtype.
+
+    Raises:
+        TypeError: the condition is no tensor, or input or other neither tensor nor number.
+        RuntimeError: the condition is not of dtype bool, or the shapes do not broadcast.
+    """
+    require_tensor("where", condition)
+    if condition._array.dtype != bool_:
+        raise RuntimeError(
+            "where: expected condition to be a tensor of dtype bool, not "
+            f"{condition._array.dtype}: compare first, for example condition != 0"
+        )
+    x, y = promote(RULES["where"], condition, input, other)
+    if not is_tensor(x) and not is_tensor(y):
+        # Two numbers alone would be combined in NumPy's default dtype.
+        x = condition._tensor(np.asarray(x, result_type(x, y)))
+    shapes = [list(np.shape(z._array if is_tensor(z) else z)) for z in (condition, x, y)]
+    try:
+        return condition._apply(RULES["where"], condition, x, y)
+    except ValueError as error:
+        raise RuntimeError(
+            f"where: shapes {shapes[0]}, {shapes[1]} and {shapes[2]} do not broadcast: counted "
+            "from the last axis, lengths must be equal or 1"
+        ) from error

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from minigrad.dtypes import number_as
+
 _Float64 = NDArray[np.float64]
 
 # Between these magnitudes no step of the float64 algorithm overflows, and the rounding error of a
@@ -80,9 +82,10 @@ def linspace(start: float, end: float, steps: int, dtype: DTypeLike = np.float32
         Array of shape [steps].
 
     Raises:
-        TypeError: `steps` is not an integer.
+        TypeError: `steps` is not an integer, or an end is no number.
         NotImplementedError: `dtype` is neither float32 nor float64.
-        RuntimeError: `steps` is negative, or an end is finite and beyond `dtype`.
+        RuntimeError: `steps` is negative, or an end is finite and beyond `dtype` (OverflowError for
+            an int beyond int64).
     """
     kind = np.dtype(dtype)
     if kind not in (np.float32, np.float64):
@@ -92,8 +95,9 @@ def linspace(start: float, end: float, steps: int, dtype: DTypeLike = np.float32
     if steps < 0:
         raise RuntimeError(f"linspace: number of steps must be non-negative, but got {steps}")
     for name, value in (("start", start), ("end", end)):
-        if math.isfinite(value) and abs(value) > float(np.finfo(kind).max):
-            raise RuntimeError(f"linspace: {name} = {value} is out of bounds for {kind}")
+        if not isinstance(value, (int, float, np.floating, np.integer)):
+            raise TypeError(f"linspace: {name} must be a number, not {type(value).__name__}")
+        number_as(f"linspace: {name}", value, kind)
     first, last = np.array([start, end], kind)
     if steps < 2:
         return np.full(steps, first)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.arguments import Mixin, Number, is_tensor, require_tensor
+from minigrad.dtypes import number_as
 from minigrad.grad_mode import grad_mode
-from minigrad.keys import complaint, plain_key
+from minigrad.methods.mixin import Mixin, Number, is_tensor, require_tensor
 from minigrad.ops import RULES
 from minigrad.random import Generator, default_generator
 from minigrad.tape import OUTDATED, changed
@@ -75,7 +75,8 @@ class InPlace(Mixin):
 
         Raises:
             TypeError: the value is neither.
-            RuntimeError: it is a tensor with axes.
+            RuntimeError: it is a tensor with axes, or a float that the dtype cannot hold.
+            OverflowError: it is an int that the dtype cannot hold.
         """
         if is_tensor(value):
             if value.ndim != 0:
@@ -86,7 +87,7 @@ class InPlace(Mixin):
             return input.copy_(value)
         if not isinstance(value, (int, float)):
             raise TypeError(f"fill_: expected a number or a tensor, not {type(value).__name__}")
-        number = input.dtype.type(value).item()
+        number = number_as("fill_", value, input.dtype)
         return input._in_place(lambda x: x._apply(WHERE, True, number, x))
 
     def uniform_(
@@ -120,27 +121,6 @@ class InPlace(Mixin):
     def zero_(input) -> Tensor:
         """Set every element to 0."""
         return input.fill_(0)
-
-    def __setitem__(input, key: Any, value: Any) -> None:
-        if not is_tensor(value) and not isinstance(value, (int, float)):
-            raise TypeError(
-                f"index assignment: can't assign a {type(value).__name__} to a Tensor: "
-                "make a tensor of it first"
-            )
-        plain = plain_key(key)
-        try:
-            place = input._array[plain].shape
-        except IndexError as error:
-            raise IndexError(complaint(error, input.shape)) from error
-        if is_tensor(value):
-            extra = max(value.ndim - len(place), 0)
-            if extra and value.shape[:extra] == (1,) * extra:
-                value = value.reshape(value.shape[extra:])
-            require_fit("index assignment", value.shape, place)
-        if grad_mode.enabled and (input.requires_grad or getattr(value, "requires_grad", False)):
-            input._in_place(lambda x: x._apply(RULES["index_put"], x, value, key=plain))
-        else:
-            input._write(plain, value._array if is_tensor(value) else value)
 
     def _in_place(input, operation: Callable[[Tensor], Tensor]) -> Tensor:
         """Replace the values by those of `operation(input)`, and follow its result on the tape.

@@ -1,0 +1,494 @@
+"""Budgeted arrays: the values of plain arrays, and deviations that real errors keep to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+import minigrad
+from minigrad import nn, optim
+from minigrad.arrays.budgeted import BudgetedArray, budgeted
+from minigrad.arrays.kinks import FOLLOWED, NEAR, counting_kinks
+from minigrad.arrays.rounding import LONG, copies, product
+from minigrad.vocabulary import FUNCTIONS, REDUCTIONS, UFUNCS
+from tests.minigrad.agreement import minigrad_tensors
+from tests.minigrad.operations import COMPARISONS, OPERATIONS, Operation
+
+Array = np.ndarray[Any, np.dtype[Any]]
+U = 2.0**-24
+
+array: Any = BudgetedArray  # whose results are taken to be what they are
+
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+
+def plain(x: Any) -> Array:
+    return np.asarray(x)
+
+
+# ---- deviations -----------------------------------------------------------------------------
+
+# Each call with the intervals its inputs are from.
+CALLS: dict[str, tuple[Callable[..., Any], list[tuple[float, float]]]] = {
+    "absolute": (np.absolute, [(-3, 3)]),
+    "add": (np.add, [(-3, 3), (-3, 3)]),
+    "divide": (np.divide, [(-3, 3), (0.5, 3)]),
+    "exp": (np.exp, [(-3, 3)]),
+    "log": (np.log, [(1.5, 9)]),
+    "maximum": (np.maximum, [(-3, 3), (-3, 3)]),
+    "minimum": (np.minimum, [(-3, 3), (-3, 3)]),
+    "multiply": (np.multiply, [(-3, 3), (-3, 3)]),
+    "negative": (np.negative, [(-3, 3)]),
+    "power": (np.power, [(0.5, 3), (-2, 2)]),
+    "sqrt": (np.sqrt, [(0.5, 3)]),
+    "square": (np.square, [(-3, 3)]),
+    "subtract": (np.subtract, [(-3, 3), (-3, 3)]),
+    "tanh": (np.tanh, [(-2, 2)]),
+    "matmul": (np.matmul, [(-3, 3), (-3, 3)]),
+    "matmul of positive": (np.matmul, [(0, 3), (0, 3)]),
+    "matmul, transposed": (lambda x, y: np.matmul(x.mT, y), [(-3, 3), (-3, 3)]),
+    "add.reduce": (lambda x: np.add.reduce(x, axis=0), [(-3, 3)]),
+    "add.reduce of positive": (lambda x: np.add.reduce(x, axis=1, keepdims=True), [(0, 3)]),
+    "add.reduce, all": (lambda x: np.add.reduce(x, axis=None), [(-3, 3)]),
+    "maximum.reduce": (lambda x: np.maximum.reduce(x, axis=1), [(-3, 3)]),
+    "minimum.reduce": (lambda x: np.minimum.reduce(x, axis=0), [(-3, 3)]),
+    "reshape": (lambda x: np.reshape(x, (-1,)), [(-3, 3)]),
+    "transpose": (lambda x: np.transpose(x, (1, 0)), [(-3, 3)]),
+    "broadcast_to": (lambda x: np.broadcast_to(x, (2, *x.shape)), [(-3, 3)]),
+    "concatenate": (lambda x, y: np.concatenate([x, y], axis=1), [(-3, 3), (-3, 3)]),
+    "copy": (np.copy, [(-3, 3)]),
+    "where": (lambda x, y: np.where(np.arange(x.shape[1]) % 2 == 0, x, y), [(-3, 3), (-3, 3)]),
+    "getitem": (lambda x: x[1:, ::2], [(-3, 3)]),
+    "astype": (lambda x: np.astype(x, np.float64), [(-3, 3)]),
+}
+EXACT = {"absolute", "negative", "maximum", "minimum", "maximum.reduce", "minimum.reduce"}
+EXACT |= {
+    "reshape",
+    "transpose",
+    "broadcast_to",
+    "concatenate",
+    "copy",
+    "where",
+    "getitem",
+    "astype",
+}
+
+
+def inputs(rng: np.random.Generator, intervals: list[tuple[float, float]], side: int) -> list[Any]:
+    return [rng.uniform(*interval, (side, side)).astype(np.float32) for interval in intervals]
+
+
+def ratios(out: Any, exact: Array) -> Array:
+    error = np.abs(plain(out).astype(np.float64) - exact)
+    return np.asarray(error / np.maximum(out.deviation, 1e-300))
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("side", [7, 40, 300])
+def test_own_rounding_is_of_the_size_of_the_deviation(name: str, side: int) -> None:
+    call, intervals = CALLS[name]
+    arrays = inputs(np.random.default_rng(side), intervals, side)
+    out = call(*map(array, arrays))
+    exact = call(*(each.astype(np.float64) for each in arrays))
+    assert np.array_equal(plain(out), call(*arrays))
+    if name in EXACT:
+        assert not out.variance.any()
+        assert np.array_equal(plain(out), exact)
+    else:
+        found = ratios(out, exact)
+        assert found.max() < 5
+        assert out.size == 1 or np.sqrt(np.square(found).mean()) > 0.015
+    assert not out.slack.any()
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("which", [0, 1])
+def test_errors_of_inputs_pass_on(name: str, which: int) -> None:
+    """Errors that are known, a thousand roundoffs large, against the predicted deviation."""
+    call, intervals = CALLS[name]
+    if which >= len(intervals):
+        pytest.skip("the call has one input")
+    rng = np.random.default_rng(5)
+    arrays = inputs(rng, intervals, 60)
+    variance = np.square(rng.uniform(500, 2000, arrays[which].shape))
+    values: list[Any] = [array(each) for each in arrays]
+    values[which] = array(arrays[which], variance)
+    out = call(*values)
+    true = [each.astype(np.float64) for each in arrays]
+    errors = []
+    for _ in range(1 if out.size > 100 else 400):
+        moved = list(true)
+        moved[which] = true[which] + rng.standard_normal((60, 60)) * np.sqrt(variance) * U
+        errors.append(ratios(out, call(*moved)))
+    # A choice in doubt takes the larger error of two; there are few of those here.
+    size = np.sqrt(np.square(np.array(errors))[np.array(errors) < 1e6].mean())
+    lower = 0.9
+    if name in ("maximum", "minimum", "where", "concatenate"):
+        lower = 0.5  # half is of the exact input
+    elif name == "matmul of positive":
+        lower = 0.1  # the errors might be common to all terms, and are not: see the next test
+    assert lower < size < 1.1
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_an_error_that_is_common_to_a_vector_does_not_average_out(side: str) -> None:
+    rng = np.random.default_rng(3)
+    gradients, weights = (rng.uniform(0, 3, (40, 40)).astype(np.float32) for _ in range(2))
+    relative = 1000.0  # in roundoffs
+    inexact = array(gradients, np.square(gradients.astype(np.float64) * relative))
+    exact = gradients.astype(np.float64)
+    moved = exact * (1 + rng.standard_normal((40, 1)) * relative * U)
+    if side == "left":
+        out, true = np.matmul(inexact, weights), moved @ weights
+    else:
+        out, true = np.matmul(weights, inexact.mT), weights @ moved.T
+    assert 0.7 < np.sqrt(np.square(ratios(out, true)).mean()) < 1.3
+
+
+def test_errors_of_different_rows_average_out() -> None:
+    rng = np.random.default_rng(4)
+    x, w = (rng.uniform(0, 1, (100, 100)).astype(np.float32) for _ in range(2))
+    rows = np.matmul(array(x), w)
+    over_rows, over_columns = np.matmul(rows.mT, x), np.matmul(rows, x)
+    relative = [float(np.median(z.deviation / plain(z))) for z in (over_rows, over_columns)]
+    # What is left of the first is the rounding of that product itself, of 100 terms.
+    assert relative[0] < 0.8 * relative[1]
+
+
+def test_every_word_of_the_vocabulary_is_tested_here() -> None:
+    words = " ".join([*CALLS, "zeros_like", "sign", "logical_and", *COMPARISON_UFUNCS])
+    for word in UFUNCS | FUNCTIONS:
+        assert word.__name__ in words
+    for word in REDUCTIONS:
+        assert f"{word.__name__}.reduce" in words
+
+
+COMPARISON_UFUNCS = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
+
+
+def test_scattered_sums() -> None:
+    rng = np.random.default_rng(1)
+    values = rng.uniform(0, 1, 2000).astype(np.float32)
+    key = rng.integers(0, 10, 2000)
+    out: Any = np.zeros_like(array(np.ones(10, np.float32)))
+    assert not out.variance.any()
+    np.add.at(out, key, array(values, np.full(2000, 1e6)))
+    exact, moved = np.zeros(10), np.zeros(10)
+    np.add.at(exact, key, values.astype(np.float64))
+    np.add.at(moved, key, values + rng.standard_normal(2000) * 1e3 * U)
+    assert 0.3 < np.sqrt(np.square(ratios(out, moved)).mean()) < 1.5
+    once: Any = array(np.zeros(10, np.float32))
+    np.add.at(once, np.arange(3), array(values[:3]))
+    assert not once.variance.any()  # nothing was rounded
+
+
+def test_narrowing_rounds_and_widening_changes_the_unit() -> None:
+    wide = np.random.default_rng(2).uniform(1, 2, 1000)
+    narrow: Any = np.astype(array(wide), np.float32)
+    assert 0.3 < np.sqrt(np.square(ratios(narrow, wide)).mean()) < 1.5
+    back: Any = np.astype(narrow, np.float64)
+    np.testing.assert_allclose(back.deviation, narrow.deviation)
+    mixed = np.add(narrow, array(wide))  # a float32 error among float64 values
+    np.testing.assert_allclose(mixed.deviation, narrow.deviation, rtol=1e-6)
+    with pytest.raises(TypeError, match="compare them instead"):
+        np.astype(narrow, np.int64)
+
+
+def test_numbers_that_the_dtype_lacks_are_inexact() -> None:
+    x = array(np.zeros(3, np.float32))
+    assert not np.add(x, 0.5)._parts.variance[0] > 0.1 * 0.5**2 + ROUNDING * 0.5**2
+    ratio = np.add(x, 0.1).variance / np.add(x, array(np.float32(0.1))).variance
+    np.testing.assert_allclose(ratio, 2, rtol=1e-6)
+
+
+ROUNDING = 1 / 3
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tiny_and_huge_values_keep_their_variance(dtype: Any) -> None:
+    for scale in (1e-30, 1e-18, 1.0, 1e15):
+        x = array(np.full((4, 4), scale, dtype))
+        out = np.add.reduce(np.matmul(x, np.ones((4, 4), dtype)), axis=0)
+        assert np.isfinite(out.deviation).all()
+        unit = float(np.finfo(dtype).eps) / 2
+        assert (out.deviation > 0.3 * unit * plain(out)).all()
+        assert (out.deviation < 10 * unit * plain(out)).all()
+
+
+def test_equal_rows_have_equal_errors() -> None:
+    """A sum over rows that are copies of one another errs by as many times the error of one."""
+    rng = np.random.default_rng(0)
+    row, weight = rng.uniform(1, 2, (1, 30)), rng.uniform(1, 2, (30, 1))
+    n = 200
+
+    def deviation(rows: Array) -> float:
+        x, w = array(rows.astype(np.float32)), array(weight.astype(np.float32))
+        return float(np.add.reduce(np.matmul(x, w), axis=0).deviation[0])
+
+    equal, different = np.repeat(row, n, axis=0), rng.uniform(1, 2, (n, 30))
+    assert deviation(equal) > 2.5 * deviation(different)
+    assert copies(equal) == n
+    assert copies(different) == 1
+    assert copies(np.repeat(different[:50], 4, axis=0)) == 4
+    # The error of plain sums of one term over and over is what that has to cover.
+    worst = 0.0
+    for term in rng.uniform(1, 2, 300).astype(np.float32):
+        terms = np.full((1000, 1), term, np.float32)
+        summed = np.add.accumulate(terms, axis=0)[-1]
+        found = np.add.reduce(array(terms), axis=0).deviation
+        worst = max(worst, abs(float(summed[0]) - 1000 * float(term)) / float(found[0]))
+    assert 0.5 < worst < 6
+
+
+def test_partial_sums_that_are_large_and_cancel_are_seen() -> None:
+    terms = np.linspace(-1, 1, 8 * LONG).astype(np.float32)[:, None]
+    ordered = np.add.reduce(array(terms), axis=0).deviation
+    mixed = np.add.reduce(array(np.random.default_rng(0).permutation(terms)), axis=0).deviation
+    assert ordered > 5 * mixed
+    summed = np.add.accumulate(terms, axis=0)[-1]
+    assert abs(summed - terms.astype(np.float64).sum()) < 5 * ordered
+    one = np.ones((1, 8 * LONG), np.float32)
+    as_product = np.matmul(array(one), array(terms)).deviation
+    assert as_product.ravel() == pytest.approx(ordered, rel=0.3)
+
+
+def test_products_of_variances_lose_nothing() -> None:
+    rng = np.random.default_rng(0)
+    for spread in (1, 20, 60):
+        x, y = (10.0 ** rng.uniform(-spread, spread, (20, 20)) for _ in range(2))
+        x[:, 3] = y[5] = 0
+        found, exact = product(x, y, np.dtype(np.float32)), x @ y
+        np.testing.assert_allclose(found, exact, rtol=1e-5)
+
+
+# ---- values ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=repr)
+def test_values_are_those_of_plain_arrays(operation: Operation) -> None:
+    @hypothesis.given(data=st.data(), seed=st.integers(0, 2**32))
+    @hypothesis.settings(max_examples=6, deadline=None)
+    def run(data: Any, seed: int) -> None:
+        shapes, options = operation.case(data)
+        arrays = operation.arrays(shapes, "float32", seed)
+        found = []
+        for tensors in (
+            minigrad_tensors(arrays),
+            [budgeted(x) for x in minigrad_tensors(arrays)],
+        ):
+            out = operation.call(minigrad, *tensors, **options)
+            grads = minigrad.autograd.grad(out, tensors, minigrad.ones_like(out), allow_unused=True)
+            found.append([out, *grads])
+        for actual, expected in zip(*found, strict=True):
+            if expected is None:
+                assert actual is None
+                continue
+            assert actual.dtype == expected.dtype
+            values = plain(actual._array), plain(expected._array)
+            np.testing.assert_array_equal(*values)
+
+    run()
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_comparisons(name: str) -> None:
+    x, y = (minigrad.tensor(values) for values in ([1.0, 2.0, 3.0], [2.0, 2.0, 2.0]))
+    with counting_kinks() as kinks:
+        actual = getattr(budgeted(x), name)(budgeted(y))
+    assert actual.tolist() == getattr(x, name)(y).tolist()
+    assert kinks.count == 0  # of exact values
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_training_has_the_same_bits(momentum: float) -> None:
+    minigrad.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
+    twin = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
+    twin.load_state_dict(model.state_dict())
+    budgeted(twin)
+    x, y = minigrad.randn(20, 3), minigrad.randn(20, 2)
+    networks = [(model, x, y), (twin, budgeted(x), budgeted(y))]
+    optimizers = [
+        optim.SGD(m.parameters(), lr=0.05, momentum=momentum, weight_decay=0.01)
+        for m, _, _ in networks
+    ]
+    for _ in range(5):
+        for (network, inputs, targets), optimizer in zip(networks, optimizers, strict=True):
+            optimizer.zero_grad()
+            nn.MSELoss()(network(inputs), targets).backward()
+            optimizer.step()
+    for (name, expected), actual in zip(model.named_parameters(), twin.parameters(), strict=True):
+        assert np.array_equal(plain(actual._array), plain(expected._array)), name
+        found: Any = actual._array
+        assert isinstance(found, BudgetedArray)
+        assert (found.deviation > 0).any()
+
+
+def test_writing() -> None:
+    x = array(np.zeros((2, 3), np.float32))
+    inexact = array(np.ones(3, np.float32), np.full(3, 9.0))
+    with pytest.raises(TypeError, match="view of an exact array"):
+        x[0][...] = inexact
+    x[1] = inexact
+    assert x.variance.tolist() == [[0, 0, 0], [9, 9, 9]]
+    x[1, :2] = 5.0
+    assert x.variance.tolist() == [[0, 0, 0], [0, 0, 9]]
+    x[1][...] = inexact
+    assert x.variance.tolist() == [[0, 0, 0], [9, 9, 9]]
+    x[...] = 0.0
+    assert not x.variance.any()
+    assert inexact.variance.tolist() == [9, 9, 9]
+    y = np.negative(inexact)
+    y[0] = 0.0
+    assert inexact.variance.tolist() == [9, 9, 9]  # not shared
+    with pytest.raises(ValueError, match="read-only"):
+        plain(x)[0] = 1
+
+
+def test_what_is_not_in_the_vocabulary_is_refused() -> None:
+    x: Any = array(np.ones(3, np.float32))
+    for call in (np.sin, np.sum, np.multiply.reduce, lambda z: np.add(z, 1, where=True)):
+        with pytest.raises(TypeError, match="vocabulary"):
+            call(x)
+
+
+# ---- kinks ----------------------------------------------------------------------------------
+
+
+def near_zero(*multiples: float) -> Any:
+    """Values that are so many times their own deviation."""
+    values = np.array(multiples) * U * 100
+    return array(values.astype(np.float32), np.full(len(multiples), 1e4))
+
+
+def test_a_relu_slightly_below_zero_is_in_doubt() -> None:
+    x = near_zero(-2 * NEAR, -0.5 * NEAR, 0.0, 0.5 * NEAR, 2 * NEAR)
+    out: Any = np.maximum(0, x)
+    assert not out.slack.any()  # it is continuous
+    assert (out.variance > 0).tolist() == [False, True, True, True, True]
+    gradient = array(np.array([5, 6, 7, 8, 9], np.float32))
+    with counting_kinks() as kinks:
+        mask: Any = np.less_equal(out, 0)
+    assert kinks.count == 3
+    assert mask.slack.tolist() == [0, 1, 1, 1, 0]
+    passed: Any = np.where(mask, 0, gradient)
+    assert plain(passed).tolist() == [0, 0, 0, 8, 9]
+    assert passed.slack.tolist() == [0, 6, 7, 8, 0]
+    assert sorted(float(shift.sum()) for shift in passed.shifts.values()) == [-8, 6, 7]
+
+
+def test_dead_and_exact_values_are_not_in_doubt() -> None:
+    dead: Any = np.maximum(0, array(np.array([-1, -2], np.float32), np.ones(2)))
+    with counting_kinks() as kinks:
+        for x in (dead, array(np.zeros(2, np.float32))):
+            np.less_equal(x, 0)
+            np.sign(x)
+        inexact = near_zero(0.1, 3)
+        assert np.equal(inexact, inexact)._parts.slack is None
+    assert kinks.count == 0
+
+
+def test_shifts_are_what_the_other_choice_gives() -> None:
+    """A network at a kink, against the same network with its input moved across."""
+    minigrad.manual_seed(1)
+    model = nn.Sequential(nn.Linear(1, 6), nn.ReLU(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 1))
+    x, y = minigrad.tensor([[0.5], [-1.0], [2.0]]), minigrad.tensor([[1.0], [2.0], [-1.0]])
+    first = model[0]
+    with minigrad.no_grad():
+        at_zero = int(np.argmax(np.abs(plain(first.weight._array))[:, 0]))
+        first.bias[at_zero] = -0.5 * first.weight[at_zero, 0].item()
+
+    def gradients(network: Any, x: Any) -> dict[str, Any]:
+        network.zero_grad()
+        nn.MSELoss()(network(x), budgeted(y) if network is twin else y).backward()
+        return {name: p.grad._array for name, p in network.named_parameters()}
+
+    twin = nn.Sequential(nn.Linear(1, 6), nn.ReLU(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 1))
+    twin.load_state_dict(model.state_dict())
+    budgeted(twin)
+    with counting_kinks() as kinks:
+        found = gradients(twin, budgeted(x))
+    assert kinks.count == 1
+    assert plain(twin[1](twin[0](budgeted(x)))._array)[0, at_zero] == 0
+    sign = math.copysign(1e-6, first.weight[at_zero, 0].item())
+    beside = {}
+    for direction in (-1, 1):
+        moved = minigrad.tensor([[0.5 + direction * sign], [-1.0], [2.0]])
+        beside[direction] = gradients(model, moved)
+    for name, each in found.items():
+        (shift,) = each.shifts.values() if each.shifts else (np.zeros(each.shape),)
+        other = beside[1][name] - beside[-1][name]
+        np.testing.assert_allclose(shift, other, atol=2e-4)
+    assert np.abs(found["0.weight"].slack).max() > 0.01
+
+
+def test_sign_and_masks_jump() -> None:
+    x = near_zero(0.5, -0.5, 0.0, 100)
+    assert np.sign(x).slack.tolist() == [2, 2, 1, 0]
+    assert not np.absolute(x).slack.any()
+    mask: Any = np.greater(x, 0)
+    assert np.multiply(mask, 3.0).slack.tolist() == [3, 3, 3, 0]
+    total: Any = np.add.reduce(mask, axis=0, dtype=np.dtype(np.float32))
+    assert (float(plain(total)), float(total.slack)) == (2, 3)
+    sure = array(np.array([True, False, True, True]))
+    assert np.logical_and(mask, sure).slack.tolist() == [1, 0, 1, 0]
+
+
+def test_slack_passes_on_linearly_through_absolute_values() -> None:
+    slack = np.array([[0.0, 2.0], [1.0, 0.0]])
+    x = array(np.array([[1, -1], [2, 3]], np.float32), None, slack)
+    y = np.array([[1, -4], [-2, 5]], np.float32)
+    np.testing.assert_allclose(np.matmul(x, y).slack, slack @ np.abs(y))
+    np.testing.assert_allclose(np.matmul(y, x).slack, np.abs(y) @ slack)
+    np.testing.assert_allclose(np.multiply(x, y).slack, slack * np.abs(y))
+    np.testing.assert_allclose(np.multiply(x, x).slack, 2 * slack * np.abs(plain(x)) + slack**2)
+    np.testing.assert_allclose(np.add.reduce(x, axis=0).slack, slack.sum(axis=0))
+    np.testing.assert_allclose(np.subtract(y, x).slack, slack)
+
+
+def test_shifts_cancel_where_they_should() -> None:
+    x = near_zero(0.5)
+    chosen: Any = np.where(np.greater(x, 0), array(np.array([2.0], np.float32)), 0.0)
+    assert chosen.slack.tolist() == [2]
+    assert np.subtract(chosen, chosen).slack.tolist() == [0]
+    assert np.add(chosen, chosen).slack.tolist() == [4]
+
+
+def test_of_many_kinks_the_largest_are_followed() -> None:
+    n = FOLLOWED + 5
+    x = near_zero(*[0.5] * n)
+    values = np.arange(1, n + 1).astype(np.float32)
+    chosen: Any = np.where(np.greater(x, 0), array(values), 0.0)
+    assert len(chosen.shifts) == FOLLOWED
+    assert chosen.slack.tolist() == values.tolist()
+    assert chosen.unfollowed_slack.tolist() == [*range(1, 6), *[0] * FOLLOWED]
+
+
+def test_ties_of_an_extremum() -> None:
+    x = array(np.array([3, 1, 3 + 1e-6], np.float32), np.full(3, 100.0))
+    out: Any = np.maximum.reduce(x, axis=0, keepdims=True)
+    with counting_kinks() as kinks:
+        tied: Any = np.equal(x, out)
+    assert plain(tied).tolist() == [False, False, True]
+    assert tied.slack.tolist() == [1, 0, 0]
+    assert kinks.count == 1
+
+
+# ---- overflow -------------------------------------------------------------------------------
+
+
+def test_where_the_order_decides_whether_a_sum_overflows_anything_goes() -> None:
+    largest = float(np.finfo(np.float32).max)
+    x = np.array([[0.9, 0.9, -0.9], [0.1, 0.1, 0.1], [np.inf, 0, 0]], np.float32)
+    x[:2] *= largest
+    for out in (
+        np.add.reduce(array(x), axis=1),
+        np.matmul(array(x), np.ones((3, 1), np.float32)),
+    ):
+        assert np.isinf(out.slack).ravel().tolist() == [True, False, False]

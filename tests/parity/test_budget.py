@@ -1,0 +1,378 @@
+"""The derived budget: correct engines keep to it, defects far below usual tolerances do not.
+
+Every defect here is planted in the gradients of a correct engine, or in the values a step is
+computed from.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from parity import calibrate
+from parity.calibration_cases import DATA, draw_case
+from parity.checks.budget import BudgetedStep, StepBudget, step_budget
+from parity.checks.gradients import AGGREGATE_Z, Z, compare
+from parity.checks.steps import check_steps
+from parity.engines import Array, Start, Task
+from parity.engines.minigrad import MinigradEngine
+from parity.engines.process import EngineProcess
+from parity.engines.torch import TorchEngine
+from parity.engines.trainer import Trainer
+from parity.exchange import Exchange
+
+RIGHTFIT = (1, 16, 16, 1)
+
+
+@pytest.fixture(autouse=True)
+def unchanged_settings() -> Iterator[None]:
+    before = np.geterr()
+    yield
+    np.seterr(**before)
+    torch.use_deterministic_algorithms(False)
+
+
+def task(**changes: Any) -> Task:
+    return replace(Task(RIGHTFIT, 12, 0.01, 100, 0, "float32", "cpu"), **changes)
+
+
+@functools.cache
+def judged(seed: int, dtype: str = "float32") -> tuple[Any, Any, StepBudget, Start]:
+    """The gradients of minigrad, those of torch, the budget, and where they were computed."""
+    job = task(seed=seed, dtype=dtype)
+    ours, theirs = MinigradEngine(), TorchEngine()
+    start = theirs.draw(job)
+    found = []
+    engine: Any
+    for engine in (ours, theirs):
+        engine.load(job, start)
+        found.append(engine.loss_and_gradients()[1])
+    return found[0], found[1], step_budget(job, start), start
+
+
+# ---- the budget -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("seed", range(5))
+def test_correct_engines_keep_to_it(seed: int, dtype: str) -> None:
+    actual, expected, budget, _ = judged(seed, dtype)
+    found = compare(actual, expected, budget.gradients)
+    assert found.passed
+    assert 0 < found.worst_used < 0.7
+    assert found.elements == 321
+    assert found.unlimited == 0
+    for name, value in actual.items():
+        assert np.array_equal(budget.gradients[name].value, value)
+
+
+def test_updated_parameters_and_loss() -> None:
+    job = task(learning_rate=0.05)
+    ours, theirs = MinigradEngine(), TorchEngine()
+    start = theirs.draw(job)
+    budget = step_budget(job, start)
+    stepped = []
+    engine: Any
+    for engine in (ours, theirs):
+        engine.load(job, start)
+        loss = float(engine.step())
+        assert abs(loss - budget.loss.value) < Z * math.sqrt(2) * budget.loss.deviation
+        stepped.append(engine.parameters())
+    actual, expected = stepped
+    assert compare(actual, expected, budget.parameters, "parameters").worst_used < 0.7
+    assert np.array_equal(budget.parameters["2.weight"].value, stepped[0]["2.weight"])
+    # A learning rate that is wrong by a ten-thousandth.
+    ours.load(replace(job, learning_rate=0.05 * (1 + 1e-4)), start)
+    ours.step()
+    assert compare(ours.parameters(), expected, budget.parameters, "parameters").worst_used > 1
+
+
+def test_a_budgeted_step_starts_from_exact_values_every_time() -> None:
+    _, _, budget, start = judged(0)
+    step = BudgetedStep(RIGHTFIT, start.x, start.y, lr=0.01, momentum=0.9)
+    buffers = {name: np.ones_like(value) for name, value in start.parameters.items()}
+    first = step(start.parameters, buffers)
+    again = step(start.parameters, buffers)
+    for name in start.parameters:
+        for a, b in zip(first.parameters[name][:2], again.parameters[name][:2], strict=True):
+            assert np.array_equal(a, b)
+        assert np.array_equal(first.gradients[name].deviation, budget.gradients[name].deviation)
+        moved = start.parameters[name] - first.parameters[name].value
+        np.testing.assert_allclose(moved, 0.01 * (0.9 + budget.gradients[name].value), atol=1e-6)
+
+
+# ---- planted defects ------------------------------------------------------------------------
+
+
+def scaled(gradient: Array, start: Start) -> Array:
+    return (gradient.astype(np.float64) * (1 + 1e-5)).astype(gradient.dtype)
+
+
+def rounded_to_float16(gradient: Array, start: Start) -> Array:
+    return gradient.astype(np.float16).astype(gradient.dtype)
+
+
+def overwritten(gradient: Array, start: Start) -> Array:
+    changed = gradient.copy()
+    changed.flat[np.abs(changed).argmax()] *= 1 + 1e-4
+    return changed
+
+
+def transposed(gradient: Array, start: Start) -> Array:
+    return np.ascontiguousarray(gradient.T).reshape(gradient.shape)
+
+
+@pytest.mark.parametrize("name", ["0.weight", "0.bias", "2.weight", "2.bias", "4.weight", "4.bias"])
+@pytest.mark.parametrize("defect", [scaled, rounded_to_float16, overwritten])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_defect_in_one_gradient_is_caught(
+    seed: int, defect: Callable[[Array, Start], Array], name: str
+) -> None:
+    actual, expected, budget, start = judged(seed)
+    spoiled = {**actual, name: defect(actual[name], start)}
+    assert not np.array_equal(spoiled[name], actual[name])
+    found = compare(spoiled, expected, budget.gradients)
+    assert found.worst_used > 1
+    assert found.worst_at["parameter"] == name
+    # In any of the engines.
+    assert not compare(actual, {**expected, name: spoiled[name]}, budget.gradients).passed
+
+
+def test_transposed_gradient_is_caught() -> None:
+    actual, expected, budget, start = judged(0)
+    spoiled = {**actual, "2.weight": transposed(actual["2.weight"], start)}
+    assert not compare(spoiled, expected, budget.gradients).passed
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_dropped_row_is_caught(seed: int) -> None:
+    _, expected, budget, start = judged(seed)
+    engine = MinigradEngine()
+    fewer = Start(start.x[1:], start.y[1:], start.parameters)
+    engine.load(task(), fewer)
+    actual = engine.loss_and_gradients()[1]
+    mean = {name: (value * np.float32(0.99)) for name, value in actual.items()}
+    assert not compare(mean, expected, budget.gradients).passed
+
+
+def test_what_allclose_lets_through() -> None:
+    actual, expected, budget, start = judged(1)
+    spoiled = {**actual, "2.weight": scaled(actual["2.weight"], start)}
+    for name in spoiled:
+        assert np.allclose(spoiled[name], expected[name], rtol=1e-3, atol=1e-4)
+    assert not compare(spoiled, expected, budget.gradients).passed
+
+
+# ---- kinks ----------------------------------------------------------------------------------
+
+
+def at_a_kink() -> tuple[Start, int]:
+    """A start at which a ReLU's input is nothing but rounding, and which unit that is."""
+    job = task()
+    start = TorchEngine().draw(job)
+    parameters = {name: value.copy() for name, value in start.parameters.items()}
+    hidden = np.maximum(start.x @ parameters["0.weight"].T + parameters["0.bias"], 0)
+    inputs = hidden @ parameters["2.weight"].T
+    unit = int(np.abs(inputs[40]).argmax())
+    parameters["2.bias"][unit] = -inputs[40, unit]
+    return Start(start.x, start.y, parameters), unit
+
+
+@pytest.mark.parametrize("direction", [-1, 1])
+def test_either_choice_at_a_kink_passes_and_is_counted(direction: int) -> None:
+    start, unit = at_a_kink()
+    budget = step_budget(task(), start)
+    assert budget.kinks >= 1
+    engine = TorchEngine()
+    moved = {name: value.copy() for name, value in start.parameters.items()}
+    moved["2.bias"][unit] += direction * 3e-7
+    engine.load(task(), Start(start.x, start.y, moved))
+    expected = engine.loss_and_gradients()[1]
+    values = {name: b.value for name, b in budget.gradients.items()}
+    flipped = {
+        choice: {
+            name: b.value + choice * sum(b.shifts.values(), np.zeros(b.value.shape)).astype("f4")
+            for name, b in budget.gradients.items()
+        }
+        for choice in (0, 1)
+    }
+    assert compare(flipped[1], values, budget.gradients).passed
+    assert compare(flipped[1], values, budget.gradients).choices >= 1
+    without = {name: b._replace(shifts={}) for name, b in budget.gradients.items()}
+    assert not compare(flipped[1], values, without).passed
+    # One of the two is what torch computes just beside the kink.
+    close = [
+        max(float(np.abs(gradients[n] - expected[n]).max()) for n in expected)
+        for gradients in flipped.values()
+    ]
+    assert min(close) < 1e-3
+    # A defect is found beside the other choice as well.
+    spoiled = {**flipped[1], "2.weight": scaled(flipped[1]["2.weight"], start)}
+    assert not compare(spoiled, values, budget.gradients).passed
+
+
+# ---- steps ----------------------------------------------------------------------------------
+
+
+class Here:
+    """An engine in this process, called like one in another."""
+
+    def __init__(self, engine: Any) -> None:
+        self._trainer = Trainer(lambda: engine)
+
+    def call(self, method: str, *args: Any) -> Any:
+        if method == "join":  # as if it had been sent
+            copy = Exchange.__new__(Exchange)
+            copy.__setstate__(args[2].__getstate__())
+            args = (*args[:2], copy, args[3])
+        return getattr(self._trainer, method)(*args)
+
+
+class LateDefect(MinigradEngine):
+    """minigrad, but for what `spoil` does to the gradients or parameters of the step `at`."""
+
+    def __init__(self, at: int, of: str) -> None:
+        super().__init__()
+        self._at, self._of, self._calls = at, of, 0
+
+    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        loss, gradients = super().loss_and_gradients()
+        self._calls += 1
+        if self._calls == self._at + 1 and self._of == "gradients":
+            gradients["2.weight"] = scaled(gradients["2.weight"], None)  # type: ignore[arg-type]
+        if self._calls == self._at + 1 and self._of == "loss":
+            loss *= 1 + 1e-5
+        return loss, gradients
+
+    def parameters(self) -> dict[str, Array]:
+        parameters = super().parameters()
+        if self._calls == self._at + 1 and self._of == "updated":
+            parameters["0.bias"][3] *= np.float32(1 + 1e-6)
+        return parameters
+
+
+def steps(actual: Any, expected: Any, **changes: Any) -> dict[str, Any]:
+    job = task(**changes)
+    start = TorchEngine().draw(job)
+    return check_steps(Here(actual), Here(expected), job, start)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_correct_engines_pass_every_step(dtype: str) -> None:
+    done: list[int] = []
+    job = task(dtype=dtype)
+    start = TorchEngine().draw(job)
+    ours: Any = Here(MinigradEngine())
+    theirs: Any = Here(TorchEngine())
+    entry = check_steps(ours, theirs, job, start, done.append)
+    assert entry["passed"] is True
+    assert entry["epochs"] == 12
+    assert done == list(range(1, 13))
+    assert 0 < entry["worst_budget_used"] < 0.7
+    assert entry["elements"] == 12 * (321 * 2 + 1)
+    assert entry["worst_at"]["parameter"] in [*start.parameters, "loss"]
+
+
+@pytest.mark.parametrize("of", ["loss", "gradients", "updated"])
+@pytest.mark.parametrize("at", [0, 7, 11])
+def test_a_defect_in_one_step_is_found_and_placed(at: int, of: str) -> None:
+    entry = steps(LateDefect(at, of), TorchEngine())
+    assert entry["passed"] is False
+    place = entry["worst_at"]
+    assert (place["epoch"], place["of"]) == (at, of)
+    name = {"loss": "loss", "gradients": "2.weight", "updated": "0.bias"}[of]
+    assert place["parameter"] == name
+    assert steps(TorchEngine(), LateDefect(at, of))["passed"] is False
+
+
+def test_divergence_is_no_failure() -> None:
+    entry = steps(MinigradEngine(), TorchEngine(), learning_rate=30.0, epochs=30)
+    assert entry["passed"] is True
+    assert entry["epochs"] == 30
+    assert entry["unlimited"] > 0
+
+
+def test_an_engine_that_swallows_nan_is_found() -> None:
+    class Swallowing(MinigradEngine):
+        def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+            loss, gradients = super().loss_and_gradients()
+            return loss, {name: np.nan_to_num(g) for name, g in gradients.items()}
+
+    entry = steps(Swallowing(), TorchEngine(), learning_rate=30.0, epochs=30)
+    assert entry["passed"] is False
+
+
+def test_tensors_that_are_not_the_parameters_are_refused() -> None:
+    class Missing(MinigradEngine):
+        def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+            loss, gradients = super().loss_and_gradients()
+            del gradients["2.bias"]
+            return loss, gradients
+
+    with pytest.raises(ValueError, match=r"must return 0\.weight"):
+        steps(Missing(), TorchEngine())
+
+
+def test_processes_of_their_own() -> None:
+    job = task(sizes=(1, 4, 1), epochs=3)
+    with (
+        EngineProcess(functools.partial(Trainer, MinigradEngine), 1, "minigrad") as ours,
+        EngineProcess(functools.partial(Trainer, TorchEngine), 1, "torch") as theirs,
+    ):
+        entry = check_steps(ours, theirs, job, theirs.call("draw", job))
+        assert (entry["passed"], entry["epochs"]) == (True, 3)
+        # The exchange is gone, and the processes are as before.
+        assert ours.call("draw", job).x.shape == (100, 1)
+
+
+# ---- calibration ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("which", range(len(DATA)))
+def test_a_case_of_every_family_has_no_false_alarm(which: int, dtype: str) -> None:
+    case = draw_case(which, dtype)
+    assert case.family == list(DATA)[which]
+    row = calibrate.result(case)
+    assert max(row["gradients"], row["parameters"], row["loss"]) < Z
+    assert row["aggregate"] < AGGREGATE_Z
+    assert json.dumps(row)
+
+
+def test_calibration_resumes_and_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn: list[int] = []
+
+    def draw(seed: int, dtype: str) -> Any:
+        drawn.append(seed)
+        return draw_case(8 * (seed % 2) + 3, dtype)
+
+    monkeypatch.setattr(calibrate, "draw_case", draw)
+    arguments = ["--seeds", "0", "--output", str(tmp_path), "--cases"]
+    assert calibrate.main([*arguments, "2"]) == 0
+    assert calibrate.main([*arguments, "3"]) == 0
+    assert drawn == [0, 1, 2]
+    found = json.loads((tmp_path / "calibration.json").read_text())
+    assert found["comparisons"] == 3
+    assert found["curve"][0]["z"] == 1
+    assert found["environment"]["versions"]
+    # An engine that is off would be an alarm.
+    side = calibrate.torch_side
+
+    def wrong(case: Any) -> Any:
+        loss, gradients, parameters = side(case)
+        return loss, {n: scaled(g, None) * 1.001 for n, g in gradients.items()}, parameters  # type: ignore[arg-type]
+
+    monkeypatch.setattr(calibrate, "torch_side", wrong)
+    assert calibrate.main([*arguments, "4"]) == 1
+    capsys.readouterr()
