@@ -10,7 +10,7 @@ BIN := .venv/bin
 MADE := .venv/made
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity test lint bench calibrate clean
+.PHONY: help setup parity test lint bench fuzz calibrate clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -42,6 +42,9 @@ bench: $(MADE) ## time minigrad against torch, report in out/
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/parity bench --output out $(ARGS)
 
 # Resumes where it was stopped; the threads of two libraries in one process would fight.
+fuzz: $(MADE) ## compare operations and random graphs with torch, for half an hour or more
+	MINIGRAD_FUZZ=1 $(BIN)/pytest -n auto tests/minigrad/test_operations.py tests/minigrad/test_graphs.py $(ARGS)
+
 calibrate: $(MADE) ## measure false alarms of the budget against z, report in out/
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m parity.calibrate --output out $(ARGS)
 

@@ -7,6 +7,9 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
+import numpy as np
+from threadpoolctl import threadpool_limits
+
 from minigrad.architectures import Architecture
 from parity.checks.bitwise import check_bitwise, digest_trainer
 from parity.checks.budget import step_budget
@@ -35,9 +38,9 @@ class Side(NamedTuple):
     factory: Callable[[], Engine]
 
 
-def trainer(side: Side, threads: int | None = None) -> EngineProcess:
-    """Return a process that will hold the engine and its training loop."""
-    return EngineProcess(functools.partial(Trainer, side.factory), threads, side.name)
+def trainer(side: Side) -> EngineProcess:
+    """Return a process of one thread that will hold the engine and its training loop."""
+    return EngineProcess(functools.partial(Trainer, side.factory), 1, side.name)
 
 
 def run(
@@ -49,14 +52,15 @@ def run(
 ) -> Report:
     """Train every task on both engines and judge them.
 
-    Each engine has a process of its own, and they work in turn, not at the same time: two thread
-    pools on the same cores slow each other down. Both start from what `expected` drew, so that
-    everything after `start` is judged from the same parameters even if `start` fails.
+    Each engine has a process of its own, and every process, this one too, one thread: two thread
+    pools on the same cores slow each other down by more than threads gain. Both start from what
+    `expected` drew, so that everything after `start` is judged from the same parameters even if
+    `start` fails.
 
     Raises:
         UsageError: an engine cannot do what is asked, for example use the device.
     """
-    with ExitStack() as stack:
+    with threadpool_limits(1), ExitStack() as stack:
         processes = Processes(stack, actual, expected)
         judged = [
             _judge(processes, architecture, task, functools.partial(progress, architecture.name))
@@ -85,14 +89,12 @@ class Processes:
         self.names = (actual.name, expected.name)
         self.actual = stack.enter_context(trainer(actual))
         self.expected = stack.enter_context(trainer(expected))
-        self.perturbed = [
-            stack.enter_context(trainer(expected, threads=1)) for _ in range(usable_cores())
-        ]
+        self.perturbed = [stack.enter_context(trainer(expected)) for _ in range(usable_cores())]
         twins = [reproducible(side.name) for side in (actual, expected)]
         self.twins = None
         if None not in twins:
             ours, theirs = (
-                stack.enter_context(digest_trainer(factory(str(name)), name=str(name)))
+                stack.enter_context(digest_trainer(factory(str(name)), 1, str(name)))
                 for name in twins
             )
             self.twins = ours, theirs
@@ -146,11 +148,19 @@ def _judge(
         "state": {"actual": state(ours, start), "expected": state(theirs, start)},
     }
     entry["passed"] = passed(entry)
-    arrays = (start.x, start.y, ours.prediction, theirs.prediction, ours.losses, theirs.losses)
-    curves = Curves(
-        *(array.astype("float64") for array in arrays),
-        envelope=envelope(theirs, runs, task.dtype),
+    x, y, prediction, their_prediction, losses, their_losses = (
+        array.astype(np.float64)
+        for array in (
+            start.x,
+            start.y,
+            ours.prediction,
+            theirs.prediction,
+            ours.losses,
+            theirs.losses,
+        )
     )
+    width = envelope(theirs, runs, task.dtype)
+    curves = Curves(x, y, prediction, their_prediction, losses, their_losses, width)
     return entry, curves
 
 

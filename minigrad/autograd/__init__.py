@@ -1,6 +1,6 @@
 """Gradients as values, higher derivatives, their numerical check, and the recording switches."""
 
-from minigrad.autograd import functional
+import minigrad.autograd.functional as functional
 from minigrad.autograd.gradients import backward, grad
 from minigrad.grad_mode import enable_grad, no_grad, set_grad_enabled
 from minigrad.gradcheck import gradcheck, gradgradcheck

@@ -18,8 +18,11 @@ from parity import bench as module
 from parity.bench import TimedEngine, agreement, bench, load_warning, median_interval, ratios
 from parity.bench_table import bench_table
 from parity.engines.process import EngineProcess
-from tests.parity.fake_engines import FakeEngine, FakeTask
+from tests.parity import fake_engines
 
+# They do what `bench` asks of an engine and a task, and no more.
+FakeEngine: Any = fake_engines.FakeEngine
+FakeTask: Any = fake_engines.FakeTask
 SCHEMA = json.loads((resources.files("parity") / "schemas/bench.schema.json").read_text())
 
 

@@ -58,9 +58,8 @@ def test_run_agrees_and_writes_both_reports(finished: Any) -> None:
         assert entry["gradients"]["passed"]
         assert 0 < entry["gradients"]["worst_budget_used"] < 1
         assert entry["final_mse"]["relative_difference"] < 1e-3
-        # Verdicts that do not exist yet are null, not passes.
-        assert [entry[name] for name in ("steps", "trajectory", "bitwise")] == [None] * 3
-        assert entry["final_mse"]["passed"] is None
+        for name in ("steps", "trajectory", "bitwise", "final_mse"):
+            assert entry[name]["passed"] is True, name
 
 
 def test_without_a_terminal_the_output_is_plain_and_progress_is_silent(finished: Any) -> None:
@@ -75,7 +74,7 @@ def test_without_a_terminal_the_output_is_plain_and_progress_is_silent(finished:
 def test_the_page_stands_alone(finished: Any) -> None:
     _, folder = finished
     page = (folder / "report.html").read_text()
-    for outside in ("src=\"http", "href=\"http", "@import", "url(http", "<script src", "<link"):
+    for outside in ('src="http', 'href="http', "@import", "url(http", "<script src", "<link"):
         assert outside not in page
     for said in ("rightfit", "minigrad", "torch", "gradients"):
         assert said in page
@@ -90,9 +89,7 @@ def test_engines_can_change_sides(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_seeds_up_to_the_last_start_identically(tmp_path: Path, dtype: str) -> None:
-    result = parity(
-        "run", *SMALL, "--seed", str(2**64 - 1), "--dtype", dtype, "--output", tmp_path
-    )
+    result = parity("run", *SMALL, "--seed", str(2**64 - 1), "--dtype", dtype, "--output", tmp_path)
     assert result.returncode == 0, result.stderr
     (entry,) = json.loads((tmp_path / "report.json").read_text())["architectures"]
     assert entry["start"]["data_identical"]
@@ -208,6 +205,22 @@ def test_a_terminal_sees_progress_within_its_width(tmp_path: Path) -> None:
     assert all(len(line) <= 60 for line in table.splitlines() if not line.startswith(paths))
 
 
+def test_a_verdict_that_cannot_be_reached_is_null_and_no_pass(tmp_path: Path) -> None:
+    """Bitwise needs reproducible twins of both engines, and knows of no momentum."""
+    for name, options in {
+        "twin": ["--engine", "minigrad-reproducible"],
+        "momentum": ["--momentum", "0.5"],
+    }.items():
+        folder = tmp_path / name
+        result = parity("run", *SMALL, *options, "--output", folder)
+        assert result.returncode == 0, result.stderr
+        document = json.loads((folder / "report.json").read_text())
+        Draft202012Validator(schema()).validate(document)
+        (entry,) = document["architectures"]
+        assert entry["bitwise"] is None
+        assert "not judged" in result.stdout
+
+
 def test_train_prints_the_mse_and_saves_the_picture(tmp_path: Path) -> None:
     result = parity("train", *SMALL, "--engine", "torch", "--output", tmp_path)
     assert result.returncode == 0, result.stderr
@@ -222,7 +235,9 @@ def test_engines_lists_what_is_known() -> None:
     assert result.returncode == 0
     assert [line.split()[:2] for line in result.stdout.splitlines()] == [
         ["minigrad", "ready"],
+        ["minigrad-reproducible", "ready"],
         ["torch", "ready"],
+        ["torch-reproducible", "ready"],
     ]
 
 
