@@ -197,7 +197,7 @@ def test_too_little_to_do_is_refused() -> None:
 def test_the_clock_waits_for_the_device() -> None:
     """Counted, not timed: the device is waited for exactly before and after the timed steps."""
     engine = FakeEngine(pause_s=0.0)
-    timed = TimedEngine(lambda: engine)
+    timed: Any = TimedEngine(lambda: engine)
     timed.load(FakeTask(), 1.0)
     engine.steps = 0
     timed.time(50)
@@ -206,7 +206,7 @@ def test_the_clock_waits_for_the_device() -> None:
 
 def test_warm_up_fills_the_duration() -> None:
     engine = FakeEngine(pause_s=0.002)
-    timed = TimedEngine(lambda: engine)
+    timed: Any = TimedEngine(lambda: engine)
     timed.load(FakeTask(), 1.0)
     engine.steps = 0
     count = timed.warm_up(0.02)
