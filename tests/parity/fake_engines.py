@@ -110,6 +110,14 @@ class FakeTask:
 
     dtype: str = "float32"
     device: str = "cpu"
+    epochs: int = 500
+
+
+@dataclass(frozen=True)
+class FakeStart:
+    """Where the descent starts."""
+
+    parameters: float
 
 
 class FakeEngine:
@@ -129,11 +137,14 @@ class FakeEngine:
         self.steps = 0
         self.synchronized_at: list[int] = []
 
-    def draw(self, task: FakeTask) -> float:
-        return self.seed
+    def draw(self, task: FakeTask) -> FakeStart:
+        return FakeStart(self.seed)
 
-    def load(self, task: FakeTask, start: float) -> None:
-        self.value = start
+    def load(self, task: FakeTask, start: FakeStart) -> None:
+        self.value = start.parameters
+
+    def put(self, parameters: float) -> None:
+        self.value = parameters
 
     def loss_and_gradients(self) -> tuple[float, dict[str, NDArray[np.float64]]]:
         return self.value**2, {"value": np.array(2 * self.value)}

@@ -5,8 +5,10 @@ import io
 import json
 import math
 import os
+import re
 from collections.abc import Iterator
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -14,15 +16,24 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from parity import bench as module
-from parity.bench import TimedEngine, agreement, bench, load_warning, median_interval, ratios
-from parity.bench_table import bench_table
+from parity.bench import baseline, publish
+from parity.bench import rounds as module
+from parity.bench import scaling as growth
+from parity.bench.document import bench, load_warning
+from parity.bench.plots import scaling_picture
+from parity.bench.ratios import agreement, median_interval, ratios
+from parity.bench.rounds import time_in_rounds
+from parity.bench.table import bench_table, markdown
+from parity.bench.timed import TimedEngine
+from parity.engines import Task, factory
 from parity.engines.process import EngineProcess
+from parity.errors import UsageError
 from tests.parity import fake_engines
 
 # They do what `bench` asks of an engine and a task, and no more.
 FakeEngine: Any = fake_engines.FakeEngine
 FakeTask: Any = fake_engines.FakeTask
+FakeStart: Any = fake_engines.FakeStart
 SCHEMA = json.loads((resources.files("parity") / "schemas/bench.schema.json").read_text())
 
 
@@ -71,7 +82,8 @@ def test_engines_start_alike(document: dict[str, Any]) -> None:
     for entry in document["agreement"]:
         assert entry["agrees"]
         assert entry["losses"]["slow"] == entry["losses"]["torch"]
-        assert entry["losses"]["slow"] == pytest.approx([4, 4 * 0.8**2, 4 * 0.8**4])
+        before_and_after = 2 * [4, 4 * 0.8**2, 4 * 0.8**4]
+        assert entry["losses"]["slow"] == pytest.approx(before_and_after)
     assert [e["tolerance"] for e in document["agreement"]] == [4096 * 2**-24, 4096 * 2**-53]
 
 
@@ -143,7 +155,7 @@ def test_every_engine_has_its_turn_to_be_first() -> None:
             return 1
 
     processes: Any = {name: Timed(name) for name in "abc"}
-    module._time_in_rounds(processes, 60, lambda done, total: None)
+    time_in_rounds(processes, dict.fromkeys("abc", 1), 60, lambda done: None)
     rounds = [tuple(calls[i : i + 3]) for i in range(0, len(calls), 3)]
     assert all(sorted(order) == ["a", "b", "c"] for order in rounds)
     assert len(set(rounds)) == 6
@@ -198,8 +210,8 @@ def test_the_clock_waits_for_the_device() -> None:
     """Counted, not timed: the device is waited for exactly before and after the timed steps."""
     engine = FakeEngine(pause_s=0.0)
     timed: Any = TimedEngine(lambda: engine)
-    timed.load(FakeTask(), 1.0)
-    engine.steps = 0
+    timed.load(FakeTask(), FakeStart(1.0))
+    engine.steps, engine.synchronized_at = 0, []
     timed.time(50)
     assert engine.synchronized_at == [0, 5, 5, 55]
 
@@ -207,7 +219,7 @@ def test_the_clock_waits_for_the_device() -> None:
 def test_warm_up_fills_the_duration() -> None:
     engine = FakeEngine(pause_s=0.002)
     timed: Any = TimedEngine(lambda: engine)
-    timed.load(FakeTask(), 1.0)
+    timed.load(FakeTask(), FakeStart(1.0))
     engine.steps = 0
     count = timed.warm_up(0.02)
     assert 1 <= count <= 10  # sleeping lasts at least as long as asked for
@@ -245,6 +257,211 @@ def test_median_interval_encloses_the_median_as_often_as_it_says() -> None:
 
 def test_timed_engine_works_across_processes() -> None:
     with EngineProcess(functools.partial(TimedEngine, FakeEngine), threads=1) as process:
-        assert process.call("draw", FakeTask()) == 3.0
-        assert process.call("load", FakeTask(), 1.0) == pytest.approx([1, 0.64, 0.4096])
+        assert process.call("draw", FakeTask()) == FakeStart(3.0)
+        first = process.call("load", FakeTask(), FakeStart(1.0))
+        assert first.losses == pytest.approx([1, 0.64, 0.4096])
+        assert 0.001 <= first.step_s < 60
         assert process.call("environment")["variables"]["OPENBLAS_NUM_THREADS"] == "1"
+
+
+def test_generations_share_the_rounds() -> None:
+    document = bench({"net": FakeTask()}, {"a": FakeEngine}, threads=1, rounds=7, generations=3)
+    (result,) = document["results"]
+    assert result["rounds"] == 7
+    assert len(result["process_medians_s"]) == 3
+    (entry,) = document["agreement"]
+    assert len(entry["losses"]["a"]) == 3 * 2 * 3  # thrice, before and after, 0 to 2 steps
+    with pytest.raises(ValueError, match="7 processes an engine for 6 rounds"):
+        bench({"net": FakeTask()}, {"a": FakeEngine}, threads=1, rounds=6, generations=7)
+
+
+class Drifting(FakeEngine):  # type: ignore[misc]
+    """Computes something else once it has been timed."""
+
+    def step(self) -> object:
+        self.rate = 0.1 if self.steps < 3 else 0.2
+        return super().step()
+
+
+def test_arithmetic_is_checked_after_timing_too() -> None:
+    document = run({"net": FakeTask()}, right=FakeEngine, wrong=Drifting)
+    assert not document["agreed"]
+
+
+class Refusing(FakeEngine):  # type: ignore[misc]
+    def load(self, task: Any, start: Any) -> None:
+        raise UsageError("this is too large for me")
+
+
+def test_an_engine_that_would_take_too_long_or_refuses_is_left_out_with_the_reason() -> None:
+    slow = functools.partial(FakeEngine, pause_s=0.1)
+    document = bench(
+        {"net": FakeTask(epochs=3000)},
+        {"quick": FakeEngine, "slow": slow, "refusing": Refusing},
+        threads=1,
+        rounds=6,
+        generations=2,
+    )
+    jsonschema.validate(document, SCHEMA)
+    assert {result["engine"] for result in document["results"]} == {"quick"}
+    found = {entry["engine"]: entry["reason"] for entry in document["left_out"]}
+    assert found["refusing"] == "this is too large for me"
+    assert re.match(r"3,000 epochs would take \d+ minutes, more than 2: a step ", found["slow"])
+
+
+def test_if_all_are_left_out_there_is_nothing_but_the_reasons() -> None:
+    document = run({"net": FakeTask()}, refusing=Refusing)
+    jsonschema.validate(document, SCHEMA)
+    assert (document["results"], document["ratios"], len(document["left_out"])) == ([], [], 1)
+
+
+class Looping(FakeEngine):  # type: ignore[misc]
+    """Can take ten steps in one call."""
+
+    STEPS = 10
+
+    def loop(self) -> object:
+        for _ in range(self.STEPS):
+            self.step()
+        return None
+
+
+def test_an_engine_that_takes_many_steps_in_a_call_is_timed_so() -> None:
+    engine = Looping(pause_s=0.0)
+    timed: Any = TimedEngine(lambda: engine)
+    timed.load(FakeTask(), FakeStart(1.0))
+    assert engine.steps == 2
+    engine.steps = 0
+    timed.time(50)
+    assert engine.steps == 10 * (5 + 50)
+    assert timed.steps(50) == 500
+
+
+def test_memory_is_measured_from_where_the_task_begins() -> None:
+    class Hungry(FakeEngine):  # type: ignore[misc]
+        def step(self) -> object:
+            np.ones(4_000_000).sum()  # 32 MB, given back at once
+            return super().step()
+
+    timed: Any = TimedEngine(lambda: Hungry(pause_s=0.0))
+    timed.load(FakeTask(), FakeStart(1.0))
+    peak = timed.peak_memory()
+    if not Path("/proc/self/status").exists():
+        assert peak is None
+    else:
+        assert peak > 30e6
+
+
+def ratio(median: float, low: float, high: float, engine: str = "minigrad") -> dict[str, Any]:
+    values = {"median": median, "low": low, "high": high}
+    return {"architecture": "net", "engine": engine, "against": "torch", **values}
+
+
+def with_ratios(*found: dict[str, Any]) -> dict[str, Any]:
+    results = [
+        {"engine": name, "architecture": "net", "threads": 1, "device": "cpu", "rounds": 6}
+        | dict.fromkeys(("median_s", "q1_s", "q3_s"), 1.0)
+        for name in ("minigrad", "torch")
+    ]
+    environment = {"environment": {"cpu": "fast"}}
+    return {"schema": 1, **environment, "results": results, "ratios": list(found)}
+
+
+def test_baseline_says_what_became_slower() -> None:
+    before = with_ratios(ratio(2.0, 1.9, 2.1))
+    for after, verdict in (
+        (ratio(1.5, 1.4, 1.6), "slower"),
+        (ratio(1.8, 1.6, 1.95), "same"),
+        (ratio(2.2, 2.05, 2.3), "same"),
+        (ratio(2.5, 2.2, 2.7), "faster"),
+    ):
+        (change,) = baseline.changes(before, with_ratios(after), "torch")
+        assert change.verdict == verdict
+        assert f"net: minigrad is {verdict}: {after['median']:.2f}" in str(change)
+    other = with_ratios(ratio(1.0, 1.0, 1.0, "jax"))
+    assert baseline.changes(before, other, "torch") == []
+
+
+def test_a_baseline_that_cannot_be_compared_is_refused_before_anything_is_timed(
+    tmp_path: Path,
+) -> None:
+    before = with_ratios(ratio(2.0, 1.9, 2.1))
+    baseline.require_comparable(before, ["net"], ["minigrad", "torch"], "torch")
+    for architectures, engines in ((["other"], ["minigrad"]), (["net"], ["jax"])):
+        with pytest.raises(UsageError, match="it timed minigrad, torch on net"):
+            baseline.require_comparable(before, architectures, engines, "torch")
+    path = tmp_path / "old.json"
+    with pytest.raises(UsageError, match=r"cannot read the baseline .*old.json"):
+        baseline.read(path)
+    for text in ("", "[]", '{"schema": 2}', "[" * 10**5):
+        path.write_text(text)
+        with pytest.raises(UsageError, match=r"old.json is no bench.json"):
+            baseline.read(path)
+    path.write_text(json.dumps(before))
+    assert baseline.read(path) == before
+
+
+def test_scaling(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, values in (("WIDTHS", (1, 2)), ("BATCHES", (3,)), ("DEPTHS", (1, 2))):
+        monkeypatch.setattr(growth, name, values)
+    monkeypatch.setattr(growth, "ROUND_S", 0.001)
+    monkeypatch.setattr(growth.Matmul, "SIZE", 64)
+    task = Task((1, 1, 1), 500, 0.01, 100, 0, "float32", "cpu")
+    engines = {name: factory(name) for name in ("minigrad", "numpy-floor")}
+    seen: list[tuple[str, int, int]] = []
+    found = growth.scaling(task, engines, 1, lambda *told: seen.append(told))
+    assert json.loads(json.dumps(found)) == json.loads(json.dumps(found, allow_nan=False))
+    assert seen[0] == ("scaling", 0, 5)
+    assert seen[-1] == ("scaling", 5, 5)
+    assert found["matmul_flops_per_s"] > 1e6
+    places = [(p["axis"], p["value"], tuple(p["sizes"]), p["samples"]) for p in found["points"]]
+    assert places == [
+        ("width", 1, (1, 1, 1, 1), 100),
+        ("width", 2, (1, 2, 2, 1), 100),
+        ("batch", 3, (1, 16, 16, 1), 3),
+        ("depth", 1, (1, 16, 1), 100),
+        ("depth", 2, (1, 16, 16, 1), 100),
+    ]
+    for point in found["points"]:
+        assert point["agrees"]
+        for times in point["times"].values():
+            assert 0 < times["q1_s"] <= times["median_s"] <= times["q3_s"]
+    figure = scaling_picture(found)
+    labels = [line.get_label() for line in figure.axes[0].lines]
+    assert labels == ["minigrad", "numpy-floor", "matmul peak"]
+    assert len(figure.axes[2].lines[0].get_xdata()) == 2  # type: ignore[arg-type]
+
+
+def test_flops_are_those_of_the_products() -> None:
+    # Forward 2·5·(2·3 + 3·4), by the weights as many, by the second layer's input 2·5·3·4.
+    assert growth.step_flops((2, 3, 4), 5) == 2 * 2 * 5 * (2 * 3 + 3 * 4) + 2 * 5 * 3 * 4
+
+
+def test_markdown_has_a_row_an_engine_and_a_column_a_network(document: dict[str, Any]) -> None:
+    lines = markdown(document).splitlines()
+    assert lines[0] == "| engine | small | large |"
+    assert [line.split("|")[1].strip() for line in lines[2:]] == ["`slow`", "`torch`"]
+    slow, torch = (line.split("|")[2].strip() for line in lines[2:])
+    median = next(r for r in document["ratios"] if r["engine"] == "slow")["median"]
+    assert slow.endswith(f"µs ({median:.2f})")
+    assert torch.endswith("µs")
+
+
+def test_publishing_writes_the_table_between_the_markers(
+    document: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "ROOT", tmp_path)
+    monkeypatch.setattr(publish, "RESULT", tmp_path / "result.json")
+    monkeypatch.setattr(publish, "PICTURE", tmp_path / "picture.png")
+    (tmp_path / "README.md").write_text(f"before\n{publish.BEGIN}old\n{publish.END}after\n")
+    (tmp_path / "bench.json").write_text(json.dumps(document))
+    (tmp_path / "bench.png").write_bytes(b"picture")
+    publish.publish(tmp_path)
+    readme = (tmp_path / "README.md").read_text()
+    assert readme.startswith(f"before\n{publish.BEGIN}")
+    assert readme.endswith(f"{publish.END}after\n")
+    assert publish.table(readme).strip() == markdown(document).strip()
+    assert json.loads((tmp_path / "result.json").read_text()) == document
+    assert (tmp_path / "picture.png").read_bytes() == b"picture"
+    with pytest.raises(ValueError, match="0 times"):
+        publish.table("no markers")

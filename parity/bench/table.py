@@ -1,4 +1,6 @@
-"""The times of `parity bench` as a table for the terminal."""
+"""The times of `parity bench` as a table, for the terminal and for README."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,8 +14,7 @@ def bench_table(document: Mapping[str, Any]) -> Table:
     The engines are compared with torch if it was timed, else with the first. A ratio says how many
     times as fast as that one an engine is.
     """
-    timed = list(dict.fromkeys(result["engine"] for result in document["results"]))
-    against = "torch" if "torch" in timed else timed[0]
+    against = reference(document)
     found = {
         (ratio["architecture"], ratio["engine"]): ratio
         for ratio in document["ratios"]
@@ -49,3 +50,37 @@ def bench_table(document: Mapping[str, Any]) -> Table:
             "{median:.2f} [dim]\\[{low:.2f} – {high:.2f}][/]".format(**ratio) if ratio else "1",
         )
     return table
+
+
+def reference(document: Mapping[str, Any]) -> str:
+    """Return the engine that the others are held against: torch if it was timed, else the first."""
+    timed = [result["engine"] for result in document["results"]]
+    return "torch" if "torch" in timed or not timed else timed[0]
+
+
+def markdown(document: Mapping[str, Any]) -> str:
+    """Return a table of a `bench.json` document in Markdown: a row an engine, a column a network.
+
+    A cell gives the time of a step, and how many times as fast as the reference that is.
+    """
+    against = reference(document)
+    networks = list(dict.fromkeys(result["architecture"] for result in document["results"]))
+    engines = list(dict.fromkeys(result["engine"] for result in document["results"]))
+    times = {
+        (result["engine"], result["architecture"]): result["median_s"]
+        for result in document["results"]
+    }
+    speed = {
+        (ratio["engine"], ratio["architecture"]): ratio["median"]
+        for ratio in document["ratios"]
+        if ratio["against"] == against
+    }
+    rows = [["engine", *networks], ["---", *["---:"] * len(networks)]]
+    for engine in engines:
+        row = [f"`{engine}`"]
+        for network in networks:
+            key = engine, network
+            ratio = f" ({speed[key]:.2f})" if key in speed else ""
+            row.append(f"{1e6 * times[key]:,.3g} µs{ratio}" if key in times else "–")
+        rows.append(row)
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)

@@ -1,0 +1,136 @@
+"""`bench.json`: which engines are how fast."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from parity.bench.ratios import CONFIDENCE, FEWEST_ROUNDS, agreement, finite, ratios
+from parity.bench.rounds import Factory, Timings, time_network
+from parity.engines import runs_on
+from parity.environment import blas_warning, environment, usable_cores
+
+if TYPE_CHECKING:
+    from parity.engines import Task
+
+Progress = Callable[[str, int, int], object]
+
+
+def bench(
+    tasks: Mapping[str, Task],
+    engines: Mapping[str, Factory],
+    threads: int | None = None,
+    rounds: int = 30,
+    progress: Progress | None = None,
+    generations: int = 1,
+) -> dict[str, Any]:
+    """Time the training steps of `engines`, by name, on `tasks`, by architecture.
+
+    Each engine runs on `threads` threads, by default as many as there are cores. Returns the
+    document of `bench.json`, all times in seconds per training step. Beside what its schema
+    requires it has
+
+    - in each result `steps`, how many a round has, `final_loss`, after the last of them (`null` if
+      not finite), `process_medians_s`, one for each generation of processes, and
+      `peak_memory_bytes`, above what the process had before (`null` if not known);
+    - `engines`, the environment of each engine's process;
+    - `agreement`, whether the engines compute the same: their losses in the first steps from the
+      same start, taken before timing and again after it, and the largest relative difference from
+      the first engine's; `agreed`, whether all do;
+    - `left_out`, which engine was not timed on which architecture, and why;
+    - `warnings`, texts to print beside the times.
+
+    `progress(architecture, done, rounds)` is called before the first and after every round. Raises
+    ValueError for no tasks or engines and for too few rounds, and whatever an engine raises.
+    """
+    threads = usable_cores() if threads is None else threads
+    if not tasks or not engines:
+        raise ValueError("nothing to time: name at least one architecture and one engine")
+    if rounds < FEWEST_ROUNDS:
+        raise ValueError(
+            f"{rounds} rounds are too few for a {CONFIDENCE:.0%} confidence interval: "
+            f"run at least {FEWEST_ROUNDS}"
+        )
+    if not 1 <= generations <= rounds:
+        raise ValueError(
+            f"{generations} processes an engine for {rounds} rounds: give 1 to {rounds}"
+        )
+    warning = load_warning(os.getloadavg()[0], threads, usable_cores())
+    document: dict[str, Any] = {
+        "schema": 1,
+        "environment": environment(),
+        "engines": {},
+        "agreed": True,
+        "warnings": [warning] if warning else [],
+        "agreement": [],
+        "left_out": [],
+        "results": [],
+        "ratios": [],
+    }
+    for architecture, task in tasks.items():
+
+        def report(done: int, total: int, name: str = architecture) -> None:
+            if progress is not None:
+                progress(name, done, total)
+
+        found = time_network(task, engines, threads, rounds, generations, report)
+        _add(document, architecture, task, threads, found)
+    document["agreed"] = all(entry["agrees"] for entry in document["agreement"])
+    forced = {blas_warning(found) for found in document["engines"].values()}
+    document["warnings"] += sorted(warning for warning in forced if warning)
+    return document
+
+
+def _add(
+    document: dict[str, Any], architecture: str, task: Task, threads: int, found: Timings
+) -> None:
+    """Add what was found on one network."""
+    document["left_out"] += [
+        {"architecture": architecture, "engine": name, "reason": reason}
+        for name, reason in found.left_out.items()
+    ]
+    for name, environment_ in found.environments.items():
+        document["engines"].setdefault(name, environment_)
+    if not found.times:
+        return
+    losses = {
+        name: [loss for first in steps for loss in first.losses]
+        for name, steps in found.first.items()
+    }
+    document["agreement"].append(agreement(architecture, task.dtype, losses))
+    document["ratios"] += ratios(architecture, found.times)
+    for name, seconds in found.times.items():
+        q1_s, median_s, q3_s = statistics.quantiles(seconds, n=4, method="inclusive")
+        document["results"].append(
+            {
+                "engine": name,
+                "architecture": architecture,
+                "threads": threads,
+                "device": runs_on(name, task.device),
+                "rounds": len(seconds),
+                "median_s": median_s,
+                "q1_s": q1_s,
+                "q3_s": q3_s,
+                "process_medians_s": found.processes[name],
+                "steps": found.steps[name],
+                "final_loss": finite(found.final_loss[name]),
+                "peak_memory_bytes": found.peak_memory[name],
+            }
+        )
+
+
+def load_warning(load: float, threads: int, cores: int) -> str | None:
+    """Return a sentence to print beside the times if other programs need the cores, else None.
+
+    `load` is the number of processes that ran or waited to run before timing began. Threads of a
+    pool wait for each other: on two cores that others were using, torch's step on `overfit` was
+    seen to take 6 ms with one thread, and 12 to 450 ms with two.
+    """
+    if load + threads <= cores + 0.5:
+        return None
+    return (
+        f"other programs kept {load:.1f} of {cores} cores busy in the last minute, too many beside "
+        f"{threads} threads: times may be many times too long. Wait, or use fewer threads."
+    )

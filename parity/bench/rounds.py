@@ -1,0 +1,175 @@
+"""Timing in rounds: each engine in a warm process of its own, one engine at a time.
+
+A round times each engine once, in an order shuffled anew, so that whatever slows the machine down
+for a while slows all of them, and none always follows the same other.
+
+A process has luck of its own: with the same step, one was seen to take 40 µs and the next 66, each
+for all its life, as its memory happened to be laid out. So there are several *generations* of
+processes, one after the other, each with its share of the rounds.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from parity.bench.timed import First, TimedEngine
+from parity.engines.process import EngineProcess
+from parity.errors import UsageError
+
+if TYPE_CHECKING:
+    from parity.engines import Engine, Start, Task
+
+Factory = Callable[[], "Engine"]
+
+ROUND_S = 0.075  # an engine's share of a round: long beside the clock's resolution and a step
+# Threads of OpenBLAS and OpenMP wait for more work by spinning before they sleep. Another engine is
+# timed only when they are asleep.
+SETTLE_S = 0.03
+
+LONGEST_TRAINING_S = 120.0
+"""An engine that would train for longer than this is left out, with the reason."""
+
+
+@dataclass
+class Timings:
+    """What the rounds of one network gave.
+
+    Attributes:
+        times: by engine, for each round the seconds a step took.
+        processes: by engine, for each generation the median of these.
+        steps: by engine, how many a round has.
+        first: by engine, for each generation what its first steps did, before timing and after.
+        final_loss: by engine, after the last round.
+        peak_memory: by engine, in bytes, of the first generation.
+        left_out: by engine, why it was not timed.
+        environments: by engine.
+    """
+
+    times: dict[str, list[float]] = field(default_factory=dict)
+    processes: dict[str, list[float]] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)
+    first: dict[str, list[First]] = field(default_factory=dict)
+    final_loss: dict[str, float] = field(default_factory=dict)
+    peak_memory: dict[str, int | None] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    environments: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def time_network(
+    task: Task,
+    engines: Mapping[str, Factory],
+    threads: int,
+    rounds: int,
+    generations: int,
+    report: Callable[[int, int], object],
+) -> Timings:
+    """Time the steps of every engine on one network; `report(done, rounds)` follows the rounds."""
+    found = Timings()
+    report(0, rounds)
+    shares = [rounds // generations + (i < rounds % generations) for i in range(generations)]
+    done = 0
+    for share in shares:
+        timed = {name: make for name, make in engines.items() if name not in found.left_out}
+        with ExitStack() as stack:
+            processes = start_processes(stack, timed, threads)
+            _load(processes, task, found)
+            _time(processes, share, found, lambda n, done=done: report(done + n, rounds))  # type: ignore[misc]
+            for name, process in processes.items():
+                found.first[name].append(process.call("again"))
+                found.peak_memory.setdefault(name, process.call("peak_memory"))
+                found.environments.setdefault(name, process.call("environment"))
+        done += share
+    return found
+
+
+def start_processes(
+    stack: ExitStack, engines: Mapping[str, Factory], threads: int
+) -> dict[str, EngineProcess]:
+    """Return a process for each engine, closed with the stack."""
+    return {
+        name: stack.enter_context(
+            EngineProcess(functools.partial(TimedEngine, make), threads, name)
+        )
+        for name, make in engines.items()
+    }
+
+
+def drawn(processes: Mapping[str, EngineProcess], task: Task) -> Start:
+    """Return what the first engine draws that draws anything; else what minigrad does."""
+    for process in processes.values():
+        start: Start | None = process.call("draw", task)
+        if start is not None:
+            return start
+    from parity.engines.minigrad import MinigradEngine
+
+    return MinigradEngine().draw(task)
+
+
+def load(process: EngineProcess, task: Task, start: Start) -> First | str:
+    """Have an engine begin a task; return its first steps, or why it must be left out."""
+    try:
+        first: First = process.call("load", task, start)
+    except UsageError as error:
+        return str(error)
+    training_s = first.step_s * task.epochs
+    if training_s <= LONGEST_TRAINING_S:
+        return first
+    return (
+        f"{task.epochs:,} epochs would take {training_s / 60:.0f} minutes, more than "
+        f"{LONGEST_TRAINING_S / 60:.0f}: a step takes {first.step_s:.2g} s"
+    )
+
+
+def _load(processes: dict[str, EngineProcess], task: Task, found: Timings) -> None:
+    """Have all engines begin; forget those that must be left out."""
+    start = drawn(processes, task)
+    for name, process in list(processes.items()):
+        first = load(process, task, start)
+        if isinstance(first, str):
+            found.left_out[name] = first
+            for known in (found.times, found.processes, found.first, found.steps):
+                known.pop(name, None)
+            processes.pop(name).close()
+        else:
+            found.first.setdefault(name, []).append(first)
+
+
+def _time(
+    processes: Mapping[str, EngineProcess],
+    rounds: int,
+    found: Timings,
+    report: Callable[[int], object],
+) -> None:
+    """Time rounds with the processes of one generation."""
+    counts = {name: process.call("warm_up", ROUND_S) for name, process in processes.items()}
+    times = time_in_rounds(processes, counts, rounds, report)
+    for name, process in processes.items():
+        found.times.setdefault(name, []).extend(times[name])
+        found.processes.setdefault(name, []).append(statistics.median(times[name]))
+        found.steps[name] = process.call("steps", counts[name])
+        found.final_loss[name] = process.call("loss")
+
+
+def time_in_rounds(
+    processes: Mapping[str, EngineProcess],
+    counts: Mapping[str, int],
+    rounds: int,
+    report: Callable[[int], object],
+) -> dict[str, list[float]]:
+    """Return each engine's seconds per step in each round of `counts` calls."""
+    times: dict[str, list[float]] = {name: [] for name in processes}
+    order, shuffle = list(processes), random.Random(0).shuffle
+    for done in range(1, rounds + 1):
+        shuffle(order)
+        for name in order:
+            time.sleep(SETTLE_S)
+            times[name].append(processes[name].call("time", counts[name]))
+        report(done)
+    return times

@@ -1,0 +1,131 @@
+"""How the time of a step grows with width, batch and depth."""
+
+from __future__ import annotations
+
+import statistics
+import timeit
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from parity.bench.ratios import agreement
+from parity.bench.rounds import Factory, drawn, load, start_processes, time_in_rounds
+from parity.engines import Task
+from parity.engines.process import EngineProcess
+
+WIDTHS = (1, 4, 16, 64, 256, 1024, 2048)
+BATCHES = (1, 10, 100, 1_000, 10_000, 100_000)
+DEPTHS = (1, 3, 10, 30, 100, 200)
+
+ROUNDS = 6
+ROUND_S = 0.03
+LEARNING_RATE = 1e-4
+"""So small that no network here diverges while it is timed."""
+EPOCHS = 60
+"""An engine is left out where 60 steps would take it longer than `LONGEST_TRAINING_S`."""
+
+Progress = Callable[[str, int, int], object]
+
+
+class Point(NamedTuple):
+    """A network on an axis: its value there, its layer sizes and how many samples it is given."""
+
+    axis: str
+    value: int
+    sizes: tuple[int, ...]
+    samples: int
+
+
+def points() -> Iterator[Point]:
+    """Yield the networks: two hidden layers of each width; `rightfit`; many layers of 16."""
+    for width in WIDTHS:
+        yield Point("width", width, (1, width, width, 1), 100)
+    for batch in BATCHES:
+        yield Point("batch", batch, (1, 16, 16, 1), batch)
+    for depth in DEPTHS:
+        yield Point("depth", depth, (1, *[16] * depth, 1), 100)
+
+
+def step_flops(sizes: tuple[int, ...], samples: int) -> int:
+    """Return the floating point operations of a step's matrix products.
+
+    Forward one a layer, backward two, but the first layer's input needs no gradient.
+    """
+    products = [2 * samples * n * m for n, m in pairwise(sizes)]
+    return 3 * sum(products) - products[0]
+
+
+class Matmul:
+    """Measures the fastest matrix product, in a process of its own."""
+
+    SIZE = 1024
+
+    def flops_per_s(self, dtype: str) -> float:
+        """Return the operations a second of NumPy's product of two matrices of 1024 by 1024."""
+        a, b = np.random.default_rng(0).normal(size=(2, self.SIZE, self.SIZE)).astype(dtype)
+        timer = timeit.Timer(lambda: np.matmul(a, b))
+        count, _ = timer.autorange()
+        return float(2 * self.SIZE**3 * count / min(timer.repeat(7, count)))
+
+
+def scaling(
+    task: Task, engines: Mapping[str, Factory], threads: int, progress: Progress
+) -> dict[str, Any]:
+    """Time every engine on every network of `points`.
+
+    Args:
+        task: what to take seed, dtype, device and momentum from.
+        engines: by name.
+        threads: of each engine.
+        progress: called as `progress("scaling", done, networks)`.
+
+    Returns:
+        `threads`; `matmul_flops_per_s`, of a large product; `points`, for each network its `axis`,
+        `value`, `sizes`, `samples`, the `flops` of a step's products, `agrees`, whether the engines
+        compute the same, and `times`: for each engine `median_s`, `q1_s` and `q3_s` of a step, or
+        `left_out`, why it was not timed.
+    """
+    with EngineProcess(Matmul, threads, "matmul") as process:
+        peak = process.call("flops_per_s", task.dtype)
+    found = []
+    networks = list(points())
+    with ExitStack() as stack:
+        processes = start_processes(stack, engines, threads)
+        for done, point in enumerate(networks):
+            progress("scaling", done, len(networks))
+            found.append(_time(processes, point, task))
+        progress("scaling", len(networks), len(networks))
+    return {"threads": threads, "matmul_flops_per_s": peak, "points": found}
+
+
+def _time(processes: Mapping[str, EngineProcess], point: Point, task: Task) -> dict[str, Any]:
+    task = replace(
+        task,
+        sizes=point.sizes,
+        samples=point.samples,
+        learning_rate=LEARNING_RATE,
+        epochs=EPOCHS,
+    )
+    start = drawn(processes, task)
+    first = {name: load(process, task, start) for name, process in processes.items()}
+    able = {name: processes[name] for name, done in first.items() if not isinstance(done, str)}
+    counts = {name: process.call("warm_up", ROUND_S) for name, process in able.items()}
+    seconds = time_in_rounds(able, counts, ROUNDS, lambda done: None)
+    losses = {name: done.losses for name, done in first.items() if not isinstance(done, str)}
+    times: dict[str, Any] = {}
+    for name, done in first.items():
+        if isinstance(done, str):
+            times[name] = {"left_out": done}
+        else:
+            q1_s, median_s, q3_s = statistics.quantiles(seconds[name], n=4, method="inclusive")
+            times[name] = {"median_s": median_s, "q1_s": q1_s, "q3_s": q3_s}
+    return {
+        **point._asdict(),
+        "flops": step_flops(point.sizes, point.samples),
+        "agrees": agreement(point.axis, task.dtype, losses)["agrees"] if losses else None,
+        "times": times,
+    }

@@ -1,0 +1,115 @@
+"""`parity bench`."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from parity.bench import baseline as older
+from parity.bench.document import bench
+from parity.bench.plots import scaling_picture
+from parity.bench.ratios import FEWEST_ROUNDS
+from parity.bench.scaling import scaling
+from parity.bench.table import bench_table
+from parity.cli import options
+from parity.cli.command import Output, command
+from parity.engines import ENGINES, factory
+from parity.environment import usable_cores
+from parity.errors import UsageError
+from parity.files import output_folder, write_whole
+from parity.progress import Progress
+from parity.report.document import to_json
+
+EVERY = "all"
+
+
+@command
+def bench_command(
+    architectures: options.Names = None,
+    engines: Annotated[
+        str, typer.Option(help=f"Comma-separated names, or {EVERY}: every one that is ready.")
+    ] = "minigrad,torch",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="For every engine. Default: all cores.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=FEWEST_ROUNDS, help="Interleaved rounds.")] = 30,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Of each engine, one after the other, sharing the rounds.")
+    ] = 3,
+    with_scaling: Annotated[
+        bool, typer.Option("--scaling", help="Also against width, batch and depth: minutes more.")
+    ] = False,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="An older bench.json: say what has become slower."),
+    ] = None,
+    seed: options.Seed = "0",
+    dtype: options.DType = "float32",
+    device: options.Device = "cpu",
+    output: options.Folder = "out",
+    momentum: options.Momentum = 0.0,
+    samples: options.Samples = 100,
+) -> int:
+    """Time training steps of several engines side by side.
+
+    Writes DIR/bench.json, and with --scaling DIR/bench.png. Exit status: 1 if the engines do not
+    compute the same, 2 bad usage.
+    """
+    names = _names(engines)
+    factories = {name: factory(name) for name in names}
+    tasks = options.tasks(architectures, seed, dtype, device, momentum=momentum, samples=samples)
+    against = "torch" if "torch" in names else names[0]
+    before = None
+    if baseline is not None:
+        before = older.read(baseline)
+        older.require_comparable(before, [named.name for named, _ in tasks], names, against)
+    folder = output_folder(output)
+    threads = threads or usable_cores()
+    if processes > rounds:
+        raise UsageError(f"--processes {processes} cannot share --rounds {rounds}: give fewer")
+    with Progress() as progress:
+        document = bench(
+            {named.name: task for named, task in tasks},
+            factories,
+            threads,
+            rounds,
+            progress.rounds,
+            processes,
+        )
+        if with_scaling:
+            document["scaling"] = scaling(tasks[0][1], factories, threads, progress.rounds)
+    write_whole(folder / "bench.json", to_json(document))
+    console = Output()
+    console.print(bench_table(document))
+    for left_out in document["left_out"]:
+        console.print(
+            "{architecture}: {engine} was left out: {reason}".format(**left_out),
+            soft_wrap=True,
+            highlight=False,
+        )
+    for warning in document["warnings"]:
+        console.print(f"! {warning}", style="bold", soft_wrap=True)
+    if before is not None:
+        for change in older.changes(before, document, against):
+            style = "bold red" if change.verdict == "slower" else None
+            console.print(str(change), style=style, soft_wrap=True, highlight=False, markup=False)
+    if with_scaling:
+        picture = io.BytesIO()
+        scaling_picture(document["scaling"]).savefig(picture, format="png")
+        write_whole(folder / "bench.png", picture.getvalue())
+        console.print(f"Picture: {folder / 'bench.png'}", soft_wrap=True)
+    console.print(f"Written: {folder / 'bench.json'}", soft_wrap=True)
+    return 0 if document["agreed"] else 1
+
+
+def _names(engines: str) -> list[str]:
+    """Return the names of the engines to time."""
+    if engines == EVERY:
+        return [name for name, known in ENGINES.items() if not known.missing()]
+    names = list(dict.fromkeys(filter(None, engines.split(","))))
+    if not names:
+        raise UsageError("--engines names no engine: give at least one, such as minigrad,torch")
+    return names

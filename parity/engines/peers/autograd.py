@@ -1,0 +1,55 @@
+"""HIPS autograd: `value_and_grad` of a function written in `autograd.numpy`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import autograd.numpy as np
+from autograd import value_and_grad
+
+from parity.engines import Array
+from parity.engines.peers.peer import Peer, layers
+
+
+def forward(parameters: list[Any], x: Any) -> Any:
+    """Return the network's output."""
+    for weight, bias, activated in layers(parameters):
+        x = np.dot(x, weight.T) + bias
+        if activated:
+            x = np.maximum(0, x)
+    return x
+
+
+def mse_loss(parameters: list[Any], x: Any, y: Any) -> Any:
+    """Return the mean squared error."""
+    return np.mean((forward(parameters, x) - y) ** 2)
+
+
+loss_and_gradients = value_and_grad(mse_loss)
+
+
+class AutogradEngine(Peer):
+    """Every step computes new parameters with NumPy."""
+
+    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        """Run forward and backward."""
+        loss, gradients = loss_and_gradients(self._parameters, self._x, self._y)
+        return float(loss), dict(zip(self._names, gradients, strict=True))
+
+    def step(self) -> object:
+        """Take one training step."""
+        loss, directions = loss_and_gradients(self._parameters, self._x, self._y)
+        momentum = self._task.momentum
+        if momentum:
+            if self._buffers:
+                pairs = zip(self._buffers, directions, strict=True)
+                directions = [momentum * buffer + direction for buffer, direction in pairs]
+            self._buffers = directions
+        pairs = zip(self._parameters, directions, strict=True)
+        rate = self._task.learning_rate
+        self._parameters = [parameter - rate * direction for parameter, direction in pairs]
+        return loss
+
+    def predict(self) -> Array:
+        """Run forward."""
+        return self._copy(forward(self._parameters, self._x))

@@ -1,0 +1,128 @@
+"""micrograd: every number a `Value` of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from micrograd.engine import Value
+from micrograd.nn import MLP
+
+from parity.engines import Array, Start, Task
+from parity.engines.peers.peer import Peer
+from parity.errors import UsageError
+
+BYTES_A_PRODUCT = 1600
+"""Two values, of a product and of the sum it goes into, each with its set and its closure."""
+
+MOST_PRODUCTS = 2_000_000
+
+
+class MicrogradEngine(Peer):
+    """`micrograd.nn.MLP`, with the training loop of its demonstration.
+
+    It computes in Python's floats, that is in float64, and keeps its parameters in the run's dtype.
+    Its sort of the graph is recursive: the losses of a batch are summed in pairs, since a long
+    chain of additions would be too deep.
+    """
+
+    def load(self, task: Task, start: Start) -> None:
+        """Build the network.
+
+        Raises:
+            UsageError: a step would make too many numbers to hold in memory.
+        """
+        products = task.samples * sum(map(np.size, start.parameters.values()))
+        if products > MOST_PRODUCTS:
+            raise UsageError(
+                f"micrograd would make objects for {products:,} products in a step, about "
+                f"{products * BYTES_A_PRODUCT / 2**30:.0f} GiB, and at most {MOST_PRODUCTS:,} are "
+                "allowed: give it a smaller network or fewer samples"
+            )
+        self._model = MLP(task.sizes[0], list(task.sizes[1:]))
+        super().load(task, start)
+        self._rows, self._targets = start.x.tolist(), start.y.tolist()
+
+    def put(
+        self, parameters: Mapping[str, Array], momentum_buffers: Mapping[str, Array] = {}
+    ) -> None:
+        """Give every number its value."""
+        super().put(parameters, momentum_buffers)
+        arrays = iter(self._parameters)
+        for layer in self._model.layers:
+            weight, bias = next(arrays), next(arrays)
+            for neuron, row, number in zip(layer.neurons, weight, bias, strict=True):
+                for value, element in zip(neuron.w, row, strict=True):
+                    value.data = float(element)
+                neuron.b.data = float(number)
+
+    def parameters(self) -> dict[str, Array]:
+        """Copy the parameters."""
+        return self._arrays(_data)
+
+    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        """Run forward and backward."""
+        loss = self._backward()
+        return float(loss.data), self._arrays(_grad)
+
+    def step(self) -> object:
+        """Take one training step."""
+        loss = self._backward()
+        gradients = self._arrays(_grad)
+        if self._task.momentum:
+            buffers = self._buffers or [np.zeros(())] * len(gradients)
+            pairs = zip(buffers, gradients.values(), strict=True)
+            self._buffers = [self._task.momentum * buffer + grad for buffer, grad in pairs]
+            gradients = dict(zip(gradients, self._buffers, strict=True))
+        parameters = self._arrays(_data)
+        rate = self._task.learning_rate
+        moved = {name: parameters[name] - rate * grad for name, grad in gradients.items()}
+        self.put(moved, dict(zip(self._names, self._buffers, strict=False)))
+        return loss.data
+
+    def predict(self) -> Array:
+        """Run forward."""
+        return self._copy([[output.data for output in outputs] for outputs in self._forward()])
+
+    def _forward(self) -> list[list[Value]]:
+        # Neuron by neuron: a layer of one neuron returns a number that the next cannot iterate.
+        batch: list[list[Value]] = self._rows
+        for layer in self._model.layers:
+            batch = [[neuron(row) for neuron in layer.neurons] for row in batch]
+        return batch
+
+    def _backward(self) -> Value:
+        self._model.zero_grad()
+        pairs = zip(self._forward(), self._targets, strict=True)
+        squares = [
+            (output - target) ** 2
+            for outputs, targets in pairs
+            for output, target in zip(outputs, targets, strict=True)
+        ]
+        loss = _summed(squares) * (1 / len(squares))
+        loss.backward()
+        return loss
+
+    def _arrays(self, number: Callable[[Value], float]) -> dict[str, Array]:
+        """Return a number of every parameter, in arrays of the parameters' shapes."""
+        arrays: list[list[Any]] = []
+        for layer in self._model.layers:
+            arrays.append([[number(value) for value in neuron.w] for neuron in layer.neurons])
+            arrays.append([number(neuron.b) for neuron in layer.neurons])
+        return dict(zip(self._names, map(self._copy, arrays), strict=True))
+
+
+def _data(value: Value) -> float:
+    return float(value.data)
+
+
+def _grad(value: Value) -> float:
+    return float(value.grad)
+
+
+def _summed(values: list[Value]) -> Value:
+    if len(values) == 1:
+        return values[0]
+    middle = len(values) // 2
+    return _summed(values[:middle]) + _summed(values[middle:])

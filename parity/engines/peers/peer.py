@@ -1,0 +1,76 @@
+"""What the adapters of peers share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from parity.engines import Array, Start, Task
+
+
+class Peer(ABC):
+    """Holds parameters and momentum buffers as lists of a peer's own arrays, in torch's order.
+
+    Weights are (outputs, inputs), as torch has them. A peer is given data and parameters: it has
+    no `draw`.
+    """
+
+    def __init__(self) -> None:
+        # A diverging network overflows, and that is for the verdicts to say, not for NumPy.
+        np.seterr(all="ignore")
+
+    def load(self, task: Task, start: Start) -> None:
+        """Take data and parameters."""
+        self._task = task
+        self._names = list(start.parameters)
+        self._x, self._y = self._own(start.x), self._own(start.y)
+        self.put(start.parameters)
+
+    def put(
+        self, parameters: Mapping[str, Array], momentum_buffers: Mapping[str, Array] = {}
+    ) -> None:
+        """Copy the values."""
+        self._parameters = [self._own(parameters[name]) for name in self._names]
+        self._buffers = [
+            self._own(momentum_buffers[name]) for name in self._names if name in momentum_buffers
+        ]
+
+    def momentum_buffers(self) -> dict[str, Array]:
+        """Copy the momentum buffers."""
+        return dict(zip(self._names, map(self._copy, self._buffers), strict=False))
+
+    def parameters(self) -> dict[str, Array]:
+        """Copy the parameters."""
+        return dict(zip(self._names, map(self._copy, self._parameters), strict=True))
+
+    def synchronize(self) -> None:  # noqa: B027
+        """Return at once: a peer on NumPy has finished when it returns."""
+
+    def _own(self, array: Array) -> Any:
+        """Return a copy as the peer's own kind of array."""
+        return array.copy()
+
+    def _copy(self, value: Any) -> Array:
+        """Return a copy as an ndarray of the run's dtype."""
+        return np.array(value, dtype=self._task.dtype)
+
+    @abstractmethod
+    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        """Run forward and backward."""
+
+    @abstractmethod
+    def step(self) -> object:
+        """Take one training step."""
+
+    @abstractmethod
+    def predict(self) -> Array:
+        """Run forward."""
+
+
+def layers(parameters: Sequence[Any]) -> list[tuple[Any, Any, bool]]:
+    """Return each layer's weight and bias, and whether a ReLU follows."""
+    pairs = list(zip(parameters[::2], parameters[1::2], strict=True))
+    return [(weight, bias, i + 1 < len(pairs)) for i, (weight, bias) in enumerate(pairs)]
