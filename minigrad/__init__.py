@@ -10,7 +10,8 @@ To read it: `ops` holds every derivative, `tape` the sweep that chains them, `te
 two together, `methods` torch's names. `nn` and `optim` are built on top of these.
 """
 
-from minigrad import autograd, nn, optim
+from minigrad import autograd, cuda, nn, optim
+from minigrad.capture import CaptureError, capture
 from minigrad.creation import (
     arange,
     from_numpy,
@@ -24,6 +25,7 @@ from minigrad.creation import (
     zeros,
     zeros_like,
 )
+from minigrad.devices import device
 from minigrad.dtypes import DType as dtype
 from minigrad.dtypes import bool_ as bool
 from minigrad.dtypes import float32, float64, int64
@@ -46,6 +48,7 @@ from minigrad.functions import (
     maximum,
     mean,
     minimum,
+    mm,
     mul,
     ne,
     neg,
@@ -84,9 +87,13 @@ __all__ = [
     "arange",
     "autograd",
     "bool",
+    "capture",
+    "CaptureError",
     "cat",
     "clone",
+    "cuda",
     "default_generator",
+    "device",
     "div",
     "double",
     "dtype",
@@ -115,6 +122,7 @@ __all__ = [
     "maximum",
     "mean",
     "minimum",
+    "mm",
     "mul",
     "ne",
     "neg",

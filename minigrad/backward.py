@@ -45,7 +45,7 @@ def accumulate(node: Node, grad: Tensor, recorded: bool) -> None:
     elif recorded:
         node.grad = node.grad + grad
     else:
-        node.grad._write(..., np.add(node.grad._array, grad._array))
+        node.grad._write(..., np.add(node.grad._array, grad._array), "backward")
 
 
 def sequence(operation: str, what: str, given: Any) -> list[Any]:

@@ -8,10 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.dtypes import DType, as_dtype, dtype_of_number, float32, float64, int64, number_as
+from minigrad.dtypes import (
+    DType,
+    as_dtype,
+    dtype_of_number,
+    float32,
+    float64,
+    int64,
+    number_as,
+    python_number,
+)
 from minigrad.methods.dims import varargs
 from minigrad.methods.mixin import Number, is_tensor, require_tensor
-from minigrad.random import Generator, default_generator, fused
+from minigrad.random import Generator, chosen, fused
 from minigrad.tensor import Tensor
 
 
@@ -141,6 +150,7 @@ def full(
     """
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full: size must be a tuple of ints, not {type(size).__name__}")
+    fill_value = python_number(fill_value)
     if not isinstance(fill_value, (int, float)):
         raise TypeError(f"full: fill_value must be a number, not {type(fill_value).__name__}")
     kind = dtype_of_number(fill_value) if dtype is None else as_dtype(dtype)
@@ -195,6 +205,7 @@ def arange(
         RuntimeError: the step is 0 or leads away from the end, or the range is not finite or beyond
             the dtype (OverflowError for ints).
     """
+    start, end, step = map(python_number, (start, end, step))
     first, last = (0, start) if end is None else (start, end)
     for name, value in (("start", first), ("end", last), ("step", step)):
         if not isinstance(value, (int, float)):
@@ -270,14 +281,11 @@ def _checked(
     operation: str, size: tuple[int, ...], generator: Generator | None, dtype: Any
 ) -> tuple[Generator, tuple[int, ...], DType]:
     """Return the generator, the size and the dtype to draw with."""
-    if generator is not None and not isinstance(generator, Generator):
-        raise TypeError(
-            f"{operation}: generator must be a Generator, not {type(generator).__name__}"
-        )
+    source = chosen(operation, generator)
     _check_lengths(operation, size)
     kind = _float_or(dtype)
     if kind.kind != "f":
         raise NotImplementedError(
             f"{operation}: dtype must be float32 or float64, not {kind}: draw floats and convert"
         )
-    return generator or default_generator, size, kind
+    return source, size, kind

@@ -40,6 +40,16 @@ def as_dtype(dtype: Any) -> DType:
     return found
 
 
+def python_number(value: Any) -> Any:
+    """Return a NumPy scalar as the Python number that torch takes it for, other things as they are.
+
+    To torch a NumPy bool is a float.
+    """
+    if isinstance(value, np.bool_):
+        return float(value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def dtype_of_number(number: float | int | bool) -> DType:
     """Return the data type torch gives a Python number: bool, int64 or the default, float32."""
     if isinstance(number, bool):

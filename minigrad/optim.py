@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from minigrad.dtypes import DType
 from minigrad.grad_mode import enable_grad, no_grad
 from minigrad.tape import Array, changed
 from minigrad.tensor import Tensor
-
 
 class SGD:
     """Takes each parameter a step against its gradient.
@@ -100,6 +98,7 @@ class SGD:
             "fused": fused,
         }
         self.state: dict[Tensor, dict[str, Any]] = {}
+        self._numbers: dict[tuple[int, str, DType], list[Any]] = {}
         self.param_groups: list[dict[str, Any]] = []
         groups: list[Any] = list(params)
         if not groups:
@@ -151,11 +150,11 @@ class SGD:
         for group in self.param_groups:
             for parameter in group["params"]:
                 node = parameter._node or parameter._frozen
-                if node is None or node.grad is None:
+                if node is None:
                     continue
-                if set_to_none:
+                if set_to_none:  # without a look at what there is: nothing depends on it
                     node.grad = None
-                else:
+                elif node.grad is not None:
                     with no_grad():
                         node.grad = node.grad.detach().zero_()
 
@@ -174,7 +173,6 @@ class SGD:
                 loss = closure()
         arrays = []
         for group in self.param_groups:
-            lr = _number(group["lr"])
             plain = not (group["momentum"] or group["weight_decay"] or group["maximize"])
             dtype: Any = None
             rate: Any = None
@@ -188,7 +186,7 @@ class SGD:
                     direction = self._direction(parameter, direction, group)
                 if array.dtype is not dtype:
                     dtype = array.dtype
-                    rate = _as_array(lr, dtype)
+                    rate = self._as_array(group, "lr", dtype)
                 np.subtract(array, np.multiply(direction, rate), out=array)
                 arrays.append(array)
         changed(*arrays)
@@ -199,21 +197,39 @@ class SGD:
         dtype = parameter._array.dtype
         direction = np.negative(grad) if group["maximize"] else grad
         if group["weight_decay"] != 0:
-            decay = _as_array(_number(group["weight_decay"]), dtype)
+            decay = self._as_array(group, "weight_decay", dtype)
             direction = np.add(direction, np.multiply(parameter._array, decay))
         if group["momentum"] == 0:
             return direction
-        momentum = _as_array(group["momentum"], dtype)
+        momentum = self._as_array(group, "momentum", dtype)
         state = self.state.setdefault(parameter, {})
         if state.get("momentum_buffer") is None:
             buffer = np.copy(direction)
             state["momentum_buffer"] = Tensor(buffer)
         else:
             buffer = state["momentum_buffer"]._array
-            share = _as_array(1 - group["dampening"], dtype)
+            share = self._as_array(group, "dampening", dtype)
             np.multiply(buffer, momentum, out=buffer)
             np.add(buffer, np.multiply(direction, share), out=buffer)
         return np.add(direction, np.multiply(buffer, momentum)) if group["nesterov"] else buffer
+
+    def _as_array(self, group: dict[str, Any], name: str, dtype: DType) -> Array:
+        """Return an option (of dampening, what it leaves) as an array without axes.
+
+        NumPy need not convert it at every call. The array stays the same one when the option
+        changes, so that a captured step can follow.
+        """
+        value = group[name]
+        if isinstance(value, Tensor):
+            return np.astype(np.reshape(value._array, ()), dtype)
+        key = id(group), name, dtype
+        known = self._numbers.get(key)
+        if known is None:
+            known = self._numbers[key] = [None, np.zeros((), dtype)]
+        if known[0] != value:
+            known[0] = value
+            known[1][...] = 1 - value if name == "dampening" else value
+        return known[1]
 
     # ---- saving and loading -----------------------------------------------------------------
 
@@ -287,14 +303,3 @@ def _loaded(name: str, value: Any, parameter: Tensor) -> Any:
     array = np.zeros_like(parameter._array)
     array[...] = values
     return Tensor(array)
-
-
-def _number(value: Any) -> Any:
-    """Return a number that may have been given as a tensor of one element."""
-    return value.item() if isinstance(value, Tensor) else value
-
-
-@lru_cache
-def _as_array(number: float, dtype: DType) -> Array:
-    """Return a number as an array without axes: NumPy need not convert it at every call."""
-    return np.asarray(number, dtype)

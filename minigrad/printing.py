@@ -58,21 +58,24 @@ def set_printoptions(
             by its elements.
 
     Raises:
+        TypeError: a number is none, or not whole where it has to be.
         ValueError: `precision` or `edgeitems` is negative, or `profile` is unknown. torch accepts
-            all of these: it ignores the profile, and fails later, while printing, on the others.
+            all of this: it ignores the profile, and fails later, while printing, on the others.
     """
-    for name, count in (("precision", precision), ("edgeitems", edgeitems)):
-        if count is not None and count < 0:
+    wholes = {"precision": precision, "edgeitems": edgeitems, "linewidth": linewidth}
+    for name, count in wholes.items():
+        if not isinstance(count, int | None):
+            raise TypeError(f"set_printoptions: {name} must be an int, not {type(count).__name__}")
+        if count is not None and count < 0 and name != "linewidth":
             raise ValueError(f"set_printoptions: {name} is {count}; give an integer, 0 or more")
     if profile is not None and profile not in _PROFILES:
         known = ", ".join(map(repr, _PROFILES))
         raise ValueError(f"set_printoptions: profile is {profile!r}; give one of {known}")
-    given: dict[str, Any] = {
-        "precision": precision,
-        "threshold": threshold,
-        "edgeitems": edgeitems,
-        "linewidth": linewidth,
-    }
+    if not isinstance(threshold, int | float | None):
+        raise TypeError(
+            f"set_printoptions: threshold must be a number, not {type(threshold).__name__}"
+        )
+    given: dict[str, Any] = {**wholes, "threshold": threshold}
     changes = {name: value for name, value in given.items() if value is not None}
     global _options
     _options = replace(_PROFILES[profile] if profile else _options, **changes, sci_mode=sci_mode)

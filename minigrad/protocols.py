@@ -7,12 +7,14 @@ answers NumPy calls by running rules. So a derivative can be run on tensors, and
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minigrad import printing
+from minigrad.dtypes import python_number
 from minigrad.methods.mixin import Mixin, is_tensor
 from minigrad.ops import RULES
 
@@ -45,6 +47,19 @@ UFUNC_RULES = {
     np.square: RULES["square"],
     np.subtract: RULES["sub"],
     np.tanh: RULES["tanh"],
+}
+OPERATORS = {
+    np.add: operator.add,
+    np.divide: operator.truediv,
+    np.equal: operator.eq,
+    np.greater: operator.gt,
+    np.greater_equal: operator.ge,
+    np.less: operator.lt,
+    np.less_equal: operator.le,
+    np.multiply: operator.mul,
+    np.not_equal: operator.ne,
+    np.power: operator.pow,
+    np.subtract: operator.sub,
 }
 REDUCTION_OPTIONS = {"axis", "dtype", "keepdims"}
 REDUCTION_RULES = {np.add: RULES["sum"], np.maximum: RULES["amax"], np.minimum: RULES["amin"]}
@@ -189,6 +204,11 @@ class Protocols(Mixin):
         apply = self._apply
         if "out" in options:
             _refuse_out(ufunc, options["out"])
+        if ufunc in OPERATORS and method == "__call__":
+            # What NumPy makes of `number * tensor`: torch takes its numbers for Python's.
+            numbers = [x[()] if isinstance(x, np.ndarray) else x for x in inputs]
+            if any(isinstance(x, np.generic) for x in numbers):
+                return OPERATORS[ufunc](*map(python_number, numbers))
         if method == "__call__" and ufunc in UFUNC_RULES and not options:
             return apply(UFUNC_RULES[ufunc], *inputs)
         if method == "reduce" and ufunc in REDUCTION_RULES and options.keys() <= REDUCTION_OPTIONS:
@@ -202,7 +222,7 @@ class Protocols(Mixin):
         if method == "at" and ufunc is np.add:
             out, key, values = inputs
             added = apply(RULES["scatter"], values, shape=out.shape, key=key)
-            out._in_place(lambda x: x.add(added))
+            out._in_place("add.at", lambda x: x.add(added))
             return None
         plain = [x.numpy() if isinstance(x, Protocols) else x for x in inputs]
         return getattr(ufunc, method)(*plain, **options)

@@ -14,74 +14,17 @@ the youngest node is enough (torch's engine orders its queue in the same way, by
 from __future__ import annotations
 
 import heapq
-import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any, TypeAlias
-from weakref import KeyedRef
+from typing import Any
 
 import numpy as np
 
-Array: TypeAlias = Any
-"""Whatever speaks NumPy's protocol: an ndarray, a `Tensor`, or another array type."""
-
-_numbers = itertools.count(1)
-
-
-class _Changes:
-    """A logbook of in-place changes: which memory was changed last when.
-
-    "When" is a number from the sequence that also numbers the nodes, so a node can tell whether
-    something it saved has been changed since. Memory is known by the `id` of the array that owns
-    it, so views need no care. An entry goes when its owner does; of an array type that allows no
-    weak references it stays, and does no harm: it is older than every node that could have saved
-    the values of a later owner of the same `id`.
-    """
-
-    def __init__(self) -> None:
-        self.latest = 0
-        self._last: dict[int, int] = {}
-        self._owners: dict[int, KeyedRef[int, Array] | None] = {}
-
-    def add(self, *arrays: Array) -> None:
-        """Note that the memory of these arrays is being changed now."""
-        self.latest = next(_numbers)
-        for array in arrays:
-            self._last[id(array) if array.base is None else id(_owner(array))] = self.latest
-        if len(self._last) != len(self._owners):  # an optimizer's step need not look any closer
-            self._watch(arrays)
-
-    def last(self, array: Array) -> int:
-        """Return when the memory of `array` was changed last, 0 if never."""
-        return self._last.get(id(_owner(array)), 0)
-
-    def __len__(self) -> int:
-        return len(self._last)
-
-    def _watch(self, arrays: Sequence[Array]) -> None:
-        """Have the entries of these arrays dropped with their owners."""
-        for owner in map(_owner, arrays):
-            if id(owner) not in self._owners:
-                try:
-                    reference = KeyedRef(owner, self._drop, id(owner))
-                except TypeError:
-                    reference = None
-                self._owners[id(owner)] = reference
-
-    def _drop(self, reference: KeyedRef[int, Array]) -> None:
-        self._last.pop(reference.key, None)
-        self._owners.pop(reference.key, None)
-
-
-_changes = _Changes()
-changed = _changes.add
-
-
-def _owner(array: Array) -> Array:
-    """Return the array whose memory this is."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
+from minigrad.changes import Array as Array
+from minigrad.changes import Changes as _Changes  # noqa: F401
+from minigrad.changes import changed as changed
+from minigrad.changes import changes as _changes
+from minigrad.changes import numbers as _numbers
 
 
 class Node:

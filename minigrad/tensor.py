@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from minigrad.changes import owner
 from minigrad.dtypes import DType
 from minigrad.grad_mode import grad_mode
 from minigrad.methods import Methods
@@ -129,8 +130,7 @@ def apply(rule: Rule, *inputs: Any, **options: Any) -> Tensor:
 
 def _note_view(result: Tensor, source: Tensor) -> None:
     """Remember that `result` is a view of `source`, if it is one."""
-    array, out = source._array, result._array
-    if isinstance(array, np.ndarray) and (out.base is array or out.base is array.base):
+    if owner(result._array) is owner(source._array):
         result._base = source
         if source._views is None:
             source._views = WeakValueDictionary()

@@ -33,6 +33,9 @@ class Exchange:
         self._memory = SharedMemory(create=True, size=max(1, size * len(rooms)))
         self._views: dict[str, dict[str, Array]] = {}
 
+    def __contains__(self, room: str) -> bool:
+        return room in self._layout[2]
+
     def room(self, name: str) -> dict[str, Array]:
         """Return the arrays of a room, which are the memory itself."""
         if name not in self._views:

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from minigrad.architectures import Architecture
-from parity.checks.bitwise import check_bitwise, digest_trainer
-from parity.checks.budget import step_budget
+from parity.cases.counterexample import add_counterexamples, add_probe_counterexample
+from parity.cases.judge import Engines
+from parity.checks.bitwise import DigestTrainer, check_bitwise
 from parity.checks.final_mse import check_final_mse
-from parity.checks.gradients import check_gradients
+from parity.checks.judge import KEPT, Judge, judge
+from parity.checks.locate import locate
 from parity.checks.start import check_start
 from parity.checks.state import state
 from parity.checks.steps import check_steps
-from parity.checks.trajectory import check_trajectory, envelope, perturbed_runs
-from parity.engines import Engine, Start, Task, factory, reproducible
-from parity.engines.process import EngineProcess
+from parity.checks.trajectory import RUNS, check_trajectory, envelope, perturbed_runs
+from parity.engines import Engine, Start, Task
+from parity.engines.process import EngineProcess, together
+from parity.engines.registry import factory, reproducible
 from parity.engines.trainer import Run, Trainer
 from parity.environment import usable_cores
+from parity.probes.check import check_probes
 from parity.report.model import Curves, Report
 
 Progress = Callable[[str, str, int, int], object]
 """Called as `progress(architecture, engine or verdict, epochs done, epochs)`."""
 
 JUDGED = ("start", "gradients", "steps", "trajectory", "bitwise", "final_mse")
+
+WORTH_A_PROCESS = 4000
+"""Perturbed runs of fewer steps in all are done before another process has loaded torch."""
 
 
 class Side(NamedTuple):
@@ -40,7 +48,61 @@ class Side(NamedTuple):
 
 def trainer(side: Side) -> EngineProcess:
     """Return a process of one thread that will hold the engine and its training loop."""
-    return EngineProcess(functools.partial(Trainer, side.factory), 1, side.name)
+    return EngineProcess(functools.partial(Trainer, side.factory), 1, side.name, KEPT)
+
+
+class Processes:
+    """The processes of runs; a context manager.
+
+    Each library has processes of its own, and each process one thread: two thread pools on the same
+    cores slow each other down by more than threads gain.
+
+    Attributes:
+        actual, expected: the two engines.
+        references: the processes of `expected`'s engine.
+        twins: both engines' twins in reproducible arithmetic, in the processes of the engines; None
+            if one of the engines has none.
+        judges: compute budgets, and compare.
+    """
+
+    def __init__(self, actual: Side, expected: Side, cores: int) -> None:
+        """Prepare; entering starts them. `cores` is how many references and judges there are."""
+        self.sides = (actual, expected)
+        self.actual, self.expected = trainer(actual), trainer(expected)
+        self.references = [self.expected, *(trainer(expected) for _ in range(cores - 1))]
+        self.judges = [judge() for _ in range(cores)]
+        self._all = (*self.references, self.actual, *self.judges)
+        twins = [reproducible(side.name) for side in self.sides]
+        self.twins = None
+        if None not in twins:
+            ours, theirs = (
+                process.beside(functools.partial(DigestTrainer, factory(str(name))), str(name))
+                for process, name in zip((self.actual, self.expected), twins, strict=True)
+            )
+            self.twins = ours, theirs
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            for process in self._all:
+                stack.enter_context(process)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._stack.close()
+
+    def kill(self) -> None:
+        """End them at once, from another thread."""
+        for process in self._all:
+            process.kill()
+
+
+def processes_for(
+    tasks: Sequence[tuple[Architecture, Task]], actual: Side, expected: Side
+) -> Processes:
+    """Return the processes that are worth starting for these tasks."""
+    steps = RUNS * sum(task.epochs for _, task in tasks)
+    return Processes(actual, expected, usable_cores() if steps > WORTH_A_PROCESS else 1)
 
 
 def run(
@@ -49,55 +111,53 @@ def run(
     expected: Side,
     settings: dict[str, Any],
     progress: Progress,
+    folder: Path | None = None,
+) -> Report:
+    """Train every task on both engines and judge them, in processes started for that.
+
+    See `judged`.
+    """
+    with processes_for(tasks, actual, expected) as processes:
+        return judged(processes, tasks, settings, progress, folder)
+
+
+def judged(
+    processes: Processes,
+    tasks: Sequence[tuple[Architecture, Task]],
+    settings: dict[str, Any],
+    progress: Progress,
+    folder: Path | None = None,
 ) -> Report:
     """Train every task on both engines and judge them.
 
-    Each engine has a process of its own, and every process, this one too, one thread: two thread
-    pools on the same cores slow each other down by more than threads gain. Both start from what
-    `expected` drew, so that everything after `start` is judged from the same parameters even if
-    `start` fails.
+    Both start from what `expected` drew, so that everything after `start` is judged from the same
+    parameters even if `start` fails. Of verdicts that fail, cases to be replayed are saved in
+    `folder`, if there is one.
 
     Raises:
         UsageError: an engine cannot do what is asked, for example use the device.
     """
-    with threadpool_limits(1), ExitStack() as stack:
-        processes = Processes(stack, actual, expected)
-        judged = [
-            _judge(processes, architecture, task, functools.partial(progress, architecture.name))
-            for architecture, task in tasks
-        ]
-        document = {
-            "schema": 1,
-            "passed": bool(judged) and all(entry["passed"] for entry, _ in judged),
-            "environment": {
-                "actual": processes.actual.call("environment"),
-                "expected": processes.expected.call("environment"),
-            },
-            "settings": {**settings, "engine": actual.name, "against": expected.name},
-            "architectures": [entry for entry, _ in judged],
-        }
-    return Report(document, {entry["name"]: curves for entry, curves in judged})
-
-
-class Processes:
-    """The processes of one run: both engines, perturbed references, reproducible twins.
-
-    `twins` is None if one of the engines has no twin that computes reproducibly.
-    """
-
-    def __init__(self, stack: ExitStack, actual: Side, expected: Side) -> None:
-        self.names = (actual.name, expected.name)
-        self.actual = stack.enter_context(trainer(actual))
-        self.expected = stack.enter_context(trainer(expected))
-        self.perturbed = [stack.enter_context(trainer(expected)) for _ in range(usable_cores())]
-        twins = [reproducible(side.name) for side in (actual, expected)]
-        self.twins = None
-        if None not in twins:
-            ours, theirs = (
-                stack.enter_context(digest_trainer(factory(str(name)), 1, str(name)))
-                for name in twins
-            )
-            self.twins = ours, theirs
+    found = [
+        _judge(
+            processes, architecture, task, functools.partial(progress, architecture.name), folder
+        )
+        for architecture, task in tasks
+    ]
+    actual, expected = processes.sides
+    probes = _probed(processes, tasks[0][1], folder) if tasks else None
+    verdicts = [entry["passed"] for entry, _ in found]
+    document = {
+        "schema": 1,
+        "passed": bool(found) and all(verdicts) and (probes is None or probes["passed"]),
+        "environment": {
+            "actual": processes.actual.call("environment"),
+            "expected": processes.expected.call("environment"),
+        },
+        "probes": probes,
+        "settings": {**settings, "engine": actual.name, "against": expected.name},
+        "architectures": [entry for entry, _ in found],
+    }
+    return Report(document, {entry["name"]: curves for entry, curves in found})
 
 
 def _judge(
@@ -105,33 +165,36 @@ def _judge(
     architecture: Architecture,
     task: Task,
     progress: Callable[[str, int, int], object],
+    folder: Path | None,
 ) -> tuple[dict[str, Any], Curves]:
     """Train one network on both engines; return its entry in the report and its curves."""
-    actual, expected = processes.actual, processes.expected
-    ours_start, start = actual.call("draw", task), expected.call("draw", task)
-    _, ours_gradients = actual.call("loss_and_gradients", task, start)
-    _, gradients = expected.call("loss_and_gradients", task, start)
-    budget = step_budget(task, start)
-    ours, theirs = (
-        _train(functools.partial(progress, name), task, process.stream("train", task, start))
-        for name, process in zip(processes.names, (actual, expected), strict=True)
-    )
-    runs = perturbed_runs(
-        processes.perturbed,
+    actual, expected = engines = processes.actual, processes.expected
+    judge = processes.judges[0]
+    ours_start, their_start = (engine.call("draw", task) for engine in engines)
+    # An engine that does not draw starts from what the other drew.
+    start = their_start or ours_start or judge.call("draw", task)
+    gradients = judge.call(
+        "gradients",
         task,
         start,
-        progress=functools.partial(progress, f"{processes.names[1]} perturbed"),
+        *(engine.call("loss_and_gradients", task, start)[1] for engine in engines),
     )
+    named = [functools.partial(progress, engine.name) for engine in engines]
+    ours, theirs = _trained(engines, task, start, named)
+    perturbed = functools.partial(progress, f"{expected.name} perturbed")
+    runs = perturbed_runs(processes.references, task, start, progress=perturbed)
     trajectory = check_trajectory(ours, theirs, runs, task.dtype)
-    steps = bitwise = None
-    if task.momentum == 0:  # these two set every step's parameters, and know of no other state
-        steps = check_steps(
-            actual, expected, task, start, lambda done: progress("steps", done, task.epochs)
-        )
-        if processes.twins is not None:
-            bitwise = check_bitwise(
-                *processes.twins, task, start, functools.partial(progress, "bitwise")
-            )
+    steps = check_steps(
+        actual,
+        expected,
+        task,
+        start,
+        lambda done: progress("steps", done, task.epochs),
+        judges=processes.judges,
+    )
+    bitwise = processes.twins and check_bitwise(
+        *processes.twins, task, start, functools.partial(progress, "bitwise")
+    )
     entry = {
         "name": architecture.name,
         "sizes": list(task.sizes),
@@ -139,8 +202,8 @@ def _judge(
         "learning_rate": task.learning_rate,
         "parameters": architecture.parameters,
         "passed": True,
-        "start": check_start(ours_start, start),
-        "gradients": check_gradients(ours_gradients, gradients, budget.gradients, budget.kinks),
+        "start": ours_start and their_start and check_start(ours_start, their_start),
+        "gradients": gradients,
         "steps": steps,
         "trajectory": trajectory,
         "bitwise": bitwise,
@@ -148,20 +211,49 @@ def _judge(
         "state": {"actual": state(ours, start), "expected": state(theirs, start)},
     }
     entry["passed"] = passed(entry)
-    x, y, prediction, their_prediction, losses, their_losses = (
-        array.astype(np.float64)
-        for array in (
-            start.x,
-            start.y,
-            ours.prediction,
-            theirs.prediction,
-            ours.losses,
-            theirs.losses,
+    _locate(processes, task, start, entry)
+    if folder is not None:
+        add_counterexamples(
+            entry,
+            task,
+            start,
+            Engines(actual, expected, processes.references),
+            processes.twins and Engines(*processes.twins),
+            folder,
+            lambda kind, trials, most: progress(f"{kind} case", trials, most),
         )
-    )
     width = envelope(theirs, runs, task.dtype)
-    curves = Curves(x, y, prediction, their_prediction, losses, their_losses, width)
+    arrays = (start.x, start.y, ours.prediction, theirs.prediction, ours.losses, theirs.losses)
+    curves = Curves(*(array.astype(np.float64) for array in (*arrays, width)))
     return entry, curves
+
+
+def _probed(processes: Processes, task: Task, folder: Path | None) -> dict[str, Any] | None:
+    """Judge the probes, in the dtype and at the seed of a task."""
+    engines = processes.actual, processes.expected
+    probes = check_probes(*engines, task.dtype, task.seed)
+    if folder is not None and probes is not None and not probes["passed"]:
+        add_probe_counterexample(probes, task.seed, task.dtype, Engines(*engines), folder)
+    return probes
+
+
+def _locate(processes: Processes, task: Task, start: Start, entry: dict[str, Any]) -> None:
+    """Name in failing verdicts the first node at which the engines part."""
+    engines = processes.actual, processes.expected
+
+    def first_node(sides: Sequence[EngineProcess], epoch: int, bits: bool) -> Any:
+        parameters, buffers = sides[1].call("state_before", task, start, epoch)
+        there = dataclasses.replace(start, parameters=parameters)
+        return locate(sides[0], sides[1], task, there, buffers, bits=bits)
+
+    gradients, steps, bitwise = (entry[name] for name in ("gradients", "steps", "bitwise"))
+    if not gradients["passed"]:
+        gradients["first_node"] = first_node(engines, 0, bits=False)
+    if not steps["passed"]:
+        steps["first_node"] = first_node(engines, steps["first_failure"]["epoch"], bits=False)
+    if processes.twins and bitwise["first_difference"]:
+        epoch = bitwise["first_difference"]["epoch"]
+        bitwise["first_node"] = first_node(processes.twins, epoch, bits=True)
 
 
 def train(
@@ -175,10 +267,10 @@ def train(
     finished = []
     with trainer(side) as process:
         for architecture, task in tasks:
-            start: Start = process.call("draw", task)
-            epochs = process.stream("train", task, start)
+            with np.errstate():  # which minigrad's engine sets for its process
+                start: Start = process.call("draw", task) or Judge().draw(task)
             report = functools.partial(progress, architecture.name, side.name)
-            trained = _train(report, task, epochs)
+            (trained,) = _trained([process], task, start, [report])
             finished.append((start, trained, state(trained, start)))
     return finished
 
@@ -190,15 +282,14 @@ def passed(entry: dict[str, Any]) -> bool:
     return bool(reached) and all(reached)
 
 
-def _train(
-    progress: Callable[[int, int], object], task: Task, epochs: Generator[int, None, Run]
-) -> Run:
-    """Follow a training run to its end and return what it left."""
-    progress(0, task.epochs)
-    while True:
-        try:
-            done = next(epochs)
-        except StopIteration as stop:
-            result: Run = stop.value
-            return result
-        progress(done, task.epochs)
+def _trained(
+    engines: Sequence[EngineProcess],
+    task: Task,
+    start: Start,
+    progress: Sequence[Callable[[int, int], object]],
+) -> list[Run]:
+    """Train engines at the same time; return what each left."""
+    for report in progress:
+        report(0, task.epochs)
+    streams = [engine.stream("train", task, start) for engine in engines]
+    return together(streams, lambda number, done: progress[number](done, task.epochs))

@@ -2,5 +2,15 @@
 
 import os
 
+import pytest
+
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have `make fuzz` leave a record."""
+    if "MINIGRAD_FUZZ" in os.environ:
+        from tests.minigrad.fuzz_record import FuzzRecord
+
+        config.pluginmanager.register(FuzzRecord(config))

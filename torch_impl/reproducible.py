@@ -37,11 +37,15 @@ Multiplication by 2^e is done in two steps, by 2^⌊e/2⌋ and by the rest, e li
 own: no addmm, no alpha=, and division only by tensors (CUDA multiplies by the reciprocal of a
 Python number). ReLU's gradient is 0 where its output is ≤ 0 and the incoming gradient elsewhere.
 Square roots, exponentials and logarithms do not round alike everywhere, and are not offered.
+
+*Updates.* With rate and momentum rounded to the dtype first: direction = gradient in the first step
+with momentum and in all without it, otherwise direction = (last direction × momentum) + gradient;
+then parameter − (direction × rate). Each operation is rounded by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -49,6 +53,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from torch_impl.slices import Factor, contract, sums_along, total
+from torch_impl.train import step
 
 
 class _MatMul(Function):
@@ -130,33 +135,71 @@ def mse_loss(x: Tensor, y: Tensor) -> Tensor:
     return _MSE.apply(x, y)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def forward(model: nn.Sequential, x: Tensor) -> Tensor:
-    """Return the output of a sequence of Linear layers with bias and ReLUs.
+class Linear(nn.Linear):
+    """`nn.Linear` by `linear`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return input·weightᵀ + bias."""
+        return linear(input, self.weight, self.bias)
+
+
+class ReLU(nn.ReLU):
+    """`nn.ReLU` by `relu`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return max(input, 0)."""
+        return relu(input)
+
+
+def reproducible(model: nn.Sequential) -> nn.Sequential:
+    """Return the same network, of the very same parameters, that computes reproducibly.
 
     Raises:
-        TypeError: there is another kind of layer.
+        TypeError: a layer is neither a Linear with bias nor a ReLU.
     """
-    for layer in model:
-        if isinstance(layer, nn.Linear) and layer.bias is not None:
-            x = linear(x, layer.weight, layer.bias)
-        elif isinstance(layer, nn.ReLU):
-            x = relu(x)
-        else:
-            raise TypeError(f"no reproducible arithmetic for {layer}: use Linear with bias, ReLU")
-    return x
+    return nn.Sequential(*map(_reproducible, model))
 
 
-def step(model: nn.Sequential, x: Tensor, y: Tensor, learning_rate: float) -> Tensor:
-    """Take one step of gradient descent on the mean squared error; return the loss before it."""
-    model.zero_grad()
-    loss = mse_loss(forward(model, x), y)
-    loss.backward()  # type: ignore[no-untyped-call]
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.grad is not None:
-                rate = torch.full_like(parameter.grad, learning_rate)
-                parameter.copy_(parameter - parameter.grad * rate)
-    return loss.detach()
+def _reproducible(layer: nn.Module) -> nn.Module:
+    if isinstance(layer, nn.ReLU):
+        return ReLU()
+    if isinstance(layer, nn.Linear) and layer.bias is not None:
+        twin = Linear(layer.in_features, layer.out_features, device="meta")  # draws no numbers
+        twin.weight, twin.bias = layer.weight, layer.bias
+        return twin
+    raise TypeError(f"no reproducible arithmetic for {layer}: use Linear with bias, ReLU")
+
+
+class SGD(torch.optim.Optimizer):
+    """Gradient descent with momentum, as the module's text has it; options and state are torch's.
+
+    Args:
+        params: the parameters, or groups of them.
+        lr: the learning rate.
+        momentum: how much of the last direction is kept; 0 keeps no buffers.
+    """
+
+    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.0) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                direction = parameter.grad
+                if group["momentum"] != 0:
+                    state = self.state[parameter]
+                    buffer = state.get("momentum_buffer")
+                    if buffer is None:
+                        direction = direction.clone()
+                    else:
+                        direction = buffer * buffer.new_full((), group["momentum"]) + direction
+                    state["momentum_buffer"] = direction
+                rate = direction.new_full((), group["lr"])
+                parameter.copy_(parameter - direction * rate)
 
 
 def train_reproducibly(
@@ -165,16 +208,15 @@ def train_reproducibly(
     y: Tensor,
     epochs: int,
     learning_rate: float,
-    on_epoch: Callable[[int, Tensor], object] | None = None,
+    momentum: float = 0.0,
 ) -> Tensor:
     """Train `model` in place like `torch_impl.train.train`, every bit determined.
 
-    Returns the losses, shape (epochs,), each from before its epoch's update. `on_epoch(i, loss)` is
-    called after each update.
+    Returns the losses, shape (epochs,), each from before its epoch's update.
     """
+    model = reproducible(model)
+    optimizer = SGD(model.parameters(), learning_rate, momentum)
     losses = torch.empty(epochs, dtype=y.dtype, device=y.device)
     for epoch in range(epochs):
-        losses[epoch] = step(model, x, y, learning_rate)
-        if on_epoch is not None:
-            on_epoch(epoch, losses[epoch])
+        losses[epoch] = step(model, optimizer, x, y, mse_loss)
     return losses

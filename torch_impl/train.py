@@ -1,6 +1,6 @@
 """Where a run starts, and the training loop."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -51,11 +51,15 @@ def train(
 
 
 def step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    loss_function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = LOSS_FUNCTION,
 ) -> torch.Tensor:
     """Take one training step; return the loss before it, still on its device and not waited for."""
     optimizer.zero_grad()
-    loss: torch.Tensor = LOSS_FUNCTION(model(x), y)
+    loss = loss_function(model(x), y)
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     return loss.detach()

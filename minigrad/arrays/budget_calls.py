@@ -5,6 +5,7 @@ How rounding errors arise and pass on is derived in `minigrad.arrays.rounding`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from minigrad.arrays.budget_parts import (
     shaped,
 )
 from minigrad.arrays.budget_sums import matmul
-from minigrad.arrays.rounding import SMOOTH, propagated, unit_roundoff
+from minigrad.arrays.rounding import SMOOTH, added_to_product, propagated, unit_roundoff
 
 COMPARISONS = frozenset(
     {np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
@@ -62,6 +63,10 @@ def _smooth(ufunc: np.ufunc, value: Any, inputs: Sequence[Budgeted]) -> Budgeted
     if own and value.dtype.kind == "f":
         rounding = np.square(value, dtype=np.float64)
         rounding *= own
+        if ufunc is np.add:
+            for product, other in (inputs, inputs[::-1]):
+                if product.terms:
+                    rounding += added_to_product(product.terms, other.value)
         if variance is not None:
             rounding += variance
         variance = rounding
@@ -84,12 +89,19 @@ def _smooth(ufunc: np.ufunc, value: Any, inputs: Sequence[Budgeted]) -> Budgeted
 
 
 def nearly_equal(x: Budgeted, y: Budgeted) -> Any:
-    """Return where x and y are closer than their joint error, which is not 0."""
+    """Return where x and y are closer than their joint error, which is not 0.
+
+    Beside an overflow the error is not finite, and nobody knows; but a NaN that is certain is.
+    """
     unit = unit_roundoff(np.result_type(x.value, y.value))
     variances = [z.variance for z in (x, y) if z.variance is not None]
-    error = kinks.NEAR * unit * np.sqrt(sum(variances)) + (x.total_slack() + y.total_slack())
+    slack = x.total_slack() + y.total_slack()
+    error = kinks.NEAR * unit * np.sqrt(sum(variances)) + slack
     distance = np.abs(np.subtract(x.value, y.value, dtype=np.float64))
-    return np.logical_and(np.less_equal(distance, error), np.greater(error, 0))
+    near = np.logical_and(np.less_equal(distance, error), np.greater(error, 0))
+    if not math.isfinite(np.max(error, initial=0.0)):
+        near |= ~np.less(slack, np.inf) | (np.isnan(error) & ~np.isnan(distance))
+    return near
 
 
 def _doubt(ufunc: np.ufunc, x: Budgeted, y: Budgeted) -> Any:

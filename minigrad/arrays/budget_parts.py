@@ -25,6 +25,8 @@ class Budgeted(NamedTuple):
         repeats: for products of matrices the axis along which the rows of data lie, -2 or -1, and
             how often an average one of them occurs. The errors of different rows are independent;
             those of equal rows are equal, and do not average out in sums over rows.
+        terms: of a product of matrices, how many terms each element is the sum of; else 0. What is
+            added to it may become one more of them.
     """
 
     value: Any
@@ -32,6 +34,7 @@ class Budgeted(NamedTuple):
     slack: Any = None
     shifts: dict[int, Any] = {}  # noqa: RUF012 - never changed in place
     repeats: tuple[int, float] | None = None
+    terms: int = 0
 
     def map(self, function: Callable[[Any], Any]) -> Budgeted:
         """Apply a function that moves elements."""

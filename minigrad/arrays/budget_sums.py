@@ -81,7 +81,7 @@ def matmul(x: Budgeted, y: Budgeted) -> Budgeted:
     )
     found = [n for n in (x.copies(-2), _measured(value)) if n is not None]
     repeats = (-2, max(found)) if found else None
-    return Budgeted(value, variance, slack, shifts, repeats)
+    return Budgeted(value, variance, slack, shifts, repeats, terms)
 
 
 def _common(x: Budgeted, y: Budgeted, value: Any) -> Any:

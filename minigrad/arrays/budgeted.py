@@ -20,7 +20,7 @@ in its derivative sees that it is in doubt.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -28,8 +28,6 @@ from minigrad.arrays import budget_calls as calls
 from minigrad.arrays import budget_parts, budget_sums
 from minigrad.arrays.budget_parts import Budgeted
 from minigrad.arrays.rounding import unit_roundoff
-from minigrad.nn.module import Module
-from minigrad.tensor import Tensor
 from minigrad.vocabulary import FUNCTIONS, UFUNCS
 
 DOUBLE = np.dtype(np.float64)
@@ -60,8 +58,9 @@ class BudgetedArray:
         slack: Any = None,
         shifts: dict[int, Any] | None = None,
         repeats: tuple[int, float] | None = None,
+        terms: int = 0,
     ) -> None:
-        self._parts = Budgeted(np.asarray(array), variance, slack, shifts or {}, repeats)
+        self._parts = Budgeted(np.asarray(array), variance, slack, shifts or {}, repeats, terms)
         self._is_view = False
 
     # ---- what it is -------------------------------------------------------------------------
@@ -74,8 +73,8 @@ class BudgetedArray:
 
     @property
     def base(self) -> Any:
-        """What the ndarray of the values is a view of; None if it is none."""
-        return self._parts.value.base
+        """The ndarray that holds the values."""
+        return self._parts.value
 
     @property
     def variance(self) -> Any:
@@ -137,11 +136,6 @@ class BudgetedArray:
         old.value[key] = new.value
         if old.exact and new.exact:
             return
-        if old.exact and self._is_view:
-            raise TypeError(
-                "BudgetedArray: inexact values were written into a view of an exact array, which "
-                "could not know of it. Write to the array itself."
-            )
 
         def written(own: Any, part: Any) -> Any:
             if key is ... and not self._is_view:
@@ -149,6 +143,11 @@ class BudgetedArray:
             if part is None and own is None:
                 return None
             if own is None or own.shape != self.shape or not own.flags.writeable:
+                if self._is_view:
+                    raise TypeError(
+                        "BudgetedArray: inexact values were written into a view of an exact array, "
+                        "which could not know of it. Write to the array itself."
+                    )
                 own = np.array(_filled(own, self.shape))
             own[key] = 0 if part is None else part
             return own
@@ -212,31 +211,6 @@ class BudgetedArray:
         if function is np.transpose and x.ndim == 2 and others[0][0] % 2 == 1:
             moved = moved.flipped()
         return BudgetedArray(*moved) if function is np.copy else _view(moved)
-
-
-Value = TypeVar("Value", bound=Tensor | Module)
-
-
-def budgeted(value: Value) -> Value:
-    """Make a module's parameters budgeted, in place, or return a budgeted copy of a tensor.
-
-    Their values count as exact. A network and the data it is given should both be budgeted, but
-    plain arrays beside budgeted ones count as exact, too. The copy is a leaf; parameters lose
-    their gradients, as with `Module.to`.
-
-    Raises:
-        TypeError: it is neither module nor tensor.
-    """
-    if isinstance(value, Module):
-        for parameter in value.parameters():
-            requires_grad = parameter.requires_grad
-            parameter.__init__(budgeted(parameter.detach()), requires_grad)  # type: ignore[misc]
-        return value
-    if not isinstance(value, Tensor):
-        raise TypeError(f"budgeted: expected a Module or a Tensor, not {type(value).__name__}")
-    copy = Tensor(BudgetedArray(np.array(value._array)))
-    copy.requires_grad_(value.requires_grad)
-    return copy  # type: ignore[return-value]
 
 
 def _plain(value: Any) -> Any:

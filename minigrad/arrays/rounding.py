@@ -89,6 +89,17 @@ def wandering(terms: int) -> float:
     return float(terms) if terms > 1 else ROUNDED
 
 
+def added_to_product(terms: int, other: Any) -> Any:
+    """Return what adding b to a product of matrices brings to σ² beside one rounding: n·b²/3.
+
+    x·Wᵀ + b is one call in many libraries, and they may begin with b: then each of the n additions
+    rounds a partial sum b + sᵢ. Σ(b + sᵢ)²/3 ≈ n·(b² + 2·b·s̄ + s̄²)/3, and `summed` has three times
+    s̄² already, of which the mixed part is made. Beside a large b that is much more than what the
+    sum of small terms and a single rounding of the result would have.
+    """
+    return np.square(other, dtype=np.float64) * (terms * ROUNDED)
+
+
 def path_of_product(x: Any, y: Any) -> Any:
     """Return the mean square of the partial sums of x·y, or None for short sums.
 
@@ -233,7 +244,9 @@ def propagated(parts: list[tuple[Any, Any]]) -> Any:
         part = variance
         if slope is not None:
             part = np.multiply(variance, np.square(slope, dtype=np.float64))
-            if np.isnan(np.max(part, initial=0.0)):  # an infinite slope and an exact value
-                part = np.where(np.equal(variance, 0), 0, part)
+            if np.isnan(np.max(part, initial=0.0)):
+                # An infinite slope and an exact value; or an overflow where the slope is 0: what
+                # another engine has there changes the result by less than the smallest number.
+                part = np.where(np.equal(variance, 0) | np.equal(slope, 0), 0, part)
         total = part if total is None else np.add(total, part)
     return total

@@ -6,6 +6,7 @@ what a rule leaves to its caller: torch's argument forms, checks, type promotion
 methods stand the other names that torch has for a rule, which `grad_fn` shows.
 """
 
+from minigrad.methods.conversion import Conversions
 from minigrad.methods.elementwise import Elementwise
 from minigrad.methods.indexing import Indexing
 from minigrad.methods.inplace import InPlace
@@ -14,5 +15,5 @@ from minigrad.methods.reduction import Reductions
 from minigrad.methods.shape import Shapes
 
 
-class Methods(Elementwise, Reductions, Shapes, MatrixProducts, Indexing, InPlace):
+class Methods(Elementwise, Reductions, Shapes, MatrixProducts, Indexing, Conversions, InPlace):
     """Operations on `Tensor` under torch's names."""

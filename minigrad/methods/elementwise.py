@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.dtypes import as_dtype, beyond, bool_, float32, float64, int64, result_type
+from minigrad.dtypes import beyond, bool_, int64, python_number, result_type
 from minigrad.methods.mixin import Mixin, Number, is_tensor, require_tensor
 from minigrad.methods.promotion import (
     PLAIN,
@@ -56,6 +56,7 @@ class Elementwise(Mixin):
         Raises:
             RuntimeError: integers to negative powers, or the shapes do not broadcast.
         """
+        exponent = python_number(exponent)
         if is_tensor(exponent):
             refuse_negative(input, exponent)
             return binary(POW_TENSOR, input, exponent)
@@ -65,7 +66,7 @@ class Elementwise(Mixin):
             )
         x, number = input, exponent
         if type(exponent) not in PLAIN or x._array.dtype.kind != "f":
-            x, number = promote(RULES["power"], x, x, exponent)
+            x, number = promote(RULES["power"], x, exponent)
             refuse_negative(x, number)
         if number == 2:
             return input._apply(RULES["square"], x)
@@ -153,27 +154,6 @@ class Elementwise(Mixin):
         """A copy with memory of its own that passes gradients on."""
         return input._apply(RULES["clone"], input)
 
-    def to(input, dtype: Any) -> Tensor:
-        """The same values as another dtype; itself if it has that dtype already."""
-        wanted = as_dtype(dtype)
-        if wanted == input.dtype:
-            return input  # type: ignore[return-value]
-        if wanted.kind != "f":
-            input = input.detach()  # integers have no derivative
-        return input._apply(RULES["astype"], input, dtype=wanted)
-
-    def float(input) -> Tensor:
-        """The same values as float32."""
-        return input.to(float32)
-
-    def double(input) -> Tensor:
-        """The same values as float64."""
-        return input.to(float64)
-
-    def long(input) -> Tensor:
-        """The same values as int64, truncated."""
-        return input.to(int64)
-
     # ---- operators --------------------------------------------------------------------------
 
     def __radd__(input, other: Any) -> Tensor:
@@ -211,7 +191,7 @@ def binary(rule: Rule, x: Any, y: Any, floating_point: bool = False) -> Tensor:
     """Apply a rule to two operands, one of them a tensor, in the dtype torch would use.
 
     Raises:
-        TypeError: an operand is neither tensor, array nor number.
+        TypeError: an operand is neither tensor nor number.
         OverflowError: an int is too large for that dtype.
         RuntimeError: the shapes do not broadcast, or the operation is not defined for bools.
     """
@@ -223,7 +203,7 @@ def binary(rule: Rule, x: Any, y: Any, floating_point: bool = False) -> Tensor:
         else type(y if x is first else x) in PLAIN
     )
     if not same or dtype.kind != "f":
-        x, y = promote(rule, first, x, y, floating_point)
+        x, y = promote(rule, x, y, floating_point)
     try:
         result: Tensor = first._apply(rule, x, y)
         return result
@@ -244,6 +224,7 @@ def scaled(operation: str, x: Any, other: Any, alpha: Number) -> Any:
         TypeError: alpha is no number.
         RuntimeError: alpha is a float, but both operands are integers.
     """
+    alpha = python_number(alpha)
     if not isinstance(alpha, (int, float)):
         raise TypeError(f"{operation}: alpha must be a number, not {type(alpha).__name__}")
     integers = not any(
@@ -276,7 +257,7 @@ def where(condition: Tensor, input: Any, other: Any) -> Tensor:
             "where: expected condition to be a tensor of dtype bool, not "
             f"{condition._array.dtype}: compare first, for example condition != 0"
         )
-    x, y = promote(RULES["where"], condition, input, other)
+    x, y = promote(RULES["where"], input, other)
     if not is_tensor(x) and not is_tensor(y):
         # Two numbers alone would be combined in NumPy's default dtype.
         x = condition._tensor(np.asarray(x, result_type(x, y)))

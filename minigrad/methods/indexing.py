@@ -35,6 +35,8 @@ class Indexing(Mixin):
             raise type(error)(complaint(error, input.shape)) from error
 
     def __setitem__(input, key: Any, value: Any) -> None:
+        if isinstance(value, np.integer):
+            value = int(value)
         if not is_tensor(value) and not isinstance(value, (int, float)):
             raise TypeError(
                 f"index assignment: can't assign a {type(value).__name__} to a Tensor: "
@@ -53,9 +55,13 @@ class Indexing(Mixin):
         else:
             value = number_as("index assignment", value, input.dtype)
         if grad_mode.enabled and (input.requires_grad or getattr(value, "requires_grad", False)):
-            input._in_place(lambda x: x._apply(RULES["index_put"], x, value, key=plain))
+            input._in_place(
+                "index assignment",
+                lambda x: x._apply(RULES["index_put"], x, value, key=plain),
+            )
         else:
-            input._write(plain, value._array if is_tensor(value) else value)
+            values = value._array if is_tensor(value) else value
+            input._write(plain, values, "index assignment")
 
 
 def plain_key(key: Any) -> Any:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minigrad.dtypes import number_as
+from minigrad.dtypes import number_as, python_number
 from minigrad.grad_mode import grad_mode
 from minigrad.methods.mixin import Mixin, Number, is_tensor, require_tensor
 from minigrad.ops import RULES
-from minigrad.random import Generator, default_generator
+from minigrad.random import Generator, chosen
 from minigrad.tape import OUTDATED, changed
 
 if TYPE_CHECKING:
@@ -43,19 +43,19 @@ class InPlace(Mixin):
 
     def add_(input, other: Any, *, alpha: Number = 1) -> Tensor:
         """Input += alpha·other."""
-        return input._in_place(lambda x: x.add(other, alpha=alpha))
+        return input._in_place("add_", lambda x: x.add(other, alpha=alpha))
 
     def sub_(input, other: Any, *, alpha: Number = 1) -> Tensor:
         """Input -= alpha·other."""
-        return input._in_place(lambda x: x.sub(other, alpha=alpha))
+        return input._in_place("sub_", lambda x: x.sub(other, alpha=alpha))
 
     def mul_(input, other: Any) -> Tensor:
         """Input *= other."""
-        return input._in_place(lambda x: x.mul(other))
+        return input._in_place("mul_", lambda x: x.mul(other))
 
     def div_(input, other: Any) -> Tensor:
         """Input /= other."""
-        return input._in_place(lambda x: x.div(other))
+        return input._in_place("div_", lambda x: x.div(other))
 
     def copy_(input, other: Any) -> Tensor:
         """Take over the values of other, broadcast and converted to this dtype.
@@ -64,11 +64,12 @@ class InPlace(Mixin):
             TypeError: other is neither tensor nor number.
             RuntimeError: its shape does not fit.
         """
+        other = python_number(other)
         if isinstance(other, (int, float)):
-            return input.fill_(other)
+            return input._set("copy_", other)
         require_tensor("copy_", other)
         require_fit("copy_", other.shape, input.shape)
-        return input._in_place(lambda x: x._apply(WHERE, True, other.to(x.dtype), x))
+        return input._set("copy_", other.to(input.dtype))
 
     def fill_(input, value: Any) -> Tensor:
         """Set every element to a number, or to the value of a tensor without axes.
@@ -78,17 +79,17 @@ class InPlace(Mixin):
             RuntimeError: it is a tensor with axes, or a float that the dtype cannot hold.
             OverflowError: it is an int that the dtype cannot hold.
         """
+        value = python_number(value)
         if is_tensor(value):
             if value.ndim != 0:
                 raise RuntimeError(
                     f"fill_: only a tensor of no axes can be the value, not one of shape "
                     f"{list(value.shape)}: use copy_"
                 )
-            return input.copy_(value)
+            return input._set("fill_", value.to(input.dtype))
         if not isinstance(value, (int, float)):
             raise TypeError(f"fill_: expected a number or a tensor, not {type(value).__name__}")
-        number = number_as("fill_", value, input.dtype)
-        return input._in_place(lambda x: x._apply(WHERE, True, number, x))
+        return input._set("fill_", value)
 
     def uniform_(
         input,
@@ -100,11 +101,12 @@ class InPlace(Mixin):
         """Fill with uniform values in [from_, to), torch's in every bit.
 
         Raises:
+            TypeError: a bound is no number, or the generator no Generator.
             NotImplementedError: the dtype is not floating point.
             RuntimeError: from_ is larger than to.
         """
-        values = (generator or default_generator).uniform(input.shape, from_, to, input.dtype)
-        return input._in_place(lambda x: x._apply(WHERE, True, values, x))
+        values = chosen("uniform_", generator).uniform(input.shape, from_, to, input.dtype)
+        return input._set("uniform_", values)
 
     def normal_(
         input, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
@@ -112,20 +114,28 @@ class InPlace(Mixin):
         """Fill with normal values; see `minigrad.random.Generator.normal`.
 
         Raises:
+            TypeError: mean or std is no number, or the generator no Generator.
             NotImplementedError: the dtype is not floating point.
             RuntimeError: std is negative.
         """
-        values = (generator or default_generator).normal(input.shape, mean, std, input.dtype)
-        return input._in_place(lambda x: x._apply(WHERE, True, values, x))
+        values = chosen("normal_", generator).normal(input.shape, mean, std, input.dtype)
+        return input._set("normal_", values)
 
     def zero_(input) -> Tensor:
         """Set every element to 0."""
-        return input.fill_(0)
+        return input._set("zero_", 0)
 
-    def _in_place(input, operation: Callable[[Tensor], Tensor]) -> Tensor:
+    def _set(input, name: str, values: Any) -> Tensor:
+        """Replace all values by a number, a tensor or an array; nothing of them counts any more."""
+        if isinstance(values, (int, float)):
+            values = number_as(name, values, input.dtype)
+        return input._in_place(name, lambda x: x._apply(WHERE, True, values, x))
+
+    def _in_place(input, name: str, operation: Callable[[Tensor], Tensor]) -> Tensor:
         """Replace the values by those of `operation(input)`, and follow its result on the tape.
 
-        The operation sees a copy of the values, which keeps what its derivative needs.
+        The operation sees a copy of the values, which keeps what its derivative needs. `name` is
+        what messages call it.
 
         Raises:
             RuntimeError: the result does not fit, or recording forbids the change.
@@ -134,25 +144,24 @@ class InPlace(Mixin):
         if grad_mode.enabled:
             if input._node is not None and input.is_leaf:
                 raise RuntimeError(
-                    "a leaf Tensor that requires grad is being used in an in-place operation, "
-                    "which would lose the values its gradient belongs to. Do it under no_grad(), "
-                    "or use the operation that is not in place."
+                    f"{name}: a leaf Tensor that requires grad is being used in an in-place "
+                    "operation, which would lose the values its gradient belongs to. Do it under "
+                    "no_grad(), or use the operation that is not in place."
                 )
             before = input._tensor(np.copy(input._array), input._node)
         result = operation(before)
         if result.shape != input.shape or not np.can_cast(result.dtype, input.dtype, "same_kind"):
             raise RuntimeError(
-                f"in-place operation: the result of shape {list(result.shape)} and dtype "
-                f"{result.dtype} does not fit into the tensor of shape {list(input.shape)} and "
-                f"dtype {input.dtype}"
+                f"{name}: the result of shape {list(result.shape)} and dtype {result.dtype} does "
+                f"not fit into the tensor of shape {list(input.shape)} and dtype {input.dtype}"
             )
         if result._node is not None and input._base is not None:
             raise RuntimeError(
-                "in-place operation on a view: minigrad does not record it. Change the tensor "
-                "it is a view of by index assignment, base[...] = value, instead."
+                f"{name}: minigrad does not record an in-place operation on a view. Change the "
+                "tensor it is a view of by index assignment, base[...] = value, instead."
             )
         result = result.to(input.dtype)
-        input._write(..., result._array)
+        input._write(..., result._array, name)
         if result._node is not None:
             input._node = result._node
             input._outdate_views()
@@ -164,8 +173,8 @@ class InPlace(Mixin):
             view._node = OUTDATED
             view._outdate_views()
 
-    def _write(input, key: Any, values: Any) -> None:
-        """Replace the values at `key`, and note that they have changed.
+    def _write(input, key: Any, values: Any, name: str) -> None:
+        """Replace the values at `key`, and note that they have changed; `name` is for messages.
 
         Raises:
             RuntimeError: the memory is read-only, as that of an expanded tensor is.
@@ -174,8 +183,8 @@ class InPlace(Mixin):
             input._array[key] = values
         except ValueError as error:
             raise RuntimeError(
-                f"in-place operation: {error}: several elements of an expanded tensor share one "
-                "memory location, and an array may be read-only. Change a clone() of it instead."
+                f"{name}: {error}: several elements of an expanded tensor share one memory "
+                "location, and an array may be read-only. Change a clone() of it instead."
             ) from error
         changed(input._array)
 

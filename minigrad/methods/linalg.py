@@ -30,18 +30,7 @@ class MatrixProducts(Mixin):
         """
         x: Any = input
         y = require_tensor("matmul", other)
-        shapes = f"shapes {list(x.shape)} and {list(y.shape)}"
-        if x.ndim == 0 or y.ndim == 0 or x.shape[-1] != y.shape[-2:][0]:
-            raise RuntimeError(
-                f"matmul: {shapes} cannot be multiplied: each needs an axis, and the last axis of "
-                "the first must be as long as the last but one (or only one) of the second"
-            )
-        if x.dtype != y.dtype:
-            raise RuntimeError(
-                f"matmul: expected both to have the same dtype, but got {x.dtype} and {y.dtype}: "
-                "convert one, for example with .double()"
-            )
-        not_bool("matmul", x, NotImplementedError)
+        require_factors("matmul", x, y)
         if x.ndim == 1 and y.ndim == 1:
             return input._apply(DOT, x * y, axis=None)
         if x.ndim == 1:
@@ -60,8 +49,44 @@ class MatrixProducts(Mixin):
             return input._apply(BATCHED_MATMUL, x, y)
         except ValueError as error:
             raise RuntimeError(
-                f"matmul: {shapes} cannot be multiplied: the axes before the last two must "
-                "broadcast, that is be equal or 1"
+                f"matmul: shapes {list(x.shape)} and {list(y.shape)} cannot be multiplied: the "
+                "axes before the last two must broadcast, that is be equal or 1"
             ) from error
 
+    def mm(input, mat2: Tensor) -> Tensor:
+        """Product of two matrices: `matmul` for these alone.
+
+        Raises:
+            RuntimeError: an input is no matrix, or the inner sizes or the dtypes differ.
+        """
+        for x in (input, require_tensor("mm", mat2)):
+            if x.ndim != 2:
+                raise RuntimeError(
+                    f"mm: both must be a matrix, but one has shape {list(x.shape)}: matmul takes "
+                    "vectors and batches too"
+                )
+        require_factors("mm", input, mat2)
+        return input._apply(RULES["matmul"], input, mat2)
+
     __matmul__ = matmul
+
+
+def require_factors(operation: str, x: Any, y: Any) -> None:
+    """Check that two tensors can be multiplied.
+
+    Raises:
+        RuntimeError: their inner sizes or dtypes differ, or one has no axes.
+        NotImplementedError: they are of dtype bool.
+    """
+    if x.ndim == 0 or y.ndim == 0 or x.shape[-1] != y.shape[-2:][0]:
+        raise RuntimeError(
+            f"{operation}: shapes {list(x.shape)} and {list(y.shape)} cannot be multiplied: each "
+            "needs an axis, and the last axis of the first must be as long as the last but one (or "
+            "only one) of the second"
+        )
+    if x.dtype != y.dtype:
+        raise RuntimeError(
+            f"{operation}: expected both to have the same dtype, but got {x.dtype} and {y.dtype}: "
+            "convert one, for example with .double()"
+        )
+    not_bool(operation, x, NotImplementedError)

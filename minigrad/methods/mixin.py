@@ -35,9 +35,9 @@ class Mixin:
         _tensor: Callable[..., Tensor]
         _array: Array
         _node: Node | None
-        _write: Callable[[Any, Any], None]
+        _write: Callable[..., None]
         detach: Callable[[], Tensor]
-        to: Callable[[Any], Tensor]
+        to: Callable[..., Tensor]
 
         @property
         def dtype(self) -> DType: ...  # noqa: D102

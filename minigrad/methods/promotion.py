@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from minigrad.dtypes import beyond, bool_, float32, result_type
+from minigrad.dtypes import beyond, bool_, float32, python_number, result_type
 from minigrad.methods.mixin import is_tensor
 from minigrad.ops import Rule
 
@@ -18,29 +18,25 @@ PLAIN = frozenset({int, float})
 
 
 def is_operand(value: Any) -> bool:
-    """Return whether `value` can be combined with a tensor: a tensor, an array or a number."""
-    return is_tensor(value) or isinstance(value, (int, float, np.generic, np.ndarray))
+    """Return whether `value` can be combined with a tensor: a tensor or a number."""
+    return is_tensor(value) or isinstance(value, (int, float, np.generic))
 
 
-def promote(
-    rule: Rule, first: Any, x: Any, y: Any, floating_point: bool = False
-) -> tuple[Any, Any]:
+def promote(rule: Rule, x: Any, y: Any, floating_point: bool = False) -> tuple[Any, Any]:
     """Return both operands converted to their common dtype; Python numbers stay weak.
 
     Raises:
-        TypeError: an operand is neither tensor, array nor number.
+        TypeError: an operand is neither tensor nor number.
         OverflowError: an int is too large for that dtype.
         RuntimeError: the operation is not defined for bools.
     """
     operands = []
     for operand in (x, y):
-        if isinstance(operand, np.generic):
-            operand = operand.item()
-        elif isinstance(operand, np.ndarray):
-            operand = type(first)(operand)
+        operand = python_number(operand)
         if not is_tensor(operand) and not isinstance(operand, (int, float)):
             raise TypeError(
-                f"{rule.name}: operands must be tensors or numbers, not {type(operand).__name__}"
+                f"{rule.name}: operands must be tensors or numbers, not {type(operand).__name__}: "
+                "tensor(...) makes one of a list, from_numpy(...) of an array"
             )
         operands.append(operand)
     dtype = result_type(*(z._array if is_tensor(z) else z for z in operands))

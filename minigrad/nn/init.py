@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from numbers import Real
-from typing import Any
 
+from minigrad.dtypes import python_number
 from minigrad.grad_mode import no_grad
 from minigrad.methods.mixin import require_tensor
 from minigrad.random import Generator
@@ -25,7 +24,7 @@ def uniform_(
         RuntimeError: a is larger than b.
         NotImplementedError: the tensor is not floating point.
     """
-    _require("uniform_", tensor, generator, a=a, b=b)
+    require_tensor("uniform_", tensor)
     with no_grad():
         return tensor.uniform_(a, b, generator=generator)
 
@@ -39,7 +38,7 @@ def normal_(
         RuntimeError: std is negative.
         NotImplementedError: the tensor is not floating point.
     """
-    _require("normal_", tensor, generator, mean=mean, std=std)
+    require_tensor("normal_", tensor)
     with no_grad():
         return tensor.normal_(mean, std, generator=generator)
 
@@ -56,7 +55,9 @@ def ones_(tensor: Tensor) -> Tensor:
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill with one number."""
-    _require("constant_", tensor, val=val)
+    require_tensor("constant_", tensor)
+    if not isinstance(python_number(val), (int, float)):
+        raise TypeError(f"constant_: val must be a number, not {type(val).__name__}")
     with no_grad():
         return tensor.fill_(val)
 
@@ -138,17 +139,3 @@ def _fan(tensor: Tensor, mode: str) -> int:
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"mode {mode!r} must be 'fan_in' or 'fan_out'")
     return tensor.shape[1 if mode == "fan_in" else 0]
-
-
-def _require(
-    operation: str, tensor: Tensor, generator: Generator | None = None, **numbers: Any
-) -> None:
-    """Raise a `TypeError` that names the argument which is not of the right type."""
-    require_tensor(operation, tensor)
-    if generator is not None and not isinstance(generator, Generator):
-        raise TypeError(
-            f"{operation}: generator must be a Generator or None, not {type(generator).__name__}"
-        )
-    for name, value in numbers.items():
-        if not isinstance(value, Real):
-            raise TypeError(f"{operation}: {name} must be a number, not {type(value).__name__}")

@@ -21,6 +21,10 @@ class Linear(Module):
     The initial values are torch's in every bit: weight (out_features, in_features) is drawn
     first, Kaiming-uniform with a = √5, which comes to ±1/√in_features; then bias
     (out_features,), uniform with the same bound.
+
+    Raises:
+        TypeError: a number of features is no int, or the dtype not supported.
+        RuntimeError: one is negative, or the dtype is not floating point.
     """
 
     weight: Parameter
@@ -30,6 +34,11 @@ class Linear(Module):
         self, in_features: int, out_features: int, bias: bool = True, *, dtype: Any = None
     ) -> None:
         super().__init__()
+        for name, features in (("in_features", in_features), ("out_features", out_features)):
+            if not hasattr(features, "__index__"):
+                raise TypeError(f"Linear: {name} must be an int, not {type(features).__name__}")
+            if features < 0:
+                raise RuntimeError(f"Linear: {name} must not be negative, but is {features}")
         dtype = float32 if dtype is None else dtype
         self.in_features = in_features
         self.out_features = out_features

@@ -6,8 +6,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
-from minigrad.dtypes import as_dtype, float32, float64
+from minigrad.dtypes import float32, float64
 from minigrad.grad_mode import no_grad
+from minigrad.methods.conversion import dtype_among
 from minigrad.nn.parameter import Parameter
 from minigrad.nn.state import IncompatibleKeys, load
 from minigrad.tensor import Tensor
@@ -163,32 +164,6 @@ class Module:
         for _, parameter in self.named_parameters(recurse=recurse):
             yield parameter
 
-    def get_submodule(self, target: str) -> Module:
-        """Return the module of this dotted name, '' for this one.
-
-        Raises:
-            AttributeError: there is none.
-        """
-        found = dict(self._walk(""))
-        if target not in found:
-            raise AttributeError(
-                f"{type(self).__name__} has no submodule {target!r}, but {', '.join(found)}"
-            )
-        return found[target]
-
-    def get_parameter(self, target: str) -> Parameter:
-        """Return the parameter of this dotted name.
-
-        Raises:
-            AttributeError: there is none.
-        """
-        found = dict(self.named_parameters(remove_duplicate=False))
-        if target not in found:
-            raise AttributeError(
-                f"{type(self).__name__} has no parameter {target!r}, but {', '.join(found)}"
-            )
-        return found[target]
-
     # ---- what is done to all of it ----------------------------------------------------------
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -254,13 +229,18 @@ class Module:
         own = dict(self.named_parameters(remove_duplicate=False))
         return load(type(self).__name__, own, state_dict, strict)
 
-    def to(self, dtype: Any) -> Self:
+    def to(self, *target: Any, device: Any = None, dtype: Any = None) -> Self:
         """Convert all parameters, and their gradients, to a floating point dtype.
+
+        Called as `Tensor.to` is.
 
         Raises:
             TypeError: the dtype is not floating point, or not supported.
+            RuntimeError: the device is not the CPU.
         """
-        wanted = as_dtype(dtype)
+        wanted = dtype_among("Module.to", target, device, dtype)
+        if wanted is None:
+            return self
         if wanted.kind != "f":
             raise TypeError(
                 f"Module.to only accepts floating point dtypes, but got {wanted}: parameters need "
@@ -280,6 +260,10 @@ class Module:
     def float(self) -> Self:
         """Convert all parameters to float32."""
         return self.to(float32)
+
+    def cpu(self) -> Self:
+        """Return the module itself: its parameters are there."""
+        return self
 
     # ---- text -------------------------------------------------------------------------------
 

@@ -16,6 +16,19 @@ default_generator = Generator()
 default_generator.seed()
 
 
+def chosen(operation: str, generator: Generator | None) -> Generator:
+    """Return the generator that an operation is to draw from: without one, the default one.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if generator is not None and not isinstance(generator, Generator):
+        raise TypeError(
+            f"{operation}: generator must be a Generator or None, not {type(generator).__name__}"
+        )
+    return default_generator if generator is None else generator
+
+
 def manual_seed(seed: int) -> Generator:
     """Seed the generator that everything draws from by default, and return it.
 

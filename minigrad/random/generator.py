@@ -6,6 +6,7 @@ import math
 import operator
 import secrets
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,7 @@ class Generator:
             dtype: float32 or float64.
 
         Raises:
+            TypeError: a bound is no number, or the shape no ints.
             NotImplementedError: `dtype` is neither float32 nor float64.
             RuntimeError: ``low > high``, a bound or their difference is beyond `dtype`, or a
                 dimension is negative.
@@ -126,6 +128,7 @@ class Generator:
         kind, dimensions, size = _floating("uniform", dtype), *_dimensions("uniform", shape)
         largest = float(np.finfo(kind).max)
         for name, bound in (("low", low), ("high", high)):
+            _require_number("uniform", name, bound)
             if not -largest <= bound <= largest:  # not so for NaN either
                 raise RuntimeError(f"uniform: {name} = {bound} is out of bounds for {kind}")
         if low > high:
@@ -161,10 +164,13 @@ class Generator:
             dtype: float32 or float64.
 
         Raises:
+            TypeError: mean or std is no number, or the shape no ints.
             NotImplementedError: `dtype` is neither float32 nor float64.
             RuntimeError: `std` is negative or NaN, or a dimension is negative.
         """
         kind, dimensions, size = _floating("normal", dtype), *_dimensions("normal", shape)
+        _require_number("normal", "mean", mean)
+        _require_number("normal", "std", std)
         if not std >= 0:
             raise RuntimeError(f"normal expects std >= 0, but got std = {std}")
         if size < 16:
@@ -179,38 +185,6 @@ class Generator:
             center, width = np.array([mean, std]).astype(values.dtype)
             values = fused_multiply_add(values, width, center).astype(kind)
         return values.reshape(dimensions)
-
-    def integers(self, low: int, high: int, shape: _Shape) -> NDArray[np.int64]:
-        """int64 from [low, high), as `torch.randint` draws them: random bits modulo ``high - low``.
-
-        Raises:
-            RuntimeError: ``low >= high``, or a dimension is negative.
-            ValueError: a bound is no int64.
-        """
-        dimensions, size = _dimensions("integers", shape)
-        if not (-(2**63) <= low < 2**63 and -(2**63) <= high < 2**63):
-            raise ValueError(
-                f"integers: the bounds must be int64, but got low = {low} and high = {high}"
-            )
-        if low >= high:
-            raise RuntimeError(f"integers expects low < high, but got low = {low} >= high = {high}")
-        span = high - low
-        bits = self._words(size) if span < 2**28 else self._double_words(size)
-        return (bits % np.uint64(span) + np.uint64(low % 2**64)).view(np.int64).reshape(dimensions)
-
-    def permutation(self, n: int) -> NDArray[np.int64]:
-        """0 to n - 1 in random order, as `torch.randperm` draws it; int64, shape [n].
-
-        Raises:
-            RuntimeError: `n` is negative, or beyond 214,748,363, where torch takes another way.
-        """
-        if not 0 <= n < (2**32 - 1) // 20:
-            raise RuntimeError(f"permutation expects n from 0 to 214,748,363, but got {n}")
-        order = list(range(n))
-        remaining = np.arange(n, 1, -1, dtype=np.uint64)
-        for i, offset in enumerate((self._words(max(n - 1, 0)) % remaining).tolist()):
-            order[i], order[i + offset] = order[i + offset], order[i]
-        return np.array(order, np.int64)
 
     def _set_twister(self, key: NDArray[np.uint32], position: int) -> None:
         """Let the engine go on from 624 state words, the first `position` of them used up."""
@@ -252,15 +226,25 @@ class Generator:
 
 
 def _floating(name: str, dtype: DTypeLike) -> np.dtype[Any]:
-    kind = np.dtype(dtype)
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        kind = None
     if kind not in (np.float32, np.float64):
-        raise NotImplementedError(f"{name} draws float32 or float64, but dtype is {kind}")
+        raise NotImplementedError(f"{name} draws float32 or float64, but dtype is {dtype!r}")
     return kind
+
+
+def _require_number(name: str, what: str, value: Any) -> None:
+    if not isinstance(value, Real):
+        raise TypeError(f"{name}: {what} must be a number, not {type(value).__name__}")
 
 
 def _dimensions(name: str, shape: _Shape) -> tuple[tuple[int, ...], int]:
     """The shape as a tuple, and its number of elements."""
     sizes = (shape,) if isinstance(shape, (int, np.integer)) else shape
+    if not isinstance(sizes, Sequence) or not all(hasattr(size, "__index__") for size in sizes):
+        raise TypeError(f"{name}: the shape must be an int or a sequence of them, not {shape!r}")
     dimensions = tuple(operator.index(size) for size in sizes)
     if any(size < 0 for size in dimensions):
         raise RuntimeError(f"{name}: a dimension cannot be negative, but shape is {dimensions}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from parity.bench.ratios import CONFIDENCE, FEWEST_ROUNDS, agreement, finite, ratios
 from parity.bench.rounds import Factory, Timings, time_network
-from parity.engines import runs_on
+from parity.engines.registry import runs_on
 from parity.environment import blas_warning, environment, usable_cores
 
 if TYPE_CHECKING:

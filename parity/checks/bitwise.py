@@ -1,23 +1,23 @@
 """bitwise: in reproducible arithmetic two engines train through the same bits, however chaotic.
 
-Every loss, every parameter after every epoch and the final MSE must be equal in every bit; NaNs,
-whose bits IEEE 754 leaves open, are equal to each other. The engines train in turn, each in a
-process of its own, and send a digest for each epoch. Only if two digests differ are both trained
-again up to that epoch, and the arrays themselves compared.
+Every loss, every parameter and momentum buffer after every epoch and the final MSE must be equal in
+every bit; NaNs, whose bits IEEE 754 leaves open, are equal to each other. The engines train at the
+same time, each in a process of its own, and send a digest for each epoch. Only if two digests
+differ are both trained again up to that epoch, and the arrays themselves compared.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 import numpy as np
 
 from parity.checks.start import first_difference
 from parity.engines import Array, Engine, Start, Task
-from parity.engines.process import EngineProcess
+from parity.engines.process import EngineProcess, together
 from parity.engines.trainer import Trainer
 
 Progress = Callable[[int, int], object]
@@ -30,23 +30,37 @@ LOSS = "loss"
 class DigestTrainer(Trainer):
     """A trainer that tells two runs apart by their bits."""
 
-    def digests(self, task: Task, start: Start) -> Generator[bytes, None, float]:
-        """Train; yield a digest of loss and parameters for every epoch; return the final MSE."""
-        self._engine.load(task, start)
+    def digests(
+        self, task: Task, start: Start, momentum_buffers: Mapping[str, Array]
+    ) -> Generator[bytes, None, float]:
+        """Train; yield a digest of loss and state for every epoch; return the final MSE."""
+        self._load(task, start, momentum_buffers)
         for _ in range(task.epochs):
             yield digest(self._state(self._engine.step()))
         final_mse, _ = self._engine.loss_and_gradients()
         return final_mse
 
-    def state_after(self, task: Task, start: Start, epoch: int) -> dict[str, Array]:
-        """Train up to and including `epoch`; return its loss and the parameters it left."""
-        self._engine.load(task, start)
+    def state_after(
+        self, task: Task, start: Start, momentum_buffers: Mapping[str, Array], epoch: int
+    ) -> dict[str, Array]:
+        """Train up to and including `epoch`; return its loss and the state it left."""
+        self._load(task, start, momentum_buffers)
         for _ in range(epoch):
             self._engine.step()
         return self._state(self._engine.step())
 
+    def _load(self, task: Task, start: Start, momentum_buffers: Mapping[str, Array]) -> None:
+        self._engine.load(task, start)
+        if momentum_buffers:
+            self._engine.put(start.parameters, momentum_buffers)
+
     def _state(self, loss: Any) -> dict[str, Array]:
-        return {LOSS: np.array(float(loss)), **self._engine.parameters()}
+        buffers = self._engine.momentum_buffers()
+        return {
+            LOSS: np.array(float(loss)),
+            **self._engine.parameters(),
+            **{f"{name}.momentum_buffer": buffer for name, buffer in buffers.items()},
+        }
 
 
 def digest_trainer(
@@ -62,30 +76,36 @@ def check_bitwise(
     task: Task,
     start: Start,
     progress: Progress = lambda done, epochs: None,
+    momentum_buffers: Mapping[str, Array] | None = None,
 ) -> dict[str, Any]:
     """Train both engines from `start` and compare them epoch by epoch.
 
     Args:
-        actual, expected: processes made by `digest_trainer`, entered. They are used in turn.
+        actual, expected: processes that hold a `DigestTrainer`, entered.
         task, start: what is trained, and from where.
         progress: called after each epoch of either engine.
+        momentum_buffers: the state of the optimiser at the start; None if it is fresh.
 
     Returns:
         `passed`; `epochs`, how many were compared; `first_difference`, None or the first epoch
         (from 0) with the first of its tensors and elements that differs: "loss" is the loss before
-        the epoch's update, parameters are those after it; `final_mse_hex` of both engines, after
-        the last update.
+        the epoch's update, parameters and buffers are those after it; `final_mse_hex` of both
+        engines, after the last update.
     """
-    digests, mse = [], []
-    for side, process in enumerate((actual, expected)):
-        found, final_mse = _digests(process, task, start, progress, side * task.epochs)
-        digests.append(found)
-        mse.append(final_mse)
+    buffers = dict(momentum_buffers or {})
+    digests: tuple[list[bytes], list[bytes]] = ([], [])
+
+    def seen(side: int, digest: bytes) -> None:
+        digests[side].append(digest)
+        progress(len(digests[0]) + len(digests[1]), 2 * task.epochs)
+
+    sides = (actual, expected)
+    mse = together([side.stream("digests", task, start, buffers) for side in sides], seen)
     different = [i for i, (a, b) in enumerate(zip(*digests, strict=True)) if a != b]
     difference = None
     if different:
         epoch = different[0]
-        states = [p.call("state_after", task, start, epoch) for p in (actual, expected)]
+        states = [side.call("state_after", task, start, buffers, epoch) for side in sides]
         difference = first_difference(canonical(states[0]), canonical(states[1])) or {
             "parameter": None,
             "index": [],
@@ -121,17 +141,3 @@ def digest(state: dict[str, Array]) -> bytes:
         total.update(f"{name} {array.shape} {array.dtype};".encode())
         total.update(np.ascontiguousarray(array).data)
     return total.digest()
-
-
-def _digests(
-    process: EngineProcess, task: Task, start: Start, progress: Progress, done: int
-) -> tuple[list[bytes], float]:
-    """Train one engine to the end; return its digests and its final MSE."""
-    digests: list[bytes] = []
-    epochs = process.stream("digests", task, start)
-    while True:
-        try:
-            digests.append(next(epochs))
-        except StopIteration as stop:
-            return digests, stop.value
-        progress(done + len(digests), 2 * task.epochs)

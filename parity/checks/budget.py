@@ -14,7 +14,8 @@ import numpy as np
 import minigrad
 from minigrad import nn, optim
 from minigrad.architectures import build
-from minigrad.arrays.budgeted import BudgetedArray, budgeted
+from minigrad.arrays.budgeted import BudgetedArray
+from minigrad.arrays.conversion import budgeted
 from minigrad.arrays.kinks import counting_kinks
 from parity.engines import Array, Start, Task
 
@@ -42,12 +43,14 @@ class StepBudget(NamedTuple):
         loss: before the update, of shape ().
         gradients, parameters: by the parameters' names; parameters are those after the update.
         kinks: how many comparisons were in doubt.
+        momentum_buffers: those after the update, by the parameters' names; none without momentum.
     """
 
     loss: Budget
     gradients: dict[str, Budget]
     parameters: dict[str, Budget]
     kinks: int
+    momentum_buffers: dict[str, Budget]
 
 
 class BudgetedStep:
@@ -84,21 +87,31 @@ class BudgetedStep:
         gradients = {}
         for name, parameter in named.items():
             assert parameter.grad is not None
-            gradients[name] = _budget(parameter.grad)
+            gradients[name] = budget_of(parameter.grad)
         return StepBudget(
-            _budget(loss.detach()),
+            budget_of(loss.detach()),
             gradients,
-            {name: _budget(parameter.detach()) for name, parameter in named.items()},
+            {name: budget_of(parameter.detach()) for name, parameter in named.items()},
             kinks.count,
+            {
+                name: budget_of(optimizer.state[parameter]["momentum_buffer"])
+                for name, parameter in named.items()
+                if parameter in optimizer.state
+            },
         )
+
+
+def budgeted_step(task: Task, start: Start) -> BudgetedStep:
+    """Return the step that the task takes, on the data it starts with."""
+    return BudgetedStep(task.sizes, start.x, start.y, lr=task.learning_rate, momentum=task.momentum)
 
 
 def step_budget(task: Task, start: Start) -> StepBudget:
     """Return the budget of the task's first step."""
-    return BudgetedStep(task.sizes, start.x, start.y, lr=task.learning_rate)(start.parameters)
+    return budgeted_step(task, start)(start.parameters)
 
 
-def _budget(tensor: minigrad.Tensor) -> Budget:
+def budget_of(tensor: minigrad.Tensor) -> Budget:
     array = tensor._array
     assert isinstance(array, BudgetedArray)
     return Budget(np.array(array), array.deviation, array.unfollowed_slack, dict(array.shifts))

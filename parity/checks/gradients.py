@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from parity.checks.budget import Budget
+from parity.checks.ulp import ulp_distance
 from parity.engines import Array, require_same
 
 Z = 6.0
@@ -32,6 +33,9 @@ that all elements of a tensor may have in common: at batch 1 errors are nearly t
 
 UNDECIDED = 0.1
 """A coefficient of so large an error, in budgets, does not tell which choice was made at a kink."""
+
+LEVELS = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+"""Shares of a tensor's elements; the report tells which share of its budget each stays below."""
 
 
 class Comparison(NamedTuple):
@@ -45,6 +49,8 @@ class Comparison(NamedTuple):
         choices: kinks at which the engines chose differently.
         aggregate_used: the largest share that a tensor's scale factor or bias has of its budget.
         aggregate_at: the tensor, the fitted scale factor and bias, and their standard errors.
+        tensors: for each its `parameter`, `elements`, its `worst` element's share of its budget,
+            and, of gradients, its `aggregate_used`; `quantiles` of the shares where asked for.
     """
 
     worst_used: float
@@ -54,6 +60,7 @@ class Comparison(NamedTuple):
     choices: int
     aggregate_used: float
     aggregate_at: dict[str, Any] | None
+    tensors: list[dict[str, Any]]
 
     @property
     def passed(self) -> bool:
@@ -79,7 +86,7 @@ def check_gradients(
     Raises:
         ValueError: an engine returned other tensors, shapes or dtypes than the expected ones.
     """
-    found = compare(actual, expected, budgets)
+    found = compare(actual, expected, budgets, quantiles=True)
     ulps = {name: ulp_distance(actual[name], expected[name]) for name in expected}
     return {
         "passed": found.passed,
@@ -92,6 +99,7 @@ def check_gradients(
         "unlimited": found.unlimited,
         "aggregate_used": found.aggregate_used,
         "aggregate_at": found.aggregate_at,
+        "per_parameter": found.tensors,
     }
 
 
@@ -100,6 +108,8 @@ def compare(
     expected: Mapping[str, Array],
     budgets: Mapping[str, Budget],
     what: str = "gradients",
+    *,
+    quantiles: bool = False,
 ) -> Comparison:
     """Compare tensors with their budgets; of gradients each tensor as a whole, too.
 
@@ -113,6 +123,7 @@ def compare(
         choices = _explain_kinks(differences, budgets, allowed, slack)
         worst, at, unlimited = 0.0, ("", 0), 0
         aggregate, aggregate_at = 0.0, None
+        tensors: list[dict[str, Any]] = []
         for name, difference in differences.items():
             used = np.abs(difference)
             used /= allowed[name]
@@ -125,11 +136,15 @@ def compare(
                     used = np.where(np.isfinite(excused), used, 0)
                 unlimited += int(np.count_nonzero(~limited))
                 top = used.max(initial=0.0)
+            tensors.append({"parameter": name, "elements": used.size, "worst": float(top)})
+            if quantiles:
+                tensors[-1]["quantiles"] = _quantiles(used)
             if top > worst or not at[0]:
                 worst, at = float(top), (name, int(used.argmax()) if used.size else 0)
             if what != "gradients":
                 continue
             share, fit = _aggregate(difference, expected[name], budgets[name], slack[name])
+            tensors[-1]["aggregate_used"] = share
             if share > aggregate:
                 aggregate, aggregate_at = share, {"parameter": name, **fit}
     return Comparison(
@@ -140,6 +155,7 @@ def compare(
         choices,
         aggregate,
         aggregate_at,
+        tensors,
     )
 
 
@@ -260,20 +276,8 @@ def _place(
     }
 
 
-def ulp_distance(actual: Array, expected: Array) -> Array:
-    """Return how many floating point numbers lie between the elements; NaNs are 0 apart."""
-    kind = {4: np.int32, 8: np.int64}[expected.itemsize]
-    ours, theirs = (
-        _ordered(np.ascontiguousarray(array).view(kind)) for array in (actual, expected)
-    )
-    both_nan = np.isnan(actual) & np.isnan(expected)
-    # In uint64 the larger less the smaller is exact, from one end of float64 to the other.
-    distance = np.maximum(ours, theirs).view(np.uint64) - np.minimum(ours, theirs).view(np.uint64)
-    result: Array = np.where(both_nan, 0.0, distance.astype(np.float64))
-    return result
-
-
-def _ordered(bits: Array) -> Array:
-    """Map the bits of floats to int64 in the same order, both zeros to 0."""
-    magnitude = (bits & np.iinfo(bits.dtype).max).astype(np.int64)
-    return np.where(bits < 0, -magnitude, magnitude)
+def _quantiles(used: Array) -> list[float]:
+    """Return at each of the LEVELS a share of the budget that is there, not one between two."""
+    if used.size == 0:
+        return [0.0] * len(LEVELS)
+    return [float(q) for q in np.quantile(used, LEVELS, method="inverted_cdf")]

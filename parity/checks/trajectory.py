@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from parity.engines import Array, Start, Task
-from parity.engines.process import EngineProcess
+from parity.engines.process import EngineProcess, together
 from parity.engines.trainer import Run
 
 RUNS = 8
@@ -84,21 +84,19 @@ def perturbed_runs(
     runs: dict[int, Run] = {}
     done = [0] * count
     waiting = deque(range(count))
-    training: dict[EngineProcess, tuple[int, Generator[int, None, Run]]] = {}
-    while waiting or training:
-        for process in processes:
-            if process not in training and waiting:
-                run = waiting.popleft()
-                stream = process.stream("train", task, perturbed(start, task.seed, run))
-                training[process] = run, stream
-            elif process in training:
-                run, stream = training[process]
-                try:
-                    done[run] = next(stream)
-                except StopIteration as stop:
-                    runs[run] = stop.value
-                    del training[process]
-                progress(sum(done), count * task.epochs)
+
+    at = [0] * len(processes)
+
+    def some(number: int, process: EngineProcess) -> Generator[int, None, None]:
+        while waiting:
+            run = at[number] = waiting.popleft()
+            runs[run] = yield from process.stream("train", task, perturbed(start, task.seed, run))
+
+    def seen(number: int, epochs: int) -> None:
+        done[at[number]] = epochs
+        progress(sum(done), count * task.epochs)
+
+    together([some(*numbered) for numbered in enumerate(processes)], seen)
     return [runs[run] for run in range(count)]
 
 

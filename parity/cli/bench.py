@@ -10,13 +10,12 @@ import typer
 
 from parity.bench import baseline as older
 from parity.bench.document import bench
-from parity.bench.plots import scaling_picture
 from parity.bench.ratios import FEWEST_ROUNDS
 from parity.bench.scaling import scaling
 from parity.bench.table import bench_table
 from parity.cli import options
 from parity.cli.command import Output, command
-from parity.engines import ENGINES, factory
+from parity.engines.registry import ENGINES, factory
 from parity.environment import usable_cores
 from parity.errors import UsageError
 from parity.files import output_folder, write_whole
@@ -97,6 +96,8 @@ def bench_command(
             style = "bold red" if change.verdict == "slower" else None
             console.print(str(change), style=style, soft_wrap=True, highlight=False, markup=False)
     if with_scaling:
+        from parity.bench.plots import scaling_picture  # matplotlib takes long to load
+
         picture = io.BytesIO()
         scaling_picture(document["scaling"]).savefig(picture, format="png")
         write_whole(folder / "bench.png", picture.getvalue())

@@ -1,17 +1,12 @@
-"""Engines: what they are asked to do, and the ones that are known."""
+"""Engines: what they are asked to do; which ones are known is in `registry`."""
 
 from __future__ import annotations
 
-import functools
-import importlib
-import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
-
-from parity.errors import UsageError
 
 Array = NDArray[Any]
 
@@ -66,19 +61,56 @@ def require_same(
         raise ValueError(f"the engine under test returned the {what} {found}; it must return {due}")
 
 
-class Engine(Protocol):
-    """What an engine has to do to be trained, judged and timed."""
+BUFFER = ".momentum_buffer"
+"""Behind a parameter's name, its momentum buffer."""
 
-    def draw(self, task: Task) -> Start:
-        """Seed the engine's own generator; draw the data, then the initial parameters."""
-        ...
+
+class Traced(NamedTuple):
+    """One of the values that a training step computes.
+
+    Attributes:
+        phase: "forward", "backward" or "optimizer".
+        node: what computed it: a layer by its name in `nn.Sequential`, or "loss".
+        operation: the node's kind, "Linear", "ReLU" or "MSELoss"; of an update, "SGD".
+        tensor: forward, "output"; backward, "input" for the gradient by the node's input, or the
+            name of one of its parameters for the gradient by that, and before all of them "output"
+            for the loss's by itself; optimizer, the name of a parameter for its new value, and
+            before that with ".momentum_buffer" behind it for its new buffer.
+        value: on the CPU, the engine's dtype.
+    """
+
+    phase: str
+    node: str
+    operation: str
+    tensor: str
+    value: Array
+
+
+class Engine(Protocol):
+    """What an engine has to do to be trained, judged and timed.
+
+    One whose library has torch's names may have an attribute `namespace`, the module, and is then
+    asked to run the probe suite, too.
+    """
 
     def load(self, task: Task, start: Start) -> None:
         """Build model, data and optimiser from these arrays."""
         ...
 
-    def put(self, parameters: Mapping[str, Array]) -> None:
-        """Replace the values of the parameters of the loaded network; keep everything else."""
+    def put(
+        self, parameters: Mapping[str, Array], momentum_buffers: Mapping[str, Array] = {}
+    ) -> None:
+        """Replace the values of the loaded network's parameters and the optimiser's buffers.
+
+        Buffers are by the parameters' names; without them the next step is the optimiser's first.
+        """
+        ...
+
+    def momentum_buffers(self) -> dict[str, Array]:
+        """Return copies of the momentum buffers by the parameters' names.
+
+        There are none before the first step, and none without momentum.
+        """
         ...
 
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
@@ -102,82 +134,19 @@ class Engine(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Known:
-    """An engine that is known by name.
+@runtime_checkable
+class DrawingEngine(Engine, Protocol):
+    """An engine with torch's random numbers, which the verdict `start` judges."""
 
-    Attributes:
-        adapter: where its adapter is, as "module:class".
-        needs: the packages it needs.
-        description: a few words.
-        cuda: whether it can run on a CUDA device; one that cannot stays on the CPU.
-        twin: the engine that does the same in reproducible arithmetic, if there is one.
-    """
-
-    adapter: str
-    needs: tuple[str, ...]
-    description: str
-    cuda: bool = False
-    twin: str | None = None
-
-    def missing(self) -> list[str]:
-        """Return the packages that are not installed."""
-        return [name for name in self.needs if importlib.util.find_spec(name) is None]
+    def draw(self, task: Task) -> Start:
+        """Seed the engine's own generator; draw the data, then the initial parameters."""
+        ...
 
 
-ENGINES = {
-    "minigrad": Known(
-        "parity.engines.minigrad:MinigradEngine",
-        (),
-        "minigrad, eager, on NumPy",
-        twin="minigrad-reproducible",
-    ),
-    "minigrad-reproducible": Known(
-        "parity.engines.minigrad_reproducible:MinigradReproducibleEngine",
-        (),
-        "minigrad on reproducible arrays, the same bits everywhere",
-    ),
-    "torch": Known(
-        "parity.engines.torch:TorchEngine",
-        ("torch",),
-        "torch, eager, CPU or CUDA",
-        True,
-        twin="torch-reproducible",
-    ),
-    "torch-reproducible": Known(
-        "parity.engines.torch_reproducible:TorchReproducibleEngine",
-        ("torch",),
-        "torch with reproducible sums and products, CPU or CUDA",
-        True,
-    ),
-}
+@runtime_checkable
+class TracingEngine(Engine, Protocol):
+    """An engine that can show what its steps compute, so that a defect can be located."""
 
-
-def factory(name: str) -> Callable[[], Engine]:
-    """Return what makes the engine of this name; it can be pickled and imports nothing yet.
-
-    Raises:
-        UsageError: the engine is unknown, or something it needs is not installed.
-    """
-    if name not in ENGINES:
-        raise UsageError(f"unknown engine {name!r}: the known ones are {', '.join(ENGINES)}")
-    if missing := ENGINES[name].missing():
-        raise UsageError(f"engine {name!r} needs {', '.join(missing)}, which is not installed")
-    return functools.partial(_make, ENGINES[name].adapter)
-
-
-def runs_on(name: str, device: str) -> str:
-    """Return the device that an engine really uses when it is asked for this one."""
-    return device if name not in ENGINES or ENGINES[name].cuda else "cpu"
-
-
-def reproducible(name: str) -> str | None:
-    """Return the engine's twin in reproducible arithmetic, None if it has none that is ready."""
-    twin = ENGINES[name].twin if name in ENGINES else None
-    return twin if twin is not None and not ENGINES[twin].missing() else None
-
-
-def _make(adapter: str) -> Engine:
-    module, _, name = adapter.partition(":")
-    engine: Engine = getattr(importlib.import_module(module), name)()
-    return engine
+    def trace(self) -> list[Traced]:
+        """Take one training step; return all it computed, in the order of computing."""
+        ...

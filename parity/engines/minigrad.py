@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import ModuleType
 
 import numpy as np
 
 import minigrad
 from minigrad import nn, optim
 from minigrad.architectures import build, parabola
-from parity.engines import Array, Start, Task
+from parity.engines import Array, Start, Task, Traced
+from parity.engines.trace import traced_step
 
 
 class MinigradEngine:
     """`nn.Sequential`, `nn.MSELoss` and `optim.SGD`, every step run eagerly."""
+
+    namespace: ModuleType | None = minigrad
 
     def __init__(self) -> None:
         # A diverging network overflows, and that is for the verdicts to say, not for NumPy.
@@ -33,14 +37,29 @@ class MinigradEngine:
         self._model.load_state_dict(
             {name: minigrad.tensor(value) for name, value in start.parameters.items()}
         )
-        self._x, self._y = minigrad.tensor(start.x), minigrad.tensor(start.y)
+        self._x, self._y = self._tensor(start.x), self._tensor(start.y)
         self._optimizer = optim.SGD(
             self._model.parameters(), lr=task.learning_rate, momentum=task.momentum
         )
 
-    def put(self, parameters: Mapping[str, Array]) -> None:
-        """Copy the values into the network."""
+    def put(
+        self, parameters: Mapping[str, Array], momentum_buffers: Mapping[str, Array] = {}
+    ) -> None:
+        """Copy the values into the network and the optimiser."""
         self._model.load_state_dict({n: minigrad.tensor(a) for n, a in parameters.items()})
+        self._optimizer.state.clear()
+        for name, parameter in self._model.named_parameters():
+            if name in momentum_buffers:
+                buffer = self._tensor(momentum_buffers[name])
+                self._optimizer.state[parameter] = {"momentum_buffer": buffer}
+
+    def momentum_buffers(self) -> dict[str, Array]:
+        """Copy the optimiser's buffers."""
+        return {
+            name: _copy(self._optimizer.state[parameter]["momentum_buffer"])
+            for name, parameter in self._model.named_parameters()
+            if parameter in self._optimizer.state
+        }
 
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
         """Run forward and backward."""
@@ -50,7 +69,7 @@ class MinigradEngine:
         gradients = {}
         for name, parameter in self._model.named_parameters():
             assert parameter.grad is not None
-            gradients[name] = parameter.grad.numpy().copy()
+            gradients[name] = _copy(parameter.grad)
         return loss.item(), gradients
 
     def step(self) -> object:
@@ -60,6 +79,17 @@ class MinigradEngine:
         loss.backward()
         self._optimizer.step()
         return loss
+
+    def trace(self) -> list[Traced]:
+        """Take one training step, layer by layer."""
+        return traced_step(
+            self._model,
+            self._optimizer,
+            self._x,
+            self._y,
+            self._loss_function,
+            _copy,
+        )
 
     def parameters(self) -> dict[str, Array]:
         """Copy the parameters."""
@@ -74,6 +104,14 @@ class MinigradEngine:
     def synchronize(self) -> None:
         """Return at once: NumPy has finished when it returns."""
 
+    def _tensor(self, array: Array) -> minigrad.Tensor:
+        """Return a tensor of the values, of the array type that the engine computes with."""
+        return minigrad.tensor(array)
+
 
 def _copies(model: nn.Module) -> dict[str, Array]:
-    return {name: value.numpy().copy() for name, value in model.state_dict().items()}
+    return {name: _copy(value) for name, value in model.state_dict().items()}
+
+
+def _copy(tensor: minigrad.Tensor) -> Array:
+    return tensor.numpy().copy()

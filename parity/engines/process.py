@@ -1,21 +1,27 @@
 """An object in a process of its own, and calls to it.
 
-Two engines never share a process: the thread pools of their BLAS libraries would fight, and the
-number of threads is read from the environment once, when a library is loaded.
+Engines of two libraries never share a process: the thread pools of their BLAS libraries would
+fight, and the number of threads is read from the environment once, when a library is loaded. An
+engine and its reproducible twin, which are of one library, do: the library is loaded once.
 """
+
+from __future__ import annotations
 
 import os
 import pickle
 import signal
-import sys
 import threading
-import traceback
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process, resource_tracker
-from multiprocessing.connection import Connection
-from types import TracebackType
-from typing import Any, Self
+from copy import copy
+from multiprocessing import get_context, resource_tracker
+from types import MappingProxyType, TracebackType
+from typing import Any, Self, TypeVar
+
+from parity.engines.serve import serve
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 # Whatever sets the size of a thread pool that an engine may bring along.
 THREAD_VARIABLES = (
@@ -48,37 +54,39 @@ class EngineProcess:
     `factory` makes the object, in the child: a class, a function of a module or a
     `functools.partial` of either (it is pickled). `threads` limits the thread pools of every
     library the child loads, `None` leaves them alone. Arguments and results are pickled. `name` is
-    what error messages call the process.
+    what error messages call the process. `variables` are set in its environment.
 
     The child ignores SIGINT, so that Ctrl-C is for the parent to handle, and ends with its parent,
     however that one ends. As with every spawned process, it imports the parent's main module anew.
     """
 
     def __init__(
-        self, factory: Callable[[], object], threads: int | None = None, name: str = "engine"
+        self,
+        factory: Callable[[], object],
+        threads: int | None = None,
+        name: str = "engine",
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Prepare the process; entering the context starts it. Raises ValueError for no threads."""
         if threads is not None and threads < 1:
             raise ValueError(f"{name} cannot run on {threads} threads: give at least 1")
         self.name = name
-        self._threads = threads
-        self._busy: str | None = None  # the method whose reply has not been read to its end
-        spawn = get_context("spawn")
-        self._connection, self._remote = spawn.Pipe()
-        # A factory pickled here and unpickled in `_serve` reports a failure like any other call.
-        self._process = spawn.Process(
-            target=_serve,
-            args=(self._remote, pickle.dumps(factory), threads),
-            name=name,
-            daemon=True,
-        )
+        # A factory pickled here and unpickled in `serve` reports a failure like any other call.
+        self._factory = pickle.dumps(factory)
+        limits = {} if threads is None else dict.fromkeys(THREAD_VARIABLES, str(threads))
+        self._child = _Child(self._factory, threads, name, {**limits, **variables})
+
+    def beside(self, factory: Callable[[], object], name: str) -> EngineProcess:
+        """Return another object in the same process, made when it is first called.
+
+        Only one of them can be busy at a time. Closing one closes the process.
+        """
+        other = copy(self)
+        other.name, other._factory = name, pickle.dumps(factory)
+        return other
 
     def __enter__(self) -> Self:
-        # Started here, before SIGINT is blocked: it would unblock the signal when it starts.
-        resource_tracker.ensure_running()
-        with _starting, _sigint_blocked(), _thread_variables(self._threads):
-            self._process.start()
-        self._remote.close()
+        self._child.start()
         return self
 
     def __exit__(
@@ -95,8 +103,16 @@ class EngineProcess:
         An exception in the child is raised here, with the child's traceback as its cause, or as
         an `EngineProcessError` if it cannot be pickled. So is the death of the child.
         """
-        self._send(method, args, streamed=False)
-        _, value = self._receive()
+        self.ask(method, *args)
+        return self.answer()
+
+    def ask(self, method: str, /, *args: Any) -> None:
+        """Begin a call, which goes on in the child; `answer` waits for it."""
+        self._child.send(self.name, self._factory, method, args, streamed=False)
+
+    def answer(self) -> Any:
+        """Return the result of the call that `ask` began. Raises as `call` does."""
+        _, value = self._child.receive()
         return value
 
     def stream(self, method: str, /, *args: Any) -> Generator[Any, None, Any]:
@@ -106,33 +122,100 @@ class EngineProcess:
         value of `yield from`. Exceptions are as for `call`. No other call is possible until the
         iterator is exhausted; one that is given up leaves a process that can only be closed.
         """
-        self._send(method, args, streamed=True)
+        self._child.send(self.name, self._factory, method, args, streamed=True)
         return self._items()
 
     def _items(self) -> Generator[Any, None, Any]:
         while True:
-            kind, value = self._receive()
+            kind, value = self._child.receive()
             if kind == "return":
                 return value
             yield value
 
-    def _send(self, method: str, args: tuple[Any, ...], *, streamed: bool) -> None:
+    def settle(self) -> None:
+        """Wait for the end of a call that nobody waits for any more, and drop what comes of it.
+
+        Raises `EngineProcessError` if the process died.
+        """
+        while self._child.busy:
+            try:
+                self._child.receive()
+            except Exception:  # the call's own is dropped, like a result
+                if self._child.busy:
+                    raise
+
+    def close(self) -> None:
+        """End the process, by force if it does not go by itself. Does nothing the second time."""
+        self._child.close()
+
+    def kill(self) -> None:
+        """End the process at once; whoever waits for an answer, in any thread, is told."""
+        self._child.kill()
+
+
+def together(streams: Sequence[Generator[T, None, R]], seen: Callable[[int, T], object]) -> list[R]:
+    """Read several streams to their ends, an item of each in turn; return what they return.
+
+    Args:
+        streams: of different processes, which work at the same time.
+        seen: called with each item and the number of its stream.
+    """
+    results: dict[int, R] = {}
+    while len(results) < len(streams):
+        for number, stream in enumerate(streams):
+            if number in results:
+                continue
+            try:
+                seen(number, next(stream))
+            except StopIteration as stop:
+                results[number] = stop.value
+    return [results[number] for number in range(len(streams))]
+
+
+# ---- the parent's end of the pipe ---------------------------------------------------------------
+
+
+class _Child:
+    """A process and the pipe to it, for one call at a time."""
+
+    def __init__(
+        self, factory: bytes, threads: int | None, name: str, variables: dict[str, str]
+    ) -> None:
+        self._name = name
+        self._variables = variables
+        self.busy: str | None = None  # the method whose reply has not been read to its end
+        spawn = get_context("spawn")
+        self._connection, self._remote = spawn.Pipe()
+        self._process = spawn.Process(
+            target=serve, args=(self._remote, factory, threads), name=name, daemon=True
+        )
+
+    def start(self) -> None:
+        # Started here, before SIGINT is blocked: it would unblock the signal when it starts.
+        resource_tracker.ensure_running()
+        with _starting, _sigint_blocked(), _environment(self._variables):
+            self._process.start()
+        self._remote.close()
+
+    def send(
+        self, name: str, factory: bytes, method: str, args: tuple[Any, ...], *, streamed: bool
+    ) -> None:
         if self._process.pid is None or self._connection.closed:
             state = "closed" if self._connection.closed else "not started, which `with` does"
-            raise EngineProcessError(f"cannot call {method!r}: the {self.name} process is {state}")
-        if self._busy is not None:
+            raise EngineProcessError(f"cannot call {method!r}: the {name} process is {state}")
+        if self.busy is not None:
             raise EngineProcessError(
-                f"cannot call {method!r}: {self._busy!r} of the {self.name} process was not read "
+                f"cannot call {method!r}: {self.busy!r} of the {self._name} process was not read "
                 "to its end; read it, or close the process and start another"
             )
-        message = pickle.dumps((method, args, streamed))
-        self._busy = method
+        message = pickle.dumps((factory, pickle.dumps((method, args, streamed))))
+        self._name, self.busy = name, method
         try:
             self._connection.send_bytes(message)
         except OSError as error:
             raise self._death() from error
 
-    def _receive(self) -> tuple[str, Any]:
+    def receive(self) -> tuple[str, Any]:
         """Return the next ("yield" or "return", value); raise what the child raised."""
         try:
             kind, value = pickle.loads(self._connection.recv_bytes())
@@ -140,24 +223,26 @@ class EngineProcess:
             raise self._death() from error
         if kind == "yield":
             return kind, value
-        method, self._busy = self._busy, None
+        method, self.busy = self.busy, None
         if kind == "return":
             return kind, value
         pickled, summary, trace = value
         try:
             raised = pickle.loads(pickled)
         except Exception:
-            raised = EngineProcessError(f"{method!r} of the {self.name} process raised {summary}")
+            raised = EngineProcessError(f"{method!r} of the {self._name} process raised {summary}")
         raise raised from ChildTraceback(trace)
 
     def _death(self) -> EngineProcessError:
         """Close, and return the error that says how the child ended."""
-        during = f" during {self._busy!r}"
+        during = f" during {self.busy!r}"
         self._process.join(PATIENCE_S)
         code = self._process.exitcode
         self.close()
         if code is None:
-            return EngineProcessError(f"the {self.name} process fell silent{during}: start another")
+            return EngineProcessError(
+                f"the {self._name} process fell silent{during}: start another"
+            )
         if code >= 0:
             advice = "what it wrote to the terminal above may say why"
         elif -code == signal.SIGKILL:
@@ -167,16 +252,19 @@ class EngineProcess:
         if code < 0:
             during += f" (killed by {signal.Signals(-code).name})"
         return EngineProcessError(
-            f"the {self.name} process ended with exit code {code}{during}; {advice}"
+            f"the {self._name} process ended with exit code {code}{during}; {advice}"
         )
 
+    def kill(self) -> None:
+        if self._process.pid is not None:
+            self._process.kill()
+
     def close(self) -> None:
-        """End the process, by force if it does not go by itself. Does nothing the second time."""
         self._remote.close()
         self._connection.close()
         if self._process.pid is None:
             return
-        if self._busy is None:  # waiting for a call, it sees the pipe close
+        if self.busy is None:  # waiting for a call, it sees the pipe close
             self._process.join(PATIENCE_S)
         if self._process.exitcode is None:
             self._process.terminate()
@@ -197,11 +285,10 @@ def _sigint_blocked() -> Iterator[None]:
 
 
 @contextmanager
-def _thread_variables(threads: int | None) -> Iterator[None]:
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     """Set the variables that a process started within inherits; restore them afterwards."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    if threads is not None:
-        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
@@ -210,67 +297,3 @@ def _thread_variables(threads: int | None) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _serve(connection: Connection, factory: bytes, threads: int | None) -> None:
-    """Make the object and answer calls to it until the pipe is closed: the child's whole life."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for processes that the engine starts, too
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    engine: object = None
-    failure: bytes | None = None
-    try:
-        engine = pickle.loads(factory)()
-        torch: Any = sys.modules.get("torch")
-        if torch is not None and threads is not None:
-            torch.set_num_threads(threads)
-    except BaseException as error:
-        failure = _failure(error)
-    try:
-        while True:
-            request = connection.recv_bytes()
-            if failure is not None:
-                connection.send_bytes(failure)
-                continue
-            for message in _answer(engine, request):
-                connection.send_bytes(message)
-    except (EOFError, OSError):
-        pass  # the parent has closed the pipe, or is gone
-
-
-def _answer(engine: object, request: bytes) -> Iterator[bytes]:
-    """Do what the request asks for; yield the messages to send back."""
-    try:
-        method, args, streamed = pickle.loads(request)
-        result = getattr(engine, method)(*args)
-        if streamed:
-            result = yield from _yielded(result)
-        yield pickle.dumps(("return", result))
-    except Exception as error:
-        yield _failure(error)
-
-
-def _yielded(generator: Generator[Any, None, Any]) -> Generator[bytes, None, Any]:
-    """Turn a generator's items into messages, and return what it returns."""
-    while True:
-        try:
-            item = next(generator)
-        except StopIteration as stop:
-            return stop.value
-        yield pickle.dumps(("yield", item))
-
-
-def _failure(error: BaseException) -> bytes:
-    """Return the message that carries `error`; what cannot be pickled is left out of it."""
-    try:
-        pickled = pickle.dumps(error)
-    except Exception:
-        pickled = b""
-    summary = "".join(traceback.format_exception_only(error)).strip()
-    return pickle.dumps(("raise", (pickled, summary, "".join(traceback.format_exception(error)))))
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)  # at once, in the middle of whatever is being computed

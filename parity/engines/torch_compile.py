@@ -12,8 +12,12 @@ from torch_impl.train import step
 class TorchCompileEngine(TorchEngine):
     """The whole step is compiled, forward, backward and optimiser; a C++ compiler is needed.
 
-    The first step after `load` is slow. What the verdicts look at beside steps runs eagerly.
+    The first step after `load` is slow. What the verdicts look at beside steps runs eagerly; there
+    is nothing to see within a compiled step.
     """
+
+    namespace = None
+    trace = None  # type: ignore[assignment]
 
     def load(self, task: Task, start: Start) -> None:
         """Build everything anew; the next step compiles."""

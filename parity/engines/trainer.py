@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from parity.engines import Array, Engine, Start, Task, require_same
+from parity.engines import (
+    Array,
+    DrawingEngine,
+    Engine,
+    Start,
+    Task,
+    Traced,
+    TracingEngine,
+    require_same,
+)
 from parity.environment import environment
 from parity.exchange import Exchange
+from parity.probes.run import Outcome, run_probes
 
 REPORT_EVERY_S = 0.05
 
@@ -42,33 +52,76 @@ class Trainer:
         """Return what this process runs on."""
         return environment()
 
-    def draw(self, task: Task) -> Start:
-        """Return the data and parameters that the engine's own generator draws."""
-        return self._engine.draw(task)
+    def draw(self, task: Task) -> Start | None:
+        """Return the data and parameters that the engine draws; None if it draws none."""
+        return self._engine.draw(task) if isinstance(self._engine, DrawingEngine) else None
 
     def loss_and_gradients(self, task: Task, start: Start) -> tuple[float, dict[str, Array]]:
         """Return loss and gradients at the given parameters."""
         self._engine.load(task, start)
         return self._engine.loss_and_gradients()
 
-    def join(self, task: Task, start: Start, exchange: Exchange, room: str) -> None:
-        """Prepare for `forced_step`; room is the part of the exchange to leave results in."""
+    def trace(
+        self, task: Task, start: Start, momentum_buffers: Mapping[str, Array]
+    ) -> list[Traced] | None:
+        """Return all that a step from this state computes; None if the engine cannot show it.
+
+        A step is taken before it, from the same state: what steps wrongly leave behind is seen.
+        """
+        if not isinstance(self._engine, TracingEngine):
+            return None
         self._engine.load(task, start)
-        self._exchange, self._room = exchange, room
+        self._engine.put(start.parameters, momentum_buffers)
+        self._engine.step()
+        self._engine.put(start.parameters, momentum_buffers)
+        return self._engine.trace()
 
-    def forced_step(self) -> float:
-        """Take one step from the parameters in the exchange's room `given`.
+    def state_before(
+        self, task: Task, start: Start, epoch: int
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Train from `start` up to `epoch`; return parameters and momentum buffers."""
+        self._engine.load(task, start)
+        for _ in range(epoch):
+            self._engine.step()
+        return self._engine.parameters(), self._engine.momentum_buffers()
 
-        Returns the loss before it; leaves gradients and updated parameters in the exchange.
+    def probes(
+        self, dtype: str, seed: int, names: Sequence[str] | None = None
+    ) -> Generator[Outcome, None, bool]:
+        """Run the probe suite, or the probes of these names, in the names of the engine's library.
+
+        Returns whether the engine has such a namespace.
+        """
+        namespace = getattr(self._engine, "namespace", None)
+        if namespace is None:
+            return False
+        yield from run_probes(namespace, dtype, seed, names)
+        return True
+
+    def join(self, task: Task, start: Start, exchange: Exchange, side: str) -> None:
+        """Prepare for `forced_step`; side is "actual" or "expected", whose rooms are written to."""
+        self._engine.load(task, start)
+        self._exchange, self._side = exchange, side
+
+    def forced_step(self, slot: int, momentum_buffers: bool) -> float:
+        """Take one step from the state in the exchange's rooms `given …` of this slot.
+
+        Returns the loss before it; leaves gradients, updated parameters and, if there is momentum,
+        updated buffers in the exchange. `momentum_buffers` says whether buffers are given.
 
         Raises:
             ValueError: the engine returned other tensors, shapes or dtypes than there must be.
         """
-        self._engine.put(self._exchange.room("given"))
+        given = self._exchange.room(f"{slot} given parameters")
+        buffers = self._exchange.room(f"{slot} given buffers") if momentum_buffers else {}
+        self._engine.put(given, buffers)
         loss, gradients = self._engine.loss_and_gradients()
         self._engine.step()
-        for kind, arrays in (("gradients", gradients), ("updated", self._engine.parameters())):
-            room = self._exchange.room(f"{self._room} {kind}")
+        left = {"gradients": gradients, "updated": self._engine.parameters()}
+        if f"{slot} {self._side} buffers" in self._exchange:
+            left["buffers"] = self._engine.momentum_buffers()
+        for kind, arrays in left.items():
+            room = self._exchange.room(f"{slot} {self._side} {kind}")
             require_same(arrays, room, kind)
             for name, array in arrays.items():
                 room[name][...] = array

@@ -1,15 +1,30 @@
 """`report.html`: one page that needs nothing but itself."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from parity.environment import blas_warning
+from parity.report import failures as failed
 from parity.report import plots, wording
+from parity.report.budgets import budgets
+from parity.report.drawing import BOX, HIGH, drawing, marks, nodes
 from parity.report.model import Curves, Report
+
+
+class Shown(NamedTuple):
+    """A figure on the page; a tall one stands beside two others."""
+
+    caption: str
+    svg: Markup
+    tall: bool = False
+
+
+MOST_NODES = 100
+"""Of deeper networks no step is drawn: it would be longer than the rest of the page."""
 
 
 def to_html(report: Report) -> str:
@@ -20,19 +35,18 @@ def to_html(report: Report) -> str:
     """
     document = report.document
     environment = document["environment"]
-    template = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(_resource("report.html"))
     sides = {
         side: environment[side]
         for side in ("actual", "expected")
         if environment.get(side) is not None
     }
-    return template.render(
+    return _template("report.html").render(
         document=document,
         settings=document["settings"],
         networks=[_network(report, index) for index in range(len(document["architectures"]))],
-        failures=wording.failures(document),
+        failed=failed,
+        failures=failed.failures(document),
+        probes=document.get("probes"),
         remarks=wording.remarks(document),
         blas_warnings=list(dict.fromkeys(filter(None, map(blas_warning, sides.values())))),
         environment_rows=_environment_rows(sides),
@@ -55,24 +69,59 @@ def _network(report: Report, index: int) -> dict[str, Any]:
         "architecture": architecture,
         "id": f"network-{index + 1}",
         "lines": wording.lines(architecture, settings),
-        "figures": []
-        if curves is None
-        else [
-            ("Fit", Markup(plots.fit(curves, **names, key=f"fit-{index + 1}"))),
-            ("Loss", Markup(plots.losses(curves, **names, key=f"losses-{index + 1}"))),
-            *_divergence(architecture, curves, names, f"divergence-{index + 1}"),
+        "curves": curves is not None,
+        "figures": [
+            *([] if curves is None else _curves(curves, names, index + 1)),
+            *_step(architecture, settings, index + 1),
+            *([] if curves is None else _divergence(architecture, curves, names, index + 1)),
+            *_budgets(architecture, index + 1),
         ],
     }
 
 
+def _curves(curves: Curves, names: dict[str, str], number: int) -> Iterator[Shown]:
+    """What the engines did."""
+    yield Shown("Fit", Markup(plots.fit(curves, **names, key=f"fit-{number}")))
+    yield Shown("Loss", Markup(plots.losses(curves, **names, key=f"losses-{number}")))
+
+
+def _step(
+    architecture: Mapping[str, Any], settings: Mapping[str, Any], number: int
+) -> Iterator[Shown]:
+    """A training step with the first nodes at which the engines part."""
+    if len(nodes(architecture["sizes"], 1)) > MOST_NODES:
+        return
+    figure = _template("drawing.html").render(
+        drawing=drawing(architecture, settings.get("samples", 100)),
+        size=(BOX, HIGH),
+        name=architecture["name"],
+        key=f"step-{number}",
+    )
+    caption = "One training step"
+    if marks(architecture):
+        caption += ", ✗ where the engines first part"
+    yield Shown(caption, Markup(figure), tall=True)
+
+
 def _divergence(
-    architecture: Mapping[str, Any], curves: Curves, names: dict[str, str], key: str
-) -> list[tuple[str, Markup]]:
+    architecture: Mapping[str, Any], curves: Curves, names: dict[str, str], number: int
+) -> Iterator[Shown]:
     """The figure of the trajectory verdict, if that was reached."""
-    if curves.envelope is None or architecture["trajectory"] is None:
-        return []
-    figure = plots.divergence(curves, curves.envelope, architecture["trajectory"], **names, key=key)
-    return [("Divergence", Markup(figure))]
+    trajectory = architecture["trajectory"]
+    if curves.envelope is None or trajectory is None:
+        return
+    key = f"divergence-{number}"
+    figure = plots.divergence(curves, curves.envelope, trajectory, **names, key=key)
+    yield Shown("Divergence", Markup(figure))
+
+
+def _budgets(architecture: Mapping[str, Any], number: int) -> Iterator[Shown]:
+    """The figure of the gradients verdict, if that was reached."""
+    gradients = architecture["gradients"]
+    if gradients is None or not gradients.get("per_parameter"):
+        return
+    figure = budgets(gradients, name=architecture["name"], key=f"budgets-{number}")
+    yield Shown("Budget used by each gradient", Markup(figure))
 
 
 def _environment_rows(sides: dict[str, dict[str, Any]]) -> list[tuple[str, list[str]]]:
@@ -103,6 +152,13 @@ def _blas(library: dict[str, Any]) -> str:
     threads = f"{count} thread{'s' * (count != 1)}"
     name = f"{library['library']} {library['version'] or ''}".strip()
     return f"{name}, {kernel}, {threads}, from {library['loaded_by'] or 'the system'}"
+
+
+def _template(name: str) -> Template:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(_resource(name))
 
 
 def _resource(name: str) -> str:

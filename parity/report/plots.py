@@ -1,14 +1,10 @@
-"""Figures: SVG for the page, and the picture of one training run.
+"""Curves: SVG for the page, and the picture of one training run.
 
-A figure for the page has no background. Its ink takes the text colour of the page, so it is legible
-on a light and on a dark one; the two engines differ in width and dashes as well as in colour.
+The two engines differ in width and dashes as well as in colour.
 """
 
-import io
 import math
-import re
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,37 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.style import context
 
+from parity.report.figure import ACTUAL, EXPECTED, INK, STYLE, new_figure, to_svg
 from parity.report.model import Array, Curves
 
-# Both at least 3:1 against white and against the page's dark background (WCAG 2.2, 1.4.11).
-ACTUAL = "#d1495b"
-EXPECTED = "#3d7fc0"
-# Stands for the page's text colour; no other element may use it.
-INK = "#010203"
 ACTUAL_STYLE: dict[str, Any] = {"color": ACTUAL, "linewidth": 1.6, "dashes": (3, 2)}
 EXPECTED_STYLE: dict[str, Any] = {"color": EXPECTED, "linewidth": 4.0, "alpha": 0.6}
 # More points are thinned out: browsers are slow with a page of 100,000.
 MAX_DOTS = 1000
 # Fewer points are marked: a line through one point is invisible.
 MIN_POINTS = 100
-
-STYLE: dict[str, Any] = {
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9.5,
-    "svg.fonttype": "none",
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": "medium",
-    "grid.alpha": 0.15,
-    "grid.color": INK,
-    "legend.frameon": False,
-    "svg.hashsalt": "parity",
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-}
 
 
 def fit(curves: Curves, *, actual: str, expected: str, name: str, key: str) -> str:
@@ -56,7 +30,7 @@ def fit(curves: Curves, *, actual: str, expected: str, name: str, key: str) -> s
     within the SVG: with a key of its own for each figure, many fit in one page.
     """
     with context(["default", STYLE]):
-        figure, (axes,) = _figure(1)
+        figure, (axes,) = new_figure(1)
         _data(axes, curves.x, curves.y, INK)
         drawn = {
             expected: _line(axes, curves.x, curves.prediction_expected, expected, **EXPECTED_STYLE),
@@ -69,7 +43,7 @@ def fit(curves: Curves, *, actual: str, expected: str, name: str, key: str) -> s
         axes.set(xlabel="x", ylabel="y")
         axes.legend(loc="upper center")  # a parabola leaves room there
         title = f"Fit of {name}: data and the predictions of {actual} and {expected}"
-        return _svg(figure, title, said, key)
+        return to_svg(figure, title, said, key)
 
 
 def losses(curves: Curves, *, actual: str, expected: str, name: str, key: str) -> str:
@@ -81,7 +55,7 @@ def losses(curves: Curves, *, actual: str, expected: str, name: str, key: str) -
     a, b = curves.losses_actual, curves.losses_expected
     epochs = np.arange(1.0, len(a) + 1)
     with context(["default", STYLE]):
-        figure, (upper, lower) = _figure(2)
+        figure, (upper, lower) = new_figure(2)
         drawn = [
             _line(upper, epochs, _loggable(b), expected, **EXPECTED_STYLE | {"linewidth": 2.4}),
             _line(upper, epochs, _loggable(a), actual, **ACTUAL_STYLE | {"linewidth": 0.7}),
@@ -112,7 +86,9 @@ def losses(curves: Curves, *, actual: str, expected: str, name: str, key: str) -
         title = (
             f"Loss of {name} by epoch for {actual} and {expected}, and their relative difference"
         )
-        return _svg(figure, title, "; ".join(filter(None, (gone.replace("\n", "; "), equal))), key)
+        return to_svg(
+            figure, title, "; ".join(filter(None, (gone.replace("\n", "; "), equal))), key
+        )
 
 
 def divergence(
@@ -133,8 +109,10 @@ def divergence(
     a, b, horizon = curves.losses_actual, curves.losses_expected, trajectory["horizon_epoch"]
     epochs = np.arange(1.0, len(a) + 1)
     with context(["default", STYLE]):
-        figure, (axes,) = _figure(1)
+        figure, (axes,) = new_figure(1)
         allowed = _loggable(trajectory["limit"] * envelope)[:horizon]
+        difference = _loggable(_relative_difference(a, b))
+        dots = {"marker": "."} if np.count_nonzero(difference > 0) < MIN_POINTS else {}
         drawn = [
             _line(
                 axes,
@@ -146,9 +124,9 @@ def divergence(
             _line(
                 axes,
                 epochs,
-                _loggable(_relative_difference(a, b)),
+                difference,
                 actual,
-                **ACTUAL_STYLE | {"linewidth": 0.9},
+                **ACTUAL_STYLE | {"linewidth": 0.9, "markersize": 3, **dots},
             ),
         ]
         axes.set(xlabel="epoch", ylabel="relative difference in loss")
@@ -172,7 +150,7 @@ def divergence(
             axes.legend()
         _note(axes, "\n".join(filter(None, said)))
         title = f"Loss of {name}: how far {actual} is from {expected}, and how far it may be"
-        return _svg(figure, title, "; ".join(filter(None, said)), key)
+        return to_svg(figure, title, "; ".join(filter(None, said)), key)
 
 
 class Fit(NamedTuple):
@@ -204,16 +182,6 @@ def training_picture(fits: Sequence[Fit]) -> Figure:
         row[0].set_ylabel("y")
         row[0].legend()
     return figure
-
-
-def _figure(panels: int) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(4.3, 4.0), layout="constrained")
-    axes: list[Axes] = list(figure.subplots(panels, 1, sharex=True, squeeze=False).flat)
-    figure.patch.set_visible(False)
-    for panel in axes:
-        panel.patch.set_visible(False)
-        panel.grid(visible=True)
-    return figure, axes
 
 
 def _data(axes: Axes, x: Array, y: Array, color: str) -> None:
@@ -266,25 +234,3 @@ def _equality(a: Array, b: Array) -> str:
         return f"losses equal in every bit at all {len(a):,} epochs"
     count = np.count_nonzero(same & np.isfinite(a))
     return f"losses equal in every bit at {count:,} of {len(a):,} epochs" if count else ""
-
-
-def _svg(figure: Figure, title: str, description: str, key: str) -> str:
-    """The figure as an `svg` element that can stand in a page: ids unique, inks the page's.
-
-    The same figure gives the same text every time: no date in it, and ids from `svg.hashsalt`.
-    """
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg")
-    text = buffer.getvalue()
-    box = re.search(r'viewBox="[^"]*"', text)
-    assert box is not None
-    # What comes before the first group would tell the date, and style the whole page.
-    body = text[text.index("<g ") :]
-    body = re.sub(r'( id="|url\(#|xlink:href="#)', rf"\g<1>{key}-", body)
-    body = body.replace(INK, "currentColor")
-    described = f'<desc id="{key}-desc">{escape(description)}</desc>' if description else ""
-    labels = f"{key}-title {key}-desc" if description else f"{key}-title"
-    return (
-        f'<svg {box[0]} role="img" aria-labelledby="{labels}" stroke-linejoin="round">'
-        f'<title id="{key}-title">{escape(title)}</title>{described}\n{body}'
-    )

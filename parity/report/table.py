@@ -1,5 +1,7 @@
 """The terminal's table of verdicts."""
 
+from pathlib import Path
+
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -7,52 +9,82 @@ from rich.text import Text
 
 from parity.environment import blas_warning
 from parity.report import wording
-from parity.report.wording import Document
+from parity.report.failures import Failure, failures, headline, replay
+from parity.report.trimmed import Trimmed
+from parity.report.wording import Document, Line
 
 STYLES = {True: "bold green", False: "bold white on red", None: "dim"}
 
 
-def summary(document: Document) -> RenderableType:
-    """The verdicts on every architecture, then what failed, last the result.
+def summary(document: Document, folder: str | Path = "") -> RenderableType:
+    """The verdicts on every architecture and on the probes, then what failed, last the result.
 
-    `document` is the content of `report.json`. Lines wrap at the console's width; without a
-    terminal it is plain text, and nothing is told by colour alone.
+    `document` is the content of `report.json`, which lies in `folder`. Lines wrap at the console's
+    width; without a terminal it is plain text, and nothing is told by colour alone.
     """
     parts: list[RenderableType] = []
     for architecture in document["architectures"]:
         parts += [*_architecture(architecture, document["settings"]), Text()]
+    parts += _probes(document)
     warnings = [
         blas_warning(side) for side in document["environment"].values() if isinstance(side, dict)
     ]
     for remark in [*wording.remarks(document), *dict.fromkeys(filter(None, warnings))]:
         parts.append(_item("!", "bold black on yellow", Text(remark, style="bold")))
-    failures = wording.failures(document)
-    for failure in failures:
-        parts.append(_item("FAIL", STYLES[False], Text(failure, style="bold")))
-    result = ("FAIL", STYLES[False]) if failures else ("PASS", STYLES[True])
-    parts.append(_item(*result, Text(wording.headline(document), style="bold")))
-    return Group(*parts)
+    failed = failures(document)
+    for failure in failed:
+        parts.append(_item("FAIL", STYLES[False], _failure(failure, folder)))
+    result = ("FAIL", STYLES[False]) if failed else ("PASS", STYLES[True])
+    parts.append(_item(*result, Text(headline(document), style="bold")))
+    return Trimmed(Group(*parts))
 
 
 def _architecture(architecture: Document, settings: Document) -> list[RenderableType]:
     title = Text.assemble((architecture["name"], "bold"), f"  {wording.network(architecture)}")
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    table = _grid(3)
     lines = wording.lines(architecture, settings)
     for line in lines:
         if line.detail:
-            table.add_row(line.label, Text(line.word, style=STYLES[line.passed]), Text(line.detail))
+            _add(table, line)
     if missing := ", ".join(line.label for line in lines if not line.detail):
-        table.add_row("not judged", Text(wording.WORDS[None], style=STYLES[None]), Text(missing))
+        _add(table, Line("not judged", None, missing))
     table.add_row("state", "", Text(wording.state(architecture, settings)))
     return [title, Padding(table, (0, 0, 0, 2))]
 
 
-def _item(mark: str, style: str, text: Text) -> Table:
+def _probes(document: Document) -> list[RenderableType]:
+    line = wording.probes(document)
+    if line is None:
+        return []
+    table = _grid(3)
+    _add(table, line if line.detail else Line("not judged", None, line.label))
+    return [Padding(table, (0, 0, 0, 2)), Text()]
+
+
+def _failure(failure: Failure, folder: str | Path) -> Group:
+    """The sentence, the first node, and the command that runs it again on a line of its own."""
+    parts = [Text(failure.sentence, style="bold")]
+    if failure.node:
+        parts.append(Text(f"first apart: {failure.node}"))
+    if failure.case:
+        parts.append(Text(replay(failure.case, folder)))
+    return Group(*parts)
+
+
+def _add(table: Table, line: Line) -> None:
+    table.add_row(line.label, Text(line.word, style=STYLES[line.passed]), Text(line.detail))
+
+
+def _item(mark: str, style: str, content: RenderableType) -> Table:
+    table = _grid(2)
+    table.add_row(Text(mark, style=style), content)
+    return table
+
+
+def _grid(columns: int) -> Table:
+    """The last column takes what width is left."""
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
+    for _ in range(columns - 1):
+        table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row(Text(mark, style=style), text)
     return table

@@ -37,7 +37,7 @@ def lines(architecture: Document, settings: Document) -> list[Line]:
     return [
         Line(label, None, "")
         if (verdict := architecture[name]) is None
-        else Line(label, verdict["passed"], _detail(name, verdict, architecture, settings))
+        else Line(label, verdict["passed"], detail(name, verdict, architecture, settings))
         for name, label in LABELS.items()
     ]
 
@@ -70,22 +70,6 @@ def remarks(document: Document) -> list[str]:
     return found
 
 
-def failures(document: Document) -> list[str]:
-    """A sentence for each failing verdict: engines, network, seed, element and values, if known.
-
-    Never empty for a document that did not pass.
-    """
-    settings = document["settings"]
-    found = [
-        failure
-        for architecture in document["architectures"]
-        for failure in _failures_of(architecture, settings)
-    ]
-    if not found and not document["passed"]:
-        found = [f"{_engines(settings)}: failed, but no network did"]
-    return found
-
-
 def result(architecture: Document) -> str:
     """`pass`, with how many verdicts were reached if not all were, or `FAIL`."""
     if not architecture["passed"]:
@@ -93,23 +77,6 @@ def result(architecture: Document) -> str:
     verdicts = [architecture[name] for name in LABELS]
     reached = sum(v is not None and v["passed"] is not None for v in verdicts)
     return WORDS[True] if reached == len(LABELS) else f"{reached} of {len(LABELS)} judged: pass"
-
-
-def headline(document: Document) -> str:
-    """The result in one line, without the word PASS or FAIL."""
-    settings, architectures = document["settings"], document["architectures"]
-    networks = f"{len(architectures)} network{'s' * (len(architectures) != 1)}"
-    if failures(document):
-        failed = sum(bool(_failures_of(architecture, settings)) for architecture in architectures)
-        said = f"disagree on {failed} of {networks}"
-    else:
-        all_judged = all(
-            line.passed is not None
-            for architecture in architectures
-            for line in lines(architecture, settings)
-        )
-        said = f"agree on {networks}{'' if all_judged else ' as far as judged'}"
-    return f"{settings['engine']} and {settings['against']} {said}; {conditions(settings)}"
 
 
 def conditions(settings: Document) -> str:
@@ -139,48 +106,21 @@ def network(architecture: Document) -> str:
     return f"{sizes}, {architecture['parameters']:,} parameters, {trained} at {rate:g}"
 
 
-def _engines(settings: Document) -> str:
-    return f"{settings['engine']} against {settings['against']}"
+def probes(document: Document) -> Line | None:
+    """The result of the probe suite; `None` if the document is of a time before there was one."""
+    if "probes" not in document:
+        return None
+    found = document["probes"]
+    if found is None:
+        return Line("probes", None, "")
+    failed = len({place["probe"] for place in found["failed"]})
+    said = f"{found['probes']:,} small graphs, {found['elements']:,} elements; "
+    said += f"{failed:,} failed; " if failed else ""
+    return Line("probes", found["passed"], said + _worst(found["worst_budget_used"], "budget"))
 
 
-def _failures_of(architecture: Document, settings: Document) -> list[str]:
-    subject = f"{_engines(settings)}, {architecture['name']}, {conditions(settings)}"
-    found = [
-        f"{LABELS[name]}: {subject}; {_failure(name, architecture, settings)}"
-        for name in LABELS
-        if architecture[name] is not None and architecture[name]["passed"] is False
-    ]
-    if not found and not architecture["passed"]:
-        found = [f"{subject}: failed, but no verdict did"]
-    return found
-
-
-def _failure(name: str, architecture: Document, settings: Document) -> str:
-    """What a failing verdict holds: the element, both values in full precision, the first node."""
-    verdict = architecture[name]
-    place = verdict.get("worst_at") or verdict.get("first_difference") or {}
-    values = verdict if name == "final_mse" else place
-    parts = []
-    if place:
-        epoch = f"epoch {place['epoch']}, " if "epoch" in place else ""
-        parts.append(f"{epoch}{place['parameter']}[{', '.join(map(str, place['index']))}]")
-    if "actual" in values and "expected" in values:
-        actual, expected = _exactly(values["actual"]), _exactly(values["expected"])
-        parts.append(f"{settings['engine']} has {actual}, {settings['against']} {expected}")
-    if place.get("budget") is not None:
-        parts.append(f"allowed difference {number(place['budget'], 3)}")
-    if place.get("node"):
-        parts.append(f"first apart at {place['node']}")
-    return "; ".join([*parts, _detail(name, verdict, architecture, settings)])
-
-
-def _exactly(value: float | str | None) -> str:
-    if value is None:
-        return "not finite"
-    return value if isinstance(value, str) else repr(float(value))
-
-
-def _detail(name: str, verdict: Document, architecture: Document, settings: Document) -> str:
+def detail(name: str, verdict: Document, architecture: Document, settings: Document) -> str:
+    """What was seen of a verdict that was reached."""
     match name:
         case "start":
             apart = [what for what in ("data", "parameters") if not verdict[f"{what}_identical"]]
@@ -208,7 +148,22 @@ def _detail(name: str, verdict: Document, architecture: Document, settings: Docu
 
 def _budget(verdict: Document) -> str:
     kinks = f"; {verdict['kinks']:,} kinks" if verdict["kinks"] else ""
-    return _worst(verdict["worst_budget_used"], "budget") + kinks
+    said = _worst(verdict["worst_budget_used"], "budget") + kinks
+    if by_aggregate(verdict):
+        fit, used = verdict["aggregate_at"], number(verdict["aggregate_used"], 2)
+        found = ", ".join(
+            f"{name} {number(fit[name], 3)} ± {number(fit[f'{name}_error'], 2)}"
+            for name in ("scale", "bias")
+            if name in fit
+        )
+        said += f"; {element(fit)} as a whole {used} times its budget: {found}"
+    return said
+
+
+def by_aggregate(verdict: Document) -> bool:
+    """Whether a tensor as a whole is out of its budget: a scale factor or bias of its elements."""
+    used = verdict.get("aggregate_used", 0.0)
+    return used is None or used > 1
 
 
 def _worst(share: float | None, of: str) -> str:
@@ -225,3 +180,14 @@ def _final_mse(verdict: Document, trajectory: Document | None, settings: Documen
     if verdict["passed"] is None and trajectory and trajectory["horizon_epoch"] is not None:
         text += "; beyond the horizon only a sweep over seeds can tell"
     return text
+
+
+def element(place: Document) -> str:
+    """An element of a tensor, such as `epoch 3, updated 2.weight[3, 1]`."""
+    name = place["parameter"] if "parameter" in place else place["tensor"]
+    index = place.get("index")
+    if index:
+        name += f"[{', '.join(map(str, index))}]"
+    if place.get("of", name) not in (name, "gradients"):
+        name = f"{place['of']} {name}"
+    return f"epoch {place['epoch']}, {name}" if "epoch" in place else name

@@ -106,7 +106,8 @@ def check_value(
         (magnitudes,) = terms(operation, arrays, options, None)
         units = 2 * max(4, sum(x.size for x in arrays))
         error = np.abs(actual.astype(np.float64) - expected)
-        wrong = (error > units * unit_roundoff(actual) * magnitudes) & (distance > LARGEST_ULP)
+        within = error <= units * unit_roundoff(actual) * magnitudes  # not so for NaN
+        wrong = ~within & (distance > LARGEST_ULP)
     else:
         wrong = distance > (0 if operation.shape_only else LARGEST_ULP)
         if operation.exact is not None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import mpmath  # type: ignore[import-untyped]
 import numpy as np
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 
 from tests.minigrad.shapes import (
     Draw,
@@ -22,8 +24,12 @@ from tests.minigrad.shapes import (
     assigning,
     broadcast,
     expanding,
+    extremum,
     indexing,
+    into,
     joining,
+    matrices,
+    new_axis,
     one_axis,
     permuting,
     product,
@@ -41,6 +47,13 @@ FUZZ = "MINIGRAD_FUZZ" in os.environ
 
 EXAMPLES = 2_000 if FUZZ else 30
 """Examples of one operation in one dtype."""
+
+examples = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+seeds = st.integers(0, 2**32)
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,15 +90,18 @@ class Operation:
     def __repr__(self) -> str:
         return self.id
 
-    def arrays(self, shapes: Shapes, dtype: str, seed: int) -> list[Array]:
-        """Return inputs of these shapes: spread over their domains, with ties and round numbers."""
+    def arrays(self, shapes: Shapes, dtype: str, seed: int, round: float = 0.25) -> list[Array]:
+        """Return inputs of these shapes, spread over their domains.
+
+        The share `round` of them are round numbers, of which some are equal and some 0.
+        """
         rng = np.random.default_rng(seed)
         found = []
         for shape, (low, high) in zip(shapes, self.domains, strict=True):
             size = 10.0 ** rng.uniform(-3, math.log10(max(-low, high)), shape)
             if low < 0:
                 size = size * rng.choice([-1, 1], shape)
-            values = np.where(rng.random(shape) < 0.25, np.round(size), size)
+            values = np.where(rng.random(shape) < round, np.round(size), size)
             found.append(np.asarray(np.clip(values, low, high), dtype))
         return found
 
@@ -107,13 +123,23 @@ def _in_place(name: str) -> Callable[..., Any]:
     return lambda m, x, y: getattr(x * 1, name)(y)
 
 
+def _extremum(name: str) -> Callable[..., Any]:
+    """Every axis is () to torch, and not None."""
+
+    def call(m: Any, x: Any, dim: Any, keepdim: bool) -> Any:
+        return getattr(m, name)(x, () if dim is None else dim, keepdim)
+
+    return call
+
+
 ANY, POSITIVE, SMALL = (-1e3, 1e3), (1e-3, 1e3), (-30.0, 30.0)
 
 
 def _elementwise(id: str, *domains: tuple[float, float], **more: Any) -> Operation:
     """An operation that has the same name as a function of both modules."""
     call = more.pop("call", lambda m, *tensors: getattr(m, id)(*tensors))
-    return Operation(id, call, broadcast(len(domains)), domains, elementwise=True, **more)
+    case = more.pop("case", broadcast(len(domains)))
+    return Operation(id, call, case, domains, elementwise=True, **more)
 
 
 def _moved(id: str, case: Draw, call: Callable[..., Any], inputs: int = 1) -> Operation:
@@ -144,6 +170,7 @@ OPERATIONS = [
     _elementwise("maximum", ANY, ANY),
     _elementwise("minimum", ANY, ANY),
     _elementwise("clone", ANY),
+    _elementwise("double", ANY, call=lambda m, x: x.double()),
     *(
         _elementwise(
             f"pow({exponent})",
@@ -187,20 +214,23 @@ OPERATIONS = [
     Operation(
         "mean",
         lambda m, x, **o: m.mean(x, **o),
-        reduction(1),
+        reduction(0),
         (ANY,),
         magnitude=lambda m, x, **o: m.mean(x, **o),
     ),
-    Operation(
-        "amax", lambda m, x, **o: m.amax(x, **{**o, "dim": o["dim"] or ()}), reduction(1), (ANY,)
-    ),
-    Operation(
-        "amin", lambda m, x, **o: m.amin(x, **{**o, "dim": o["dim"] or ()}), reduction(1), (ANY,)
-    ),
+    Operation("amax", _extremum("amax"), extremum, (ANY,)),
+    Operation("amin", _extremum("amin"), extremum, (ANY,)),
     Operation(
         "matmul",
         lambda m, x, y: m.matmul(x, y),
         product,
+        (ANY, ANY),
+        magnitude=lambda m, x, y: m.matmul(x, y),
+    ),
+    Operation(
+        "mm",
+        lambda m, x, y: x.mm(y),
+        matrices,
         (ANY, ANY),
         magnitude=lambda m, x, y: m.matmul(x, y),
     ),
@@ -236,7 +266,7 @@ OPERATIONS = [
     _moved(
         "flatten(dims)",
         two_axes,
-        lambda m, x, dim0, dim1: m.flatten(x, *sorted((dim0 % x.ndim, dim1 % x.ndim))),
+        lambda m, x, dim0, dim1: m.flatten(x, *sorted(d % max(x.ndim, 1) for d in (dim0, dim1))),
     ),
     _moved("permute", permuting, lambda m, x, dims: m.permute(x, dims)),
     _moved("transpose", two_axes, lambda m, x, dim0, dim1: m.transpose(x, dim0, dim1)),
@@ -245,8 +275,8 @@ OPERATIONS = [
     _moved("t", lambda data: ([any_shape(data, max_dims=2)], {}), lambda m, x: m.t(x)),
     _moved("expand", expanding, lambda m, x, size: x.expand(size)),
     _moved("squeeze", same(1), lambda m, x: m.squeeze(x)),
-    _moved("squeeze(dim)", one_axis(), lambda m, x, dim: m.squeeze(x, dim)),
-    _moved("unsqueeze", one_axis(1, 0), lambda m, x, dim: m.unsqueeze(x, dim)),
+    _moved("squeeze(dim)", one_axis, lambda m, x, dim: m.squeeze(x, dim)),
+    _moved("unsqueeze", new_axis, lambda m, x, dim: m.unsqueeze(x, dim)),
     _moved("cat", joining, lambda m, *xs, dim: m.cat(xs, dim), 3),
     _moved("stack", stacking, lambda m, *xs, dim: m.stack(xs, dim), 3),
     _moved("index", indexing, lambda m, x, key: x[as_key(m, key)]),
@@ -256,13 +286,13 @@ OPERATIONS = [
         lambda data: ([any_shape(data, min_dims=1, min_side=1)], {}),
         lambda m, x: m.stack(list(x)[::-1]),
     ),
-    _moved("copy_", same(2), _in_place("copy_"), 2),
-    Operation("add_", _in_place("add_"), same(2), (ANY, ANY)),
-    Operation("sub_", _in_place("sub_"), same(2), (ANY, ANY)),
-    Operation("mul_", _in_place("mul_"), same(2), (ANY, ANY)),
-    Operation("div_", _in_place("div_"), same(2), (ANY, POSITIVE)),
-    _moved("zero_", same(1), lambda m, x: (x * 1).zero_()),
-    _moved("fill_", same(1), lambda m, x: (x * 1).fill_(2.5)),
+    _elementwise("copy_", ANY, ANY, call=_in_place("copy_"), case=into, shape_only=True),
+    _elementwise("add_", ANY, ANY, call=_in_place("add_"), case=into),
+    _elementwise("sub_", ANY, ANY, call=_in_place("sub_"), case=into),
+    _elementwise("mul_", ANY, ANY, call=_in_place("mul_"), case=into),
+    _elementwise("div_", ANY, POSITIVE, call=_in_place("div_"), case=into),
+    _elementwise("zero_", ANY, call=lambda m, x: (x * 1).zero_(), shape_only=True),
+    _elementwise("fill_", ANY, call=lambda m, x: (x * 1).fill_(2.5), shape_only=True),
 ]
 """Every differentiable operation."""
 

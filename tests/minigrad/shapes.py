@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ Case = tuple[Shapes, dict[str, Any]]  # the inputs' shapes, and the options of t
 Draw = Callable[[Any], Case]
 
 
+@cache
 def broadcast(inputs: int) -> Draw:
     """Shapes that broadcast, of length 0 and of no axes among them."""
 
@@ -43,10 +45,11 @@ def any_shape(
     return shape
 
 
+@cache
 def reduction(min_side: int) -> Draw:
     def draw(data: Any) -> Case:
         shape = any_shape(data, min_side=min_side)
-        axes = st.integers(-len(shape), len(shape) - 1) if shape else st.sampled_from([0, -1])
+        axes = _axes(shape)
         several = st.lists(axes, unique_by=lambda a: a % max(len(shape), 1), max_size=3)
         dim = data.draw(st.one_of(st.none(), axes, several.map(tuple)))
         return [shape], {"dim": dim, "keepdim": data.draw(st.booleans())}
@@ -54,15 +57,31 @@ def reduction(min_side: int) -> Draw:
     return draw
 
 
+def extremum(data: Any) -> Case:
+    """What has a largest element: an axis of length 0 may be there, but not be reduced."""
+    (shape,), options = reduction(0)(data)
+    if 0 not in shape:
+        return [shape], options
+    shape = (*shape[:2], data.draw(st.integers(1, 4)))
+    axes = st.sampled_from([axis for axis, n in enumerate(shape) if n])
+    several = st.lists(axes, min_size=1, unique=True).map(tuple)
+    return [shape], {**options, "dim": data.draw(st.one_of(axes, several))}
+
+
 def product(data: Any) -> Case:
     """Shapes of a matrix product: vectors, matrices and batches that broadcast."""
     n, k, m = (data.draw(st.integers(0, 4)) for _ in range(3))
     batches = data.draw(
-        hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=2, min_side=1, max_side=3)
+        hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=2, min_side=0, max_side=3)
     ).input_shapes
     left = data.draw(st.sampled_from([(k,), (n, k), (*batches[0], n, k)]))
     right = data.draw(st.sampled_from([(k,), (k, m), (*batches[1], k, m)]))
     return [left, right], {}
+
+
+def matrices(data: Any) -> Case:
+    n, k, m = (data.draw(st.integers(0, 4)) for _ in range(3))
+    return [(n, k), (k, m)], {}
 
 
 def affine(data: Any) -> Case:
@@ -71,8 +90,16 @@ def affine(data: Any) -> Case:
     return [(*batch, inputs), (outputs, inputs), (outputs,)], {}
 
 
+@cache
 def same(inputs: int) -> Draw:
     return lambda data: ([any_shape(data)] * inputs, {})
+
+
+def into(data: Any) -> Case:
+    """A shape, and one that broadcasts to it."""
+    shape = any_shape(data)
+    start = data.draw(st.integers(0, len(shape)))
+    return [shape, tuple(data.draw(st.sampled_from([1, n])) for n in shape[start:])], {}
 
 
 def reshaping(data: Any) -> Case:
@@ -92,9 +119,15 @@ def permuting(data: Any) -> Case:
 
 
 def two_axes(data: Any) -> Case:
-    shape = any_shape(data, min_dims=1)
-    axes = st.integers(-len(shape), len(shape) - 1)
+    shape = any_shape(data)
+    axes = _axes(shape)
     return [shape], {"dim0": data.draw(axes), "dim1": data.draw(axes)}
+
+
+def _axes(shape: tuple[int, ...]) -> st.SearchStrategy[int]:
+    """Axes of a shape; those of a single element are 0 and -1."""
+    count = max(len(shape), 1)
+    return st.integers(-count, count - 1)
 
 
 def expanding(data: Any) -> Case:
@@ -107,13 +140,14 @@ def expanding(data: Any) -> Case:
     return [shape], {"size": [*front, *longer]}
 
 
-def one_axis(extra: int = 0, min_dims: int = 1) -> Draw:
-    def draw(data: Any) -> Case:
-        shape = any_shape(data, min_dims=min_dims)
-        axes = len(shape) + extra
-        return [shape], {"dim": data.draw(st.integers(-axes, axes - 1))}
+def one_axis(data: Any) -> Case:
+    shape = any_shape(data)
+    return [shape], {"dim": data.draw(_axes(shape))}
 
-    return draw
+
+def new_axis(data: Any) -> Case:
+    shape = any_shape(data)
+    return [shape], {"dim": data.draw(_axes((*shape, 1)))}
 
 
 def joining(data: Any) -> Case:
@@ -131,16 +165,17 @@ def stacking(data: Any) -> Case:
 
 def indexing(data: Any) -> Case:
     """Any index that both take: ints, slices, None, ..., and arrays with repeated elements."""
-    shape = any_shape(data, min_dims=1, min_side=1)
-    key = data.draw(
-        st.one_of(
-            hnp.basic_indices(shape, allow_newaxis=True).filter(_goes_forwards),
-            hnp.integer_array_indices(shape, result_shape=hnp.array_shapes(max_dims=2)),
-            hnp.arrays(np.bool_, shape),
-            hnp.arrays(np.bool_, shape[:1]),
-        )
-    )
-    return [shape], {"key": key}
+    shape = any_shape(data)
+    choices: list[st.SearchStrategy[Any]] = [
+        hnp.basic_indices(shape, allow_newaxis=True).filter(_goes_forwards),
+        hnp.arrays(np.bool_, shape),
+    ]
+    if shape:
+        choices.append(hnp.arrays(np.bool_, shape[:1]))
+    if shape and 0 not in shape:
+        arrays = hnp.integer_array_indices(shape, result_shape=hnp.array_shapes(max_dims=2))
+        choices.append(arrays)
+    return [shape], {"key": data.draw(st.one_of(choices))}
 
 
 def _goes_forwards(key: Any) -> bool:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import minigrad
 from minigrad import nn, optim
-from minigrad.arrays.budgeted import BudgetedArray, budgeted
+from minigrad.arrays.budgeted import BudgetedArray
+from minigrad.arrays.conversion import budgeted
 from minigrad.arrays.kinks import FOLLOWED, NEAR, counting_kinks
 from minigrad.arrays.rounding import LONG, copies, product
 from minigrad.vocabulary import FUNCTIONS, REDUCTIONS, UFUNCS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -46,9 +47,11 @@ def check(seed: int) -> bool:
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_random_graphs(chunk: int) -> None:
+def test_random_graphs(chunk: int, record_property: Callable[[str, Any], None]) -> None:
     seeds = range(chunk, GRAPHS, CHUNKS)
     valid = [check(seed) for seed in seeds]
+    record_property("graphs", len(valid))
+    record_property("valid_graphs", sum(valid))
     assert sum(valid) > 0.5 * len(seeds), "too few graphs are valid to show anything"
 
 

@@ -231,17 +231,20 @@ def test_numpy_scalars_print_as_zero_dimensional_tensors(array: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "kind", "words"),
     [
-        ({"precision": -1}, "precision is -1"),
-        ({"edgeitems": -2}, "edgeitems is -2"),
-        ({"profile": "long"}, "'long'; give one of 'default', 'short', 'full'"),
+        ({"precision": -1}, ValueError, "precision is -1"),
+        ({"edgeitems": -2}, ValueError, "edgeitems is -2"),
+        ({"profile": "long"}, ValueError, "'long'; give one of 'default', 'short', 'full'"),
+        ({"precision": "a"}, TypeError, "precision must be an int, not str"),
+        ({"edgeitems": 2.5}, TypeError, "edgeitems must be an int, not float"),
+        ({"threshold": "a"}, TypeError, "threshold must be a number, not str"),
     ],
 )
 def test_impossible_options_are_refused_and_change_nothing(
-    arguments: dict[str, Any], words: str
+    arguments: dict[str, Any], kind: type[Exception], words: str
 ) -> None:
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(kind, match=words):
         set_printoptions(linewidth=10, **arguments)
     agree(np.arange(100))
 

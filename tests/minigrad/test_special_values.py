@@ -8,11 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import minigrad
 from tests.minigrad import agreement
 from tests.minigrad.agreement import as_array, gradients, minigrad_tensors, torch_tensors
-from tests.minigrad.operations import COMPARISONS, ELEMENTWISE, Array, Operation
+from tests.minigrad.operations import (
+    COMPARISONS,
+    ELEMENTWISE,
+    EXAMPLES,
+    OPERATIONS,
+    Array,
+    Operation,
+    examples,
+    seeds,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -20,6 +31,9 @@ SPECIAL = [
     0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 3.0, -2.0, -3.0, np.inf, -np.inf, np.nan,
     1e-40, -1e-40, 1.2e-38, 3e38, -3e38, 87.5, -87.5, 88.8, -88.8, 104.0, -104.0, 17.0, -17.0,
 ]  # fmt: skip
+FLOAT64 = [1e-310, -1e-310, 2.3e-308, 1.7e308, -1.7e308, 709.5, 709.9, -709.9, 745.2, -745.2]
+"""Those of float32 are subnormal, overflow or saturate there; these do so in float64."""
+SUBNORMAL = {"float32": 1e-40, "float64": 1e-310}
 
 OPPOSITE_ZEROS = (
     lambda x, y: (x == 0) & (y == 0),
@@ -43,7 +57,7 @@ each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 def grid(inputs: int, dtype: str) -> list[Array]:
     """Every combination of special values."""
-    special = np.array(SPECIAL, dtype)
+    special = np.array(SPECIAL + (FLOAT64 if dtype == "float64" else []), dtype)
     return [np.array(x.ravel()) for x in np.meshgrid(*[special] * inputs, indexing="ij")]
 
 
@@ -72,6 +86,24 @@ def test_elementwise(operation: Operation, grad_out: float, dtype: str) -> None:
     for i, (f, w) in enumerate(zip(found, wanted, strict=True)):
         wrong = differing(as_array(f), as_array(w), slack)
         assert not wrong.any(), report(f"gradient by {i}", wrong, f, w, arrays)
+
+
+@each_dtype
+@pytest.mark.parametrize("operation", [o for o in OPERATIONS if not o.elementwise], ids=repr)
+@given(data=st.data(), seed=seeds)
+@settings(examples, max_examples=max(EXAMPLES // 5, 1))
+def test_operations_that_are_not_elementwise(
+    operation: Operation, dtype: str, data: Any, seed: int
+) -> None:
+    """Signs of zeros aside where sums are made: libraries begin these with 0 or the first term."""
+    shapes, options = operation.case(data)
+    arrays = operation.arrays(shapes, dtype, seed)
+    subnormal = SUBNORMAL[dtype]
+    special = [np.nan, np.inf, -np.inf, 0.0, -0.0, subnormal, -subnormal]
+    rng = np.random.default_rng(seed)
+    for x in arrays:
+        x[...] = np.where(rng.random(x.shape) < 0.4, rng.choice(special, x.shape), x)
+    agreement.check(operation, arrays, options, seed)
 
 
 @each_dtype

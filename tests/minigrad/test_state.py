@@ -36,8 +36,6 @@ def network(T: Any) -> Any:
         "len(list(net.parameters())), len(list(net.parameters(recurse=False)))",
         "list(net.state_dict()), list(net.state_dict(prefix='model.'))",
         "net.state_dict(keep_vars=True)['offset'] is net.offset",
-        "net.get_parameter('0.weight') is net[0].weight, net.get_parameter('shared.bias').shape",
-        "net.get_submodule('2') is net[2], net.get_submodule('') is net",
         "net.empty, net.absent, hasattr(net, 'empty')",
         "setattr(net, 'empty', nn.Parameter(T.ones(2))), list(net.state_dict())",
         "setattr(net, 'absent', nn.ReLU()), repr(net)",
@@ -76,8 +74,6 @@ def test_form_is_torchs(expression: str) -> None:
         ("net.add_module('a', 3)", TypeError, "Module"),
         ("net.add_module('a.b', nn.ReLU())", KeyError, "contain"),
         ("net.add_module('train', nn.ReLU())", KeyError, "already exists"),
-        ("net.get_parameter('nothing')", AttributeError, "nothing"),
-        ("net.get_submodule('7')", AttributeError, "7"),
         ("net.load_state_dict([1])", TypeError, "expected|Expected"),
         (
             "net.load_state_dict({'offset': T.ones(2)}, strict=False)",

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import minigrad
 from minigrad import autograd, tape
+from minigrad.changes import Changes, changes
 from minigrad.ops import Rule
 from minigrad.tensor import Tensor, apply
 
@@ -31,21 +32,21 @@ def leaf(T: Any, values: Any, dtype: str = "float64") -> Any:
 # ---- length ---------------------------------------------------------------------------------
 
 LONG_CHAIN = """
-import gc, sys, weakref
-import numpy as np
+import gc
 import minigrad
 
+gc.disable()  # it would look through the growing graph again and again
 x = minigrad.tensor([1.0, -2.0], requires_grad=True)
 y = x
-for _ in range(500_000):
-    y = (y + 1) * -1
-assert y.shape == (2,)
+for _ in range(1_000_001):
+    y = -y
+assert y.tolist() == [-1.0, 2.0]
 y.backward(minigrad.ones(2))
-assert x.grad.tolist() == [1.0, 1.0], x.grad
+assert x.grad.tolist() == [-1.0, -1.0], x.grad
 node = y.grad_fn
 del y  # a million nodes, each the only owner of the next
 gc.collect()
-assert node.name() == "MulBackward0"
+assert node.name() == "NegBackward0"
 del node
 gc.collect()
 print("freed")
@@ -57,12 +58,12 @@ import minigrad
 
 x = minigrad.tensor(1.0, dtype=minigrad.float64, requires_grad=True)
 a, b = x, x
-for _ in range(50_000):
-    a, b = a + b, a - b  # every node has two consumers: 2 ** 50_000 paths
+for _ in range(10_000):
+    a, b = a + b, a - b  # every node has two consumers: 2 ** 10_000 paths
     a, b = a * 0.5, b * 0.5
 (a * 1.0).backward()
 # The map (a, b) -> (a + b, a - b) / 2 applied twice halves both.
-assert x.grad.item() == 0.5 ** 25_000 == 0.0
+assert x.grad.item() == 0.5 ** 5_000 == 0.0
 x.grad = None
 c = d = x
 for _ in range(100):
@@ -70,7 +71,7 @@ for _ in range(100):
 c.backward()
 assert x.grad.item() == 2.0 ** 50, x.grad
 unused = [x]
-for _ in range(200_000):
+for _ in range(100_000):
     unused.append(unused[-1] * 1.0)
 del unused[1:-1], a, b, c, d  # a chain that is never swept is freed as well
 gc.collect()
@@ -394,16 +395,16 @@ def test_parameters_changed_between_forward_and_backward_are_noticed(T: Any) -> 
 
 def test_changes_are_forgotten_with_the_memory_that_was_changed() -> None:
     gc.collect()
-    before = len(tape._changes)
+    before = len(changes)
     kept = [minigrad.ones(3) for _ in range(5)]
     for _ in range(1000):
         minigrad.ones(3).add_(1)
         minigrad.ones(3, 3)[0].zero_()  # the change is noted of the tensor it is a view of
         for x in kept:
             x.add_(1)
-    assert len(tape._changes) == before + len(kept)
+    assert len(changes) == before + len(kept)
     del kept, x
-    assert len(tape._changes) == before
+    assert len(changes) == before
 
 
 def test_changes_of_arrays_without_weak_references_are_noticed() -> None:
@@ -413,7 +414,7 @@ def test_changes_of_arrays_without_weak_references_are_noticed() -> None:
         def __init__(self) -> None:
             self.base = None
 
-    changes, array = tape._Changes(), Unreferable()
+    changes, array = Changes(), Unreferable()
     changes.add(array)
     assert changes.last(array) == changes.latest > 0
 

@@ -125,7 +125,23 @@ nn.Parameter(T.ones(1, 2), requires_grad=False); nn.Parameter(p) * 2; T.manual_s
 (T.manual_seed(3), T.rand(2, 2))[1]; (T.manual_seed(3), T.randn(1))[1]
 (T.manual_seed(3), T.randn(1, dtype=T.float64), T.rand(3, requires_grad=True))[1:]
 T.initial_seed() >= 0; T.autograd.grad(x.sum(), x); T.autograd.grad((x * y).sum(), [x, y])
-T.autograd.grad(s * s, s, create_graph=True)
+T.autograd.grad(s * s, s, create_graph=True); x.mm(y.T); T.mm(x, w.T); x.mm(y.t()).grad_fn.name()
+np.float64(1.5) * x; np.float32(2) - x; np.float64(1) / y; np.int64(2) ** x; np.float64(0.1) < x
+x * np.float64(1.5); x - np.float64(1); i * np.float64(0.5); np.float64(0.5) * i; i / np.int64(2)
+i + np.bool_(True); x ** np.float32(2); x ** np.int64(3); T.pow(x, np.float64(0.5))
+i ** np.int64(2); np.float64(0.1) == x.detach() * 0.1; T.add(x, y, alpha=np.float32(2))
+T.where(x > 2, np.float64(1), x); x.detach().clone().fill_(np.float32(1.5))
+i.clone().fill_(np.float32(1.5)); i.clone().fill_(np.int64(3)); i.clone().fill_(np.bool_(True))
+x.detach().clone().copy_(np.int64(2)); x.detach().clone().add_(np.float64(0.1))
+T.full((2,), np.float32(0.1)); T.full((2,), np.int64(3)); T.full((2,), np.bool_(True))
+T.arange(np.int64(4)); T.arange(np.float32(0), 1, np.float32(0.25))
+nn.init.constant_(x.detach().clone(), np.float32(3)); x.device; str(x.device); x.device.type
+x.device == T.device('cpu'); x.device == 'cpu'; T.device(x.device); {T.device('cpu'): 1}[x.device]
+x.to('cpu') is x; x.to(T.device('cpu')) is x; x.to('cpu', T.float64); x.to(x.double()); x.to(i)
+x.to(device='cpu', dtype=T.float64); x.to(dtype=T.float64); x.to() is x; x.to(dtype=None) is x
+x.cpu() is x; nn.Linear(1, 2).to('cpu'); nn.Linear(1, 2).cpu(); nn.Linear(1, 2).to(x.double())
+str(nn.Linear(1, 2).to(x.device, T.float64).weight.dtype)[-2:]
+str(nn.Linear(1, 2).to(dtype=T.float64).bias.dtype)[-2:]
 """.replace("math_nan", "float('nan')").replace("math_sqrt", "__import__('math').sqrt")
 CASES = [
     part.strip() for line in EXPRESSIONS.splitlines() for part in line.split(";") if part.strip()
@@ -285,6 +301,7 @@ SAYING = [  # what torch refuses in words that name neither operation nor remedy
     ("T.set_grad_enabled('no')", TypeError, r"set_grad_enabled.*True or False.*str"),
     ("T.no_grad(3)", TypeError, r"function.*int"),
     ("x.requires_grad_('no')", TypeError, r"requires_grad_.*True or False.*str"),
+    ("x.register_hook(3)", TypeError, r"register_hook.*function.*int"),
     ("T.Tensor([1.0, 2.0])", TypeError, r"Tensor.*array.*list.*tensor\("),
     ("T.Tensor(x)", TypeError, r"Tensor.*array.*Tensor.*tensor\("),
     ("np.add(v, 1, out=v)", TypeError, r"add.*out=.*copy_"),
@@ -396,6 +413,14 @@ def test_arrays_and_tensors_mix(T: Any) -> None:
     assert (x + T.from_numpy(np.ones(2, np.float32))).tolist() == [2.0, 3.0]
     assert (x * np.float32(2)).dtype == T.float32
     assert isinstance(x * np.float32(2), T.Tensor)
+
+
+def test_there_is_only_the_cpu() -> None:
+    assert not minigrad.cuda.is_available()
+    device = minigrad.device("cuda" if minigrad.cuda.is_available() else "cpu")
+    assert minigrad.ones(2).to(device).device == device
+    with pytest.raises(RuntimeError, match=r"device: expected 'cpu'.*'cuda'"):
+        minigrad.ones(2).to("cuda")
 
 
 # ---- recording on and off -------------------------------------------------------------------

@@ -24,6 +24,8 @@ MINIGRAD = IMPORT.sub(
     TUTORIAL,
 )
 SEEDS = range(8)
+COMPARED = 3
+"""Of these seeds, so many are stable enough to be compared."""
 STABLE = 1e-4
 """Perturbed torch runs must agree to this, relative, where the final MSE is compared."""
 
@@ -79,12 +81,14 @@ def test_it_ends_with_torchs_final_mse(name: str, notebooks: Any) -> None:
 
     compared = 0
     for seed in SEEDS:
+        if compared == COMPARED:
+            break
         expected = final_mse(torch_scope, seed)
         others = [final_mse(torch_scope, seed, perturbation) for perturbation in range(3)]
         if max(abs(other - expected) for other in others) <= STABLE * expected:
             compared += 1
             assert final_mse(minigrad_scope, seed) == pytest.approx(expected, rel=1e-3), seed
-    assert compared >= 3
+    assert compared == COMPARED
 
 
 def perturb(network: torch.nn.Module, seed: int) -> None:

@@ -4,6 +4,7 @@
 import io
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -45,6 +46,28 @@ print(hidden.sum(), hidden.mean().grad_fn)
 hidden.sum().backward()
 print(w.grad)
 print(hidden.detach(), hidden.detach().requires_grad)
+
+# --- Gradient descent by hand ------------------------------------------------------------------
+
+device = torch.device("cpu")
+print(device, x.device, x.to(device).shape, x.device == device)
+inputs, targets = x.to(device, torch.double), y.to(device, torch.double)
+own = torch.Generator().manual_seed(1)
+w1 = torch.randn(1, 8, generator=own, dtype=torch.double, requires_grad=True)
+w2 = torch.randn(8, 1, generator=own, dtype=torch.double, requires_grad=True)
+for _ in range(3):
+    loss = (torch.mm(inputs, w1).relu().mm(w2) - targets).pow(2).mean()
+    print(f"{loss.item():.6f}")
+    loss.backward()
+    with torch.no_grad():
+        for weight in (w1, w2):
+            weight -= 0.001 * weight.grad
+            weight.grad.zero_()
+
+cubic = inputs.flatten().unsqueeze(-1).pow(torch.tensor([1, 2, 3]))
+print(cubic.shape, cubic[:2])
+deviation = np.float64(2.5)
+print(((inputs - inputs.mean()) / deviation)[:2], (deviation * x)[:2])
 
 # --- Two networks ------------------------------------------------------------------------------
 

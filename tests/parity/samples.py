@@ -1,5 +1,7 @@
 """Reports as `parity run` makes them, for the tests of what shows them."""
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,74 @@ NETWORKS: dict[str, tuple[list[int], int, int]] = {
     "overfit": ([1, 64, 64, 512, 512, 64, 1], 1000, 333_121),
 }
 KINDS = ("passed", "failed", "dead", "diverged", "apart", "complete")
+
+
+FIRST_NODE: dict[str, Any] = {
+    "phase": "backward",
+    "node": "2",
+    "operation": "Linear",
+    "tensor": "2.weight",
+    "index": [3, 1],
+    "actual": (0.12345678901234566).hex(),
+    "expected": (0.12345678901234569).hex(),
+    "budget": 1e-18,
+    "rule": "linear_backward_weight",
+    "line": "minigrad/ops/linalg.py:33",
+}
+BITWISE_NODE = FIRST_NODE | {"phase": "optimizer", "node": "4", "operation": "SGD", "budget": None}
+PROBES: dict[str, Any] = {
+    "passed": True,
+    "probes": 64,
+    "elements": 4321,
+    "worst_budget_used": 0.41,
+    "worst_at": {"probe": "diamond", "tensor": "x", "index": [2]},
+    "failed": [],
+}
+FAILED_PROBES = PROBES | {
+    "passed": False,
+    "worst_budget_used": None,
+    "case": "case-diamond-probe.safetensors",
+    "failed": [
+        {
+            "probe": "diamond",
+            "tensor": "x",
+            "index": [2],
+            "actual": (1.5).hex(),
+            "expected": (3.0).hex(),
+            "budget": 4.5e-7,
+            "phase": "backward",
+            "rule": "_accumulate",
+            "line": "minigrad/tape.py:120",
+            "problem": None,
+        },
+        {
+            "probe": "sgd_with_nesterov",
+            "tensor": None,
+            "index": None,
+            "actual": None,
+            "expected": None,
+            "budget": None,
+            "phase": None,
+            "rule": None,
+            "line": None,
+            "problem": "actual raised TypeError: no such option",
+        },
+    ],
+}
+
+
+def per_parameter(sizes: list[int], worst: float) -> Iterator[dict[str, Any]]:
+    """Shares of their budgets that the elements of every gradient use."""
+    for i, (inputs, outputs) in enumerate(pairwise(sizes)):
+        for name, elements in (("weight", inputs * outputs), ("bias", outputs)):
+            top = worst if (name, i) == ("weight", len(sizes) // 2 - 1) else 0.0391
+            yield {
+                "parameter": f"{2 * i}.{name}",
+                "elements": elements,
+                "quantiles": [0.0, 0.0, 1e-4, 2e-3, 8e-3, 0.02, top],
+                "worst": top,
+                "aggregate_used": 0.02,
+            }
 
 
 def environment(blas: str, version: str, kernel: str | None, package: str) -> dict[str, Any]:
@@ -107,12 +177,18 @@ def architecture_of(kind: str, name: str) -> dict[str, Any]:
         },
         "state": {"actual": actual, "expected": expected},
     }
+    if kind in ("failed", "complete"):
+        worst = architecture["gradients"]["worst_budget_used"]
+        architecture["gradients"]["per_parameter"] = list(per_parameter(sizes, worst))
     if kind == "failed":
+        architecture["gradients"] |= {
+            "first_node": FIRST_NODE,
+            "case": f"case-{name}-gradients.safetensors",
+        }
         architecture["gradients"]["worst_at"] |= {
             "actual": 0.12345678901234566,
             "expected": 0.12345678901234569,
             "budget": 1e-18,
-            "node": "matmul of layer 2, backward",
         }
     if kind == "complete":
         architecture["gradients"]["kinks"] = 2
@@ -132,6 +208,8 @@ def architecture_of(kind: str, name: str) -> dict[str, Any]:
             "passed": False,
             "epochs": epochs,
             "first_difference": {"epoch": 3, "parameter": "4.weight", "index": [0, 7]},
+            "first_node": BITWISE_NODE,
+            "case": "case-rightfit-bitwise.safetensors",
             "final_mse_hex": {"actual": "nan", "expected": (2.5).hex()},
         }
         architecture["passed"] = False
@@ -160,5 +238,6 @@ def report_of(kind: str = "passed", names: tuple[str, ...] = tuple(NETWORKS)) ->
             "quick": False,
         },
         "architectures": architectures,
+        "probes": FAILED_PROBES if kind == "failed" else PROBES,
     }
     return Report(document, {name: curves_of(of, NETWORKS[name][1]) for name, of in kinds.items()})

@@ -25,8 +25,9 @@ from parity.bench.ratios import agreement, median_interval, ratios
 from parity.bench.rounds import time_in_rounds
 from parity.bench.table import bench_table, markdown
 from parity.bench.timed import TimedEngine
-from parity.engines import Task, factory
+from parity.engines import Task
 from parity.engines.process import EngineProcess
+from parity.engines.registry import factory
 from parity.errors import UsageError
 from tests.parity import fake_engines
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import hypothesis
@@ -15,10 +16,12 @@ from hypothesis import strategies as st
 
 from minigrad.arrays.reproducible import ReproducibleArray
 from parity.checks.bitwise import canonical, check_bitwise, digest, digest_trainer
-from parity.engines import Array, Task, factory
+from parity.engines import Array, Task
 from parity.engines.process import EngineProcess
+from parity.engines.registry import factory
 from tests.parity.unfaithful_engines import (
     ANOTHER_BIT,
+    ANOTHER_BUFFER,
     ANOTHER_LOSS,
     LATE,
     PAYLOAD,
@@ -143,9 +146,14 @@ def processes(
 
 
 def task(
-    sizes: tuple[int, ...], epochs: int, seed: int, dtype: str = "float32", rate: float = 0.01
+    sizes: tuple[int, ...],
+    epochs: int,
+    seed: int,
+    dtype: str = "float32",
+    rate: float = 0.01,
+    momentum: float = 0.0,
 ) -> Task:
-    return Task(sizes, epochs, rate, 100, seed, dtype, "cpu")
+    return Task(sizes, epochs, rate, 100, seed, dtype, "cpu", momentum)
 
 
 def test_both_engines_train_through_the_same_bits() -> None:
@@ -157,6 +165,8 @@ def test_both_engines_train_through_the_same_bits() -> None:
             task(RIGHTFIT, 100, 1, "float64"),
             task((1, 1, 1), 100, 2),
             task(OVERFIT, 3, 0),
+            task(RIGHTFIT, 40, 3, momentum=0.9),
+            task(RIGHTFIT, 40, 3, "float64", momentum=0.9),
             task(RIGHTFIT, 30, 1, rate=DEADLY),
             task(RIGHTFIT, 30, 0, rate=DIVERGING),
         ):
@@ -176,6 +186,27 @@ def test_both_engines_train_through_the_same_bits() -> None:
             assert seen == [(i + 1, 2 * epochs) for i in range(2 * epochs)]
     assert len(set(finals)) == len(finals)
     assert finals[-1] == "nan"
+
+
+def test_momentum_buffers_are_given_and_compared() -> None:
+    with processes() as (ours, theirs):
+        what = task(RIGHTFIT, 6, 0, momentum=0.9)
+        start = theirs.call("draw", what)
+        buffers = {name: np.full_like(value, 0.1) for name, value in start.parameters.items()}
+        fresh = check_bitwise(ours, theirs, what, start)
+        given = check_bitwise(ours, theirs, what, start, momentum_buffers=buffers)
+        assert fresh["passed"] is given["passed"] is True
+        assert fresh["final_mse_hex"] != given["final_mse_hex"]
+        state = theirs.call("state_after", what, start, buffers, 0)
+        _, gradients = theirs.call("loss_and_gradients", what, start)
+        for name, value in gradients.items():
+            left = state[f"{name}.momentum_buffer"]
+            np.testing.assert_allclose(left, 0.9 * buffers[name] + value, rtol=1e-5)
+    with processes(ours=UnfaithfulEngine) as (ours, theirs):
+        found = check_bitwise(ours, theirs, replace(what, seed=ANOTHER_BUFFER), start)
+        difference = found["first_difference"]
+        assert (difference["epoch"], difference["index"]) == (4, [2])
+        assert difference["parameter"] == "0.bias.momentum_buffer"
 
 
 def test_planted_defects_are_caught_and_located() -> None:

@@ -18,17 +18,20 @@ import numpy as np
 import pytest
 import torch
 
+from minigrad.arrays.budgeted import BudgetedArray
 from parity import calibrate
 from parity.calibration_cases import DATA, draw_case
+from parity.checks import gradients as gradients_module
 from parity.checks.budget import BudgetedStep, StepBudget, step_budget
 from parity.checks.gradients import AGGREGATE_Z, Z, compare
+from parity.checks.judge import Judge, judge
 from parity.checks.steps import check_steps
 from parity.engines import Array, Start, Task
+from parity.engines.local import LocalObject
 from parity.engines.minigrad import MinigradEngine
 from parity.engines.process import EngineProcess
 from parity.engines.torch import TorchEngine
 from parity.engines.trainer import Trainer
-from parity.exchange import Exchange
 
 RIGHTFIT = (1, 16, 16, 1)
 
@@ -108,6 +111,31 @@ def test_a_budgeted_step_starts_from_exact_values_every_time() -> None:
         assert np.array_equal(first.gradients[name].deviation, budget.gradients[name].deviation)
         moved = start.parameters[name] - first.parameters[name].value
         np.testing.assert_allclose(moved, 0.01 * (0.9 + budget.gradients[name].value), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("bias_first", [True, False])
+def test_a_product_may_begin_with_what_is_added_to_it(dtype: Any, bias_first: bool) -> None:
+    """The addmm of torch does in float64: every addition then rounds beside a large bias."""
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((100, 512)), 1e-3 * rng.standard_normal((512, 64))
+    b = 10 * rng.standard_normal(64)
+    x, w, b = (value.astype(dtype) for value in (x, w, b))
+    product = np.matmul(BudgetedArray(x), BudgetedArray(w))
+    out: Any = (
+        np.add(product, BudgetedArray(b)) if bias_first else np.add(BudgetedArray(b), product)
+    )
+    actual = np.repeat(b[None], 100, axis=0)
+    for i in range(512):
+        actual += x[:, i : i + 1] * w[i]
+    fused = torch.addmm(torch.tensor(b), torch.tensor(x), torch.tensor(w)).numpy()
+    for found in (actual, fused):
+        error = np.abs(found.astype(np.float64) - np.asarray(out))
+        assert (error / (Z * math.sqrt(2) * out.deviation)).max() < 0.7
+    unit = np.finfo(dtype).eps / 2
+    values = np.asarray(out).astype(np.float64)
+    rounded_once = unit * np.sqrt(product.variance + values**2 / 3)
+    assert (np.abs(actual - np.asarray(out)) / (Z * math.sqrt(2) * rounded_once)).max() > 5
 
 
 # ---- planted defects ------------------------------------------------------------------------
@@ -223,18 +251,9 @@ def test_either_choice_at_a_kink_passes_and_is_counted(direction: int) -> None:
 # ---- steps ----------------------------------------------------------------------------------
 
 
-class Here:
+def here(engine: Any) -> LocalObject:
     """An engine in this process, called like one in another."""
-
-    def __init__(self, engine: Any) -> None:
-        self._trainer = Trainer(lambda: engine)
-
-    def call(self, method: str, *args: Any) -> Any:
-        if method == "join":  # as if it had been sent
-            copy = Exchange.__new__(Exchange)
-            copy.__setstate__(args[2].__getstate__())
-            args = (*args[:2], copy, args[3])
-        return getattr(self._trainer, method)(*args)
+    return LocalObject(Trainer(lambda: engine))
 
 
 class LateDefect(MinigradEngine):
@@ -263,7 +282,7 @@ class LateDefect(MinigradEngine):
 def steps(actual: Any, expected: Any, **changes: Any) -> dict[str, Any]:
     job = task(**changes)
     start = TorchEngine().draw(job)
-    return check_steps(Here(actual), Here(expected), job, start)  # type: ignore[arg-type]
+    return check_steps(here(actual), here(expected), job, start)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -271,9 +290,7 @@ def test_correct_engines_pass_every_step(dtype: str) -> None:
     done: list[int] = []
     job = task(dtype=dtype)
     start = TorchEngine().draw(job)
-    ours: Any = Here(MinigradEngine())
-    theirs: Any = Here(TorchEngine())
-    entry = check_steps(ours, theirs, job, start, done.append)
+    entry = check_steps(here(MinigradEngine()), here(TorchEngine()), job, start, done.append)
     assert entry["passed"] is True
     assert entry["epochs"] == 12
     assert done == list(range(1, 13))
@@ -292,6 +309,80 @@ def test_a_defect_in_one_step_is_found_and_placed(at: int, of: str) -> None:
     name = {"loss": "loss", "gradients": "2.weight", "updated": "0.bias"}[of]
     assert place["parameter"] == name
     assert steps(TorchEngine(), LateDefect(at, of))["passed"] is False
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("judges", [0, 1, 2, 3])
+def test_momentum_is_given_and_judged(judges: int, dtype: str) -> None:
+    """However many judges take turns: the verdict is the same."""
+    job = task(momentum=0.9, dtype=dtype, epochs=5)
+    start = TorchEngine().draw(job)
+    buffers = {name: np.full_like(value, 0.1) for name, value in start.parameters.items()}
+    sides = here(MinigradEngine()), here(TorchEngine())
+    some = [LocalObject(Judge()) for _ in range(judges)]
+    entry = check_steps(*sides, job, start, momentum_buffers=buffers, judges=some)
+    assert entry == check_steps(*sides, job, start, momentum_buffers=buffers)
+    assert entry["passed"] is True
+    assert entry["first_failure"] is None
+    assert entry["elements"] == 5 * (321 * 3 + 1)
+    assert 0 < entry["worst_budget_used"] < 0.7
+    # Without them it is another run.
+    assert entry["worst_at"] != check_steps(*sides, job, start)["worst_at"]
+
+
+class LateBuffer(MinigradEngine):
+    """minigrad, but the buffer of one bias is off at one step."""
+
+    def momentum_buffers(self) -> dict[str, Array]:
+        buffers = super().momentum_buffers()
+        self._steps = getattr(self, "_steps", -1) + 1
+        if self._steps == 3:
+            buffers["2.bias"][5] *= np.float32(1 + 1e-5)
+        return buffers
+
+
+class ForgetfulEngine(MinigradEngine):
+    """minigrad, but at every step its optimiser is as new."""
+
+    def put(self, parameters: Any, momentum_buffers: Any = {}) -> None:  # noqa: B006
+        super().put(parameters)
+
+
+def test_a_defect_of_momentum_is_found_and_placed() -> None:
+    entry = steps(LateBuffer(), TorchEngine(), momentum=0.9)
+    assert entry["passed"] is False
+    place = entry["first_failure"]
+    assert (place["epoch"], place["of"]) == (3, "buffers")
+    assert (place["parameter"], place["index"]) == ("2.bias", [5])
+    assert entry["worst_at"] == place
+    entry = steps(ForgetfulEngine(), TorchEngine(), momentum=0.9)
+    assert entry["first_failure"]["epoch"] == 1, "the first step needs no memory"
+    assert entry["first_failure"]["of"] == "updated"
+
+
+def test_the_first_failure_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the worst; and one that only shows in a tensor as a whole has no element."""
+
+    class Worsening(MinigradEngine):
+        epoch = -1
+
+        def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+            self.epoch += 1
+            loss, gradients = super().loss_and_gradients()
+            if self.epoch >= 4:
+                gradients["2.weight"] = scaled(gradients["2.weight"], None)  # type: ignore[arg-type]
+            if self.epoch == 9:
+                gradients["0.bias"] *= 2
+            return loss, gradients
+
+    entry = steps(Worsening(), TorchEngine())
+    first = entry["first_failure"]
+    assert (first["epoch"], first["of"], first["parameter"]) == (4, "gradients", "2.weight")
+    assert entry["worst_at"]["epoch"] == 9
+    monkeypatch.setattr(gradients_module, "Z", 1e9)
+    first = steps(Worsening(), TorchEngine())["first_failure"]
+    assert (first["epoch"], first["parameter"]) == (4, "2.weight")
+    assert abs(first["scale"] - 1e-5) < 1e-6
 
 
 def test_divergence_is_no_failure() -> None:
@@ -328,8 +419,11 @@ def test_processes_of_their_own() -> None:
         EngineProcess(functools.partial(Trainer, MinigradEngine), 1, "minigrad") as ours,
         EngineProcess(functools.partial(Trainer, TorchEngine), 1, "torch") as theirs,
     ):
-        entry = check_steps(ours, theirs, job, theirs.call("draw", job))
+        start = theirs.call("draw", job)
+        with judge() as first, judge() as second:
+            entry = check_steps(ours, theirs, job, start, judges=[first, second])
         assert (entry["passed"], entry["epochs"]) == (True, 3)
+        assert entry == check_steps(ours, theirs, job, start)
         # The exchange is gone, and the processes are as before.
         assert ours.call("draw", job).x.shape == (100, 1)
 

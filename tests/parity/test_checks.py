@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from parity.checks.budget import Budget, BudgetedStep
 from parity.checks.final_mse import check_final_mse
-from parity.checks.gradients import Z, check_gradients, ulp_distance
+from parity.checks.gradients import Z, check_gradients
 from parity.checks.start import check_start, first_difference
 from parity.checks.state import state
-from parity.engines import ENGINES, Engine, Start, Task, factory
+from parity.checks.ulp import ulp_distance
+from parity.engines import Engine, Start, Task
 from parity.engines.minigrad import MinigradEngine
+from parity.engines.registry import ENGINES, factory
 from parity.engines.torch import TorchEngine
 from parity.engines.trainer import Run, Trainer
 from parity.errors import UsageError
@@ -198,6 +200,38 @@ def test_equal_gradients_pass(dtype: str) -> None:
     assert entry["worst_budget_used"] == entry["aggregate_used"] == entry["max_ulp"] == 0
     assert entry["kinks"] == 3
     assert entry["choices"] == entry["unlimited"] == 0
+
+
+@DTYPES
+def test_the_shares_of_the_budget_are_told_for_each_parameter(dtype: str) -> None:
+    actual = gradients(dtype)
+    actual["0.bias"] += np.array([0.1, 0.2, -1.5, 0.4], dtype) * np.asarray(ALLOWED, dtype)
+    rows = {row["parameter"]: row for row in judged(actual, gradients(dtype))["per_parameter"]}
+    assert list(rows) == list(gradients(dtype))
+    assert {name: row["elements"] for name, row in rows.items()} == {
+        "0.weight": 4,
+        "0.bias": 4,
+        "2.weight": 4,
+        "2.bias": 1,
+    }
+    worse = rows["0.bias"]
+    shares = [0.1, 0.1, 0.1, 0.2, 0.4, 1.5, 1.5]  # at 0, 5, 25, 50, 75, 95 and 100 %
+    assert worse["quantiles"] == pytest.approx(shares, abs=0.04)
+    assert worse["worst"] == pytest.approx(1.5, abs=0.02)
+    assert worse["aggregate_used"] > 0
+    assert rows["2.weight"]["quantiles"] == [0.0] * 7
+    assert rows["2.weight"]["worst"] == rows["2.weight"]["aggregate_used"] == 0
+
+
+def test_shares_that_are_not_finite_are_told_too() -> None:
+    actual = gradients()
+    actual["2.weight"][0, 1] = math.nan
+    entry = judged(actual, gradients())
+    row = entry["per_parameter"][2]
+    assert row["parameter"] == "2.weight"
+    assert row["quantiles"][-1] == row["worst"] == math.inf
+    assert row["quantiles"][3] == 0
+    assert json.loads(to_json(entry))["per_parameter"][2]["worst"] is None
 
 
 @DTYPES

@@ -1,5 +1,7 @@
 """The command line, as a person at a shell meets it."""
 
+import contextlib
+import io
 import json
 import os
 import pty
@@ -8,26 +10,51 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from parity.__main__ import main
+from parity.engines.registry import ENGINES
 from parity.report.document import schema
 
 SMALL = ["1-4-1", "--epochs", "30"]
+LAST_SEED = str(2**64 - 1)
 
 
-def parity(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+class Finished(NamedTuple):
+    """How a command ended; as a `subprocess.CompletedProcess`."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def parity(*arguments: str | Path) -> Finished:
+    """Run a command in this process, which saves the time to start another."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main(list(map(str, arguments)))
+    assert isinstance(ended.value.code, int)
+    return Finished(ended.value.code, out.getvalue(), err.getvalue())
+
+
+def started(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a command as a person does."""
     command = [sys.executable, "-m", "parity", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("run")
     sizes = ["underfit", "rightfit", "1-8-8-1"]
-    result = parity("run", *sizes, "--quick", "--seed", "3", "--output", folder)
+    result = started("run", *sizes, "--quick", "--seed", "3", "--output", folder)
     return result, folder
 
 
@@ -81,19 +108,32 @@ def test_the_page_stands_alone(finished: Any) -> None:
 
 
 def test_engines_can_change_sides(tmp_path: Path) -> None:
-    sides = ["--engine", "torch", "--against", "minigrad"]
-    assert parity("run", *SMALL, *sides, "--output", tmp_path).returncode == 0
-    settings = json.loads((tmp_path / "report.json").read_text())["settings"]
+    """In float64, with momentum, and at the last seed there is."""
+    options = ["--engine", "torch", "--against", "minigrad", "--seed", LAST_SEED]
+    options += ["--dtype", "float64", "--momentum", "0.5"]
+    assert parity("run", *SMALL, *options, "--output", tmp_path).returncode == 0
+    document = json.loads((tmp_path / "report.json").read_text())
+    settings = document["settings"]
     assert (settings["engine"], settings["against"]) == ("torch", "minigrad")
+    assert (settings["seed"], settings["dtype"]) == (2**64 - 1, "float64")
+    (entry,) = document["architectures"]
+    for name in ("start", "gradients", "steps", "trajectory", "bitwise", "final_mse"):
+        assert entry[name]["passed"] is True, name
+    assert entry["start"]["data_identical"] is entry["start"]["parameters_identical"] is True
+    assert entry["steps"]["elements"] == 30 * (3 * 13 + 1), "buffers are judged, too"
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_seeds_up_to_the_last_start_identically(tmp_path: Path, dtype: str) -> None:
-    result = parity("run", *SMALL, "--seed", str(2**64 - 1), "--dtype", dtype, "--output", tmp_path)
+def test_a_verdict_that_cannot_be_reached_is_null_and_no_pass(tmp_path: Path) -> None:
+    """Bitwise needs reproducible twins of both engines."""
+    options = ["--engine", "minigrad-reproducible", "--seed", LAST_SEED]
+    result = parity("run", *SMALL, *options, "--output", tmp_path)
     assert result.returncode == 0, result.stderr
-    (entry,) = json.loads((tmp_path / "report.json").read_text())["architectures"]
-    assert entry["start"]["data_identical"]
-    assert entry["start"]["parameters_identical"]
+    document = json.loads((tmp_path / "report.json").read_text())
+    Draft202012Validator(schema()).validate(document)
+    (entry,) = document["architectures"]
+    assert entry["bitwise"] is None
+    assert "not judged" in result.stdout
+    assert entry["start"]["data_identical"] is entry["start"]["parameters_identical"] is True
 
 
 @pytest.mark.parametrize(
@@ -125,9 +165,10 @@ def test_seeds_up_to_the_last_start_identically(tmp_path: Path, dtype: str) -> N
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_bad_usage_ends_with_status_2_and_says_what_is_right(
-    tmp_path: Path, arguments: list[str], said: str
+    tmp_path: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = parity(*arguments, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    result = parity(*arguments)
     assert result.returncode == 2
     assert said in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
@@ -182,7 +223,8 @@ def ended(group: int) -> bool:
 def test_a_terminal_sees_progress_within_its_width(tmp_path: Path) -> None:
     parent, child = pty.openpty()
     environment = {**os.environ, "COLUMNS": "60", "TERM": "xterm"}
-    command = [sys.executable, "-m", "parity", "run", "rightfit", "--output", str(tmp_path)]
+    command = [sys.executable, "-m", "parity", "run", "rightfit", "--quick"]
+    command += ["--output", str(tmp_path)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=child, env=environment, text=True
     )
@@ -205,22 +247,6 @@ def test_a_terminal_sees_progress_within_its_width(tmp_path: Path) -> None:
     assert all(len(line) <= 60 for line in table.splitlines() if not line.startswith(paths))
 
 
-def test_a_verdict_that_cannot_be_reached_is_null_and_no_pass(tmp_path: Path) -> None:
-    """Bitwise needs reproducible twins of both engines, and knows of no momentum."""
-    for name, options in {
-        "twin": ["--engine", "minigrad-reproducible"],
-        "momentum": ["--momentum", "0.5"],
-    }.items():
-        folder = tmp_path / name
-        result = parity("run", *SMALL, *options, "--output", folder)
-        assert result.returncode == 0, result.stderr
-        document = json.loads((folder / "report.json").read_text())
-        Draft202012Validator(schema()).validate(document)
-        (entry,) = document["architectures"]
-        assert entry["bitwise"] is None
-        assert "not judged" in result.stdout
-
-
 def test_train_prints_the_mse_and_saves_the_picture(tmp_path: Path) -> None:
     result = parity("train", *SMALL, "--engine", "torch", "--output", tmp_path)
     assert result.returncode == 0, result.stderr
@@ -233,16 +259,22 @@ def test_train_prints_the_mse_and_saves_the_picture(tmp_path: Path) -> None:
 def test_engines_lists_what_is_known() -> None:
     result = parity("engines")
     assert result.returncode == 0
-    assert [line.split()[:2] for line in result.stdout.splitlines()] == [
-        ["minigrad", "ready"],
-        ["minigrad-reproducible", "ready"],
-        ["torch", "ready"],
-        ["torch-reproducible", "ready"],
-    ]
+    states = dict(line.split()[:2] for line in result.stdout.splitlines())
+    assert list(states) == list(ENGINES)
+    for name, known in ENGINES.items():
+        assert states[name] == ("missing:" if known.missing() else "ready")
+    assert states["minigrad"] == states["torch"] == "ready"
+
+
+def test_bad_usage_reaches_the_shell(tmp_path: Path) -> None:
+    result = started("run", "rightift", "--output", tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("parity: unknown architecture 'rightift'")
 
 
 def test_bench_writes_its_document(tmp_path: Path) -> None:
-    result = parity("bench", "1-4-1", "--rounds", "6", "--threads", "1", "--output", tmp_path)
+    short = ["--rounds", "6", "--processes", "1", "--threads", "1"]
+    result = parity("bench", "1-4-1", *short, "--output", tmp_path)
     assert result.returncode == 0, result.stderr
     document = json.loads((tmp_path / "bench.json").read_text())
     assert {entry["engine"] for entry in document["results"]} == {"minigrad", "torch"}

@@ -6,13 +6,15 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from parity.engines.process import THREAD_VARIABLES, ChildTraceback, EngineProcess
+from parity.engines.local import LocalObject
+from parity.engines.process import THREAD_VARIABLES, ChildTraceback, EngineProcess, together
 from parity.engines.process import EngineProcessError as ProcessError
 from tests.parity.fake_engines import Subject, TorchSubject, broken
 
@@ -63,6 +65,87 @@ def test_streams_of_two_processes_run_side_by_side(subject: EngineProcess) -> No
     with EngineProcess(Subject) as other:
         pairs = zip(subject.stream("countdown", 4), other.stream("countdown", 4), strict=True)
         assert list(pairs) == [(4, 4), (3, 3), (2, 2), (1, 1)]
+
+
+def test_a_call_can_be_begun_and_waited_for_later(subject: EngineProcess) -> None:
+    with EngineProcess(Subject) as other:
+        for process in (subject, other):
+            process.ask("add", 3)
+        with pytest.raises(ProcessError, match=r"'add' .* not read to its end"):
+            subject.ask("add", 1)
+        assert [process.answer() for process in (other, subject)] == [3, 3]
+    subject.ask("fail")
+    with pytest.raises(KeyError, match="a key that is not there"):
+        subject.answer()
+    assert subject.call("add", 1) == 4
+
+
+def test_streams_are_read_together(subject: EngineProcess) -> None:
+    with EngineProcess(Subject) as other:
+        seen = []
+        streams = [subject.stream("countdown", 2), other.stream("countdown", 4)]
+        assert together(streams, lambda *item: seen.append(item)) == ["lift-off"] * 2
+        assert seen == [(0, 2), (1, 4), (0, 1), (1, 3), (1, 2), (1, 1)]
+        streams = [subject.stream("countdown", 1), other.stream("countdown_then_fail")]
+        with pytest.raises(ZeroDivisionError):
+            together(streams, lambda *item: None)
+    assert together([], lambda *item: None) == []
+
+
+def test_several_objects_live_in_one_process() -> None:
+    with EngineProcess(functools.partial(Subject, 1), name="first") as first:
+        second = first.beside(functools.partial(Subject, 10), "second")
+        assert [second.call("add", 1), first.call("add", 1)] == [11, 2]
+        assert [second.call("add", 1), first.call("add", 1)] == [12, 3]
+        assert first.call("pid") == second.call("pid")
+        wrong = first.beside(broken, "wrong")
+        with pytest.raises(OSError, match="this factory is closed"):
+            wrong.call("pid")
+        second.ask("pid")
+        with pytest.raises(ProcessError, match=r"'pid' of the second process was not read"):
+            first.call("pid")
+        second.answer()
+        with pytest.raises(ProcessError, match="second process ended with exit code 3"):
+            second.call("exit", 3)
+        with pytest.raises(ProcessError, match="cannot call 'pid': the first process is closed"):
+            first.call("pid")
+
+
+def test_what_nobody_waits_for_is_settled(subject: EngineProcess) -> None:
+    subject.settle()  # nothing to do
+    for method, argument in (("echo", 1), ("countdown", 3)):
+        subject.stream(method, argument) if method == "countdown" else subject.ask(method, argument)
+        subject.settle()
+    for method in ("fail", "fail_unpicklably", "unpicklable_result"):
+        subject.ask(method)
+        subject.settle()
+    assert subject.call("add", 1) == 1
+    subject.ask("exit", 3)
+    with pytest.raises(ProcessError, match="exit code 3"):
+        subject.settle()
+
+
+def test_killed_it_tells_whoever_waits() -> None:
+    with EngineProcess(Subject) as process:
+        process.ask("hang")
+        threading.Timer(0.1, process.kill).start()
+        with pytest.raises(ProcessError, match="SIGKILL"):
+            process.answer()
+    EngineProcess(Subject).kill()  # which was not started
+
+
+def test_an_object_in_this_process_is_called_alike() -> None:
+    held = Subject(1)
+    local: EngineProcess = LocalObject(held)
+    with local:
+        assert local.call("add", 1) == held.value == 2
+        assert list(local.stream("countdown", 2)) == [2, 1]
+        sent = [1]
+        assert local.call("echo", sent) is not sent
+        with pytest.raises(KeyError):
+            local.call("fail")
+        local.settle()
+        local.kill()
 
 
 def test_exceptions_keep_their_type_and_bring_the_childs_traceback(subject: EngineProcess) -> None:
@@ -177,6 +260,8 @@ def test_threads_are_set_before_the_child_loads_anything(monkeypatch: pytest.Mon
     with EngineProcess(TorchSubject, threads=3) as process:
         assert process.call("torch_threads") == 3
     assert dict(os.environ) == before
+    with EngineProcess(Subject, variables={"OMP_NUM_THREADS": "7"}) as process:
+        assert process.call("thread_variables")["OMP_NUM_THREADS"] == "7"
     with EngineProcess(Subject) as process:
         inherited = process.call("thread_variables")
         assert inherited["OMP_NUM_THREADS"] == "2"

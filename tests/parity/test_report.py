@@ -8,17 +8,20 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from parity.report import wording
+from parity.report import failures, wording
 from parity.report.html import to_html
 from parity.report.model import Report
 from parity.report.table import summary
-from tests.parity.samples import KINDS, report_of
+from parity.report.trimmed import Trimmed
+from tests.parity.samples import FAILED_PROBES, FIRST_NODE, KINDS, report_of
 
 
 def table(document: dict[str, Any], width: int = 60, *, terminal: bool = False) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=terminal)
-    console.print(summary(document))
+    console.print(summary(document, "out"))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -45,6 +48,7 @@ def words(text: str) -> str:
 def test_the_table_is_plain_and_legible_at_60_columns(kind: str) -> None:
     text = table(report_of(kind).document)
     assert max(map(len, text.splitlines())) <= 60
+    assert not [line for line in text.splitlines() if line != line.rstrip()]
     assert not set("\x1b┃│─━…") & set(text)
     assert "\x1b[" in table(report_of(kind).document, terminal=True)
     for word in ("underfit", "rightfit", "overfit", "1-16-16-1", "final MSE"):
@@ -56,17 +60,73 @@ def test_a_pass_says_what_was_not_judged() -> None:
     assert "FAIL" not in text
     assert text.splitlines()[-2].startswith("PASS")
     assert text.count("—     steps, trajectory, bitwise") == 3
-    assert "agree on 3 networks as far as judged" in words(text)
+    assert "agree on 3 networks and 64 probes as far as judged" in words(text)
+    assert "probes pass 64 small graphs, 4,321 elements; worst 0.41 times its budget" in words(text)
     assert "minigrad 2.56142, torch 2.56142; relative difference 5.2e-08" in words(text)
 
 
 def test_a_failure_names_everything() -> None:
-    text = words(table(report_of("failed").document))
-    assert text.count("FAIL") == 3
+    shown = table(report_of("failed").document)
+    text = words(shown)
+    assert text.count("FAIL") == 5
     assert "minigrad against torch, rightfit, seed 0, float32, cpu; 2.weight[3, 1]" in text
     assert "minigrad has 0.12345678901234566, torch 0.12345678901234569" in text
-    assert "matmul of layer 2, backward" in text
-    assert "disagree on 1 of 3 networks" in text
+    assert "first apart: backward, layer 2 (Linear): 2.weight[3, 1]; rule" in text
+    assert "rule linear_backward_weight, minigrad/ops/linalg.py:33" in text
+    assert "minigrad has 0x1.f9add3746f65ep-4, torch 0x1.f9add3746f660p-4" in text
+    assert "parity replay out/case-rightfit-gradients.safetensors" in map(
+        str.strip, shown.splitlines()
+    )
+    assert "failed: diamond, sgd_with_nesterov" in text
+    assert "diamond: backward, x[2]; minigrad has 0x1.8000000000000p+0" in text
+    assert "rule _accumulate, minigrad/tape.py:120" in text
+    assert "disagree on 1 of 3 networks and 2 of 64 probes" in text
+
+
+def test_a_replay_can_be_typed() -> None:
+    assert failures.replay("case-a.safetensors", "") == "parity replay case-a.safetensors"
+    assert failures.replay("case-a b.safetensors", "o") == "parity replay 'o/case-a b.safetensors'"
+
+
+def test_a_tensor_as_a_whole_can_fail() -> None:
+    document = report_of("complete").document
+    verdict = rightfit(document)["gradients"]
+    fit = {"scale": 1e-6, "scale_error": 2e-8, "bias": 3.0, "bias_error": 4.0}
+    verdict |= {"passed": False, "aggregate_used": 8.25}
+    verdict["aggregate_at"] = {"parameter": "2.bias", **fit}
+    said = "2.bias as a whole 8.2 times its budget: scale 1e-06 ± 2e-08, bias 3 ± 4"
+    for render in (table, page):
+        assert said in words(render(document))
+
+
+@pytest.mark.parametrize("render", [lambda d: table(d, 100), lambda d: page(d)])
+def test_probes_alone_can_fail_or_be_out_of_reach(render: Callable[[dict[str, Any]], str]) -> None:
+    document = report_of().document
+    document |= {"passed": False, "probes": FAILED_PROBES}
+    text = words(render(document))
+    assert "disagree on 2 of 64 probes" in text
+    assert "FAIL" in text
+    assert "actual raised TypeError: no such option" in words(page(document))
+    document |= {"passed": True, "probes": None}
+    text = words(render(document))
+    assert "FAIL" not in text.replace("budget fails", "")
+    assert "as far as judged" in text
+    assert "agree on 3 networks as" in text
+    assert re.search("not judged — probes|Probes <span .*— not judged", text)
+    del document["probes"]
+    assert "64 probes" not in render(document)
+
+
+def test_a_place_is_named_with_what_is_known_of_it() -> None:
+    element = wording.element
+    assert element({"parameter": "0.bias", "index": [3]}) == "0.bias[3]"
+    assert element({"tensor": "loss", "index": []}) == "loss"
+    steps = {"epoch": 3, "of": "gradients", "parameter": "2.weight", "index": [0, 7]}
+    assert element(steps) == "epoch 3, 2.weight[0, 7]"
+    assert element(steps | {"of": "updated"}) == "epoch 3, updated 2.weight[0, 7]"
+    assert element({"epoch": 3, "of": "loss", "parameter": "loss", "index": []}) == "epoch 3, loss"
+    loss = FIRST_NODE | {"node": "loss", "operation": "MSELoss", "rule": None, "tensor": "output"}
+    assert failures.node(loss) == "backward, loss (MSELoss): output[3, 1]"
 
 
 @pytest.mark.parametrize("verdict", list(wording.LABELS))
@@ -77,7 +137,7 @@ def test_no_failing_verdict_is_overlooked(
     """Not even where the document as a whole says, wrongly, that it passed."""
     document = report_of("complete").document
     document["passed"] = rightfit(document)["passed"] = True
-    rightfit(document)["bitwise"]["passed"] = True
+    rightfit(document)["bitwise"] |= {"passed": True, "first_node": None}
     assert "FAIL" not in words(render(document)).replace("budget fails", "")
     rightfit(document)[verdict]["passed"] = False
     text = words(render(document))
@@ -126,6 +186,18 @@ def test_a_quick_run_and_a_forced_kernel_are_said_aloud() -> None:
     for text in (table(document), page(document)):
         assert "quick run: fewer epochs" in words(text)
         assert text.count("OPENBLAS_CORETYPE=Haswell forces") == 1
+
+
+def test_trimmed_lines_keep_their_styles() -> None:
+    console = Console(file=io.StringIO(), width=30, force_terminal=True, color_system="standard")
+    table = Table.grid()
+    table.add_column(width=20)
+    table.add_row(Text("red   ", style="red"))
+    table.add_row("")
+    table.add_row(" two words")
+    console.print(Trimmed(table))
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == "\x1b[31mred\x1b[0m\n\n two words\n"
 
 
 # The page
@@ -179,7 +251,8 @@ def test_the_page_is_whole_self_contained_and_accessible() -> None:
             assert attributes["aria-labelledby"]
     assert "@import" not in text
     assert set(re.findall(r"url\((.)", text)) == {"#"}
-    assert sum(tag == "svg" for tag, _ in parsed.tags) == 4
+    assert "parity replay case-rightfit-gradients.safetensors" in words(text)
+    assert sum(tag == "svg" for tag, _ in parsed.tags) == 7
     assert text == to_html(report)
 
 
@@ -215,4 +288,4 @@ def test_names_are_text_not_markup() -> None:
 def test_a_network_without_curves_says_so() -> None:
     text = page(report_of().document)
     assert text.count("No curves were kept") == 3
-    assert "<svg" not in text
+    assert text.count("<svg") == 3  # the step alone

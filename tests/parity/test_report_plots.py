@@ -9,9 +9,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from parity.report import plots
+from parity.report import figure, plots
+from parity.report.budgets import budgets
+from parity.report.drawing import drawing, nodes
 from parity.report.model import Curves
-from tests.parity.samples import curves_of
+from tests.parity.samples import BITWISE_NODE, architecture_of, curves_of, per_parameter
 
 NAMES = {"actual": "minigrad", "expected": "torch", "name": "rightfit"}
 
@@ -35,8 +37,8 @@ def loss_figure(actual: Any, expected: Any) -> str:
 
 
 def test_figures_name_both_engines() -> None:
-    for figure in (plots.fit, plots.losses):
-        text = drawn(figure(curves(), **NAMES, key="k"))
+    for draw in (plots.fit, plots.losses):
+        text = drawn(draw(curves(), **NAMES, key="k"))
         assert all(name in text for name in NAMES.values())
 
 
@@ -115,7 +117,7 @@ def test_figures_take_the_ink_of_the_page_and_are_reproducible() -> None:
     first, again = (plots.fit(curves(), **NAMES, key="k") for _ in range(2))
     assert first == again
     assert "currentColor" in first
-    assert plots.INK not in first
+    assert figure.INK not in first
     assert not re.search(r"<(metadata|style|\?xml)", first)
     assert not re.search(r"#(000000|ffffff)", first)
 
@@ -123,8 +125,8 @@ def test_figures_take_the_ink_of_the_page_and_are_reproducible() -> None:
 def test_the_training_picture() -> None:
     data = curves()
     run = plots.Fit("a$b$ c", data.x, data.y, data.prediction_actual, 2.5614171)
-    figure = plots.training_picture([run, run._replace(name="second")])
-    axes, second = figure.axes
+    picture = plots.training_picture([run, run._replace(name="second")])
+    axes, second = picture.axes
     assert second.get_title() == "second: final MSE 2.56142"
     assert axes.get_title() == "a$b$ c: final MSE 2.56142"
     dots, line = axes.get_lines()
@@ -133,16 +135,16 @@ def test_the_training_picture() -> None:
     np.testing.assert_array_equal(dots.get_ydata(), data.y[:, 0])
     np.testing.assert_array_equal(line.get_ydata(), data.prediction_actual[:, 0])
     file = io.BytesIO()
-    figure.savefig(file, format="png")
+    picture.savefig(file, format="png")
     assert file.getvalue().startswith(b"\x89PNG")
 
 
 def test_the_training_picture_of_a_diverged_run() -> None:
     data = curves("diverged")
     run = plots.Fit("x", data.x, data.y, data.prediction_actual, math.nan)
-    figure = plots.training_picture([run])
-    assert figure.axes[0].get_title() == "x: final MSE nan"
-    assert [text.get_text() for text in figure.axes[0].texts] == ["no finite prediction"]
+    picture = plots.training_picture([run])
+    assert picture.axes[0].get_title() == "x: final MSE nan"
+    assert [text.get_text() for text in picture.axes[0].texts] == ["no finite prediction"]
 
 
 @pytest.mark.parametrize("field", ["x", "prediction_expected", "losses_actual"])
@@ -150,3 +152,65 @@ def test_curves_of_unlike_shapes_are_refused(field: str) -> None:
     data: dict[str, Any] = vars(curves()) | {field: np.zeros(7)}
     with pytest.raises(ValueError, match="need one shape"):
         Curves(**data)
+
+
+# Budgets and the step
+
+
+def test_the_budgets_of_every_gradient_are_drawn() -> None:
+    gradients = {"per_parameter": list(per_parameter([1, 16, 16, 1], 0.04))}
+    text = drawn(budgets(gradients, name="rightfit", key="k"))
+    assert all(row["parameter"] in text for row in gradients["per_parameter"])
+    assert "limit" in text
+    assert "every element is within its budget" in text
+
+
+@pytest.mark.parametrize("worst", [1.5, 1e30, math.inf, None])
+def test_what_is_out_of_budget_is_said(worst: float | None) -> None:
+    rows = list(per_parameter([1, 16, 16, 1], 0.04))
+    rows[3] |= {"worst": worst, "quantiles": [*rows[3]["quantiles"][:-1], worst]}
+    text = drawn(budgets({"per_parameter": rows}, name="rightfit", key="k"))
+    assert f"out of budget: {rows[3]['parameter']}" in text
+
+
+def test_a_step_has_three_lanes() -> None:
+    assert [node[:2] for node in nodes([1, 8, 3], 20)] == [
+        ("0", "Linear"),
+        ("1", "ReLU"),
+        ("2", "Linear"),
+        ("loss", "MSELoss"),
+    ]
+    boxes = {(box.x, box.title): box.detail for box in drawing(simple(), 20).boxes}
+    forward, backward, optimizer = sorted({x for x, _ in boxes})
+    assert boxes[forward, "0 Linear"] == "20 × 8"
+    assert boxes[backward, "0 Linear"] == boxes[optimizer, "0 SGD"] == "8 × 1, 8"
+    assert boxes[backward, "1 ReLU"] == "20 × 8"
+    assert boxes[forward, "loss MSELoss"] == "1"
+    assert len(boxes) == 4 + 4 + 2
+    assert all(box.y < drawing(simple(), 20).height for box in drawing(simple(), 20).boxes)
+
+
+def simple() -> dict[str, Any]:
+    return architecture_of("passed", "underfit") | {"sizes": [1, 8, 3]}
+
+
+def test_nothing_is_marked_on_a_step_that_passed() -> None:
+    step = drawing(simple(), 20)
+    assert not any(box.verdicts for box in step.boxes)
+    assert step.description == ""
+
+
+def test_the_first_nodes_are_marked() -> None:
+    entry = architecture_of("failed", "rightfit")
+    entry["bitwise"] = {"first_node": BITWISE_NODE}
+    entry["steps"] = {"first_node": entry["gradients"]["first_node"]}
+    step = drawing(entry, 100)
+    marked = {(box.x, box.title): box.verdicts for box in step.boxes if box.verdicts}
+    lanes = sorted({box.x for box in step.boxes})
+    assert marked == {
+        (lanes[1], "2 Linear"): ["gradients", "steps"],
+        (lanes[2], "4 SGD"): ["bitwise"],
+    }
+    assert step.description == (
+        "gradients and steps: first apart at 2 in backward; bitwise: first apart at 4 in optimizer"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -11,7 +12,10 @@ import numpy as np
 import pytest
 
 from minigrad.architectures import Architecture, architecture
-from parity.engines import Task, factory
+from parity import run as main_job
+from parity.engines import Start, Task
+from parity.engines.minigrad import MinigradEngine
+from parity.engines.registry import factory
 from parity.errors import UsageError
 from parity.report.document import schema, to_json
 from parity.report.model import Report
@@ -19,6 +23,7 @@ from parity.run import JUDGED, Side, passed, run, train
 from tests.parity import wrong_engines
 
 MINIGRAD, TORCH = Side("minigrad", factory("minigrad")), Side("torch", factory("torch"))
+FLOOR = Side("numpy-floor", factory("numpy-floor"))
 WRONG = Side("wrong", wrong_engines.WrongEngine)
 SETTINGS = {"seed": 1, "dtype": "float32", "device": "cpu"}
 EPOCHS = 40
@@ -165,6 +170,16 @@ def test_run_that_diverges_on_one_side_is_reported_as_such(spoiled: Any) -> None
     assert state[right] != "diverged"
 
 
+def test_failing_steps_name_the_first_node(spoiled: Any) -> None:
+    """A learning rate that is wrong: nothing before the update is."""
+    steps = spoiled["architectures"][wrong_engines.DIVERGING - 1]["steps"]
+    assert steps["passed"] is False
+    assert (steps["first_failure"]["epoch"], steps["first_failure"]["of"]) == (0, "updated")
+    node = steps["first_node"]
+    assert (node["phase"], node["operation"]) == ("optimizer", "SGD")
+    assert node["tensor"] == steps["first_failure"]["parameter"] == "0.weight"
+
+
 def test_curves_are_on_their_own_side() -> None:
     """One job alone, since curves are kept by the network's name."""
     jobs = tasks("1-4-1", seed=wrong_engines.DIVERGING, epochs=10)
@@ -179,6 +194,61 @@ def test_missing_gradient_is_refused_by_name() -> None:
     jobs = tasks("1-4-1", seed=wrong_engines.MISSING_GRADIENT, epochs=2)
     with pytest.raises(ValueError, match=r"engine under test .*2\.weight"):
         run(jobs, WRONG, MINIGRAD, SETTINGS, lambda *_: None)
+
+
+def test_a_failing_verdict_leaves_a_case(tmp_path: Path) -> None:
+    jobs = tasks("1-4-1", seed=wrong_engines.SCALED_GRADIENT, epochs=2)
+    found = run(jobs, WRONG, MINIGRAD, SETTINGS, lambda *_: None, tmp_path)
+    (entry,) = found.document["architectures"]
+    assert (tmp_path / entry["gradients"]["case"]).is_file()
+    assert "case" not in entry["trajectory"]
+
+
+def test_failing_probes_fail_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+
+    def check_probes(actual: Any, expected: Any, dtype: str, seed: int) -> Any:
+        called.append((actual.name, expected.name, dtype, seed))
+        return {"passed": False}
+
+    monkeypatch.setattr(main_job, "check_probes", check_probes)
+    reproducible = Side("minigrad-reproducible", factory("minigrad-reproducible"))
+    jobs = tasks("1-1", dtype="float64", epochs=2)
+    document = run(jobs, reproducible, MINIGRAD, SETTINGS, lambda *_: None).document
+    assert called == [("minigrad-reproducible", "minigrad", "float64", 1)]
+    assert document["architectures"][0]["passed"] is True
+    assert document["passed"] is False
+
+
+# ---- engines that draw nothing --------------------------------------------------------------
+
+
+def test_an_engine_that_draws_nothing_starts_from_what_the_other_drew() -> None:
+    jobs = tasks("1-4-1", epochs=5)
+    for sides in ((FLOOR, MINIGRAD), (MINIGRAD, FLOOR)):
+        found = run(jobs, *sides, SETTINGS, lambda *_: None)
+        (entry,) = found.document["architectures"]
+        assert entry["start"] is None
+        assert entry["passed"] is entry["gradients"]["passed"] is entry["steps"]["passed"] is True
+        assert found.document["probes"] is entry["bitwise"] is None
+        assert found.curves["1-4-1"].x.tolist() == drawn(jobs[0][1]).x.tolist()
+
+
+def test_two_engines_that_draw_nothing_start_from_what_minigrad_draws() -> None:
+    jobs = tasks("1-4-1", epochs=5)
+    other = Side("another", FLOOR.factory)
+    found = run(jobs, FLOOR, other, SETTINGS, lambda *_: None)
+    assert found.document["passed"] is True
+    assert found.curves["1-4-1"].y.tolist() == drawn(jobs[0][1]).y.tolist()
+    before = np.geterr()
+    ((start, _, _),) = train(jobs, FLOOR, lambda *_: None)
+    assert start.y.tolist() == drawn(jobs[0][1]).y.tolist()
+    assert np.geterr() == before
+
+
+def drawn(task: Task) -> Start:
+    with np.errstate():
+        return MinigradEngine().draw(task)
 
 
 # ---- train ----------------------------------------------------------------------------------

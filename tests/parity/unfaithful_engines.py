@@ -9,6 +9,7 @@ from parity.engines import Array, Start, Task
 from parity.engines.minigrad_reproducible import MinigradReproducibleEngine
 
 PAYLOAD, SOUND, PLAIN_PRODUCTS, ANOTHER_BIT, ANOTHER_LOSS, LATE, UNREPEATABLE = range(7)
+ANOTHER_BUFFER = 7
 """Seeds, and what is wrong in the runs that start from them."""
 
 
@@ -41,6 +42,12 @@ class UnfaithfulEngine(MinigradReproducibleEngine):
         if self._seed == PAYLOAD:  # another NaN than NumPy's is no difference
             weight[np.isnan(weight)] = -np.float32(np.nan)
         return parameters
+
+    def momentum_buffers(self) -> dict[str, Array]:
+        buffers = super().momentum_buffers()
+        if self._seed == ANOTHER_BUFFER and self._epoch == 4:
+            buffers["0.bias"][2] = np.nextafter(buffers["0.bias"][2], np.float32(np.inf))
+        return buffers
 
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
         loss, gradients = super().loss_and_gradients()

@@ -34,3 +34,18 @@ class WrongEngine(MinigradEngine):
         if self._seed == MISSING_GRADIENT:
             del gradients[SPOILED]
         return loss, gradients
+
+
+class HookedEngine(MinigradEngine):
+    """minigrad, but for a gradient in its tape: what it steps by, and shows in its trace."""
+
+    def load(self, task: Task, start: Start) -> None:
+        super().load(task, start)
+        parameter = dict(self._model.named_parameters())[SPOILED]
+        parameter.register_hook(lambda grad: grad * (1 + 1e-3))
+
+
+class TaciturnEngine(MinigradEngine):
+    """minigrad, but it cannot show what its steps compute."""
+
+    trace = None  # type: ignore[assignment]

@@ -10,8 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from torch_impl import reproducible
-from torch_impl.reproducible import linear, matmul, mse_loss, relu, train_reproducibly
+from torch_impl.reproducible import (
+    SGD,
+    linear,
+    matmul,
+    mse_loss,
+    relu,
+    reproducible,
+    train_reproducibly,
+)
 from torch_impl.slices import PRECISION, Factor, contract, total
 from torch_impl.train import start
 
@@ -154,18 +161,60 @@ def test_relu_at_special_values() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("device", DEVICES)
-def test_training_learns_and_is_the_same_in_any_order(device: str, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_training_learns_and_is_the_same_in_any_order(
+    momentum: float, device: str, dtype: torch.dtype
+) -> None:
     """The CPU with the points in another order stands for any other device."""
 
     def trained(place: str, order: Tensor) -> tuple[list[bytes], Tensor]:
         model, x, y = start((1, 16, 16, 1), 3, dtype=dtype)
         model.to(place)
-        losses = train_reproducibly(model, x[order].to(place), y[order].to(place), 60, 0.01)
+        x, y = x[order].to(place), y[order].to(place)
+        losses = train_reproducibly(model, x, y, 60, 0.01 * (1 - momentum), momentum)
         return [bits(p) for p in (losses, *model.parameters())], losses
 
     expected, losses = trained(device, torch.arange(100))
     assert losses[-1] < losses[0] / 2
     assert trained("cpu", torch.randperm(100))[0] == expected
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_sgd_is_torchs(momentum: float, device: str, dtype: torch.dtype) -> None:
+    ours, theirs = (
+        [matrix(i, 4, 3, dtype=dtype).to(device).requires_grad_() for i in range(2)] for _ in "ab"
+    )
+    optimizers = [
+        SGD(ours, lr=0.1, momentum=momentum),
+        torch.optim.SGD(theirs, lr=0.1, momentum=momentum),
+    ]
+    for step in range(5):
+        for parameters, optimizer in zip((ours, theirs), optimizers, strict=True):
+            optimizer.zero_grad()
+            assert parameters[0].grad is None
+            for i, parameter in enumerate(parameters[: 1 + step % 2]):  # one is left out at times
+                parameter.grad = matrix(10 * step + i, 4, 3, dtype=dtype).to(device)
+            optimizer.step()
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b)
+        states = [optimizers[0].state.get(a, {}), optimizers[1].state.get(b, {})]
+        if momentum:
+            torch.testing.assert_close(*(state["momentum_buffer"] for state in states))
+            assert states[0]["momentum_buffer"] is not a.grad
+        else:
+            assert not states[0]
+
+
+def test_a_reproducible_network_has_the_same_parameters_and_draws_none() -> None:
+    model, x, _ = start((1, 4, 1), 0)
+    state = torch.get_rng_state()
+    twin = reproducible(model)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(a is b for a, b in zip(twin.parameters(), model.parameters(), strict=True))
+    assert list(twin.state_dict()) == list(model.state_dict())
+    torch.testing.assert_close(twin(x), model(x))
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -189,7 +238,7 @@ def test_no_fused_kernel_is_called(device: str, monkeypatch: pytest.MonkeyPatch)
 
     model, x, y = start((1, 4, 3, 1), 0, device=device)
     with Recorder():  # type: ignore[no-untyped-call]
-        train_reproducibly(model, x, y, 2, 0.01)
+        train_reproducibly(model, x, y, 2, 0.01, 0.9)
     assert {"mm", "sum", "div", "mul", "sub"} <= called
     assert called.isdisjoint(
         {"addmm", "addmv", "addcmul", "baddbmm", "sqrt", "exp", "pow", "lerp", "mse_loss", "linear"}
@@ -204,6 +253,6 @@ def test_refusals() -> None:
     with pytest.raises(ValueError, match="lengths must be equal"):
         matmul(torch.ones(2, 3), torch.ones(2, 3))
     with pytest.raises(TypeError, match="no reproducible arithmetic for Tanh"):
-        reproducible.forward(nn.Sequential(nn.Tanh()), torch.ones(1, 1))
+        reproducible(nn.Sequential(nn.Tanh()))
     with pytest.raises(ValueError, match="must be equal and not empty"):
         mse_loss(torch.ones(2, 1), torch.ones(2))

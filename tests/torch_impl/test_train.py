@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from torch_impl.__main__ import main
 from torch_impl.data import parabola
 from torch_impl.devices import deterministic, device
 from torch_impl.model import build
@@ -222,12 +223,15 @@ def test_command_prints_the_final_mse() -> None:
         (["rightfit", "--tf32"], "leave it out"),
     ],
 )
-def test_bad_usage_ends_with_status_2(arguments: list[str], said: str) -> None:
-    done = command(*arguments)
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+def test_bad_usage_ends_with_status_2(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert printed.out == ""
 
 
 def test_the_witness_is_independent() -> None:

@@ -1,0 +1,209 @@
+"""`capture`: a step that runs once, is recorded, and from then on is replayed.
+
+    >>> import minigrad as torch
+    >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
+    >>> optimizer = torch.optim.SGD([w], lr=0.1)
+    >>> @torch.capture
+    ... def step(x):
+    ...     optimizer.zero_grad()
+    ...     loss = (w * x).sum()
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     return loss
+    >>> step(torch.tensor([1.0, 1.0]))
+    tensor(3.)
+    >>> step(torch.tensor([1.0, 0.0]))
+    tensor(0.9000)
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from minigrad.arrays.recording import CaptureError
+from minigrad.captured.record import record
+from minigrad.captured.replay import MISFIT, Replay
+from minigrad.captured.trust import Trial
+from minigrad.captured.watch import is_recording, recording_threads
+from minigrad.grad_mode import grad_mode
+from minigrad.program.lower import lower
+from minigrad.tensor import Tensor
+
+__all__ = ["CaptureError", "Captured", "capture"]
+
+
+def capture(step: Callable[..., Any], *, cache_size: int = 8) -> Captured:
+    """Return a function that does what a step does, and from the second call on faster.
+
+    The first call runs the step and records the NumPy calls that it makes. Later calls repeat
+    these alone, with the same results in every bit; no Python of the step, of modules, hooks or
+    the optimizer runs again. Everything that is made of minigrad's operations can be captured.
+
+    What can differ between two calls:
+
+    - *Tensors among the arguments*, also within tuples, lists and dicts, are copied at each
+      call. For other shapes, strides or dtypes, and for other values of arguments that are no
+      tensors, there is another recording.
+    - *What tensors hold*: parameters, buffers and `.grad` can be changed between two calls, by
+      loading a state, by `zero_grad` or by hand, and hold the current values after every call.
+    - *Options* of an `SGD`, the learning rate for one.
+    - *Variables*, global or of an enclosing function, that the step's own text refers to: where
+      one is something else than it was, the step is recorded anew.
+
+    All other Python is looked at while the step is recorded, and no more: a number that an
+    attribute holds, the length of a list, the side of an `if`. A step that leaves tensors where
+    nothing here knows to look for them, as an optimizer of your own leaves its buffers, is recorded
+    until two recordings in a row are the same.
+
+    What the step returns are copies without history (`requires_grad` is False); containers are
+    made anew. Other tensors that it leaves behind, `.grad` for one, are the same objects after
+    every call, with new values. An argument's gradient is added to the argument's `.grad`.
+
+    Args:
+        step: a function. It must not read values (`item()`, `print`, `if loss > 1`), select
+            elements by a mask, or draw random numbers.
+        cache_size: how many recordings are kept. Each has memory of its own for intermediate
+            results. Of more, the one that was not used for longest is dropped.
+
+    Raises (when it is called):
+        CaptureError: the step cannot be captured. The message names the line.
+        TypeError: an argument is neither a tensor nor can it be hashed.
+
+    A captured step is not to be called from several threads at the same time. Within a step that
+    is being recorded it is a part of that step.
+    """
+    return Captured(step, cache_size)
+
+
+class Captured:
+    """A step that is recorded and replayed; see `capture`."""
+
+    def __init__(self, step: Callable[..., Any], cache_size: int) -> None:
+        if not callable(step):
+            raise TypeError(f"capture: step must be a function, not a {type(step).__name__}")
+        if cache_size < 1:
+            raise ValueError(f"capture: cache_size must be at least 1, not {cache_size}")
+        functools.update_wrapper(self, step)
+        self._step = step
+        self._cache_size = cache_size
+        self._replays: dict[Any, list[Replay]] = {}  # by signature; the latest last
+        self._trials: dict[Any, Trial] = {}
+        self._latest: Any = None  # the signature of the last call,
+        self._run: Callable[..., Any] = _misfit  # and what was run then
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if recording_threads and is_recording():
+            return self._step(*args, **kwargs)
+        tensors: list[Tensor] = []
+        signature: list[Any] = [grad_mode.enabled]
+        for argument in args:
+            signature.append(_key(argument, tensors))
+        for name, argument in kwargs.items():
+            signature += (name, _key(argument, tensors))
+        if signature == self._latest:
+            result = self._run(*tensors)
+            if result is not MISFIT:
+                return result
+        return self._find(signature, tensors, args, kwargs)
+
+    def _find(self, signature: list[Any], tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
+        """Run the replay that fits, or record one."""
+        self._latest = None
+        replays = self._replays[tuple(signature)] = self._replays.pop(tuple(signature), [])
+        for replay in reversed(replays):
+            replay.follow()
+            result = replay.run(*tensors)
+            if result is not MISFIT:
+                replays.remove(replay)
+                replays.append(replay)
+                self._latest, self._run = signature, replay.run
+                return result
+
+        return self._record(signature, tensors, args, kwargs)
+
+    def _record(self, signature: list[Any], tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
+        """Run the step and record it; keep the recording if it can be trusted."""
+
+        def run(copies: list[Tensor]) -> Any:
+            given = iter(copies)
+            values = [_replaced(value, given) for value in args]
+            named = {name: _replaced(value, given) for name, value in kwargs.items()}
+            return self._step(*values, **named)
+
+        key = tuple(signature)
+        trial = self._trials.pop(key, None) or Trial()
+        with no_garbage_collection():
+            recording = record(self._step, run, tensors)
+            recorded = trial.trusted(recording)
+            if recorded is None:
+                self._trials = {key: trial}
+                return recording.value
+            self._forget(self._cache_size - 1)
+            replay = Replay(recorded, lower(recorded.program))
+        self._replays.setdefault(key, []).append(replay)
+        self._latest, self._run = signature, replay.run
+        return recording.value
+
+    def _forget(self, most: int) -> None:
+        """Drop the replays that were not used for longest, until so many are left."""
+        while sum(map(len, self._replays.values())) > most:
+            signature = next(key for key, replays in self._replays.items() if replays)
+            del self._replays[signature][0]
+        self._replays = {key: replays for key, replays in self._replays.items() if replays}
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Do not look for garbage: of all that a recording makes there is hardly any.
+
+    Looking at everything again and again takes as long as the recording itself.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _misfit(*_: Any) -> Any:
+    return MISFIT
+
+
+def _key(value: Any, tensors: list[Tensor]) -> Any:
+    """Return what tells one argument from another that needs another recording."""
+    if isinstance(value, Tensor):
+        tensors.append(value)
+        array = value._array
+        return Tensor, array.shape, array.strides, array.dtype, value._node is None
+    kind = type(value)
+    if kind in (tuple, list):
+        return kind, tuple([_key(part, tensors) for part in value])
+    if kind is dict:
+        return kind, tuple([(name, _key(part, tensors)) for name, part in value.items()])
+    if kind is float:
+        return kind, value.hex()
+    try:
+        hash(value)
+    except TypeError:
+        raise TypeError(
+            f"capture: an argument of type {kind.__name__} is neither a tensor nor can it be "
+            "hashed: make a tensor of an array, with from_numpy(...)"
+        ) from None
+    return kind, value
+
+
+def _replaced(value: Any, tensors: Iterator[Tensor]) -> Any:
+    """Return an argument with other tensors in it, in order."""
+    if isinstance(value, Tensor):
+        return next(tensors)
+    if type(value) in (tuple, list):
+        return type(value)([_replaced(part, tensors) for part in value])
+    if type(value) is dict:
+        return {name: _replaced(part, tensors) for name, part in value.items()}
+    return value

@@ -1,0 +1,1 @@
+"""What stands behind `minigrad.capture`: watching a step, and replaying it."""

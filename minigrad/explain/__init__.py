@@ -1,0 +1,77 @@
+"""Seeing how it works: the tape as a table, the graph as a picture, a page to step through.
+
+>>> import minigrad as torch
+>>> w = torch.tensor([1.0, 2.0], requires_grad=True)
+>>> def loss():
+...     return (w * w).sum()
+>>> torch.explain(loss)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from minigrad import tape
+from minigrad.explain.explanation import Explanation
+from minigrad.explain.observe import Backward, Names, Observation
+from minigrad.tensor import Tensor
+
+__all__ = ["Explanation", "Observation", "explain"]
+
+
+def explain(result: Tensor | Callable[..., Any], *arguments: Any, **options: Any) -> Explanation:
+    """Explain how a tensor was computed.
+
+    Args:
+        result: a tensor, of which the tape is shown, or a function that returns one. The function
+            is called with the arguments that follow, and observed: every value, every gradient,
+            and the lines of its source that made them are known then. It may be a whole training
+            step, with `backward()` and `optimizer.step()` in it.
+
+    What is computed is the same in every bit as without the explanation. If the function does not
+    call `backward` itself, the gradients are computed beside, and no `.grad` is touched.
+
+    Returns:
+        an `Explanation`. Its printed form is a table; it also has the graph, and the page.
+
+    Raises:
+        TypeError: it is neither a tensor nor a function that returns one.
+        RuntimeError: the tensor requires no gradient, so that nothing is recorded of it, or a
+            step is being captured.
+    """
+    if isinstance(result, Tensor):
+        return Explanation(_node_of(result), result, "a tensor", [], Names())
+    if not callable(result):
+        raise TypeError(
+            f"explain: expected a Tensor or a function that returns one, not "
+            f"{type(result).__name__}"
+        )
+    name = getattr(result, "__qualname__", type(result).__name__)
+    with Observation() as observation:
+        computed = result(*arguments, **options)
+        if not isinstance(computed, Tensor):
+            raise TypeError(
+                f"explain: {name} returned a {type(computed).__name__}: return the tensor that is "
+                "to be explained, the loss for example"
+            )
+        node = _node_of(computed)
+        if node.plan is not None and getattr(node.plan, "operation", None) is None:
+            raise RuntimeError(
+                f"explain: {name} returned a tensor that was computed before, or by the replay of "
+                "a captured step: give the function that computes it"
+            )
+        ran = any(isinstance(event, Backward) for event in observation.events)
+        if computed.numel() == 1 and node.saved is not None and not ran:
+            observation.sweep(node)
+    return Explanation(node, computed, name, observation.events, observation.names)
+
+
+def _node_of(tensor: Tensor) -> tape.Node:
+    if tensor._node is None:
+        raise RuntimeError(
+            f"explain: this tensor of shape {list(tensor.shape)} does not require a gradient, so "
+            "nothing of it is on the tape: explain one that was computed from a tensor with "
+            "requires_grad=True, before detach() and outside of no_grad()"
+        )
+    return tensor._node

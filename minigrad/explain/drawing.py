@@ -1,0 +1,170 @@
+"""Drawing a graph as SVG: rows from top to bottom, values downwards, gradients upwards."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from typing import NamedTuple
+
+from minigrad.explain.graph import Box, Edge, Graph
+from minigrad.explain.table import number_text, shape_text
+
+WIDE, HIGH = 112, 36
+ACROSS, DOWN = 126, 78
+MARGIN = 12
+"""Pixels: of a box, from box to box, and around."""
+
+APART = 8
+"""Pixels from the middle of a box to the line of a value, and to that of a gradient."""
+
+THINNEST, THICKEST = 1.5, 7.0
+"""Pixels: the lines of the smallest and of the largest gradient."""
+
+STYLE = """<style>
+.graph { color: inherit; font: 12px system-ui, sans-serif; }
+.graph rect { fill: #8882; stroke: currentColor; stroke-opacity: .5; }
+.graph text { fill: currentColor; text-anchor: middle; }
+.graph .label, .graph .detail { font-size: 10px; opacity: .75; }
+.graph .label { text-anchor: end; }
+.graph path { fill: none; stroke: currentColor; stroke-opacity: .6; }
+.graph .backward { stroke: #d9480f; }
+.graph marker path { fill: currentColor; stroke: none; }
+.graph marker.back path { fill: #d9480f; }
+</style>"""
+
+
+class Placed(NamedTuple):
+    """Where a box is drawn: its left upper corner."""
+
+    x: float
+    y: float
+
+
+def svg(graph: Graph, *, styled: bool = False) -> str:
+    """Return the picture; with its own style, or to be styled by the page it is in."""
+    places = _place(graph)
+    width = max((place.x for place in places.values()), default=0) + WIDE + MARGIN
+    height = max((place.y for place in places.values()), default=0) + HIGH + MARGIN
+    thickness = _thickness(graph.edges)
+    lines = [_edge(edge, places, thickness) for edge in graph.edges]
+    boxes = [_box(box, places[box]) for box in graph.boxes]
+    said = f"{len(graph.boxes)} boxes: values flow downwards, gradients upwards"
+    return (
+        f'<svg class="graph" xmlns="http://www.w3.org/2000/svg" role="group" aria-label="{said}" '
+        f'width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}">'
+        f"{STYLE if styled else ''}{_arrow('ahead')}{_arrow('back')}"
+        f"{''.join(lines)}{''.join(boxes)}</svg>"
+    )
+
+
+def _arrow(name: str) -> str:
+    return (
+        f'<marker id="{name}" class="{name}" viewBox="0 0 8 8" refX="7" refY="4" '
+        'markerUnits="userSpaceOnUse" markerWidth="9" markerHeight="9" orient="auto">'
+        '<path d="M0 0 8 4 0 8z"/></marker>'
+    )
+
+
+def _place(graph: Graph) -> dict[Box, Placed]:
+    """Place each box near those it comes from, the leaves to the right of the operations."""
+    columns: dict[Box, float] = {}
+    sources: dict[Box, list[Box]] = {}
+    for edge in graph.edges:
+        sources.setdefault(edge.target, []).append(edge.source)
+    first = min((box.rank for box in graph.boxes), default=0)
+    rows: dict[int, list[Box]] = {}
+    for box in graph.boxes:
+        rows.setdefault(box.rank, []).append(box)
+    for rank in sorted(rows):
+        wished: list[tuple[float, int, Box]] = []
+        for box in rows[rank]:
+            known = [columns[s] for s in sources.get(box, []) if s in columns and s in sources]
+            place = sum(known) / len(known) if known else 0.0 if box in sources else math.inf
+            wished.append((place, box.number, box))
+        free = 0.0
+        for place, _, box in sorted(wished, key=lambda wish: wish[:2]):
+            columns[box] = free if math.isinf(place) else max(free, float(round(place)))
+            free = columns[box] + 1
+    return {
+        box: Placed(MARGIN + ACROSS * columns[box], MARGIN + DOWN * (box.rank - first))
+        for box in graph.boxes
+    }
+
+
+def _thickness(edges: list[Edge]) -> dict[Edge, float]:
+    """Return the thickness of each gradient's line: even steps for even factors of the norm."""
+    norms = {e: e.norm for e in edges if e.norm is not None}
+    logs = {e: math.log10(n) for e, n in norms.items() if 0 < n < math.inf}
+    low, high = min(logs.values(), default=0.0), max(logs.values(), default=0.0)
+    span = max(high - low, 1.0)
+    return {
+        edge: THINNEST + (THICKEST - THINNEST) * (logs[edge] - low) / span
+        if edge in logs
+        else (THICKEST if n else 0.75)
+        for edge, n in norms.items()
+    }
+
+
+def _edge(edge: Edge, places: dict[Box, Placed], thickness: dict[Edge, float]) -> str:
+    source, target = places[edge.source], places[edge.target]
+    top, bottom = source.y + HIGH, target.y
+    start, end = source.x + WIDE / 2, target.x + WIDE / 2
+    lean = max(-1.0, min(1.0, (start - end) / ACROSS)) * WIDE / 4  # arrive on the side one is from
+    end += lean
+    reach = 0.5 * (bottom - top)
+    aside = 0.6 * ACROSS if start == end and bottom - top > DOWN else 0.0  # past what is between
+    mark = f'data-from="{edge.source.number}" data-to="{edge.target.number}"'
+
+    def curve(x0: float, y0: float, x1: float, y1: float, bend: float) -> str:
+        return (
+            f"M{x0:g} {y0:g}C{x0 - aside:g} {y0 + bend:g} {x1 - aside:g} {y1 - bend:g} "
+            f"{x1:g} {y1:g}"
+        )
+
+    ahead = curve(start - APART, top, end - APART, bottom - 1, reach)
+    shape = "" if edge.source.kind == "gap" else shape_text(edge.entry.shape)
+    parts = [
+        f'<path class="forward" {mark} d="{ahead}" marker-end="url(#ahead)"/>',
+    ]
+    if edge in thickness:
+        back = curve(end + APART, bottom, start + APART, top + 1, -reach)
+        said = f"gradient of {edge.entry.name}: norm {number_text(edge.norm)}"
+        parts.append(
+            f'<path class="backward" {mark} d="{back}" marker-end="url(#back)" '
+            f'stroke-width="{thickness[edge]:.2f}"><title>{escape(said)}</title></path>'
+        )
+    x = (start + end) / 2 - APART - 5 - 0.75 * aside
+    if start != end - lean:  # from the side: label at its beginning
+        x = start - APART - 5
+    y = top + 16 if start != end - lean else (top + bottom) / 2 + 3
+    parts.append(f'<text class="label" x="{x:g}" y="{y:g}">{escape(shape)}</text>')
+    return "".join(parts)
+
+
+def _box(box: Box, place: Placed) -> str:
+    x, y = place
+    numbers = " ".join(str(entry.number) for entry in box.entries)
+    texts = [(box.title, "title", 16 if box.detail else 22)]
+    if box.detail:
+        texts.append((box.detail, "detail", 29))
+    lines = "".join(
+        f'<text class="{kind}" x="{x + WIDE / 2:g}" y="{y + down:g}">{escape(_short(said))}</text>'
+        for said, kind, down in texts
+    )
+    return (
+        f'<g class="box {box.kind}" data-box="{box.number}" data-entries="{numbers}">'
+        f"<title>{escape(_description(box))}</title>"
+        f'<rect x="{x:g}" y="{y:g}" width="{WIDE}" height="{HIGH}" rx="6"/>{lines}</g>'
+    )
+
+
+def _short(said: str) -> str:
+    return said if len(said) <= 18 else said[:17] + "…"
+
+
+def _description(box: Box) -> str:
+    if box.kind == "gap":
+        return box.title
+    return "\n".join(
+        f"#{entry.number} {entry.name}, {shape_text(entry.shape)}" for entry in box.entries
+    )

@@ -1,0 +1,160 @@
+"""The tape as a table: for the terminal, and as HTML for a notebook."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import NamedTuple
+
+import numpy as np
+
+from minigrad.explain.explanation import Entry, Explanation
+from minigrad.explain.observe import Values
+
+MOST_ROWS = 200
+"""Of more entries, the first and the last hundred are shown."""
+
+HEADINGS = ("#", "value", "shape", "from", "range", "gradient", "made by")
+
+
+class Row(NamedTuple):
+    """The cells of an entry, in the order of `HEADINGS`."""
+
+    number: str
+    name: str
+    shape: str
+    inputs: str
+    value: str
+    gradient: str
+    line: str
+
+
+def rows(explanation: Explanation) -> list[Row | int]:
+    """Return the rows, and in the place of rows that are left out their number."""
+    entries = explanation.entries
+    found: list[Row | int] = [row(entry) for entry in kept(entries)]
+    if len(entries) > MOST_ROWS:
+        found.insert(MOST_ROWS // 2, len(entries) - MOST_ROWS)
+    return found
+
+
+def kept(entries: list[Entry]) -> list[Entry]:
+    """Return the entries that are shown."""
+    if len(entries) <= MOST_ROWS:
+        return entries
+    return entries[: MOST_ROWS // 2] + entries[-(MOST_ROWS // 2) :]
+
+
+def row(entry: Entry) -> Row:
+    """Return the cells of an entry."""
+    line = "" if entry.line is None else f"{entry.line}  {entry.line.text}"
+    return Row(
+        str(entry.number),
+        entry.name,
+        shape_text(entry.shape),
+        " ".join(input_text(value) for value in entry.inputs),
+        range_text(entry.value),
+        "needs none" if entry.node is None else range_text(entry.gradient),
+        line,
+    )
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """Return a shape in a few characters: `100×16`, and `scalar` without axes."""
+    return "×".join(map(str, shape)) if shape else "scalar"
+
+
+def input_text(value: object) -> str:
+    """Return an entry's number as `#3`; a Python number, and anything else, as it is."""
+    return f"#{value.number}" if isinstance(value, Entry) else "?" if value is None else str(value)
+
+
+def range_text(values: Values | None) -> str:
+    """Return the smallest and the largest value, or the only one; say if some are not finite."""
+    if values is None:
+        return "–"
+    if values.size == 0:
+        return "empty"
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    if finite.size == 0:
+        return "not finite"
+    low, high = finite.min(), finite.max()
+    said = number_text(low) if low == high else f"{number_text(low)} … {number_text(high)}"
+    others = values.size - finite.size
+    return f"{said}, {others} not finite" if others else said
+
+
+def number_text(value: object) -> str:
+    """Return a number with four digits."""
+    return f"{float(value):.4g}"  # type: ignore[arg-type]
+
+
+def text(explanation: Explanation, width: int) -> str:
+    """Return the table for a terminal of so many columns: in one line a row, or in up to three."""
+    found = rows(explanation)
+    cells = [HEADINGS, *(row for row in found if isinstance(row, Row))]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(HEADINGS))]
+    in_one_line = sum(widths[:6]) + 2 * 6 + 24 <= width
+    lines = []
+    for row in [Row(*HEADINGS), *found]:
+        if isinstance(row, int):
+            lines.append(f"… {row:,} values left out …")
+            continue
+        padded = [cell.ljust(size) for cell, size in zip(row, widths, strict=True)]
+        padded[0] = row.number.rjust(widths[0])
+        if in_one_line:
+            lines.append(_fit("  ".join(padded[:6]) + "  " + row.line, width))
+            continue
+        lines.append(_fit("  ".join(padded[:4]), width))
+        indent = " " * (widths[0] + 4)
+        lines.append(_fit(f"{indent}{padded[4]}  ∂ {row.gradient}", width))
+        if row.line and row.number != HEADINGS[0]:
+            lines.append(_fit(indent + row.line, width))
+    head = f"{explanation.title}: {count_text(explanation)}"
+    return "\n".join([*_wrapped(head, width), "", *lines, *_notes(explanation, width)])
+
+
+def count_text(explanation: Explanation) -> str:
+    """Return how many values there are of which kind."""
+    operations = sum(entry.is_operation for entry in explanation.entries)
+    leaves = sum(entry.node is not None for entry in explanation.entries) - operations
+    data = len(explanation.entries) - operations - leaves
+    counted = ((operations, "operation"), (leaves, "leaf"), (data, "input without gradient"))
+    plural = {"leaf": "leaves", "input without gradient": "inputs without gradient"}
+    said = [f"{n:,} {w if n == 1 else plural.get(w, w + 's')}" for n, w in counted if n]
+    return ", ".join(said) + "."
+
+
+def _notes(explanation: Explanation, width: int) -> list[str]:
+    return [line for note in explanation.missing for line in ("", *_wrapped(note, width))]
+
+
+def _wrapped(said: str, width: int) -> list[str]:
+    from textwrap import wrap
+
+    return wrap(said[0].upper() + said[1:], width)
+
+
+def _fit(line: str, width: int) -> str:
+    line = line.rstrip()
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def html(explanation: Explanation) -> str:
+    """Return the table, with the graph above it, for a notebook."""
+    from minigrad.explain.drawing import svg
+    from minigrad.explain.graph import graph
+
+    body = []
+    for found in rows(explanation):
+        if isinstance(found, int):
+            body.append(f'<tr><td colspan="{len(HEADINGS)}">… {found:,} values left out …</td></tr>')
+        else:
+            body.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in found) + "</tr>")
+    head = "".join(f'<th scope="col">{heading}</th>' for heading in HEADINGS)
+    notes = "".join(f"<p>{escape(note)}</p>" for note in explanation.missing)
+    return (
+        f"<p>{escape(explanation.title)}: {count_text(explanation)}</p>"
+        f'<div style="overflow-x:auto">{svg(graph(explanation), styled=True)}</div>'
+        '<div style="overflow-x:auto"><table style="white-space:nowrap">'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>{notes}"
+    )

@@ -1,0 +1,32 @@
+"""Making a program fast: all passes, in the order that suits them."""
+
+from __future__ import annotations
+
+from minigrad.program.passes.choices import choose_by_bits, compare_with_zeros
+from minigrad.program.passes.constants import fold_constants
+from minigrad.program.passes.dead import remove_dead_calls
+from minigrad.program.passes.flat import join_calls
+from minigrad.program.passes.numbers import use_arrays
+from minigrad.program.passes.products import use_dot
+from minigrad.program.passes.repeated import remove_repeated_calls
+from minigrad.program.passes.reuse import reuse_memory
+from minigrad.program.program import Program
+
+PASSES = (
+    fold_constants,
+    remove_repeated_calls,
+    choose_by_bits,
+    remove_dead_calls,
+    compare_with_zeros,
+    use_dot,
+    use_arrays,
+    join_calls,
+    reuse_memory,
+)
+
+
+def lower(program: Program) -> Program:
+    """Return a program with the same results in every bit, lowered."""
+    for run in PASSES:
+        program = run(program)
+    return program

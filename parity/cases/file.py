@@ -1,0 +1,257 @@
+"""Files of cases: one safetensors file each, so that loading one runs no code.
+
+Its tensors are `x`, `y` and, by the parameters' names, `parameters.…` and `momentum_buffers.…`; its
+metadata have one text, `case`: JSON that keeps to `parity/schemas/case.schema.json`. What is drawn
+from a seed, in the kinds `start` and `probe`, is drawn again and has no tensors. A file may come
+from anywhere: nothing in it is believed before it is checked.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+from safetensors import SafetensorError, safe_open
+
+from minigrad.architectures import MOST_PARAMETERS
+from parity.cases.case import DRAWN, FROM_START, Case, shapes
+from parity.engines import Array, Start, Task
+from parity.errors import UsageError
+from parity.files import write_whole
+from parity.report.document import to_json
+
+VERSION = 1
+"""Of the format. One that is newer is refused."""
+
+MOST_HEADER_BYTES = 4_000_000
+MOST_ACTIVATIONS = 500_000_000
+"""Of all layers and samples; more would not fit into memory."""
+
+DTYPES = {"F32": "float32", "F64": "float64"}
+"""The dtypes of safetensors that a case may have."""
+
+
+def save(case: Case, path: str | Path) -> None:
+    """Write the case to a file, whole or not at all.
+
+    Raises:
+        UsageError: the file cannot be written, or the network is larger than `load` takes.
+    """
+    document = {
+        "version": VERSION,
+        "kind": case.kind,
+        "engines": dict(zip(("actual", "expected"), case.engines, strict=True)),
+        "task": asdict(case.task),
+        **({"probe": case.probe} if case.probe is not None else {}),
+        **{name: getattr(case, name) for name in ("verdict", "origin", "environment")},
+    }
+    tensors = {}
+    if case.start is not None:
+        tensors = {"x": case.start.x, "y": case.start.y}
+        groups = {"parameters": case.start.parameters, "momentum_buffers": case.momentum_buffers}
+        for group, arrays in groups.items():
+            tensors |= {f"{group}.{name}": array for name, array in arrays.items()}
+    text = to_json(document)
+    try:
+        _check_sizes(_task(_document(text)))
+        _check_shapes(case, {name: array.shape for name, array in tensors.items()})
+    except ValueError as error:
+        raise UsageError(f"cannot save the case {path}: {error}") from error
+    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    write_whole(path, safetensors.numpy.save(contiguous, {"case": text}))
+
+
+def load(path: str | Path) -> Case:
+    """Read a case; nothing in the file is believed before it is checked.
+
+    Raises:
+        UsageError: the file cannot be read, is no safetensors file, is damaged or cut short, is of
+            a newer version, or does not hold what a case must hold.
+    """
+    try:
+        _check_header(Path(path))
+        with safe_open(path, framework="numpy") as file:
+            return _read(file)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise UsageError(
+            f"{path} is no safetensors file, is damaged or cut short ({_shown(str(error))}): give "
+            "a case that `parity run` wrote"
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"{path} is no case that can be replayed: {error}") from error
+
+
+@functools.cache
+def validator() -> Draft202012Validator:
+    """What knows the JSON Schema (draft 2020-12) of a case's metadata."""
+    text = (resources.files("parity") / "schemas/case.schema.json").read_text(encoding="utf-8")
+    return Draft202012Validator(json.loads(text))
+
+
+def _check_header(path: Path) -> None:
+    """Check what the file begins with, its header's size, before anyone makes room for that."""
+    if not path.is_file() and path.exists():
+        raise ValueError("it is no regular file")
+    with path.open("rb") as file:
+        first = file.read(8)
+    if len(first) == 8 and struct.unpack("<Q", first)[0] > MOST_HEADER_BYTES:
+        raise ValueError(
+            f"its header would have more than {MOST_HEADER_BYTES:,} bytes; either it is no "
+            "safetensors file or it is not of `parity run`"
+        )
+
+
+def _read(file: Any) -> Case:
+    """Return the case in an open safetensors file; sizes are checked before tensors are read."""
+    metadata = file.metadata() or {}
+    if "case" not in metadata:
+        raise ValueError("it is a safetensors file, but has no metadata named 'case'")
+    document = _document(metadata["case"])
+    task = _task(document)
+    _check_sizes(task)
+    case = Case(
+        document["kind"],
+        (document["engines"]["actual"], document["engines"]["expected"]),
+        task,
+        None,
+        {},
+        document["verdict"],
+        document["origin"],
+        document["environment"],
+        document.get("probe"),
+    )
+    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+    _check_shapes(case, {name: tuple(part.get_shape()) for name, part in slices.items()})
+    for name, part in slices.items():
+        dtype = DTYPES.get(part.get_dtype(), part.get_dtype())
+        if dtype != task.dtype:
+            raise ValueError(f"its tensor {name!r} is {dtype}, and its task {task.dtype}")
+    if case.kind in DRAWN:
+        return case
+    return _with_tensors(case, {name: file.get_tensor(name) for name in slices})
+
+
+def _with_tensors(case: Case, tensors: Mapping[str, Array]) -> Case:
+    """Return the case with the tensors, all of the right shapes."""
+    finite = ("x", "y", "parameters") if case.kind in FROM_START else ("x", "y")
+    for name, array in tensors.items():
+        if name.partition(".")[0] in finite and not np.isfinite(array).all():
+            raise ValueError(f"its tensor {name!r} has elements that are not finite")
+
+    def group(prefix: str) -> dict[str, Array]:
+        names = [name for name in shapes(case.task.sizes) if f"{prefix}.{name}" in tensors]
+        return {name: tensors[f"{prefix}.{name}"] for name in names}
+
+    start = Start(tensors["x"], tensors["y"], group("parameters"))
+    return Case(**{**vars(case), "start": start, "momentum_buffers": group("momentum_buffers")})
+
+
+def _document(text: str) -> dict[str, Any]:
+    """Return the JSON document in the metadata, which keeps to the schema."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        document = json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its metadata are not JSON: {error}") from error
+    version = document.get("version") if isinstance(document, dict) else None
+    if isinstance(version, int) and version > VERSION:
+        raise ValueError(
+            f"it has version {_shown(str(version))} of the format, and this parity knows "
+            f"{VERSION}: replay it with a newer one"
+        )
+    wrong = best_match(validator().iter_errors(document))
+    if wrong is not None:
+        place = wrong.json_path.replace("$", "case", 1)
+        raise ValueError(f"in its metadata, {_shown(f'{place}: {wrong.message}')}")
+    for found in _texts(document):
+        if not found.isprintable():  # it could command the terminal on which it is shown
+            raise ValueError(f"its metadata have a text that is not printable, {_shown(found)!r}")
+    checked: dict[str, Any] = document
+    return checked
+
+
+def _task(document: Mapping[str, Any]) -> Task:
+    """Return the task; to JSON Schema, 1.0 is an integer too."""
+    task = document["task"]
+    return Task(
+        sizes=tuple(map(int, task["sizes"])),
+        epochs=int(task["epochs"]),
+        learning_rate=float(task["learning_rate"]),
+        samples=int(task["samples"]),
+        seed=int(task["seed"]),
+        dtype=task["dtype"],
+        device=task["device"],
+        momentum=float(task["momentum"]),
+    )
+
+
+def _check_sizes(task: Task) -> None:
+    """Check that the network and its activations are of a size that can be trained."""
+    parameters = sum(map(math.prod, shapes(task.sizes).values()))
+    activations = task.samples * sum(task.sizes)
+    for what, count, most in (
+        ("parameters", parameters, MOST_PARAMETERS),
+        ("activations", activations, MOST_ACTIVATIONS),
+    ):
+        if count > most:
+            raise ValueError(
+                f"its task, {task.samples:,} samples and {len(task.sizes)} layer sizes up to "
+                f"{max(task.sizes):,}, has {count:,} {what}, and {most:,} is the most"
+            )
+
+
+def _check_shapes(case: Case, found: Mapping[str, tuple[int, ...]]) -> None:
+    """Check which tensors there are, and their shapes, against the task."""
+    task = case.task
+    due: dict[str, tuple[int, ...]] = {}
+    if case.kind not in DRAWN:
+        parameters = shapes(task.sizes)
+        due = {"x": (task.samples, task.sizes[0]), "y": (task.samples, task.sizes[-1])}
+        due |= {f"parameters.{name}": shape for name, shape in parameters.items()}
+        if task.momentum and case.kind not in FROM_START:
+            buffers = {f"momentum_buffers.{name}": shape for name, shape in parameters.items()}
+            due |= buffers if buffers.keys() & found.keys() else {}
+    for name in sorted(due.keys() | found.keys()):
+        if due.get(name) != found.get(name):
+            said = [
+                "not there" if shape is None else f"of shape {list(shape)}"
+                for shape in (found.get(name), due.get(name))
+            ]
+            raise ValueError(
+                f"its tensor {_shown(repr(name))} is {said[0]}; for this task it must be {said[1]}"
+            )
+
+
+def _texts(document: Any) -> Iterator[str]:
+    """All texts in a document, however deep."""
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            waiting += [*value.keys(), *value.values()]
+        elif isinstance(value, list):
+            waiting += value
+
+
+def _shown(text: str) -> str:
+    """The text as it can be shown on a terminal, wherever it came from."""
+    plain = "".join(c if c.isprintable() else "?" for c in text[:200])
+    return plain if len(text) <= 200 else f"{plain}…"

@@ -1,0 +1,45 @@
+"""The commands of `parity`, a module each."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from parity.cli.bench import bench_command
+from parity.cli.command import Output
+from parity.cli.engines import engines_command
+from parity.cli.replay import replay_command
+from parity.cli.run import run_command
+from parity.cli.train import train_command
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        Output().print(f"minigrad-parity {metadata.version('minigrad-parity')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def default(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Decide whether two engines agree on gradients and training, and time them.
+
+    Without a command: `run`, on the three networks, minigrad against torch.
+    """
+    if context.invoked_subcommand is None:
+        run_command()
+
+
+app.command("run")(run_command)
+app.command("train")(train_command)
+app.command("bench")(bench_command)
+app.command("replay")(replay_command)
+app.command("engines")(engines_command)

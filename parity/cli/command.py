@@ -1,0 +1,65 @@
+"""What all commands have in common: how they end, and what they say."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from parity.engines.process import EngineProcessError
+from parity.errors import UsageError
+
+INTERRUPTED = 128 + signal.SIGINT
+DEFECT = 70  # EX_SOFTWARE of sysexits.h: neither agreement nor disagreement nor bad usage
+
+
+class Output(Console):
+    """Standard output, or standard error, as plain text where there is no terminal."""
+
+    def on_broken_pipe(self) -> None:
+        """Go on in silence when nobody reads any more, as in `parity run | head -1`."""
+        silence()
+
+
+def silence() -> None:
+    """Let what is still to be written to standard output go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def command(function: Callable[..., int]) -> Callable[..., None]:
+    """Make a command of a function that returns the exit status."""
+
+    @functools.wraps(function)
+    def run_it(*arguments: Any, **options: Any) -> None:
+        try:
+            status = function(*arguments, **options)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            status = complain("interrupted: no report was written", INTERRUPTED)
+        except (UsageError, EngineProcessError) as error:
+            status = complain(str(error), 2)
+        except MemoryError as error:
+            status = complain(f"out of memory, use fewer samples or smaller layers: {error}", 2)
+        except OSError as error:
+            silence()
+            status = complain(f"cannot write or read: {error}", 2)
+        except Exception:
+            traceback.print_exc()
+            status = complain("this is a defect of parity, please report it", DEFECT)
+        raise typer.Exit(status)
+
+    return run_it
+
+
+def complain(message: str, status: int) -> int:
+    """Say why on standard error and return the status."""
+    console = Output(stderr=True)
+    console.print(f"parity: {message}", soft_wrap=True, markup=False, highlight=False)
+    return status

@@ -1,0 +1,62 @@
+"""`parity run`."""
+
+from __future__ import annotations
+
+from parity.cli import options
+from parity.cli.command import Output, command
+from parity.engines.registry import factory
+from parity.errors import UsageError
+from parity.files import output_folder, write_whole
+from parity.progress import Progress
+from parity.report.document import to_json
+from parity.report.table import summary
+from parity.run import Side, judged, processes_for
+
+
+@command
+def run_command(
+    architectures: options.Names = None,
+    seed: options.Seed = "0",
+    dtype: options.DType = "float32",
+    device: options.Device = "cpu",
+    engine: options.Engine = "minigrad",
+    against: options.Against = "torch",
+    output: options.Folder = "out",
+    epochs: options.Epochs = None,
+    learning_rate: options.Rate = None,
+    momentum: options.Momentum = 0.0,
+    samples: options.Samples = 100,
+    quick: options.Quick = False,
+) -> int:
+    """Train on two engines and judge whether they agree: the main job.
+
+    Writes DIR/report.json and DIR/report.html. Exit status: 0 they agree, 1 a verdict failed,
+    2 bad usage or input.
+    """
+    if engine == against:
+        raise UsageError(
+            f"--engine and --against are both {engine!r}: an engine compared with itself agrees, "
+            "and that says nothing. Choose two; `parity engines` lists them"
+        )
+    actual, expected = Side(engine, factory(engine)), Side(against, factory(against))
+    tasks = options.tasks(
+        architectures, seed, dtype, device, epochs, learning_rate, momentum, samples, quick=quick
+    )
+    folder = output_folder(output)
+    settings = {
+        "seed": tasks[0][1].seed,
+        "dtype": dtype,
+        "device": device,
+        "samples": samples,
+        "quick": quick,
+    }
+    with processes_for(tasks, actual, expected) as processes, Progress() as progress:
+        from parity.report.html import to_html  # which takes a while, and engines are starting
+
+        report = judged(processes, tasks, settings, progress.epochs, folder)
+    write_whole(folder / "report.json", to_json(report.document))
+    write_whole(folder / "report.html", to_html(report))
+    console = Output()
+    console.print(summary(report.document, folder))
+    console.print(f"Report: {folder / 'report.html'} and report.json", soft_wrap=True)
+    return 0 if report.document["passed"] else 1

@@ -1,0 +1,234 @@
+"""probes: on every probe both engines stay within the budget, or are the same where it is exact."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Iterator, Sequence
+from types import CodeType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import minigrad
+from minigrad.arrays.budgeted import BudgetedArray
+from minigrad.arrays.conversion import budgeted
+from parity.checks.budget import Budget, budget_of
+from parity.checks.gradients import compare
+from parity.checks.locate import line_of
+from parity.engines import Array
+from parity.engines.process import EngineProcess
+from parity.probes import PROBES
+from parity.probes.places import Graph, Spectrum, traced_suspects
+from parity.probes.run import Key, Notes, Outcome, Problem, run_probe
+
+
+class Judged(NamedTuple):
+    """How two engines compare at a tensor of a probe.
+
+    Attributes:
+        used: the largest share that an element, or the tensor as a whole, has of its budget.
+        at: where that is: index, both values in full, the budget there.
+        elements: how many were compared.
+        problem: why nothing could be compared.
+    """
+
+    used: float
+    at: dict[str, Any]
+    elements: int = 0
+    problem: str | None = None
+
+
+class BudgetNotes(Notes):
+    """Notes of minigrad's own run, the judge's: budgets for values, and the graph behind them."""
+
+    def __init__(self, make: Callable[[Array], Any], arrays: dict[str, Array]) -> None:
+        super().__init__(make, arrays)
+        self.graph = Graph()
+
+    def add(self, key: Key, tensor: Any, of: Any = None) -> None:
+        """Keep the budget of a value or gradient, and where on the tape it is."""
+        super().add(key, tensor, of)
+        self.graph.add(key, tensor, of)
+
+    def read(self, tensor: Any) -> Budget:
+        """Return the budget; without errors, that of an array which is not budgeted."""
+        if isinstance(tensor._array, BudgetedArray):
+            return budget_of(tensor.detach())
+        value = np.array(tensor._array)
+        return Budget(value, np.zeros(value.shape), None, {})
+
+
+def check_probes(
+    actual: EngineProcess,
+    expected: EngineProcess,
+    dtype: str,
+    seed: int,
+    names: Sequence[str] | None = None,
+) -> dict[str, Any] | None:
+    """Run the probes, or those of these names, on both engines, which live in `Trainer` processes.
+
+    Returns:
+        the entry of the report; None if an engine has no namespace in torch's names.
+    """
+    sides = [process.stream("probes", dtype, seed, names) for process in (actual, expected)]
+    budgets = list(run_budgeted(dtype, seed, names))  # meanwhile
+    (ours, ready), (theirs, theirs_ready) = (_outcomes(side) for side in sides)
+    return judge(ours, theirs, budgets, dtype, seed) if ready and theirs_ready else None
+
+
+def _outcomes(side: Generator[Outcome, None, bool]) -> tuple[list[Outcome], bool]:
+    """Return what a process sends, and what it returns then."""
+    found = []
+    while True:
+        try:
+            found.append(next(side))
+        except StopIteration as stop:
+            return found, stop.value
+
+
+def run_budgeted(
+    dtype: str, seed: int, names: Sequence[str] | None = None
+) -> Iterator[tuple[BudgetNotes, Problem | None]]:
+    """Run probes on minigrad itself; those that are not exact on budgeted arrays."""
+    for name in PROBES if names is None else names:
+        probe = PROBES[name]
+        notes = BudgetNotes(leaf if probe.exact else budgeted_leaf, probe.draw(dtype, seed))
+        with np.errstate(all="ignore"):
+            yield notes, run_probe(minigrad, probe, notes)
+
+
+def leaf(array: Array) -> minigrad.Tensor:
+    """Return minigrad's leaf of these values."""
+    return minigrad.tensor(array, requires_grad=True)
+
+
+def budgeted_leaf(array: Array) -> minigrad.Tensor:
+    """Return the same on a budgeted array."""
+    return budgeted(leaf(array))
+
+
+def judge(
+    actual: Sequence[Outcome],
+    expected: Sequence[Outcome],
+    budgets: Sequence[tuple[BudgetNotes, Problem | None]],
+    dtype: str,
+    seed: int,
+) -> dict[str, Any]:
+    """Compare what two engines noted in the same probes; return the entry of the report.
+
+    Each failed probe is reported by the first tensor, in the order in which they are computed, that
+    leaves its budget. The rule named is one that no other tensor has shown to be right.
+    """
+    elements = 0
+    worst: tuple[float, dict[str, Any]] = (-1.0, {})
+    rows: list[list[tuple[Key, Judged]]] = []
+    for ours, theirs, (notes, _) in zip(actual, expected, budgets, strict=True):
+        rows.append([])
+        for key, due in theirs.values.items():
+            judged = _compared(ours, key, due, notes, PROBES[ours.probe].exact)
+            if judged is None:
+                break
+            rows[-1].append((key, judged))
+            elements += judged.elements
+            if judged.used > worst[0]:
+                worst = judged.used, {"probe": ours.probe, **_named(key), **judged.at}
+    problems = [
+        ours.problem or theirs.problem or problem
+        for ours, theirs, (_, problem) in zip(actual, expected, budgets, strict=True)
+    ]
+    passed = not any(problems) and all(j.used <= 1 for row in rows for _, j in row)
+    return {
+        "passed": passed,
+        "probes": len(actual),
+        "elements": elements,
+        "worst_budget_used": max(worst[0], 0.0),
+        "worst_at": worst[1] or None,
+        "failed": [] if passed else _failed(actual, rows, problems, budgets, dtype, seed),
+    }
+
+
+def _compared(
+    actual: Outcome, key: Key, due: Array | None, notes: BudgetNotes, exact: bool
+) -> Judged | None:
+    """Compare a tensor; None if the engine under test came to an end before it."""
+    if key not in actual.values:
+        if actual.problem is not None:
+            return None
+        return Judged(math.inf, {}, 0, "the engine under test did not compute it")
+    found, budget = actual.values[key], notes.values.get(key)
+    if found is None or due is None:
+        problem = None if found is due else f"actual is {_form(found)}, expected {_form(due)}"
+        return Judged(0.0 if problem is None else math.inf, {}, 0, problem)
+    if _form(found) != _form(due):
+        return Judged(math.inf, {}, 0, f"actual is {_form(found)}, expected {_form(due)}")
+    if exact or due.dtype.kind != "f":
+        same = (found == due) | ((found != found) & (due != due))
+        index = np.unravel_index(int(np.argmin(same)), due.shape) if due.size else ()
+        at = _at(index, found, due, 0.0) if due.size else {}
+        return Judged(0.0 if same.all() else math.inf, at, due.size)
+    if budget is None or budget.value.shape != due.shape:
+        return Judged(math.inf, {}, 0, "minigrad computes no budget for it")
+    what = "gradients" if key.phase == "backward" else "values"
+    result = compare({key.tensor: found}, {key.tensor: due}, {key.tensor: budget}, what)
+    at = {name: result.worst_at[name] for name in ("index", "actual", "expected", "budget")}
+    if result.unlimited > np.count_nonzero(~np.isfinite(due)):
+        return Judged(math.inf, at, 0, "minigrad computes no finite budget for it")
+    return Judged(max(result.worst_used, result.aggregate_used), at, due.size)
+
+
+def _form(array: Array | None) -> str:
+    return "no gradient" if array is None else f"{list(array.shape)} {array.dtype}"
+
+
+def _at(index: Any, actual: Array, expected: Array, budget: float) -> dict[str, Any]:
+    return {
+        "index": [int(i) for i in index],
+        "actual": float(actual[index]).hex(),
+        "expected": float(expected[index]).hex(),
+        "budget": budget,
+    }
+
+
+def _named(key: Key | None) -> dict[str, Any]:
+    return {"phase": key and key.phase, "tensor": key and key.tensor}
+
+
+def _failed(
+    outcomes: Sequence[Outcome],
+    rows: list[list[tuple[Key, Judged]]],
+    problems: list[Problem | None],
+    budgets: Sequence[tuple[BudgetNotes, Problem | None]],
+    dtype: str,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Return an entry for every probe that failed, with the place that is to blame."""
+    names = [outcome.probe for outcome in outcomes]
+    traced, spectrum = traced_suspects(names, dtype, seed), Spectrum()
+    suspects: dict[tuple[str, Key], list[CodeType]] = {}
+    for name, row, (notes, _) in zip(names, rows, budgets, strict=True):
+        for key, judged in row:
+            found = notes.graph.suspects(key) or traced[name].get(key, [])
+            suspects[name, key] = found
+            spectrum.add(found, judged.used > 1, PROBES[name].exact)
+    entries = []
+    for name, row, problem in zip(names, rows, problems, strict=True):
+        wrong = [(key, judged) for key, judged in row if judged.used > 1]
+        if not wrong and problem is None:
+            continue
+        first, judged = wrong[0] if wrong else (None, Judged(0.0, {}))
+        rule, line = (problem.rule, problem.line) if problem is not None else (None, None)
+        code: Any = None if first is None else spectrum.likeliest(suspects[name, first])
+        if code is not None:
+            rule, line = code.co_qualname, line_of(code)
+        entries.append(
+            {
+                "probe": name,
+                **_named(first),
+                **dict.fromkeys(("index", "actual", "expected", "budget")),
+                **judged.at,
+                "problem": judged.problem or (problem.text if problem is not None else None),
+                "rule": rule,
+                "line": line,
+            }
+        )
+    return entries

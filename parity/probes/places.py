@@ -1,0 +1,228 @@
+"""Places: which functions of minigrad compute what a probe notes, and which of them is wrong.
+
+What is on the tape is found there. A value is computed by the rules between it and what was noted
+before; a gradient by the derivatives of the operations that its tensor went into and, if need be,
+by the tape, which adds up and sums down. What is on no tape (draws, comparisons, updated
+parameters) is found by watching the probe run. All these are suspects; a `Spectrum` of what was
+right and what was wrong tells which of them is to blame.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import numpy as np
+
+import minigrad
+from minigrad import backward, tape
+from minigrad.tape import Node
+from parity.engines import Array
+from parity.probes import PROBES
+from parity.probes.run import Key, Notes, run_probe
+
+ROOT = Path(str(minigrad.__file__)).parent
+TAPE = ("tape.py", "backward.py")
+
+
+class Spectrum:
+    """What tensors that are right and wrong say about the functions that compute them.
+
+    Spectrum-based fault localisation with Ochiai's coefficient (Abreu, Zoeteweij and van Gemund
+    2007, *On the accuracy of spectrum-based fault localization*).
+    """
+
+    def __init__(self) -> None:
+        self._right: Counter[CodeType] = Counter()
+        self._wrong: Counter[CodeType] = Counter()
+
+    def add(self, suspects: list[CodeType], wrong: bool, exact: bool) -> None:
+        """Count a tensor. A budget may hide a little: what is right within one speaks for no other
+        function than the only one there is.
+        """
+        if wrong:
+            self._wrong.update(suspects)
+        elif exact or len(suspects) == 1:
+            self._right.update(suspects)
+
+    def likeliest(self, suspects: list[CodeType]) -> CodeType | None:
+        """Return the suspect that explains most and is least often right.
+
+        Of several the tape, which is suspected where a graph needs it, then the nearest.
+        """
+
+        def rank(code: CodeType) -> tuple[float, bool]:
+            wrong, right = self._wrong[code], self._right[code]
+            return wrong**2 / (wrong + right), Path(code.co_filename).name in TAPE
+
+        return max(suspects, key=rank, default=None)
+
+
+class Graph:
+    """What a probe noted, on minigrad's tape."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[Key, Node | None] = {}
+        self._accumulated: list[tuple[Key, Node]] = []
+        # Gradients that have a history of their own: its end, and the number where it began.
+        self._recorded: dict[Key, tuple[Node, int]] = {}
+        self._latest = 0
+
+    def add(self, key: Key, value: Any, of: Any = None) -> None:
+        """Remember the place on the tape of a noted value, or of what a gradient is by."""
+        tensor = value if of is None else of
+        node = tensor._node or tensor._frozen if tensor is not None else None
+        self._nodes[key] = node
+        if of is not None and value is not None and value._node is not None:
+            self._recorded[key] = value._node, self._latest
+        if key.phase == "forward":
+            self._latest = tape.leaf(np.zeros(())).number  # nodes are numbered as they are made
+        if node is not None and value is node.grad:
+            self._accumulated.append((key, node))
+
+    def suspects(self, key: Key) -> list[CodeType]:
+        """Return what may be wrong if this one is and those computed before are not.
+
+        The functions that only some graphs need stand last.
+        """
+        node = self._nodes.get(key)
+        if node is None or key.phase not in ("forward", "backward"):
+            return []
+        functions = self._forward(node) if key.phase == "forward" else self._backward(key, node)
+        return list(dict.fromkeys(function.__code__ for function in functions))
+
+    def _forward(self, node: Node) -> Iterator[Any]:
+        """Yield the rules on the way to a value from others that were noted, and from leaves."""
+        noted = {n for key, n in self._nodes.items() if key.phase == "forward"}
+        waiting = [node]
+        while waiting:
+            each = waiting.pop()
+            if each.rule is not None:
+                yield each.rule.forward
+                waiting += [p for p in each.parents if p is not None and p not in noted]
+
+    def _backward(self, key: Key, node: Node) -> Iterator[Any]:
+        """Yield the derivatives on the way to a gradient from others that are judged."""
+        judged = {n for other, n in self._nodes.items() if other.phase == "backward"}
+        consumers: dict[Node, list[tuple[Node, Any]]] = {}
+        gradient, began = self._recorded.get(key, (None, math.inf))
+        ends = [*self._nodes.values(), *(end for end, _ in self._recorded.values())]
+        for each in tape.ancestors(*filter(None, ends)):
+            if each.rule is not None and each.number < began:
+                for i, derivative, _ in each.plan.derivatives:
+                    parent = each.parents[i]
+                    assert parent is not None
+                    consumers.setdefault(parent, []).append((each, derivative))
+        waiting, visited = [node], {node}
+        stretched = several = hooked = False
+        while waiting:
+            each = waiting.pop()
+            uses = consumers.get(each, [])
+            several = several or len(uses) > 1
+            hooked = hooked or bool(each.hooks)
+            for consumer, derivative in uses:
+                yield derivative
+                stretched = stretched or _stretches(consumer, each)
+                if consumer not in judged and consumer not in visited:
+                    visited.add(consumer)
+                    waiting.append(consumer)
+        if gradient is not None:
+            yield from self._forward(gradient)
+        if stretched:
+            yield tape.unbroadcast
+        if several:
+            yield tape._accumulate
+        if hooked:
+            yield minigrad.Tensor.register_hook
+        same = [other for other, n in self._accumulated if n is node]
+        if key in same[1:]:
+            yield backward.accumulate
+
+
+def _stretches(consumer: Node, parent: Node) -> bool:
+    """Return whether the tape sums a gradient down, because the input was broadcast."""
+    rule = consumer.rule
+    if rule.name == "matmul":
+        return bool(consumer.shape[:-2] != parent.shape[:-2])
+    elementwise = rule.forward.__module__ == "minigrad.ops.elementwise"
+    return bool(consumer.shape != parent.shape and (elementwise or rule.name == "expand"))
+
+
+# ---- what is on no tape -------------------------------------------------------------------------
+
+
+@cache
+def _kind(file: str) -> str | None:
+    """Return whether functions of a file "compute" something, are "minigrad" otherwise, or None."""
+    path = Path(file)
+    if not path.is_relative_to(ROOT):
+        return None
+    folder, name = path.relative_to(ROOT).parent.name, path.name
+    computes = folder in ("ops", "random") or name in ("optim.py", "init.py", "layers.py")
+    return "compute" if computes else "minigrad"
+
+
+class TracedNotes(Notes):
+    """Notes that keep, for everything that is noted, what was run since the probe's last call."""
+
+    def __init__(self, arrays: dict[str, Array]) -> None:
+        super().__init__(self._leaf, arrays)
+        self.suspects: dict[Key, list[CodeType]] = {}
+        self._leaves: list[tuple[Any, bytes]] = []  # with the values they had
+        self._corrupting: list[CodeType] = []
+        self._run: list[CodeType] = []
+
+    def add(self, key: Key, tensor: Any, of: Any = None) -> None:
+        """Keep the functions that computed something, and the one that the probe called."""
+        self.values[key] = None
+        found = self._corrupting if key.phase == "inputs" else self._run
+        self.suspects[key] = list(dict.fromkeys([*found[1:], *found[:1]]))
+
+    def flag(self, name: str, value: bool) -> None:
+        """Keep the function that the probe called."""
+        self.suspects[Key("forward", name)] = self._run[:1]
+
+    def watch(self, frame: FrameType, event: str, value: Any) -> None:
+        """Look at calls and returns of functions, as a profiler does."""
+        code, caller = frame.f_code, frame.f_back
+        kind = _kind(code.co_filename)
+        if kind is None or caller is None:
+            return
+        if event == "call":
+            if isinstance(getattr(minigrad.Tensor, code.co_name, None), property):
+                return
+            if str(caller.f_globals.get("__name__")).startswith("parity.probes.suite"):
+                self._run = [code]
+            elif kind == "compute":
+                self._run.append(code)
+        elif event == "return" and kind == "compute" and not self._corrupting:
+            changed = any(leaf._array.tobytes() != was for leaf, was in self._leaves)
+            self._corrupting = [code] if changed else []
+
+    def _leaf(self, array: Array) -> minigrad.Tensor:
+        leaf = minigrad.tensor(array, requires_grad=True)
+        self._leaves.append((leaf, array.tobytes()))
+        return leaf
+
+
+def traced_suspects(
+    names: Iterable[str], dtype: str, seed: int
+) -> dict[str, dict[Key, list[CodeType]]]:
+    """Run probes on minigrad once more; return what was run for everything they note."""
+    found = {}
+    for name in names:
+        notes, before = TracedNotes(PROBES[name].draw(dtype, seed)), sys.getprofile()
+        sys.setprofile(notes.watch)
+        try:
+            with np.errstate(all="ignore"):
+                run_probe(minigrad, PROBES[name], notes)
+        finally:
+            sys.setprofile(before)
+        found[name] = notes.suspects
+    return found

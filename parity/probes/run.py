@@ -1,0 +1,148 @@
+"""Running probes in an engine's process: what they note, and what becomes of it."""
+
+from __future__ import annotations
+
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from parity.engines import Array
+from parity.probes import PROBES
+from parity.probes.probe import Probe
+
+
+class Key(NamedTuple):
+    """What was noted: "forward" a value, "backward" a gradient, "optimizer" an updated parameter,
+    "inputs" an input after all that.
+    """
+
+    phase: str
+    tensor: str
+
+
+class Problem(NamedTuple):
+    """An exception, and the function and line of the engine that raised it."""
+
+    text: str
+    rule: str | None
+    line: str | None
+
+
+@dataclass
+class Outcome:
+    """What a probe noted, in the order in which it was computed; None for no gradient."""
+
+    probe: str
+    values: dict[Key, Array | None] = field(default_factory=dict)
+    problem: Problem | None = None
+
+
+class Notes:
+    """What a probe is given as `note`.
+
+    Args:
+        make: makes a leaf, which requires a gradient, of an array.
+        arrays: the values of the inputs.
+
+    Attributes:
+        values: what was noted.
+        watched: tensors whose gradients are noted when the probe has ended, by name.
+    """
+
+    def __init__(self, make: Callable[[Array], Any], arrays: dict[str, Array]) -> None:
+        self.values: dict[Key, Any] = {}
+        self.watched: dict[str, Any] = {}
+        self._make, self._arrays = make, arrays
+
+    def leaf(self, name: str) -> Any:
+        """Return a new leaf of the values of an input."""
+        return self._make(self._arrays[name])
+
+    def __call__(self, name: str, tensor: Any, *, gradient: bool = True) -> Any:
+        """Note a value and, once the probe has ended, its gradient; return the tensor."""
+        if gradient and tensor.requires_grad:
+            self.watched[name] = tensor
+            if not tensor.is_leaf:
+                tensor.retain_grad()
+        self.add(Key("forward", name), tensor)
+        return tensor
+
+    def flag(self, name: str, value: bool) -> None:
+        """Note what is no tensor: whether something is so."""
+        key = Key("forward", name)
+        self.add(key, None)
+        self.values[key] = np.array(value)
+
+    def gradient(self, name: str, tensor: Any, value: Any = None) -> Any:
+        """Note a gradient by `tensor`: its present `.grad`, or a value; return it."""
+        found = tensor.grad if value is None else value
+        self.add(Key("backward", name), found, tensor)
+        return found
+
+    def updated(self, name: str, parameter: Any) -> None:
+        """Note the value of a parameter after an optimiser's step, or of its state."""
+        self.add(Key("optimizer", name), parameter)
+
+    def unchanged(self, name: str, tensor: Any) -> None:
+        """Note the value of a leaf after everything that should not have changed it."""
+        self.add(Key("inputs", name), tensor)
+
+    def add(self, key: Key, tensor: Any, of: Any = None) -> None:
+        """Keep a copy of a value; a gradient is that by the tensor `of`."""
+        assert key not in self.values, f"{key} is noted twice"
+        self.values[key] = None if tensor is None else self.read(tensor)
+
+    def read(self, tensor: Any) -> Any:
+        """Return a tensor's values, whatever namespace it is of."""
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        return np.array(tensor.detach().tolist(), dtype).reshape(tuple(tensor.shape))
+
+
+def run_probes(
+    lib: ModuleType, dtype: str, seed: int, names: Sequence[str] | None = None
+) -> Iterator[Outcome]:
+    """Run all probes, or those of these names, one after the other."""
+    for name in PROBES if names is None else names:
+        probe = PROBES[name]
+        notes = Notes(lambda a: lib.tensor(a).requires_grad_(), probe.draw(dtype, seed))
+        problem = run_probe(lib, probe, notes)
+        yield Outcome(name, notes.values, problem)
+
+
+def run_probe(lib: ModuleType, probe: Probe, notes: Notes) -> Problem | None:
+    """Run a probe; note the gradients of what it noted and of its inputs, and the inputs.
+
+    Whatever it raises is what an engine does wrong, and is returned.
+    """
+    try:
+        inputs = {name: notes.leaf(name) for name in probe.inputs}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what a probe does on purpose
+            result = probe.function(lib, dict(inputs), notes)
+        if result is not None:
+            notes.add(Key("forward", "result"), result)
+            result.backward()
+        for name, tensor in [*reversed(notes.watched.items()), *inputs.items()]:
+            notes.add(Key("backward", name), tensor.grad, tensor)
+        for name, tensor in inputs.items():
+            notes.add(Key("inputs", name), tensor)
+    except Exception as error:  # an engine under test may raise anything
+        return _problem(error, Path(str(lib.__file__)).parent)
+    return None
+
+
+def _problem(error: Exception, package: Path) -> Problem:
+    """Say what was raised, and where in the engine's package."""
+    text = f"{type(error).__name__}: {error}"
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        path = Path(frame.f_code.co_filename)
+        if path.is_relative_to(package):
+            place = f"{path.relative_to(package.parent).as_posix()}:{line}"
+            return Problem(text, frame.f_code.co_name, place)
+    return Problem(text, None, None)

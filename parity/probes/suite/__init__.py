@@ -1,0 +1,1 @@
+"""The probes themselves, in modules by what they show."""

@@ -1,0 +1,72 @@
+"""What all figures of the page have in common: colours, and how they become part of the page.
+
+A figure for the page has no background. Its ink takes the text colour of the page, so it is legible
+on a light and on a dark one; nothing is told by colour alone.
+"""
+
+import io
+import re
+from html import escape
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Both at least 3:1 against white and against the page's dark background (WCAG 2.2, 1.4.11).
+ACTUAL = "#d1495b"
+EXPECTED = "#3d7fc0"
+# Stands for the page's text colour; no other element may use it.
+INK = "#010203"
+WIDTH = 4.3
+"""Inches of every figure, so that their letters have one size on the page."""
+
+STYLE: dict[str, Any] = {
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9.5,
+    "svg.fonttype": "none",
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": "medium",
+    "grid.alpha": 0.15,
+    "grid.color": INK,
+    "legend.frameon": False,
+    "svg.hashsalt": "parity",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+def new_figure(panels: int, height: float = 4.0) -> tuple[Figure, list[Axes]]:
+    """A figure so many inches high, and its panels, one below the other."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes: list[Axes] = list(figure.subplots(panels, 1, sharex=True, squeeze=False).flat)
+    figure.patch.set_visible(False)
+    for panel in axes:
+        panel.patch.set_visible(False)
+        panel.grid(visible=True)
+    return figure, axes
+
+
+def to_svg(figure: Figure, title: str, description: str, key: str) -> str:
+    """The figure as an `svg` element that can stand in a page: ids unique, inks the page's.
+
+    The same figure gives the same text every time: no date in it, and ids from `svg.hashsalt`.
+    """
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg")
+    text = buffer.getvalue()
+    box = re.search(r'viewBox="[^"]*"', text)
+    assert box is not None
+    # What comes before the first group would tell the date, and style the whole page.
+    body = text[text.index("<g ") :]
+    body = re.sub(r'( id="|url\(#|xlink:href="#)', rf"\g<1>{key}-", body)
+    body = body.replace(INK, "currentColor")
+    described = f'<desc id="{key}-desc">{escape(description)}</desc>' if description else ""
+    labels = f"{key}-title {key}-desc" if description else f"{key}-title"
+    return (
+        f'<svg {box[0]} role="img" aria-labelledby="{labels}" stroke-linejoin="round">'
+        f'<title id="{key}-title">{escape(title)}</title>{described}\n{body}'
+    )

@@ -1,0 +1,281 @@
+"""Planted defects leave small cases, which fail again, and pass with a correct engine."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from parity.cases.case import Case
+from parity.cases.counterexample import (
+    KINDS,
+    add_counterexamples,
+    add_probe_counterexample,
+    counterexample,
+)
+from parity.cases.file import load
+from parity.cases.judge import Engines, judge, locate_in
+from parity.cases.replay import Replayed, summary
+from parity.checks.bitwise import DigestTrainer, digest_trainer
+from parity.engines import Engine, Start, Task
+from parity.engines.process import EngineProcess
+from parity.engines.registry import factory
+from parity.errors import UsageError
+from parity.probes.check import check_probes
+from tests.parity import case_engines
+
+RIGHTFIT = (1, 16, 16, 1)
+NOWHERE: dict[str, Any] = {"actual": {}, "expected": {}}
+
+
+@pytest.fixture(scope="module")
+def torch() -> Iterator[EngineProcess]:
+    """The reference, which is sound and takes long to start."""
+    with digest_trainer(factory("torch"), 1, "torch") as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def torch_reproducible(torch: EngineProcess) -> EngineProcess:
+    name = "torch-reproducible"
+    return torch.beside(functools.partial(DigestTrainer, factory(name)), name)
+
+
+@contextmanager
+def engines(actual: Callable[[], Engine], expected: EngineProcess) -> Iterator[Engines]:
+    with digest_trainer(actual, 1, "defective") as process:
+        yield Engines(process, expected, [expected])
+
+
+def case(kind: str, found: Engines, sizes: tuple[int, ...] = RIGHTFIT, **changes: Any) -> Case:
+    """A case as it is before it is shrunk, with the verdict on it."""
+    task = replace(Task(sizes, 20, 0.01, 50, 3, "float32", "cpu"), **changes)
+    start: Start = found.expected.call("draw", task)
+    names = found.actual.name, found.expected.name
+    whole = Case(kind, names, task, start, {}, {}, {"architecture": "rightfit"}, NOWHERE)
+    if kind == "start":
+        whole = replace(whole, start=None)
+    return replace(whole, verdict=judge(whole, found))
+
+
+def smallest(whole: Case, found: Engines) -> Case:
+    assert whole.verdict["passed"] is False
+    small = counterexample(whole, found)
+    assert small is not None
+    assert small.verdict["passed"] is False
+    assert small.origin["shrunk"]["stopped"] == "nothing more to leave out"
+    return small
+
+
+def values(small: Case) -> list[float]:
+    assert small.start is not None
+    return [a.item() for a in (small.start.x, small.start.y, *small.start.parameters.values())]
+
+
+# ---- how small, of what -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_wrong_rule_shows_in_one_weight_and_one_sample(dtype: str, torch: EngineProcess) -> None:
+    with engines(case_engines.HalvedBias, torch) as found:
+        for kind in ("gradients", "steps"):
+            whole = case(kind, found, dtype=dtype, momentum=0.9)
+            small = smallest(whole, found)
+            assert small.task == replace(
+                whole.task, sizes=(1, 1), epochs=1, samples=1, momentum=0.0
+            )
+            assert values(small)[:3] == [0, 0, 0]  # all but the bias, which makes the gradient
+            place = small.verdict["worst_at"]
+            assert (place["parameter"], place["index"]) == ("0.bias", [0])
+            actual, expected = (float.fromhex(place[side]) for side in ("actual", "expected"))
+            assert actual == expected / 2 != 0
+            node = small.verdict["first_node"]
+            assert (node["phase"], node["tensor"]) == ("backward", "0.bias")
+            assert node["rule"] == "linear_backward_bias"
+
+
+def test_a_slight_error_in_a_deep_network(torch: EngineProcess) -> None:
+    with engines(case_engines.SlightlyWrongWeight, torch) as found:
+        small = smallest(case("gradients", found, (1, 8, 30, 20, 8, 1)), found)
+        assert (small.task.sizes, small.task.samples) == ((1, 1), 1)
+        assert small.verdict["first_node"]["rule"] == "linear_backward_weight"
+
+
+def test_what_takes_a_hidden_unit_keeps_one(torch: EngineProcess) -> None:
+    with engines(case_engines.LeakyReLU, torch) as found:
+        small = smallest(case("gradients", found), found)
+        assert (small.task.sizes, small.task.samples) == ((1, 1, 1), 1)
+        assert small.verdict["first_node"]["rule"] == "relu_backward_x"
+
+
+def test_momentum_that_begins_wrongly_shows_before_there_is_any(torch: EngineProcess) -> None:
+    with engines(case_engines.MomentumFromOne, torch) as found:
+        assert case("gradients", found, momentum=0.9).verdict["passed"]
+        assert case("steps", found, momentum=0.0).verdict["passed"]
+        small = smallest(case("steps", found, momentum=0.9), found)
+        assert (small.task.sizes, small.task.epochs, small.task.momentum) == ((1, 1), 1, 0.9)
+        assert small.momentum_buffers == {}
+
+
+def test_momentum_that_goes_on_wrongly_shows_from_its_buffers(torch: EngineProcess) -> None:
+    with engines(case_engines.TooMuchMomentum, torch) as found:
+        whole = case("steps", found, momentum=0.9)
+        assert whole.verdict["first_failure"]["epoch"] == 1
+        small = smallest(whole, found)
+        assert (small.task.sizes, small.task.epochs, small.origin["epoch"]) == ((1, 1), 1, 1)
+        assert any(buffer.any() for buffer in small.momentum_buffers.values())
+
+
+def test_what_takes_several_steps_keeps_so_many(torch: EngineProcess) -> None:
+    with engines(case_engines.WrongThirdStep, torch) as found:
+        small = smallest(case("steps", found, momentum=0.9), found)
+        assert (small.task.sizes, small.task.epochs) == ((1, 1), 3)
+        assert small.verdict["worst_at"]["epoch"] == 2
+
+
+def test_a_late_step_starts_from_the_state_before_it(torch: EngineProcess) -> None:
+    """With its momentum buffers, although parameters and data of a smaller network."""
+    with engines(case_engines.WrongOutside, torch) as found:
+        whole = case("steps", found, momentum=0.9)
+        failing = whole.verdict["first_failure"]["epoch"]
+        assert failing > 0
+        small = smallest(whole, found)
+        assert small.task.epochs == 1
+        assert small.origin["epoch"] == failing
+
+
+def test_trajectory_and_final_mse_keep_the_fewest_epochs(torch: EngineProcess) -> None:
+    with engines(case_engines.AnotherRate, torch) as found:
+        for kind, fewest in (("trajectory", 2), ("final_mse", 1)):
+            small = smallest(case(kind, found, dtype="float64"), found)
+            assert (small.task.sizes, small.task.epochs) == ((1, 1), fewest)
+            assert small.task.samples == 1
+
+
+def test_bits(torch_reproducible: EngineProcess) -> None:
+    with engines(case_engines.PlainProducts, torch_reproducible) as found:
+        small = smallest(case("bitwise", found), found)
+        assert small.task.epochs == 1
+        assert len(small.task.sizes) == 2
+        assert sum(small.task.sizes) + small.task.samples <= 8
+        assert small.verdict["first_difference"] is not None
+        assert small.verdict["first_node"]["operation"] == "Linear"
+    with engines(case_engines.LateBit, torch_reproducible) as found:
+        small = smallest(case("bitwise", found, momentum=0.9), found)
+        assert (small.task.sizes, small.task.epochs) == ((1, 1), 4)
+
+
+def test_a_start(torch: EngineProcess) -> None:
+    with engines(case_engines.AnotherDraw, torch) as found:
+        small = smallest(case("start", found), found)
+        assert small.start is None
+        assert (small.task.sizes, small.task.samples, small.task.seed) == ((1, 1, 1), 3, 3)
+        assert small.verdict["first_difference"]["parameter"] == "2.bias"
+        assert "2.bias[0]" in shown(small, small.verdict)
+
+
+def test_an_engine_that_refuses_the_smallest(torch: EngineProcess) -> None:
+    with engines(case_engines.Refusing, torch) as found:
+        small = smallest(case("steps", found), found)
+        assert (small.task.sizes, small.task.samples) == ((1, 1), 4)
+        small = smallest(case("gradients", found), found)
+        assert small.task.samples == 1
+        assert small.verdict["first_node"] is None  # for which it would have to take a step
+
+
+def test_an_engine_that_is_not_repeatable_leaves_no_case(torch: EngineProcess) -> None:
+    with engines(case_engines.Unrepeatable, torch) as found:
+        whole = case("steps", found)
+        assert whole.verdict["passed"] is False
+        assert counterexample(whole, found) is None
+
+
+# ---- in files, and replayed ---------------------------------------------------------------------
+
+
+def entry(found: Engines, task: Task, start: Start, kinds: tuple[str, ...]) -> dict[str, Any]:
+    """An entry of the report with verdicts of these kinds."""
+    whole = Case("", ("", ""), task, start, {}, {}, {}, {})
+    verdicts = {kind: judge(replace(whole, kind=kind), found) for kind in kinds}
+    return {"name": "rightfit", "sizes": list(task.sizes), **dict.fromkeys(KINDS), **verdicts}
+
+
+def shown(saved: Case, verdict: dict[str, Any]) -> str:
+    """What `parity replay` says of the verdict."""
+    console = Console(width=60, file=io.StringIO())
+    console.print(summary(Replayed(saved, saved.engines, verdict, saved.environment), "a file"))
+    assert isinstance(console.file, io.StringIO)
+    text = " ".join(console.file.getvalue().split())
+    return text[min(text.find(mark) for mark in ("PASS", "FAIL") if mark in text) :]
+
+
+def test_every_verdict_that_failed_has_a_file_that_fails_again(
+    tmp_path: Path, torch: EngineProcess, torch_reproducible: EngineProcess
+) -> None:
+    task = Task((1, 6, 5, 1), 12, 0.01, 30, 0, "float32", "cpu")
+    seen = []
+    with (
+        engines(case_engines.HalvedBias, torch) as found,
+        engines(case_engines.PlainProducts, torch_reproducible) as twins,
+    ):
+        start = found.expected.call("draw", task)
+        report = entry(found, task, start, ("start", "gradients", "steps", "trajectory"))
+        report["final_mse"] = {"passed": False, "expected_spread": 1e-3}
+        report["trajectory"]["horizon_epoch"] = 11  # so that bits decide on the final MSE
+        report["bitwise"] = judge(Case("bitwise", ("", ""), task, start, {}, {}, {}, {}), twins)
+        add_counterexamples(
+            report, task, start, found, twins, tmp_path, lambda *progress: seen.append(progress)
+        )
+    files = {f"case-rightfit-{kind}.safetensors" for kind in KINDS[1:5]}
+    assert {path.name for path in tmp_path.iterdir()} == files
+    assert "case" not in report["start"]
+    assert report["final_mse"]["case"] == report["bitwise"]["case"]
+    assert {report[kind]["case"] for kind in KINDS[1:5]} == files
+    assert {kind for kind, _, _ in seen} == set(KINDS[1:5])
+    assert all(0 <= done < most for _, done, most in seen)
+
+    for kind in KINDS[1:5]:
+        saved = load(tmp_path / report[kind]["case"])
+        assert saved.engines[0] == "defective"
+        assert saved.environment["actual"]["versions"]["numpy"] == np.__version__
+        defective: type[Engine] = case_engines.HalvedBias
+        reference, sound = torch, "minigrad"
+        if kind == "bitwise":
+            defective = case_engines.PlainProducts
+            reference, sound = torch_reproducible, "minigrad-reproducible"
+        with engines(defective, reference) as found:
+            assert locate_in(saved, judge(saved, found), found) == saved.verdict
+        assert shown(saved, saved.verdict).startswith("FAIL")
+        with engines(factory(sound), reference) as found:
+            verdict = judge(saved, found)
+        assert verdict["passed"] is True
+        assert shown(saved, verdict).startswith("PASS")
+
+
+def test_a_probe(tmp_path: Path, torch: EngineProcess) -> None:
+    with engines(case_engines.HalvedBias, torch) as found:
+        whole = Case(
+            "probe", ("", ""), Task((1, 1), 1, 0.0, 1, 0, "float32", "cpu"), None, {}, {}, {}, {}
+        )
+        probes = check_probes(found.actual, found.expected, "float32", 5)
+        assert probes is not None
+        assert not probes["passed"]
+        add_probe_counterexample(probes, 5, "float32", found, tmp_path)
+        saved = load(tmp_path / probes["case"])
+        assert saved.probe == probes["failed"][0]["probe"]
+        assert not saved.verdict["passed"]
+        with pytest.raises(UsageError, match="unknown probe 'nothing': this version of parity has"):
+            judge(replace(whole, probe="nothing"), found)
+    assert str(saved.probe) in shown(saved, saved.verdict)
+    with engines(factory("minigrad"), torch) as found:
+        verdict = judge(saved, found)
+    assert verdict["passed"] is True
+    assert shown(saved, verdict).startswith("PASS probes: 1 small graph")

@@ -1,0 +1,329 @@
+"""The catalogue of planted defects, and the runner that tries them."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from parity.detection import results
+from parity.detection.__main__ import chosen, main
+from parity.detection.catalogue import DEFECTS
+from parity.detection.defect import Defect
+from parity.detection.practice import PRACTICES, assert_close, finite_differences
+from parity.detection.results import control, detect, document, verdict
+from parity.detection.table import table
+from parity.detection.trial import DIED, ROOT, copy_tree, digest, failed, run_in, trial
+from parity.errors import UsageError
+from parity.probes import PROBES
+
+LINEAR = Defect(
+    "weight-gradient-half",
+    "minigrad/ops/linalg.py",
+    "linear_backward_weight",
+    "return np.matmul(grad_out.mT, x)",
+    "return np.divide(np.matmul(grad_out.mT, x), 2)",
+)
+HARMLESS = Defect("harmless", LINEAR.file, LINEAR.function, LINEAR.old, f"{LINEAR.old}  # so")
+
+
+# ---- the catalogue --------------------------------------------------------------------------
+
+
+def test_there_are_enough_defects_and_each_has_a_name() -> None:
+    names = [defect.name for defect in DEFECTS]
+    assert len(names) >= 60
+    assert [name for name, count in Counter(names).items() if count > 1] == []
+    assert all(name.replace("-", "").isalnum() and name == name.lower() for name in names)
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: str(defect.name))
+def test_a_defect_fits_the_present_source(defect: Defect) -> None:
+    assert defect.file.startswith("minigrad/")
+    assert not defect.file.startswith("minigrad/arrays/"), "that is the judge's, not the engine's"
+    source = (ROOT / defect.file).read_text(encoding="utf-8")
+    planted = defect.planted(source)  # raises unless the line is there once
+    assert defect.new != defect.old
+    assert compile(planted, "planted", "exec") != compile(source, "planted", "exec")
+    changed = set(source.split("\n")) - set(planted.split("\n"))
+    assert {line.strip() for line in changed} <= {defect.old}
+
+
+def test_no_two_defects_are_the_same() -> None:
+    places = Counter((d.file, d.function, d.old, d.new, d.dtype) for d in DEFECTS)
+    assert max(places.values()) == 1
+
+
+def test_a_defect_is_to_be_located_at_a_function_that_there_is() -> None:
+    known = {"start", *PROBES}
+    for path in (ROOT / "minigrad").rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef):
+                known.add(node.name)
+            elif isinstance(node, ast.ClassDef):
+                known |= {f"{node.name}.{n.name}" for n in node.body if hasattr(n, "name")}
+    assert {name for defect in DEFECTS for name in defect.nodes} <= known
+
+
+def test_every_place_that_the_project_names_has_defects() -> None:
+    files = {defect.file for defect in DEFECTS}
+    assert {f"minigrad/ops/{name}.py" for name in ("elementwise", "linalg", "loss")} <= files
+    assert {f"minigrad/ops/{name}.py" for name in ("reduction", "shape", "indexing")} <= files
+    assert {"minigrad/tape.py", "minigrad/backward.py", "minigrad/tensor.py"} <= files
+    assert {"minigrad/nn/layers.py", "minigrad/nn/init.py", "minigrad/optim.py"} <= files
+    assert {"minigrad/random/generator.py", "minigrad/methods/inplace.py"} <= files
+
+
+# ---- planting -------------------------------------------------------------------------------
+
+SOURCE = """\
+class A:
+    def one(self):
+        x = 1
+        return x
+
+def one():
+    x = 1
+    if x:
+        x = 1
+    return x
+"""
+
+
+def test_planting_changes_one_line_of_one_function() -> None:
+    planted = Defect("d", "f.py", "A.one", "x = 1", "x = 2\nx += 1").planted(SOURCE)
+    assert planted == SOURCE.replace(
+        "        x = 1\n        r", "        x = 2\n        x += 1\n        r"
+    )
+
+
+@pytest.mark.parametrize(
+    ("function", "old", "message"),
+    [
+        ("one", "x = 1", "the line 'x = 1' 2 times"),
+        ("one", "x = 3", "the line 'x = 3' 0 times"),
+        ("two", "x = 1", "'two' is found 0 times"),
+        ("A.two", "x = 1", "'A.two' is found 0 times"),
+    ],
+)
+def test_planting_refuses_what_is_not_there_once(function: str, old: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Defect("d", "f.py", function, old, "x = 2").planted(SOURCE)
+
+
+# ---- a trial --------------------------------------------------------------------------------
+
+
+def test_a_copy_is_what_runs_in_it(tmp_path: Path) -> None:
+    copy_tree(tmp_path)
+    assert not list(tmp_path.rglob("__pycache__"))
+    before = digest(tmp_path)
+    LINEAR.plant(tmp_path)
+    assert digest(tmp_path) != before
+    (tmp_path / "look.py").write_text(
+        "import inspect, minigrad, parity, torch_impl\n"
+        "from minigrad.ops import linalg\n"
+        "print(minigrad.__file__, parity.__file__, torch_impl.__file__)\n"
+        "print(inspect.getsource(linalg.linear_backward_weight))\n",
+        encoding="utf-8",
+    )
+    ended = run_in(tmp_path, "look")
+    paths, *source = ended.stdout.splitlines()
+    assert all(Path(path).is_relative_to(tmp_path.resolve()) for path in paths.split())
+    assert "np.divide" in "\n".join(source)
+    assert run_in(ROOT, "no_such_module").returncode != 0
+
+
+def test_a_trial_catches_a_defect_and_nothing_harmless(tmp_path: Path) -> None:
+    # Both runs, at the same time, are most of what this file takes.
+    network = ("1-2-1", "--epochs", "2")
+
+    def tried(defect: Defect) -> dict[str, Any]:
+        copy_tree(tmp_path / defect.name)
+        return trial(defect, tmp_path / defect.name, 3, network)
+
+    with ThreadPoolExecutor() as pool:
+        wrong, right = pool.map(tried, (LINEAR, HARMLESS))
+    assert right["status"] == 0
+    assert right["caught_by"] == right["located"] == []
+    assert right["problem"] is None
+    assert set(right["practices"].values()) == {None}
+    assert verdict(HARMLESS, right) == {"caught": False, "right": False, "agreeing": 0.0}
+
+    assert wrong["status"] == 1
+    assert {"gradients", "steps", "bitwise", "probes"} <= set(wrong["caught_by"])
+    assert verdict(LINEAR, wrong)["caught"]
+    assert verdict(LINEAR, wrong)["right"]
+    assert wrong["practices"]["assert_close"] == "underfit 0.weight"
+    assert wrong["practices"]["finite_differences"] == "underfit"
+
+
+def test_every_failing_verdict_is_read_from_a_report() -> None:
+    node = {"phase": "backward", "node": "2", "rule": "mul_backward_x", "line": "f.py:1"}
+    report = {
+        "architectures": [
+            {
+                "name": "rightfit",
+                "sizes": [1],
+                "start": {"passed": False, "first_difference": {"parameter": "0.weight"}},
+                "gradients": {"passed": False, "first_node": node},
+                "steps": {"passed": True},
+                "bitwise": None,
+                "trajectory": {"passed": False},
+                "final_mse": {"passed": None},
+            }
+        ],
+        "probes": {
+            "passed": False,
+            "failed": [
+                {"probe": "diamond", "tensor": "x", "rule": "_accumulate", "line": None},
+                {"probe": "diamond", "tensor": "y", "rule": "sweep"},
+            ],
+        },
+    }
+    assert list(failed(report)) == [
+        {"verdict": "start", "where": "rightfit", "parameter": "0.weight"},
+        {"verdict": "gradients", "where": "rightfit", **node},
+        {"verdict": "trajectory", "where": "rightfit"},
+        {"verdict": "probes", "where": "diamond", "tensor": "x", "rule": "_accumulate"},
+    ]
+    assert list(failed({"architectures": [], "probes": None})) == []
+
+
+def found(*located: dict[str, Any], status: int = 1, problem: str | None = None) -> dict[str, Any]:
+    return {
+        "status": status,
+        "caught_by": [place["verdict"] for place in located],
+        "located": list(located),
+        "problem": problem,
+        "practices": dict.fromkeys(PRACTICES),
+    }
+
+
+RIGHT = {"verdict": "gradients", "where": "rightfit", "rule": "linear_backward_weight"}
+ELSEWHERE = {"verdict": "bitwise", "where": "rightfit", "rule": "linear"}
+PROBE = {"verdict": "probes", "where": "diamond", "rule": "linear_backward_weight"}
+PROBE_ELSEWHERE = {"verdict": "probes", "where": "layers", "rule": "sweep"}
+NOWHERE = {"verdict": "trajectory", "where": "rightfit"}
+CRASHED = {"verdict": DIED}
+
+
+@pytest.mark.parametrize(
+    ("result", "right", "agreeing"),
+    [
+        (found(RIGHT, NOWHERE), True, 1.0),
+        (found(RIGHT, ELSEWHERE), False, 0.5),
+        (found(RIGHT, PROBE_ELSEWHERE), False, 0.5),
+        (found(RIGHT, PROBE, PROBE_ELSEWHERE, PROBE_ELSEWHERE), True, 0.5),
+        (found(PROBE_ELSEWHERE, PROBE), False, 0.5),
+        (found(NOWHERE), False, 0.0),
+        (found(CRASHED, status=70, problem="…, in linear_backward_weight\n"), True, 1.0),
+        (found(CRASHED, status=70, problem="…, in linear_backward_x\n"), False, 0.0),
+        (found(status=0), False, 0.0),
+    ],
+)
+def test_a_defect_is_located_if_every_verdict_names_it(
+    result: dict[str, Any], right: bool, agreeing: float
+) -> None:
+    caught = result["status"] != 0
+    due = {"caught": caught, "right": right, "agreeing": agreeing}
+    assert verdict(LINEAR, result) == due
+
+
+def test_a_defect_of_the_draws_is_located_by_the_start() -> None:
+    defect = Defect("d", "f.py", "f", "a", "b", "start")
+    place = {"verdict": "start", "where": "rightfit", "parameter": "0.weight"}
+    assert verdict(defect, found(place))["right"]
+    assert not verdict(defect, found(place, RIGHT))["right"]
+
+
+# ---- the usual practice ---------------------------------------------------------------------
+
+
+def test_the_usual_practice_passes_a_correct_engine() -> None:
+    assert assert_close(0, "float32") is None
+    assert finite_differences(0, "float32") is None
+
+
+# ---- many trials ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Trials that cost nothing; returns the names of those that were made."""
+    made: list[str] = []
+
+    def instead(defect: Defect | None, tree: Path, seed: int) -> dict[str, Any]:
+        made.append(control(seed) if defect is None else defect.name)
+        assert (tree / "minigrad").is_dir()
+        result = found(status=0) if defect in (None, HARMLESS) else found(RIGHT)
+        if seed == 1:
+            result["practices"]["final_mse"] = "overfit"
+        return result
+
+    monkeypatch.setattr(results, "trial", instead)
+    return made
+
+
+def test_a_run_that_was_stopped_goes_on(tried: list[str], tmp_path: Path) -> None:
+    def run(*defects: Defect, seed: int = 0) -> dict[str, Any]:
+        tried.clear()
+        return detect(defects, tmp_path, seed=seed, controls=2, workers=1)
+
+    first = run(LINEAR)
+    assert tried == ["control-0", "control-1", LINEAR.name]
+    again = run(LINEAR, HARMLESS)
+    assert tried == [HARMLESS.name]
+    assert again["trials"][0] == first["trials"][0]
+    run(LINEAR, HARMLESS, seed=1)
+    assert tried == [LINEAR.name, HARMLESS.name], "another seed is another trial"
+    changed = Defect(LINEAR.name, LINEAR.file, LINEAR.function, LINEAR.old, "return x")
+    run(changed, HARMLESS, seed=1)
+    assert tried == [LINEAR.name], "and so is another defect of the same name"
+
+
+def test_the_document_counts_what_was_caught(tried: list[str], tmp_path: Path) -> None:
+    found = detect([LINEAR, HARMLESS], tmp_path, seed=0, controls=2, workers=2)
+    assert (found["defects"], found["located"], found["correct_runs"]) == (2, 1, 2)
+    assert not found["passed"]
+    assert found["judges"]["parity"] == {"caught": 1, "false_alarms": 0}
+    assert found["judges"]["final_mse"] == {"caught": 0, "false_alarms": 1}
+    assert found["judges"]["assert_close"]["false_alarms"] == 0
+    assert found["environment"]["versions"]["numpy"]
+    assert [entry["caught_by"] for entry in found["trials"]] == [["gradients"], []]
+    shown = io.StringIO()
+    Console(file=shown, width=200).print(table(found))
+    text = shown.getvalue()
+    assert "weight-gradient-half" in text
+    assert "missed" in text
+    assert "1 of 2" in text
+
+
+def test_a_failing_control_fails_everything() -> None:
+    trials = {control(0): found(RIGHT), LINEAR.name: found(RIGHT)}
+    assert not document([LINEAR], trials, 0, 1)["passed"]
+    assert document([LINEAR], trials | {control(0): found(status=0)}, 0, 1)["passed"]
+
+
+def test_the_program(tried: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = f"{DEFECTS[0].name},{DEFECTS[1].name}"
+    assert main(["--only", names, "--output", str(tmp_path), "--controls", "1"]) == 1
+    written = json.loads((tmp_path / "detection.json").read_text(encoding="utf-8"))
+    assert [entry["name"] for entry in written["trials"]] == names.split(",")
+    assert (tmp_path / "detection.png").read_bytes().startswith(b"\x89PNG")
+    assert names.split(",")[0] in capsys.readouterr().out
+    assert main(["--only", "no-such-defect", "--output", str(tmp_path)]) == 2
+    assert "'no-such-defect'" in capsys.readouterr().err
+
+
+def test_all_defects_are_tried_unless_some_are_named() -> None:
+    assert chosen(None) == DEFECTS
+    with pytest.raises(UsageError, match="unknown defect 'x', 'y'"):
+        chosen("x,y")

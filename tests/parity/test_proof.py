@@ -1,0 +1,247 @@
+"""The proof: it resumes, refuses what does not belong together, and says what failed."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parity.engines.process import EngineProcessError
+from parity.proof import __main__ as proof
+from parity.proof import record, runs
+from parity.proof.record import Job, planned
+from tests.parity.samples import report_of
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "results" / "proof.json"
+
+
+def arguments(file: Path, *more: str) -> list[str]:
+    return ["--output", str(file), "--failures", str(file.parent / "failures"), *more]
+
+
+class FakeProcesses:
+    """Of which nothing is started."""
+
+    def __init__(self, actual: Any, expected: Any, cores: int) -> None:
+        self.killed = threading.Event()
+        assert cores == 1
+
+    def __enter__(self) -> FakeProcesses:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        pass
+
+    def kill(self) -> None:
+        self.killed.set()
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """In place of runs a sample report: the jobs that were done. Seed 1 fails in float32."""
+    done = []
+
+    def judged(processes: Any, tasks: Any, settings: dict[str, Any], progress: Any) -> Any:
+        job = Job(settings["quick"], settings["dtype"], settings["seed"])
+        assert [task.seed for _, task in tasks] == [job.seed] * len(tasks)
+        assert {task.epochs <= 50 for _, task in tasks} == {job.quick}
+        report = report_of("dead")
+        report.document["settings"] |= settings
+        report.document["passed"] = (job.dtype, job.seed) != ("float32", 1)
+        done.append(job)
+        return report
+
+    monkeypatch.setattr(runs, "Processes", FakeProcesses)
+    monkeypatch.setattr(runs, "judged", judged)
+    return done
+
+
+def test_a_small_network_for_real(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = arguments(file, "1-4-1", "--full", "0", "--quick", "1", "--workers", "1")
+    assert proof.main(small) == 0
+    content = json.loads(file.read_text())
+    assert content["passed"] is True
+    assert (content["planned"], content["done"], content["failed"]) == (2, 2, [])
+    assert content["settings"]["architectures"] == ["1-4-1"]
+    assert content["environment"]["expected"]["torch_instructions"]
+    assert [(run["quick"], run["dtype"], run["seed"]) for run in content["runs"]] == [
+        (True, "float64", 0),
+        (True, "float32", 0),
+    ]
+    for run in content["runs"]:
+        (entry,) = run["architectures"]
+        assert run["passed"] is entry["passed"] is run["probes"]["passed"] is True
+        assert 0 < entry["steps"]["worst_budget_used"] < 1
+        hexes = entry["bitwise"]["final_mse_hex"]
+        assert float.fromhex(hexes["actual"]) == float.fromhex(hexes["expected"]) > 0
+        assert entry["state"] == {"actual": "trained", "expected": "trained"}
+    said = capsys.readouterr().out
+    assert "[2/2] quick float32 seed 0: passed" in said
+    before = file.read_bytes()
+    assert proof.main(small) == 0, "there is nothing left to do"
+    assert file.read_bytes() == before
+    again = capsys.readouterr().out
+    assert "[" not in again
+    assert again in said, "the table is that of the file"
+
+
+def test_it_goes_on_where_it_was(file: Path, judged: list[Job]) -> None:
+    jobs = planned(0, 1) + planned(1, 0)
+    same = {"settings": "the same"}
+    first = record.Proof(file, same, jobs)
+    file.parent.mkdir()
+    runs.prove(first, jobs[:2], None, 2, file.parent, said=lambda line: None)
+    assert sorted(judged) == sorted(jobs[:2])
+    again = record.Proof(file, same, jobs)
+    assert again.runs == first.runs
+    runs.prove(again, jobs, None, 1, file.parent, said=lambda line: None)
+    assert judged[2:] == jobs[2:]
+    assert list(again.runs) == jobs, "in the order planned"
+
+
+def test_a_failing_run_is_named_and_keeps_its_report(
+    file: Path, judged: list[Job], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert proof.main(arguments(file, "--full", "2", "--quick", "1")) == 1
+    assert len(judged) == 6
+    content = json.loads(file.read_text())
+    assert content["passed"] is False
+    assert content["failed"] == ["full float32 seed 1"]
+    folder = file.parent / "failures" / "full-float32-seed-1"
+    assert json.loads((folder / "report.json").read_text())["settings"]["seed"] == 1
+    assert "<html" in (folder / "report.html").read_text()
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    said = capsys.readouterr().out
+    assert "full float32 seed 1: FAILED" in said
+    assert "FAILED: full float32 seed 1; its report is in" in said
+
+
+def test_dead_and_diverged_runs_are_counted_and_named(
+    file: Path, judged: list[Job], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert proof.main(arguments(file, "--full", "1", "--quick", "0")) == 0
+    endings = {
+        entry["name"]: entry["state"]["actual"]
+        for entry in report_of("dead").document["architectures"]
+        if entry["state"]["actual"] != "trained"
+    }
+    assert endings
+    said = capsys.readouterr().out
+    counted = json.loads(file.read_text())["states"]
+    for name, state in endings.items():
+        assert f"full float32 {name}: 1 {state}, seed 0" in said
+        assert {"architecture": name, "side": "actual", "state": state, "runs": 2} in counted
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("settings", "settings"),
+        ("code", "code"),
+        ("versions", "versions"),
+    ],
+)
+def test_a_file_of_something_else_is_refused(
+    change: str,
+    named: str,
+    file: Path,
+    judged: list[Job],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert proof.main(arguments(file, "--full", "0", "--quick", "1")) == 0
+    before = file.read_bytes()
+    quick = "1"
+    if change == "settings":
+        quick = "2"
+    elif change == "code":
+        monkeypatch.setattr(record, "code", lambda: "another")
+    else:
+        monkeypatch.setattr(record, "environment", lambda: {"versions": {"numpy": "0"}})
+    assert proof.main(arguments(file, "--full", "0", "--quick", quick)) == 2
+    complaint = capsys.readouterr().err
+    assert f"is a proof with {named} " in complaint
+    assert "remove the file" in complaint
+    assert file.read_bytes() == before
+    assert len(judged) == 2
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"runs": []}', '{"settings": 3'])
+def test_a_file_that_is_no_proof_is_refused(
+    content: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.parent.mkdir()
+    file.write_text(content)
+    assert proof.main(arguments(file)) == 2
+    assert "holds no proof" in capsys.readouterr().err
+    assert file.read_text() == content
+
+
+def test_interrupted_it_keeps_what_is_done(
+    file: Path, judged: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second run hangs until its processes are ended, which Ctrl-C does."""
+    quickly, hanging = vars(runs)["judged"], threading.Event()
+
+    def judged_or_hanging(processes: Any, *arguments: Any) -> Any:
+        if not judged:
+            return quickly(processes, *arguments)
+        hanging.set()
+        assert processes.killed.wait(60)
+        raise EngineProcessError("killed by SIGKILL")
+
+    def interrupted(futures: Any, return_when: str) -> None:
+        assert hanging.wait(60)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "judged", judged_or_hanging)
+    monkeypatch.setattr(runs, "wait_for", interrupted)
+    some = arguments(file, "--full", "0", "--quick", "2", "--workers", "1")
+    assert proof.main(some) == 130
+    content = json.loads(file.read_text())
+    assert (content["done"], content["planned"], content["passed"]) == (1, 4, False)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_engine_that_dies_ends_the_proof(
+    file: Path,
+    workers: int,
+    judged: list[Job],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def dying(*arguments: Any) -> Any:
+        raise EngineProcessError("the torch process ended with exit code -9")
+
+    monkeypatch.setattr(runs, "judged", dying)
+    assert proof.main(arguments(file, "--workers", str(workers))) == 2
+    assert "the torch process ended" in capsys.readouterr().err
+    assert not file.exists()
+
+
+def test_bad_usage(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert proof.main(arguments(file, "rightift")) == 2
+    assert "unknown architecture 'rightift'" in capsys.readouterr().err
+    for wrong in (["--workers", "0"], ["--quick", "-1"], ["--full", "x"]):
+        with pytest.raises(SystemExit) as ended:
+            proof.main(arguments(file, *wrong))
+        assert ended.value.code == 2
+    assert not file.parent.exists()
+
+
+def test_the_code_is_known_by_what_it_does(tmp_path: Path) -> None:
+    rule = tmp_path / "minigrad" / "ops" / "rule.py"
+    rule.parent.mkdir(parents=True)
+    rule.write_text('def f(x):\n    """Double."""\n    return 2 * x\n')
+    first = record.code(tmp_path)
+    rule.write_text('"""A rule."""\n\n\ndef f(x):  # of x\n    """Twice x."""\n    return 2 * x\n')
+    assert record.code(tmp_path) == first
+    rule.write_text("def f(x):\n    return 3 * x\n")
+    assert record.code(tmp_path) != first
+    assert record.code() not in (first, record.code(tmp_path / "nothing"))
