@@ -1,19 +1,19 @@
 """`capture`: a step that runs once, is recorded, and from then on is replayed.
 
-    >>> import minigrad as torch
-    >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
-    >>> optimizer = torch.optim.SGD([w], lr=0.1)
-    >>> @torch.capture
-    ... def step(x):
-    ...     optimizer.zero_grad()
-    ...     loss = (w * x).sum()
-    ...     loss.backward()
-    ...     optimizer.step()
-    ...     return loss
-    >>> step(torch.tensor([1.0, 1.0]))
-    tensor(3.)
-    >>> step(torch.tensor([1.0, 0.0]))
-    tensor(0.9000)
+>>> import minigrad as torch
+>>> w = torch.tensor([1.0, 2.0], requires_grad=True)
+>>> optimizer = torch.optim.SGD([w], lr=0.1)
+>>> @torch.capture
+... def step(x):
+...     optimizer.zero_grad()
+...     loss = (w * x).sum()
+...     loss.backward()
+...     optimizer.step()
+...     return loss
+>>> step(torch.tensor([1.0, 1.0]))
+tensor(3.)
+>>> step(torch.tensor([1.0, 0.0]))
+tensor(0.9000)
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from minigrad.arrays.recording import CaptureError
 from minigrad.captured.record import record
 from minigrad.captured.replay import MISFIT, Replay
@@ -31,6 +33,7 @@ from minigrad.captured.trust import Trial
 from minigrad.captured.watch import is_recording, recording_threads
 from minigrad.grad_mode import grad_mode
 from minigrad.program.lower import lower
+from minigrad.program.program import Program
 from minigrad.tensor import Tensor
 
 __all__ = ["CaptureError", "Captured", "capture"]
@@ -110,6 +113,15 @@ class Captured:
                 return result
         return self._find(signature, tensors, args, kwargs)
 
+    @property
+    def program(self) -> Program | None:
+        """What the last call ran, or recorded; None before a recording is trusted.
+
+        `step.program.explain()` prints it.
+        """
+        replays = [replay for replays in self._replays.values() for replay in replays]
+        return replays[-1].program if replays else None
+
     def _find(self, signature: list[Any], tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
         """Run the replay that fits, or record one."""
         self._latest = None
@@ -180,6 +192,11 @@ def _key(value: Any, tensors: list[Tensor]) -> Any:
     if isinstance(value, Tensor):
         tensors.append(value)
         array = value._array
+        if type(array) is not np.ndarray:
+            raise CaptureError(
+                f"capture: an argument is a tensor of {type(array).__name__}, and only steps on "
+                "ndarrays can be captured: run this one eagerly"
+            )
         return Tensor, array.shape, array.strides, array.dtype, value._node is None
     kind = type(value)
     if kind in (tuple, list):

@@ -29,16 +29,14 @@ class Changes:
 
     "When" is a number from the sequence that also numbers the nodes, so a node can tell whether
     something it saved has been changed since. Memory is known by the `id` of the array that owns
-    it, so views need no care. An entry goes when its owner does; of an array type that allows no
-    weak references it stays, and does no harm: it is older than every node that could have saved
-    the values of a later owner of the same `id`.
+    it, so views need no care. An entry goes when its owner does.
     """
 
     def __init__(self) -> None:
         self.latest = 0
         self._last: dict[int, int] = {}
         self._together: dict[int, WeakSet[Moment]] = {}  # see `together`
-        self._owners: dict[int, KeyedRef[int, Array] | None] = {}
+        self._owners: dict[int, KeyedRef[int, Array]] = {}
 
     def add(self, *arrays: Array) -> None:
         """Note that the memory of these arrays is being changed now."""
@@ -72,11 +70,7 @@ class Changes:
         """Have the entries of these arrays dropped with their owners."""
         for whole in map(owner, arrays):
             if id(whole) not in self._owners:
-                try:
-                    reference = KeyedRef(whole, self._drop, id(whole))
-                except TypeError:
-                    reference = None
-                self._owners[id(whole)] = reference
+                self._owners[id(whole)] = KeyedRef(whole, self._drop, id(whole))
 
     def _drop(self, reference: KeyedRef[int, Array]) -> None:
         self._last.pop(reference.key, None)

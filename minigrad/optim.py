@@ -13,6 +13,7 @@ from minigrad.grad_mode import enable_grad, no_grad
 from minigrad.tape import Array, changed
 from minigrad.tensor import Tensor
 
+
 class SGD:
     """Takes each parameter a step against its gradient.
 
@@ -150,11 +151,9 @@ class SGD:
         for group in self.param_groups:
             for parameter in group["params"]:
                 node = parameter._node or parameter._frozen
-                if node is None:
-                    continue
-                if set_to_none:  # without a look at what there is: nothing depends on it
+                if node is not None and set_to_none:  # without a look: nothing depends on it
                     node.grad = None
-                elif node.grad is not None:
+                elif node is not None and node.grad is not None:
                     with no_grad():
                         node.grad = node.grad.detach().zero_()
 
@@ -216,16 +215,14 @@ class SGD:
     def _as_array(self, group: dict[str, Any], name: str, dtype: DType) -> Array:
         """Return an option (of dampening, what it leaves) as an array without axes.
 
-        NumPy need not convert it at every call. The array stays the same one when the option
-        changes, so that a captured step can follow.
+        It stays the same array when the option changes, for captured steps to follow.
         """
         value = group[name]
         if isinstance(value, Tensor):
             return np.astype(np.reshape(value._array, ()), dtype)
-        key = id(group), name, dtype
-        known = self._numbers.get(key)
-        if known is None:
-            known = self._numbers[key] = [None, np.zeros((), dtype)]
+        known = self._numbers.setdefault((id(group), name, dtype), [])
+        if not known:
+            known += [None, np.zeros((), dtype)]
         if known[0] != value:
             known[0] = value
             known[1][...] = 1 - value if name == "dampening" else value

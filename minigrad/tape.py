@@ -21,10 +21,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.changes import Array as Array
-from minigrad.changes import Changes as _Changes  # noqa: F401
 from minigrad.changes import changed as changed
-from minigrad.changes import changes as _changes
-from minigrad.changes import numbers as _numbers
+from minigrad.changes import changes, numbers
 
 
 class Node:
@@ -69,7 +67,7 @@ class Node:
         self.parents = parents
         self.plan = plan
         self.saved = saved
-        self.number = next(_numbers)
+        self.number = next(numbers)
         self.shape = value.shape
         self.dtype = value.dtype
 
@@ -185,9 +183,9 @@ def _unpack(node: Node) -> Sequence[Any]:
             "it had saved were released. Pass retain_graph=True to the first call of backward() "
             "or grad() if a second one is wanted."
         )
-    if node.number < _changes.latest:
+    if node.number < changes.latest:
         for value in node.saved:
-            if hasattr(value, "base") and _changes.last(value) > node.number:
+            if hasattr(value, "base") and changes.last(value) > node.number:
                 raise RuntimeError(
                     f"{node.name()}: one of the variables needed for gradient computation has been "
                     f"modified by an inplace operation, a value of shape {list(value.shape)}. "

@@ -79,12 +79,14 @@ def cycle(sources: Sources) -> list[str]:
     """
     graph: dict[str, set[str]] = {}
     for module, source in sources.items():
-        found = set(names_imported(ImportedAtOnce().visit(ast.parse(source))))
-        submodules = {name for name in found if name in sources}
+        tree = ImportedAtOnce().visit(ast.parse(source))
+        submodules = {name for name in names_imported(tree) if name in sources}
+        statements = [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
+        by_itself = {alias.name for node in statements for alias in node.names}
         used = {
             name
             for name in submodules
-            if not any(other.startswith(f"{name}.") for other in submodules)
+            if name in by_itself or not any(other.startswith(f"{name}.") for other in submodules)
         }
         graph[module] = used - {module}
     try:

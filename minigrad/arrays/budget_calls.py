@@ -60,6 +60,11 @@ def _smooth(ufunc: np.ufunc, value: Any, inputs: Sequence[Budgeted]) -> Budgeted
     if ufunc is np.sqrt and variance is not None:
         # |√(x + e) - √x| ≤ √|e|, which is less where x is within its own error of 0.
         variance = np.fmin(variance, np.sqrt(inputs[0].variance) / unit_roundoff(value.dtype))
+    if ufunc is np.square and variance is not None:
+        # (x + e)² - x² = (2·x + e)·e: where x is within its own error of 0, e² is all there is.
+        second = np.square(inputs[0].variance)
+        second *= (kinks.NEAR * unit_roundoff(value.dtype)) ** 2
+        variance = variance + second
     if own and value.dtype.kind == "f":
         rounding = np.square(value, dtype=np.float64)
         rounding *= own

@@ -21,6 +21,7 @@ from minigrad.arrays.budget_parts import (
 from minigrad.arrays.rounding import (
     copies,
     grain,
+    grain_of_products,
     path_of_product,
     path_of_sum,
     product,
@@ -58,7 +59,7 @@ def matmul(x: Budgeted, y: Budgeted) -> Budgeted:
         np.maximum(variance, _common(x, y, value), out=variance)
     path = path_of_product(x.value, y.value)
     if path is not None:
-        same = max(same, grain(x.value.mT), grain(y.value))
+        same = max(same, grain(x.value.mT), grain(y.value), grain_of_products(x.value, y.value))
     variance += summed(terms, None, value, path, same)
 
     def through(i: int, part: Any, absolute: bool) -> Any:

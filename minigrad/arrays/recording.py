@@ -12,28 +12,21 @@ are other ones in the next run: it raises `CaptureError`.
 
 from __future__ import annotations
 
-import linecache
 import operator
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from types import CodeType
 from typing import Any, NoReturn
 
 import numpy as np
 
 from minigrad.program.memory import address
-from minigrad.program.program import Buffer, Call, Source, View
+from minigrad.program.program import Buffer, Call, View
+from minigrad.program.sources import CaptureError, refuse, source
 from minigrad.vocabulary import FUNCTIONS, REDUCTIONS, UFUNCS
 
-PACKAGE = f"{Path(__file__).parents[1]}/"
+__all__ = ["CaptureError", "Recording", "RecordingArray"]
 
 # What is asked about arrays besides the vocabulary: the answer depends on no value.
 QUESTIONS = frozenset({np.can_cast, np.result_type, np.shape})
-
-
-class CaptureError(RuntimeError):
-    """A step cannot be captured: what it does is not the same NumPy calls at every call."""
 
 
 class Recording:
@@ -218,7 +211,8 @@ class RecordingArray:
             np.add.at(out._array, plain_key(key), _plain(values))
             recording.add(np.add.at, (key, values), out)
             return None
-        refuse(f"np.{ufunc.__name__}.{method} is not in minigrad.vocabulary")
+        call = f"np.{ufunc.__name__}.{method} with {sorted(options)}"
+        refuse("{call} calls " + f"{call}, which is not in minigrad.vocabulary")
 
     def __array_function__(
         self, function: Callable[..., Any], types: Any, arguments: Any, options: Any
@@ -233,7 +227,7 @@ class RecordingArray:
             recording.add(np.copyto, (values,), out)
             return None
         if function not in FUNCTIONS:
-            refuse(f"np.{function.__name__} is not in minigrad.vocabulary")
+            refuse("{call} calls " + f"np.{function.__name__}, which is not in minigrad.vocabulary")
         result = function(*map(_plain, arguments), **options)
         x = arguments[0]
         if function is np.where:
@@ -272,11 +266,12 @@ def plain_key(key: Any) -> Any:
     """Return what stands between square brackets with the arrays in it as ndarrays.
 
     Raises:
-        CaptureError: there is a mask, of which the number of elements selected is unknown.
+        CaptureError: there is a mask that was computed: it may select another number of elements.
     """
     parts = key if isinstance(key, tuple) else (key,)
     for part in parts:
-        if isinstance(part, RecordingArray) and part.dtype == bool and part.ndim > 0:
+        computed = isinstance(part, RecordingArray) and part._buffer.memory is None
+        if computed and part.dtype == bool and part.ndim > 0:
             refuse(
                 "{call} selects elements by a mask: how many depends on values, and the shapes of "
                 "a captured step must not. Choose with where(mask, x, 0) instead"
@@ -299,45 +294,3 @@ def _extent(owner: Any) -> int:
         return 0
     last = sum((n - 1) * s for n, s in zip(owner.shape, owner.strides, strict=True) if s > 0)
     return int(last) + int(owner.itemsize)
-
-
-# ---- where a call comes from ------------------------------------------------------------------
-
-_inside: dict[CodeType, bool] = {}  # whether code is minigrad's
-
-
-def _is_inside(code: CodeType) -> bool:
-    inside = _inside.get(code)
-    if inside is None:
-        inside = _inside[code] = code.co_filename.startswith(PACKAGE)
-    return inside
-
-
-def source() -> Source:
-    """Return where the call that is being noted comes from."""
-    frame: Any = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename == __file__:
-        frame = frame.f_back
-    rule, rule_line = "", ""
-    if frame is not None and _is_inside(frame.f_code):
-        rule = frame.f_code.co_name
-        path = frame.f_code.co_filename.removeprefix(PACKAGE)
-        rule_line = f"minigrad/{path}:{frame.f_lineno}"
-    while frame is not None and _is_inside(frame.f_code):
-        frame = frame.f_back
-    line = "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
-    return Source(rule, rule_line, line)
-
-
-def refuse(why: str) -> NoReturn:
-    """Raise a `CaptureError` that names the user's line, and for `{call}` what was called there."""
-    frame: Any = sys._getframe(1)
-    call = ""
-    while frame is not None and _is_inside(frame.f_code):
-        call = frame.f_code.co_qualname
-        frame = frame.f_back
-    where = ""
-    if frame is not None:
-        path, line = frame.f_code.co_filename, frame.f_lineno
-        where = f"{path}:{line}: `{linecache.getline(path, line).strip()}`: "
-    raise CaptureError(f"capture: {where}{why.format(call=call or 'this')}.") from None

@@ -173,6 +173,18 @@ def grain(rows: Any) -> float:
     return copies(rows, len(rows) * unit_roundoff(rows.dtype) / 4)
 
 
+def grain_of_products(x: Any, y: Any) -> float:
+    """Return the same for the terms of a product of matrices, by the sizes of their factors.
+
+    Terms may span far more than either factor does.
+    """
+    if len(y) < LONG:
+        return 1.0
+    sizes = np.add.reduce(np.abs(x), axis=0, dtype=np.float64)
+    sizes *= np.add.reduce(np.abs(y), axis=1, dtype=np.float64)
+    return copies(sizes[:, None], len(y) * unit_roundoff(x.dtype) / 4)
+
+
 class Smooth(NamedTuple):
     """An element-wise call that is differentiable wherever it is finite.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+from minigrad.arrays.recording import CaptureError
 from minigrad.optim import SGD
 from minigrad.tensor import Tensor
 
@@ -27,6 +28,20 @@ class OptimizerBefore:
         self.structure = structure(optimizer)
         self.options = [options(group) for group in optimizer.param_groups]
         self.buffers = buffers(optimizer)
+
+    def check(self) -> None:
+        """Check that the step has not changed the options, which a replay would not do.
+
+        Raises:
+            CaptureError: it has.
+        """
+        for before, group in zip(self.options, self.optimizer.param_groups, strict=False):
+            for name, value, now in zip(OPTIONS, before, options(group), strict=True):
+                if now is not value:
+                    raise CaptureError(
+                        f"capture: the step changes the {name!r} of its optimizer, from {value} to "
+                        f"{now}, and a replay would not: do it outside of the step"
+                    )
 
 
 def structure(optimizer: SGD) -> Any:

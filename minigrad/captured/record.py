@@ -12,7 +12,7 @@ import numpy as np
 from minigrad.arrays.recording import CaptureError, RecordingArray
 from minigrad.captured.replay import Argument, Output, Recorded, add_gradient
 from minigrad.captured.surroundings import Surroundings
-from minigrad.captured.watch import Watch, show
+from minigrad.captured.watch import Watch, array_of, show
 from minigrad.program.program import Call, Program, View, contiguous
 from minigrad.tensor import Tensor, wrapped
 
@@ -48,6 +48,8 @@ def record(step: Callable[..., Any], run: Run, arguments: list[Tensor]) -> Recor
     with Watch() as watch:
         inputs, returned, outputs, argument_gradients = _run(watch, run, arguments)
         _write_back(watch)
+        for before in watch.optimizers.values():
+            before.check()
         gradients_after = {node: node.__dict__.get("grad") for node in watch.graded}
         left = _left(watch, {id(grad) for grad in gradients_after.values()})
         made = watch.left()
@@ -100,14 +102,7 @@ def _run(
 
 def _stand_in(watch: Watch, i: int, argument: Tensor) -> Tensor:
     """Return a copy of an argument, laid out like it, that must not be changed."""
-    array = argument._array
-    if isinstance(array, RecordingArray):
-        array = array._array
-    if not isinstance(array, np.ndarray):
-        raise CaptureError(
-            f"capture: argument {i} is a tensor of {type(array).__name__}, and only steps on "
-            "ndarrays can be captured: run this one eagerly"
-        )
+    array = array_of(argument)
     reach = [(n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)]
     first = -sum(r for r in reach if r < 0)
     size = first + sum(r for r in reach if r > 0) + array.itemsize
@@ -244,6 +239,10 @@ def _name(watch: Watch, surroundings: Surroundings) -> None:
                 momentum = before.optimizer.state.get(tensor, {}).get("momentum_buffer")
                 if momentum is not None and isinstance(momentum._array, RecordingArray):
                     momentum._array._buffer.name = f"{name}.momentum"
+    for optimizer in watch.optimizers.values():
+        for (_, name, _), (_, array) in optimizer.optimizer._numbers.items():
+            if id(array) in watch.recording.outside:
+                watch.recording.outside[id(array)]._buffer.name = name
     for call in watch.recording.calls:
         if not call.out.buffer.name:
             call.out.buffer.name = call.source.rule

@@ -16,6 +16,7 @@ from minigrad.captured.watch import array_of, show
 from minigrad.changes import changes, numbers
 from minigrad.program.function import Names, Writer, define
 from minigrad.program.memory import Memory
+from minigrad.program.passes.reuse import reuse_memory
 from minigrad.program.program import Program
 from minigrad.tape import Node
 from minigrad.tensor import Tensor, wrapped
@@ -70,7 +71,7 @@ class Replay:
     """A program in memory of its own.
 
     Attributes:
-        program: what is run, lowered.
+        program: what is run, lowered; its intermediate results are given places last of all.
         run: called with the tensors among the step's arguments; returns what the step returns, or
             `MISFIT` where not everything is as it was when the step was recorded.
     """
@@ -84,6 +85,7 @@ class Replay:
         memory = Memory()
         self._arrays = self._move(memory)
         writer = Writer(memory, self._names)
+        program = reuse_memory(program)
         conditions = [f"if {condition}: return misfit" for condition in self._conditions()]
         parameters = [f"argument_{i}" for i in range(len(program.inputs))]
         self._names.namespace.update(dict.fromkeys(parameters), misfit=MISFIT)
@@ -164,28 +166,27 @@ class Replay:
     def _results(self, writer: Writer) -> Iterator[str]:
         """Yield statements that return what the step returns."""
         tensor = self._names.of(wrapped, "tensor_of")
-        outputs = [
-            f"{tensor}({writer.argument(view)}.copy('K'))" for view in self.program.outputs
-        ]
+        outputs = [f"{tensor}({writer.argument(view)}.copy('K'))" for view in self.program.outputs]
         for i, output in self._recorded.argument_gradients.items():
             add = self._names.of(add_gradient, "add_gradient")
             yield f"{add}(argument_{i}, {outputs[output.index]})"
 
-        def text(value: Any) -> str:
-            if isinstance(value, Output):
-                return outputs[value.index]
-            if isinstance(value, Argument):
-                return f"argument_{value.index}"
-            if type(value) is tuple:
-                return f"({''.join(f'{text(part)}, ' for part in value)})"
-            if type(value) is list:
-                return f"[{', '.join(map(text, value))}]"
-            if type(value) is dict:
-                items = (f"{self._names.of(k, 'key')}: {text(v)}" for k, v in value.items())
-                return f"{{{', '.join(items)}}}"
-            return self._names.of(value, "returned")
+        yield f"return {self._text(self._recorded.returned, outputs)}"
 
-        yield f"return {text(self._recorded.returned)}"
+    def _text(self, value: Any, outputs: list[str]) -> str:
+        if isinstance(value, Output):
+            return outputs[value.index]
+        if isinstance(value, Argument):
+            return f"argument_{value.index}"
+        if type(value) in (tuple, list):
+            opening, closing = "()" if type(value) is tuple else "[]"
+            return f"{opening}{''.join(f'{self._text(v, outputs)}, ' for v in value)}{closing}"
+        if type(value) is dict:
+            items = (
+                f"{self._names.of(k, 'key')}: {self._text(v, outputs)}, " for k, v in value.items()
+            )
+            return f"{{{''.join(items)}}}"
+        return self._names.of(value, "returned")
 
     def follow(self) -> None:
         """Take over the numbers among an optimizer's options."""

@@ -82,13 +82,28 @@ def _carry_over(recording: Recording, left_before: Sequence[Tensor | None]) -> R
         id(tensor): view
         for tensor, view in zip(recorded.tensors, recorded.program.tensors, strict=True)
     }
-    carried = [
-        Call(np.copyto, (view_of[id(new)],), view_of[id(old)])
-        for old, new in zip(left_before, recording.left, strict=True)
-        if id(old) in view_of
-    ]
+    carried = []
+    for old, new in zip(left_before, recording.left, strict=True):
+        if old is not None and id(old) in view_of:
+            carried.append(Call(np.copyto, (view_of[id(new)],), view_of[id(old)]))
+            np.copyto(old._array, new._array)
     program = recorded.program.with_calls([*recorded.program.calls, *carried])
     return replace(recorded, program=program)
+
+
+class _Found:
+    """A tensor that a step found: the same one if it is, or if it has taken the other's place."""
+
+    def __init__(self, number: int, place: int | None) -> None:
+        self._number = number
+        self._place = place
+
+    def __eq__(self, other: object) -> bool:
+        assert isinstance(other, _Found)
+        in_place = self._place is not None and self._place == other._place
+        return in_place or self._number == other._number
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class _Described(NamedTuple):
@@ -103,15 +118,13 @@ class _Described(NamedTuple):
 def _describe(recorded: Recorded, left_before: Sequence[Tensor | None]) -> list[_Described]:
     """Return the calls with names in place of memory, the same ones in an equal recording."""
     program = recorded.program
-    names: dict[Buffer, Any] = {}
+    names: dict[Buffer, tuple[str, Any]] = {}
     places = {id(tensor): i for i, tensor in enumerate(left_before)}
     for i, (tensor, view) in enumerate(zip(recorded.tensors, program.tensors, strict=True)):
         if i >= len(recorded.nodes):
             name: tuple[str, Any] = ("made", i - len(recorded.nodes))
-        elif id(tensor) in places:
-            name = ("left", places[id(tensor)])
         else:
-            name = ("tensor", id(tensor))
+            name = ("tensor", _Found(id(tensor), places.get(id(tensor))))
         names.setdefault(view.buffer, name)
 
     def described(view: View) -> Any:

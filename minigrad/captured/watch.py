@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad import tape
 from minigrad.arrays.recording import CaptureError, Recording, RecordingArray, refuse
 from minigrad.captured.optimizers import OptimizerBefore
+from minigrad.changes import numbers
 from minigrad.optim import SGD
 from minigrad.random import Generator
 from minigrad.tape import Node
@@ -60,7 +60,7 @@ class Watch:
         self.optimizers: dict[int, OptimizerBefore] = {}
         self._made: dict[int, weakref.ref[Tensor]] = {}
         self._thread = threading.get_ident()
-        self._first = next(tape._numbers)
+        self._first = next(numbers)
 
     def __enter__(self) -> Watch:
         _one_at_a_time.acquire()
@@ -82,10 +82,10 @@ class Watch:
             watch._note_optimizer(self)
             return step(self, *arguments, **options)
 
-        Tensor._array = property(self._read, self._write)  # type: ignore[assignment]
+        Tensor._array = property(self._read, self._write)
         Node.grad = property(self._read_grad, self._write_grad)
         SGD.step = watched_step  # type: ignore[method-assign]
-        Generator.uniform = Generator.normal = draw  # type: ignore[method-assign,assignment]
+        Generator.uniform = Generator.normal = draw  # type: ignore[method-assign]
         return self
 
     def __exit__(
@@ -177,7 +177,6 @@ def array_of(tensor: Tensor) -> Any:
 def show(tensor: Tensor, array: Any) -> None:
     """Give a tensor another array."""
     _SLOT.__set__(tensor, array)
-
 
 
 def is_recording() -> bool:

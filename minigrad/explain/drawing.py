@@ -26,6 +26,7 @@ STYLE = """<style>
 .graph text { fill: currentColor; text-anchor: middle; }
 .graph .label, .graph .detail { font-size: 10px; opacity: .75; }
 .graph .label { text-anchor: end; }
+.graph .label.right { text-anchor: start; }
 .graph path { fill: none; stroke: currentColor; stroke-opacity: .6; }
 .graph .backward { stroke: #d9480f; }
 .graph marker path { fill: currentColor; stroke: none; }
@@ -46,7 +47,8 @@ def svg(graph: Graph, *, styled: bool = False) -> str:
     width = max((place.x for place in places.values()), default=0) + WIDE + MARGIN
     height = max((place.y for place in places.values()), default=0) + HIGH + MARGIN
     thickness = _thickness(graph.edges)
-    lines = [_edge(edge, places, thickness) for edge in graph.edges]
+    arrivals = _arrivals(graph.edges, places)
+    lines = [_edge(edge, places, arrivals[edge], thickness) for edge in graph.edges]
     boxes = [_box(box, places[box]) for box in graph.boxes]
     said = f"{len(graph.boxes)} boxes: values flow downwards, gradients upwards"
     return (
@@ -105,14 +107,37 @@ def _thickness(edges: list[Edge]) -> dict[Edge, float]:
     }
 
 
-def _edge(edge: Edge, places: dict[Box, Placed], thickness: dict[Edge, float]) -> str:
+def _arrivals(edges: list[Edge], places: dict[Box, Placed]) -> dict[Edge, float]:
+    """Return how far from the middle of its target's top each value arrives."""
+    found: dict[Edge, float] = {}
+    into: dict[Box, list[Edge]] = {}
+    for edge in edges:
+        into.setdefault(edge.target, []).append(edge)
+    for box, arriving in into.items():
+        here = places[box].x
+        left = [e for e in arriving if places[e.source].x < here]
+        right = [e for e in arriving if places[e.source].x > here]
+        middle = [e for e in arriving if places[e.source].x == here]
+        for side, sign in ((left, -1), (right, 1)):
+            side.sort(key=lambda e: abs(places[e.source].x - here))
+            step = min(17.0, (WIDE / 2 - 24) / max(len(side), 1))
+            for i, edge in enumerate(side):
+                found[edge] = sign * (24 + step * i)
+        for i, edge in enumerate(middle):
+            found[edge] = -6.0 * i
+    return found
+
+
+def _edge(
+    edge: Edge, places: dict[Box, Placed], arrival: float, thickness: dict[Edge, float]
+) -> str:
     source, target = places[edge.source], places[edge.target]
     top, bottom = source.y + HIGH, target.y
-    start, end = source.x + WIDE / 2, target.x + WIDE / 2
-    lean = max(-1.0, min(1.0, (start - end) / ACROSS)) * WIDE / 4  # arrive on the side one is from
-    end += lean
+    start, end = source.x + WIDE / 2, target.x + WIDE / 2 + arrival
+    straight = source.x == target.x
     reach = 0.5 * (bottom - top)
-    aside = 0.6 * ACROSS if start == end and bottom - top > DOWN else 0.0  # past what is between
+    aside = 0.6 * ACROSS if straight and bottom - top > DOWN else 0.0  # past what is between
+    apart = APART if straight else APART / 2
     mark = f'data-from="{edge.source.number}" data-to="{edge.target.number}"'
 
     def curve(x0: float, y0: float, x1: float, y1: float, bend: float) -> str:
@@ -121,23 +146,25 @@ def _edge(edge: Edge, places: dict[Box, Placed], thickness: dict[Edge, float]) -
             f"{x1:g} {y1:g}"
         )
 
-    ahead = curve(start - APART, top, end - APART, bottom - 1, reach)
-    shape = "" if edge.source.kind == "gap" else shape_text(edge.entry.shape)
-    parts = [
-        f'<path class="forward" {mark} d="{ahead}" marker-end="url(#ahead)"/>',
-    ]
+    ahead = curve(start - APART, top, end - apart, bottom - 1, reach)
+    parts = [f'<path class="forward" {mark} d="{ahead}" marker-end="url(#ahead)"/>']
     if edge in thickness:
-        back = curve(end + APART, bottom, start + APART, top + 1, -reach)
+        back = curve(end + apart, bottom, start + APART, top + 1, -reach)
         said = f"gradient of {edge.entry.name}: norm {number_text(edge.norm)}"
         parts.append(
             f'<path class="backward" {mark} d="{back}" marker-end="url(#back)" '
             f'stroke-width="{thickness[edge]:.2f}"><title>{escape(said)}</title></path>'
         )
-    x = (start + end) / 2 - APART - 5 - 0.75 * aside
-    if start != end - lean:  # from the side: label at its beginning
-        x = start - APART - 5
-    y = top + 16 if start != end - lean else (top + bottom) / 2 + 3
-    parts.append(f'<text class="label" x="{x:g}" y="{y:g}">{escape(shape)}</text>')
+    if edge.source.kind != "gap":
+        shape = escape(shape_text(edge.entry.shape))
+        if source.x > target.x:  # the lines go to the left: the right side is free
+            parts.append(
+                f'<text class="label right" x="{start + APART + 8:g}" y="{top + 14:g}">{shape}</text>'
+            )
+        else:
+            x = (start + (end if straight else start)) / 2 - APART - 5 - 0.75 * aside
+            y = (top + bottom) / 2 + 3 if straight else top + 14
+            parts.append(f'<text class="label" x="{x:g}" y="{y:g}">{shape}</text>')
     return "".join(parts)
 
 

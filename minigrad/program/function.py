@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.program.memory import Memory
-from minigrad.program.program import Call, Program, View
+from minigrad.program.program import Call, Program, View, views_in
 
 BY_KEYWORD = frozenset({np.maximum, np.minimum})
 """NumPy deprecates a third argument by position for these."""
@@ -78,10 +78,14 @@ class Writer:
         if function is operator.setitem:
             key, values = arguments
             return f"{out}[{key}] = {values}"
-        if function is np.add.at:
+        if function == np.add.at:
             return f"{name}({out}, {', '.join(arguments)})"
         if function is np.copyto:
             return f"{name}({out}, {arguments[0]}, 'unsafe')"
+        if function is operator.getitem and any(x.dtype == bool for x in views_in(call.inputs[1:])):
+            # Unlike copyto it does not repeat a single element.
+            concatenate = self._names.of(np.concatenate, "concatenate", np.concatenate)
+            return f"{concatenate}(({name}({', '.join(arguments)}),), 0, {out})"
         if function is operator.getitem or function is np.where:
             copyto = self._names.of(np.copyto, "copyto", np.copyto)
             return f"{copyto}({out}, {name}({', '.join(arguments)}))"

@@ -9,7 +9,6 @@ from minigrad.program.passes.flat import join_calls
 from minigrad.program.passes.numbers import use_arrays
 from minigrad.program.passes.products import use_dot
 from minigrad.program.passes.repeated import remove_repeated_calls
-from minigrad.program.passes.reuse import reuse_memory
 from minigrad.program.program import Program
 
 PASSES = (
@@ -21,7 +20,6 @@ PASSES = (
     use_dot,
     use_arrays,
     join_calls,
-    reuse_memory,
 )
 
 

@@ -88,9 +88,7 @@ class View(NamedTuple):
         return self.offset == 0 and self.nbytes == self.buffer.size and self.is_contiguous()
 
 
-def contiguous(
-    buffer: Buffer, dtype: DType, shape: tuple[int, ...], offset: int = 0
-) -> View:
+def contiguous(buffer: Buffer, dtype: DType, shape: tuple[int, ...], offset: int = 0) -> View:
     """Return a view whose elements lie one behind the other, in C order."""
     strides = []
     step = dtype.itemsize
@@ -193,6 +191,15 @@ class Program:
     inputs: tuple[View, ...] = ()
     outputs: tuple[View, ...] = ()
     tensors: tuple[View, ...] = ()
+
+    def explain(self) -> None:
+        """Print the calls as NumPy, with where each comes from and what it costs."""
+        print(self)
+
+    def __str__(self) -> str:
+        from minigrad.program.explain import explain
+
+        return explain(self)
 
     def with_calls(self, calls: list[Call]) -> Program:
         """Return the program with other calls."""

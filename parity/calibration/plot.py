@@ -42,11 +42,11 @@ def _false_alarms(axes: Any, document: Mapping[str, Any]) -> None:
         ylabel="share of comparisons beyond z",
         title=f"Correct engines: {total:,} steps of minigrad and torch",
         yscale="log",
-        xlim=(0, 10),
+        xlim=(0, 8),
         ylim=(0.5 / total, 1.5),
     )
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="center right")
 
 
 def _caught(axes: Any, document: Mapping[str, Any]) -> None:

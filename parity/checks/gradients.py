@@ -160,12 +160,17 @@ def compare(
 
 
 def tolerance(budget: Budget) -> Array:
-    """Return the largest difference allowed to each element; underflow may lose the smallest
-    normal number.
+    """Return the largest difference allowed to each element.
+
+    Underflow may lose the smallest normal number. The variances themselves underflow for float64
+    values below its square root, 1.5e-154, and some roundings of such values are allowed.
     """
-    smallest = float(np.finfo(budget.value.dtype).smallest_normal)
+    info = np.finfo(budget.value.dtype)
+    lost = float(info.smallest_normal)
+    if info.bits == 64:
+        lost += 16 * float(info.eps) * math.sqrt(lost)
     allowed: Array = budget.deviation * (math.sqrt(2) * Z)
-    allowed += smallest
+    allowed += lost
     if budget.slack is not None:
         allowed += budget.slack
     return allowed

@@ -42,7 +42,7 @@ def command(function: Callable[..., int]) -> Callable[..., None]:
             status = function(*arguments, **options)
             sys.stdout.flush()
         except KeyboardInterrupt:
-            status = complain("interrupted: no report was written", INTERRUPTED)
+            status = complain("interrupted: nothing was written", INTERRUPTED)
         except (UsageError, EngineProcessError) as error:
             status = complain(str(error), 2)
         except MemoryError as error:

@@ -47,6 +47,6 @@ class MinigradCapturedEngine(MinigradEngine):
 
     def _backward(self) -> minigrad.Tensor:
         self._optimizer.zero_grad()
-        loss = self._loss_function(self._model(self._x), self._y)
+        loss: minigrad.Tensor = self._loss_function(self._model(self._x), self._y)
         loss.backward()
         return loss

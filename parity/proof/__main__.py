@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="parity.proof", description=package.__doc__)
     parser.add_argument("--full", type=int, default=FULL, help=f"seeds of full runs ({FULL})")
     parser.add_argument("--quick", type=int, default=QUICK, help=f"seeds of quick runs ({QUICK})")
+    parser.add_argument("--device", default="cpu", help="of torch (cpu)")
     parser.add_argument("--workers", type=int, default=usable_cores(), help="runs at once (cores)")
     parser.add_argument("--output", type=Path, default=RESULT, help="the file (parity/results/…)")
     parser.add_argument(
@@ -42,16 +43,24 @@ def main(arguments: list[str] | None = None) -> int:
     jobs = planned(options.full, options.quick)
     console = Output()
     try:
-        tasks(options.architectures, "0", "float32")
+        tasks(options.architectures, "0", "float32", options.device)
         output_folder(options.output.parent)
         settings = {
             "full": options.full,
             "quick": options.quick,
             "architectures": options.architectures or list(ARCHITECTURES),
             "engines": list(ENGINES),
+            "device": options.device,
         }
         proof = Proof(options.output, settings, jobs)
-        prove(proof, jobs, options.architectures, options.workers, options.failures)
+        prove(
+            proof,
+            jobs,
+            options.architectures,
+            options.workers,
+            options.failures,
+            device=options.device,
+        )
     except KeyboardInterrupt:
         print("parity.proof: interrupted; start it again to go on", file=sys.stderr)
         return 130

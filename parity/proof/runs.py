@@ -63,6 +63,7 @@ def prove(
     workers: int,
     failures: Path,
     said: Callable[[str], object] = print,
+    device: str = "cpu",
 ) -> None:
     """Do the runs that are missing, several at the same time.
 
@@ -73,6 +74,7 @@ def prove(
         workers: how many runs at the same time, each with processes of one thread.
         failures: the folder where failing runs leave their reports.
         said: called with a line for each run that is done.
+        device: where torch computes.
     """
     waiting = deque(job for job in jobs if job not in proof.runs)
     actual, expected = (Side(name, factory(name)) for name in ENGINES)
@@ -82,8 +84,9 @@ def prove(
         with processes:
             while waiting:
                 job = waiting.popleft()
-                settings = {"seed": job.seed, "dtype": job.dtype, "quick": job.quick}
-                todo = tasks(architectures, str(job.seed), job.dtype, quick=job.quick)
+                settings = {**job._asdict(), "device": device}
+                seed = str(job.seed)
+                todo = tasks(architectures, seed, job.dtype, device, quick=job.quick)
                 began_s = time.monotonic()
                 report = judged(processes, todo, settings, lambda *_: None)
                 run = compact(report.document, time.monotonic() - began_s)

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.dtypes import DType
 from minigrad.program.passes.numbers import constant
 from minigrad.program.passes.written import Results
 from minigrad.program.program import Buffer, Call, Program, View, contiguous
 
-UNSIGNED = {np.dtype(np.float32): np.dtype(np.uint32), np.dtype(np.float64): np.dtype(np.uint64)}
+UNSIGNED: dict[DType, DType] = {np.dtype(np.float32): np.dtype(np.uint32), np.dtype(np.float64): np.dtype(np.uint64)}
 
 MANY = 512
 """So many elements make it worth while to convert a mask for them."""
@@ -104,7 +105,9 @@ def compare_with_zeros(program: Program) -> Program:
     sizes: dict[Any, int] = {}
     for call in filter(_is_comparable, program.calls):
         sizes[call.out.dtype] = max(call.out.size, sizes.get(call.out.dtype, 0))
-    zeros = {dtype: constant(np.zeros(size, dtype)).buffer for dtype, size in sizes.items()}
+    zeros = {
+        dtype: constant(np.zeros(size, dtype), "zeros").buffer for dtype, size in sizes.items()
+    }
     calls = []
     for call in program.calls:
         if _is_comparable(call):

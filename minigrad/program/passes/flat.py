@@ -61,7 +61,10 @@ def join_calls(program: Program) -> Program:
     for i, call in enumerate(program.calls):
         group = groups.get(_kind(call), [])
         if len(group) > 1 and is_wanted(i):
-            members = [i, *order.movable(filter(is_wanted, group[bisect.bisect_right(group, i) :]), i)]
+            members = [
+                i,
+                *order.movable(filter(is_wanted, group[bisect.bisect_right(group, i) :]), i),
+            ]
             rows = [_arrays(program.calls[j]) for j in members]
             if len(members) > 1 and layout.lay(list(zip(*rows, strict=True))):
                 first_of[i] = members

@@ -36,11 +36,6 @@ def use_arrays(program: Program) -> Program:
     return program.with_calls([lowered(call) for call in program.calls])
 
 
-def constant(array: Any) -> View:
+def constant(array: Any, name: str = "number") -> View:
     """Return a view of a constant with these values, a contiguous array."""
-    buffer = Buffer(array.nbytes, array, constant=True, name=_text(array))
-    return contiguous(buffer, array.dtype, array.shape)
-
-
-def _text(array: Any) -> str:
-    return f"{array.item():g}" if array.ndim == 0 else "constant"
+    return contiguous(Buffer(array.nbytes, array, True, name), array.dtype, array.shape)

@@ -5,6 +5,9 @@ from parity.detection.defect import Defect
 FILE = "minigrad/optim.py"
 STEP, DIRECTION, ZERO_GRAD = "SGD.step", "SGD._direction", "SGD.zero_grad"
 
+UPDATE = ("SGD.step", "SGD._direction", "SGD._as_array")
+"""One node of the training step, the optimiser's, made by three functions."""
+
 LEFT_OVER = (ZERO_GRAD, "accumulate", "linear_backward_weight")
 """Of gradients that are not forgotten the first to show it is that of the last layer's weight."""
 
@@ -15,6 +18,7 @@ DEFECTS = (
         STEP,
         'rate = self._as_array(group, "lr", dtype)',
         'rate = np.nextafter(self._as_array(group, "lr", dtype), np.ones((), dtype))',
+        UPDATE,
     ),
     Defect(
         "learning-rate-off-by-one-ulp-float64",
@@ -22,7 +26,8 @@ DEFECTS = (
         STEP,
         'rate = self._as_array(group, "lr", dtype)',
         'rate = np.nextafter(self._as_array(group, "lr", dtype), np.ones((), dtype))',
-        dtype="float64",
+        UPDATE,
+        "float64",
     ),
     Defect(
         "update-before-backward",
@@ -30,6 +35,7 @@ DEFECTS = (
         STEP,
         "if closure is not None:",
         "if closure is not None and self.step() is None:",
+        (*UPDATE, "closure_and_learning_rate_as_a_tensor"),
     ),
     Defect(
         "last-parameter-not-updated",
@@ -37,6 +43,7 @@ DEFECTS = (
         STEP,
         'for parameter in group["params"]:',
         'for parameter in group["params"][:-1]:',
+        UPDATE,
     ),
     Defect(
         "learning-rate-of-the-group-ignored",
@@ -44,6 +51,7 @@ DEFECTS = (
         STEP,
         'rate = self._as_array(group, "lr", dtype)',
         'rate = self._as_array(self.defaults, "lr", dtype)',
+        UPDATE,
     ),
     Defect(
         "learning-rate-changed-unnoticed",
@@ -51,7 +59,7 @@ DEFECTS = (
         "SGD._as_array",
         "if known[0] != value:",
         "if known[0] is None:",
-        "SGD.step",
+        UPDATE,
     ),
     Defect(
         "learning-rate-rounded-for-another-dtype",
@@ -59,6 +67,7 @@ DEFECTS = (
         STEP,
         "if array.dtype is not dtype:",
         "if dtype is None:",
+        UPDATE,
     ),
     Defect(
         "weight-decay-needs-momentum",
@@ -66,6 +75,7 @@ DEFECTS = (
         STEP,
         'plain = not (group["momentum"] or group["weight_decay"] or group["maximize"])',
         'plain = not (group["momentum"] or group["maximize"])',
+        UPDATE,
     ),
     Defect(
         "maximize-ignored",
@@ -73,6 +83,7 @@ DEFECTS = (
         DIRECTION,
         'direction = np.negative(grad) if group["maximize"] else grad',
         "direction = grad",
+        UPDATE,
     ),
     Defect(
         "weight-decay-of-wrong-sign",
@@ -80,6 +91,7 @@ DEFECTS = (
         DIRECTION,
         "direction = np.add(direction, np.multiply(parameter._array, decay))",
         "direction = np.subtract(direction, np.multiply(parameter._array, decay))",
+        UPDATE,
     ),
     Defect(
         "weight-decay-negated-by-maximize",
@@ -88,6 +100,7 @@ DEFECTS = (
         'decay = self._as_array(group, "weight_decay", dtype)',
         'decay = self._as_array(group, "weight_decay", dtype)\n'
         'decay = np.negative(decay) if group["maximize"] else decay',
+        UPDATE,
     ),
     Defect(
         "momentum-starts-at-zero",
@@ -95,6 +108,7 @@ DEFECTS = (
         DIRECTION,
         "buffer = np.copy(direction)",
         "buffer = np.zeros_like(direction)",
+        UPDATE,
     ),
     Defect(
         "momentum-start-dampened",
@@ -102,6 +116,7 @@ DEFECTS = (
         DIRECTION,
         "buffer = np.copy(direction)",
         'buffer = np.multiply(direction, self._as_array(group, "dampening", dtype))',
+        UPDATE,
     ),
     Defect(
         "momentum-shares-memory-with-gradient",
@@ -109,6 +124,7 @@ DEFECTS = (
         DIRECTION,
         "buffer = np.copy(direction)",
         "buffer = direction",
+        UPDATE,
     ),
     Defect(
         "dampening-ignored",
@@ -116,6 +132,7 @@ DEFECTS = (
         DIRECTION,
         'share = self._as_array(group, "dampening", dtype)',
         "share = np.ones((), dtype)",
+        UPDATE,
     ),
     Defect(
         "nesterov-forgets-weight-decay",
@@ -123,6 +140,7 @@ DEFECTS = (
         DIRECTION,
         'return np.add(direction, np.multiply(buffer, momentum)) if group["nesterov"] else buffer',
         'return np.add(grad, np.multiply(buffer, momentum)) if group["nesterov"] else buffer',
+        UPDATE,
     ),
     Defect(
         "nesterov-without-momentum-factor",
@@ -130,6 +148,7 @@ DEFECTS = (
         DIRECTION,
         'return np.add(direction, np.multiply(buffer, momentum)) if group["nesterov"] else buffer',
         'return np.add(direction, buffer) if group["nesterov"] else buffer',
+        UPDATE,
     ),
     Defect(
         "gradients-not-forgotten",

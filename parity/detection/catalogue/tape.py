@@ -19,7 +19,7 @@ DEFECTS = (
         TAPE,
         "_accumulate",
         "gradients[node] = np.add(gradients[node], grad)",
-        "gradients[node] = np.add(gradients[node], grad if node.rule is None else grad + grad)",
+        "gradients[node] = np.add(np.add(gradients[node], grad), 0 if node.rule is None else grad)",
     ),
     Defect(
         "accumulated-in-place-into-a-shared-gradient",
@@ -119,7 +119,7 @@ DEFECTS = (
         "_root",
         "return grad.clone() if output.is_leaf else grad  # a leaf keeps it, so it needs its own",
         "return output._tensor(np.ones(grad.shape, grad.dtype))",
-        ("_root", "backward_with_a_gradient"),
+        ("_root", "Recorded.backward", "backward_with_a_gradient"),
     ),
     Defect(
         "second-backward-overwrites-leaf",
@@ -151,7 +151,7 @@ DEFECTS = (
         "Tensor.detach",
         "return Tensor(self._array)",
         "return Tensor(self._array, self._node)",
-        ("Tensor.detach", "detached_values_share_memory"),
+        ("Tensor.detach", "detached_values_share_memory", "conversions", "where_recording_ends"),
     ),
     Defect(
         "recorded-although-no-grad",

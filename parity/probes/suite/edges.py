@@ -73,7 +73,7 @@ def not_finite_in_functions(lib: Any, inputs: Any, note: Any) -> None:
     singly(lib, note, calls, *inputs)
 
 
-@probe(exact=True, x=NOT_FINITE, y=given(1.0, math.nan, math.inf, 0.0, 0.0, -math.inf, -3.0))
+@probe(exact=True, x=NOT_FINITE, y=given(1.0, math.nan, math.inf, 0.0, 0.0, -math.inf, -4.0))
 def not_finite_in_pairs(lib: Any, inputs: Any, note: Any) -> None:
     """The same in operations on two tensors."""
     x, y = inputs.values()

@@ -84,12 +84,12 @@ def parameter_groups(lib: Any, inputs: Any, note: Any) -> None:
     target = inputs["target"]
     p, q, r = (parameter(lib, note, name) for name in ("x", "y", "z"))
     groups = [{"params": [p]}, {"params": q, "lr": 0.25, "momentum": 0.5}]
-    optimizer = lib.optim.SGD(groups, lr=0.5, weight_decay=0.25)
+    optimizer = lib.optim.SGD(groups, lr=0.5, weight_decay=0.5)
     named = {"p": p, "q": q}
     descend(note, "two groups", named, optimizer, target, 2)
     optimizer.add_param_group({"params": [r], "lr": 2.0, "weight_decay": 0})
     optimizer.param_groups[0]["lr"] = 0.125
-    descend(note, "three groups", {**named, "r": r}, optimizer, target, 2)
+    descend(note, "three groups", {**named, "r": r}, optimizer, target, 1)
     optimizer.param_groups[0]["lr"] = 0.25
     optimizer.param_groups[1]["momentum"] = 0.25
     descend(note, "other options", {**named, "r": r}, optimizer, target, 2)

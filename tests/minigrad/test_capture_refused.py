@@ -1,0 +1,268 @@
+"""What `capture` refuses, and what it has to see twice before it trusts it."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as torch
+from minigrad import CaptureError, Tensor, nn, optim
+from minigrad.arrays.conversion import reproducible
+from tests.minigrad.test_capture import X, bits, network
+
+READS: dict[str, Callable[[Tensor], Any]] = {
+    "item": lambda x: x.sum().item(),
+    "tolist": lambda x: x.tolist(),
+    "numpy": lambda x: x.numpy(),
+    "__array__": lambda x: np.asarray(x),
+    "__float__": lambda x: float(x.sum()),
+    "__int__": lambda x: int(x.sum()),
+    "__bool__": lambda x: bool(x.sum() > 0),
+    "__repr__": lambda x: print(x),
+    "__format__": lambda x: f"{x.sum():.3f}",
+    "__contains__": lambda x: 1.0 in x,
+    "__getitem__": lambda x: x[x > 0],
+    "__setitem__": lambda x: x.clone().__setitem__(x > 0, 1.0),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_reading_a_value(name: str) -> None:
+    captured = torch.capture(READS[name])
+    x = torch.tensor([1.0, 2.0])
+    with pytest.raises(CaptureError) as caught:
+        captured(x)
+    message = str(caught.value)
+    assert f"{name}()" in message, message
+    assert "test_capture_refused.py:" in message and "lambda x:" in message
+    assert bits(x * 2) == bits(torch.tensor([2.0, 4.0])), "nothing is left of the recording"
+    assert x._array.__class__ is np.ndarray
+
+
+def test_the_line_is_that_of_the_read_and_not_of_the_call() -> None:
+    def deep(x: Tensor) -> Any:
+        y = x * 2
+        return y.item()  # this line
+
+    with pytest.raises(CaptureError, match=r"`return y\.item\(\)  # this line`"):
+        torch.capture(lambda x: deep(x))(torch.tensor([1.0]))
+
+
+def test_random_numbers() -> None:
+    with pytest.raises(CaptureError, match="random"):
+        torch.capture(lambda x: x + torch.randn(1))(torch.tensor([1.0]))
+    with pytest.raises(CaptureError, match="random"):
+        torch.capture(lambda: nn.Linear(2, 2))()
+    torch.randn(1)
+
+
+def test_calls_outside_of_the_vocabulary() -> None:
+    w = torch.tensor([1.0])
+    with pytest.raises(CaptureError, match="sin"):
+        torch.capture(lambda: torch.from_numpy(np.sin(w._array)))()
+
+
+def test_arrays_of_other_types() -> None:
+    x = reproducible(torch.tensor([1.0]))
+    with pytest.raises(CaptureError, match="ReproducibleArray"):
+        torch.capture(lambda: x * 2)()
+    with pytest.raises(CaptureError, match="ReproducibleArray"):
+        torch.capture(lambda x: x * 2)(x)
+
+
+def test_converting_a_module() -> None:
+    model = network()
+    with pytest.raises(CaptureError, match="copy_"):
+        torch.capture(lambda: model.double())()
+
+
+def test_an_error_in_the_step_leaves_no_trace() -> None:
+    w = torch.tensor([1.0], requires_grad=True)
+
+    def step() -> None:
+        (w * 2).backward()
+        raise ZeroDivisionError
+
+    captured = torch.capture(step)
+    for _ in range(2):
+        w.grad = None
+        with pytest.raises(ZeroDivisionError):
+            captured()
+        assert isinstance(w._array, np.ndarray) and w.grad is not None
+        assert isinstance(w.grad._array, np.ndarray) and w.grad.tolist() == [2.0]
+    (w * 3).backward()
+    assert w.grad.tolist() == [5.0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [((5,), TypeError), ((print, 0), ValueError)],
+)
+def test_what_is_no_step(arguments: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="capture"):
+        torch.capture(arguments[0], **({"cache_size": arguments[1]} if arguments[1:] else {}))
+
+
+# ---- optimizers of one's own ------------------------------------------------------------------
+
+
+class Momentum:
+    """Keeps buffers where nobody looks: in place, or a new tensor each time."""
+
+    def __init__(self, parameters: Any, in_place: bool, rate: Any = lambda t: 0.01) -> None:
+        self.parameters = list(parameters)
+        self.buffers: dict[int, Tensor] = {}
+        self.in_place = in_place
+        self.rate = rate
+        self.t = 0
+
+    def step(self) -> None:
+        self.t += 1
+        with torch.no_grad():
+            for i, p in enumerate(self.parameters):
+                assert p.grad is not None
+                if i not in self.buffers:
+                    self.buffers[i] = p.grad.clone()
+                elif self.in_place:
+                    self.buffers[i].mul_(0.9).add_(p.grad)
+                else:
+                    self.buffers[i] = self.buffers[i] * 0.9 + p.grad
+                p.sub_(self.buffers[i], alpha=self.rate(self.t))
+
+
+def trained_by(
+    optimizer_of: Callable[[Any], Any],
+) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    model = network()
+    optimizer = optimizer_of(model.parameters())
+    x = torch.from_numpy(X)
+
+    def step() -> Tensor:
+        for p in model.parameters():
+            p.grad = None
+        loss = model(x).square().mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return (
+        step,
+        lambda: (
+            [bits(p) for p in model.parameters()] + [bits(b) for b in optimizer.buffers.values()]
+        ),
+    )
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_an_optimizer_of_ones_own(in_place: bool) -> None:
+    eager, expected = trained_by(lambda p: Momentum(p, in_place))
+    step, actual = trained_by(lambda p: Momentum(p, in_place))
+    runs = []
+    captured = torch.capture(lambda: (runs.append(1), step())[1])
+    for i in range(8):
+        assert bits(captured()) == bits(eager()), i
+        assert actual() == expected(), i
+    assert len(runs) == 3
+
+
+def test_a_number_that_changes_at_every_step() -> None:
+    step, _ = trained_by(lambda p: Momentum(p, True, rate=lambda t: 0.01 / t))
+    captured = torch.capture(step)
+    with pytest.raises(CaptureError, match=r"the number .* Pass a number that changes as a tensor"):
+        for _ in range(6):
+            captured()
+
+
+def test_tensors_that_are_kept_of_every_step() -> None:
+    losses = []
+    step, _ = trained_by(lambda p: Momentum(p, True))
+    captured = torch.capture(lambda: losses.append(step()))
+    with pytest.raises(CaptureError, match="keeps tensors of every call"):
+        for _ in range(6):
+            captured()
+
+
+def test_the_last_result_kept_as_an_attribute() -> None:
+    class Trainer:
+        loss: Any = None
+
+        def step(self, x: Tensor) -> None:
+            self.loss = (x * 2).sum()
+
+    trainer = Trainer()
+    captured = torch.capture(trainer.step)
+    for value in (1.0, 2.0, 3.0, 4.0):
+        captured(torch.tensor([value]))
+        assert trainer.loss.item() == 2 * value
+
+
+# ---- memory -----------------------------------------------------------------------------------
+
+
+def test_few_recordings_are_kept() -> None:
+    runs = []
+    captured = torch.capture(lambda x: (runs.append(1), x * 2)[1], cache_size=2)
+    for n in (1, 2, 1, 3, 1, 2):
+        captured(torch.zeros(n))
+    assert len(runs) == 4  # 1, 2, 3 in the place of 2, and 2 in the place of 3
+    assert sum(map(len, captured._replays.values())) == 2
+
+
+def test_a_recording_that_is_dropped_frees_its_memory() -> None:
+    captured = torch.capture(lambda x: x * 2 + 1, cache_size=1)
+    gc.disable()
+    try:
+        captured(torch.zeros(3))
+        (replays,) = captured._replays.values()
+        replay = weakref.ref(replays[0])
+        del replays
+        captured(torch.zeros(4))
+        assert replay() is None
+    finally:
+        gc.enable()
+
+
+def test_other_threads_are_not_disturbed() -> None:
+    w = torch.tensor([1.0, 2.0], requires_grad=True)
+    go, done = threading.Event(), threading.Event()
+    seen: list[Any] = []
+
+    def other() -> None:
+        go.wait(10)
+        seen.append((w * 2).sum().item())
+        done.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+
+    def step(x: Tensor) -> Tensor:
+        y = w * x
+        go.set()
+        assert done.wait(10)
+        return y
+
+    captured = torch.capture(step)
+    assert captured(torch.tensor([1.0, 1.0])).tolist() == [1.0, 2.0]
+    thread.join()
+    assert seen == [6.0]
+    assert captured(torch.tensor([2.0, 2.0])).tolist() == [2.0, 4.0]
+
+
+def test_an_sgd_that_changes_its_own_options() -> None:
+    w = torch.tensor([1.0], requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.1)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        (w * w).sum().backward()
+        optimizer.step()
+        optimizer.param_groups[0]["lr"] *= 0.5
+
+    with pytest.raises(CaptureError, match="lr"):
+        torch.capture(step)()
