@@ -99,12 +99,11 @@ class Captured:
         self._run: Callable[..., Any] = _misfit  # and what was run then
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Do what the step does."""
         if recording_threads and is_recording():
             return self._step(*args, **kwargs)
         tensors: list[Tensor] = []
-        signature: list[Any] = [grad_mode.enabled]
-        for argument in args:
-            signature.append(_key(argument, tensors))
+        signature = [grad_mode.enabled, *[_key(argument, tensors) for argument in args]]
         for name, argument in kwargs.items():
             signature += (name, _key(argument, tensors))
         if signature == self._latest:

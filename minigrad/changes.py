@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from typing import Any, TypeAlias
-from weakref import KeyedRef, WeakSet
+from weakref import KeyedRef, ref
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class Changes:
     def __init__(self) -> None:
         self.latest = 0
         self._last: dict[int, int] = {}
-        self._together: dict[int, WeakSet[Moment]] = {}  # see `together`
+        self._together: dict[int, list[ref[Moment]]] = {}  # see `together`
         self._owners: dict[int, KeyedRef[int, Array]] = {}
 
     def add(self, *arrays: Array) -> None:
@@ -49,8 +49,8 @@ class Changes:
     def last(self, array: Array) -> int:
         """Return when the memory of `array` was changed last, 0 if never."""
         key = id(owner(array))
-        together = self._together.get(key, ())
-        return max([self._last.get(key, 0), *(moment.number for moment in together)])
+        moments = (reference() for reference in self._together.get(key, ()))
+        return max([self._last.get(key, 0), *(m.number for m in moments if m is not None)])
 
     def together(self, arrays: Sequence[Array]) -> Moment:
         """Return when the memory of all these arrays was changed last, now, for the caller to set.
@@ -59,8 +59,9 @@ class Changes:
         """
         self.add(*arrays)
         moment = Moment()
-        for whole in map(owner, arrays):
-            self._together.setdefault(id(whole), WeakSet()).add(moment)
+        for key in map(id, map(owner, arrays)):
+            known = [one for one in self._together.get(key, ()) if one() is not None]
+            self._together[key] = [*known, ref(moment)]
         return moment
 
     def __len__(self) -> int:

@@ -198,7 +198,8 @@ def arange(
     """Return start, start + step, ... before end; `arange(end)` starts from 0.
 
     Integers give int64, floats float32, unless `dtype` says otherwise. Values are computed in
-    float64 and rounded once, as torch does.
+    float64 and rounded once, as torch does. In which order torch adds depends on the processor's
+    vectors, so fractional float64 values may differ from torch's in the last bit.
 
     Raises:
         TypeError: an argument is no number, or the dtype is not supported.

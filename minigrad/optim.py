@@ -173,8 +173,7 @@ class SGD:
         arrays = []
         for group in self.param_groups:
             plain = not (group["momentum"] or group["weight_decay"] or group["maximize"])
-            dtype: Any = None
-            rate: Any = None
+            dtype = rate = None
             for parameter in group["params"]:
                 node = parameter._node or parameter._frozen
                 if node is None or node.grad is None:
@@ -220,11 +219,9 @@ class SGD:
         value = group[name]
         if isinstance(value, Tensor):
             return np.astype(np.reshape(value._array, ()), dtype)
-        known = self._numbers.setdefault((id(group), name, dtype), [])
-        if not known:
-            known += [None, np.zeros((), dtype)]
+        known = self._numbers.get((id(group), name, dtype)) or [None, np.zeros((), dtype)]
         if known[0] != value:
-            known[0] = value
+            self._numbers[id(group), name, dtype] = [value, known[1]]
             known[1][...] = 1 - value if name == "dampening" else value
         return known[1]
 

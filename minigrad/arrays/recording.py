@@ -211,8 +211,8 @@ class RecordingArray:
             np.add.at(out._array, plain_key(key), _plain(values))
             recording.add(np.add.at, (key, values), out)
             return None
-        call = f"np.{ufunc.__name__}.{method} with {sorted(options)}"
-        refuse("{call} calls " + f"{call}, which is not in minigrad.vocabulary")
+        called = f"np.{ufunc.__name__}.{method} with {sorted(options)}"
+        return refuse("{call} calls " + f"{called}, which is not in minigrad.vocabulary")
 
     def __array_function__(
         self, function: Callable[..., Any], types: Any, arguments: Any, options: Any

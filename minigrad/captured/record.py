@@ -13,7 +13,7 @@ from minigrad.arrays.recording import CaptureError, RecordingArray
 from minigrad.captured.replay import Argument, Output, Recorded, add_gradient
 from minigrad.captured.surroundings import Surroundings
 from minigrad.captured.watch import Watch, array_of, show
-from minigrad.program.program import Call, Program, View, contiguous
+from minigrad.program.program import Call, Program, View
 from minigrad.tensor import Tensor, wrapped
 
 Run = Callable[[list[Tensor]], Any]

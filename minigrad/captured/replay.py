@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from minigrad.captured.optimizers import OptimizerBefore
 from minigrad.captured.surroundings import Surroundings
 from minigrad.captured.watch import array_of, show
 from minigrad.changes import changes, numbers
-from minigrad.program.function import Names, Writer, define
+from minigrad.program.function import Names, Writer, define, in_parts
 from minigrad.program.memory import Memory
 from minigrad.program.passes.reuse import reuse_memory
 from minigrad.program.program import Program
@@ -80,23 +80,27 @@ class Replay:
 
     def __init__(self, recorded: Recorded, program: Program) -> None:
         self.program = program
-        self._recorded = recorded
+        self._recorded = recorded = replace(recorded, program=program)
         self._names = Names()
+        parameters = [f"argument_{i}" for i in range(len(program.inputs))]
+        self._names.namespace.update(dict.fromkeys(parameters), misfit=MISFIT)
         memory = Memory()
         self._arrays = self._move(memory)
         writer = Writer(memory, self._names)
         program = reuse_memory(program)
         conditions = [f"if {condition}: return misfit" for condition in self._conditions()]
-        parameters = [f"argument_{i}" for i in range(len(program.inputs))]
-        self._names.namespace.update(dict.fromkeys(parameters), misfit=MISFIT)
+        conditions = in_parts(conditions, self._names, "if {}() is misfit: return misfit")
         copyto = self._names.of(np.copyto, "copyto", np.copyto)
         fill = [
             f"{copyto}({writer.argument(view)}, {parameter}._array)"
             for view, parameter in zip(program.inputs, parameters, strict=True)
         ]
-        calls = [writer.statement(call) for call in program.calls]
-        body = [*conditions, *fill, *calls, *self._left_behind(), *self._results(writer)]
+        calls = in_parts([writer.statement(call) for call in program.calls], self._names)
+        after = in_parts(list(self._left_behind()), self._names)
+        body = [*conditions, *fill, *calls, *after, *self._results(writer)]
         self.run = define("replay", parameters, body, self._names.namespace)
+        self._names.forget()
+        self._arrays.clear()
 
     def _move(self, memory: Memory) -> list[Any]:
         """Let the tensors show the program's memory; return the array of each."""

@@ -36,7 +36,7 @@ class Trial:
         self._attempts = 0
 
     def trusted(self, recording: Recording) -> Recorded | None:
-        """Return what can be replayed, if the recording, the latest one of its step, can be trusted.
+        """Return what can be replayed, if this, the latest recording of its step, is trusted.
 
         Raises:
             CaptureError: the step does something else each time, or keeps tensors of every run.

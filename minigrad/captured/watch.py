@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.arrays.recording import CaptureError, Recording, RecordingArray, refuse
+from minigrad.arrays.recording import CaptureError, Recording, RecordingArray
 from minigrad.captured.optimizers import OptimizerBefore
 from minigrad.changes import numbers
 from minigrad.optim import SGD
+from minigrad.program.sources import refuse
 from minigrad.random import Generator
 from minigrad.tape import Node
 from minigrad.tensor import Tensor
@@ -126,10 +127,9 @@ class Watch:
                 f"capture: a tensor of {type(array).__name__} takes part in the step, and only "
                 "steps on ndarrays can be captured: run this one eagerly"
             )
-        if array.base is None or not isinstance(array.base, np.ndarray):
-            # The tensor, `array` here, and the argument of getrefcount.
-            if sys.getrefcount(array) == 3:
-                self.movable.add(id(tensor))
+        # The tensor, `array` here, and the argument of getrefcount refer to it.
+        if sys.getrefcount(array) == 3 and not isinstance(array.base, np.ndarray):
+            self.movable.add(id(tensor))
         self.before[id(tensor)] = Before(tensor, array, tensor._node)
         recorded = self.recording.array(array)
         _SLOT.__set__(tensor, recorded)

@@ -14,7 +14,8 @@ from typing import Any
 
 from minigrad import tape
 from minigrad.explain.explanation import Explanation
-from minigrad.explain.observe import Backward, Names, Observation
+from minigrad.explain.names import Names
+from minigrad.explain.observe import Backward, Observation
 from minigrad.tensor import Tensor
 
 __all__ = ["Explanation", "Observation", "explain"]

@@ -11,7 +11,7 @@ from minigrad.explain.table import number_text, shape_text
 
 WIDE, HIGH = 112, 36
 ACROSS, DOWN = 126, 78
-MARGIN = 12
+MARGIN = 20
 """Pixels: of a box, from box to box, and around."""
 
 APART = 8
@@ -61,7 +61,7 @@ def svg(graph: Graph, *, styled: bool = False) -> str:
 
 def _arrow(name: str) -> str:
     return (
-        f'<marker id="{name}" class="{name}" viewBox="0 0 8 8" refX="7" refY="4" '
+        f'<marker id="arrow-{name}" class="{name}" viewBox="0 0 8 8" refX="7" refY="4" '
         'markerUnits="userSpaceOnUse" markerWidth="9" markerHeight="9" orient="auto">'
         '<path d="M0 0 8 4 0 8z"/></marker>'
     )
@@ -147,20 +147,19 @@ def _edge(
         )
 
     ahead = curve(start - APART, top, end - apart, bottom - 1, reach)
-    parts = [f'<path class="forward" {mark} d="{ahead}" marker-end="url(#ahead)"/>']
+    parts = [f'<path class="forward" {mark} d="{ahead}" marker-end="url(#arrow-ahead)"/>']
     if edge in thickness:
         back = curve(end + apart, bottom, start + APART, top + 1, -reach)
         said = f"gradient of {edge.entry.name}: norm {number_text(edge.norm)}"
         parts.append(
-            f'<path class="backward" {mark} d="{back}" marker-end="url(#back)" '
+            f'<path class="backward" {mark} d="{back}" marker-end="url(#arrow-back)" '
             f'stroke-width="{thickness[edge]:.2f}"><title>{escape(said)}</title></path>'
         )
     if edge.source.kind != "gap":
         shape = escape(shape_text(edge.entry.shape))
         if source.x > target.x:  # the lines go to the left: the right side is free
-            parts.append(
-                f'<text class="label right" x="{start + APART + 8:g}" y="{top + 14:g}">{shape}</text>'
-            )
+            x, y = start + APART + 8, top + 14
+            parts.append(f'<text class="label right" x="{x:g}" y="{y:g}">{shape}</text>')
         else:
             x = (start + (end if straight else start)) / 2 - APART - 5 - 0.75 * aside
             y = (top + bottom) / 2 + 3 if straight else top + 14

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from minigrad.architectures import Architecture, build, parabola
 from minigrad.nn import MSELoss
@@ -21,7 +22,7 @@ def training(
     criterion = MSELoss()
     optimizer = SGD(model.parameters(), lr=architecture.learning_rate)
 
-    def step() -> Tensor:
+    def step() -> Any:
         optimizer.zero_grad()
         prediction = model(x)
         loss = criterion(prediction, y)

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.explain.names import Names
 from minigrad.explain.observe import (
     Accumulated,
     Backward,
     Event,
     Forward,
     Line,
-    Names,
     Operation,
     Updated,
     Values,

@@ -12,7 +12,6 @@ import linecache
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from minigrad import backward as sweeps
 from minigrad import tape
 from minigrad.captured.watch import is_recording
+from minigrad.explain.names import Names
 from minigrad.nn import Module
 from minigrad.ops.rule import Plan, Rule
 from minigrad.optim import SGD
@@ -141,46 +141,6 @@ class ObservedPlan(Plan):
         return super().save(values, options)
 
     _noted: Callable[[Sequence[Any], Mapping[str, Any]], Operation]
-
-
-@dataclass
-class Names:
-    """What the user calls things: leaves and arrays by their `id`."""
-
-    leaves: dict[int, str] = field(default_factory=dict)
-    arrays: dict[int, str] = field(default_factory=dict)
-    _modules: set[int] = field(default_factory=set)
-    _globals: set[int] = field(default_factory=set)
-    _kept: list[Any] = field(default_factory=list)  # an id is good for as long as its object is
-
-    def look_around(self, frame: FrameType) -> None:
-        """Note the names of tensors among a frame's variables."""
-        self._add(frame.f_locals)
-        if id(frame.f_globals) not in self._globals:
-            self._globals.add(id(frame.f_globals))
-            self._add(frame.f_globals)
-
-    def _add(self, variables: Mapping[str, Any]) -> None:
-        for name, value in list(variables.items()):
-            if isinstance(value, Tensor):
-                self._add_tensor(name, value)
-            elif isinstance(value, Module):
-                self.add_module(value)
-
-    def _add_tensor(self, name: str, tensor: Tensor) -> None:
-        node = tensor._node or tensor._frozen
-        key, names = (id(tensor._array), self.arrays) if node is None else (id(node), self.leaves)
-        if key not in names:
-            names[key] = name
-            self._kept += (node, tensor._array)
-
-    def add_module(self, module: Module) -> None:
-        """Note the names of a module's parameters."""
-        if id(module) not in self._modules:
-            self._modules.add(id(module))
-            self._kept.append(module)
-            for name, parameter in module.named_parameters():
-                self._add_tensor(name, parameter)
 
 
 class Observation:

@@ -147,7 +147,9 @@ def html(explanation: Explanation) -> str:
     body = []
     for found in rows(explanation):
         if isinstance(found, int):
-            body.append(f'<tr><td colspan="{len(HEADINGS)}">… {found:,} values left out …</td></tr>')
+            body.append(
+                f'<tr><td colspan="{len(HEADINGS)}">… {found:,} values left out …</td></tr>'
+            )
         else:
             body.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in found) + "</tr>")
     head = "".join(f'<th scope="col">{heading}</th>' for heading in HEADINGS)

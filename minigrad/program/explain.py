@@ -116,7 +116,7 @@ class _Names:
         """Return what a view is written like."""
         buffer = view.buffer
         if buffer.constant and buffer.size == view.dtype.itemsize:
-            return repr(Memory().array(view).item())
+            return repr(Memory().array(view).flat[0].item())
         parts = [offset for offset in buffer.parts if view.offset <= offset]
         parts = [offset for offset in parts if offset < view.offset + view.nbytes]
         if len(parts) > 1 and view.is_contiguous() and len(view.shape) == 1:

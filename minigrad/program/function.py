@@ -47,6 +47,10 @@ class Names:
             self._names[key] = name
         return name
 
+    def forget(self) -> None:
+        """Let go of all but the namespace."""
+        self._names.clear()
+
 
 class Writer:
     """Writes calls as Python statements."""
@@ -102,6 +106,9 @@ class Writer:
         return f"{name}({', '.join([*arguments, *rest, f'out={out}'])})"
 
 
+LONGEST = 1000
+"""The most statements in a function."""
+
 REDUCE_DEFAULTS = {"axis": 0, "dtype": None, "keepdims": False}
 
 
@@ -113,11 +120,25 @@ def runner(program: Program, memory: Memory | None = None) -> Callable[[], None]
     return define("run", [], body, names.namespace)
 
 
+def in_parts(statements: list[str], names: Names, call: str = "{}()") -> list[str]:
+    """Return the statements or, of many, calls of functions of so many each.
+
+    The compiler takes a hundred times the memory of what it compiles.
+    """
+    if len(statements) <= LONGEST:
+        return statements
+    calls = []
+    for start in range(0, len(statements), LONGEST):
+        part = define("part", [], statements[start : start + LONGEST], names.namespace)
+        calls.append(call.format(names.of(part, "part")))
+    return calls
+
+
 def define(
     name: str, parameters: list[str], body: list[str], namespace: dict[str, Any]
 ) -> Callable[..., Any]:
     """Return a new function of this text, which refers to the objects of the namespace."""
     text = f"def {name}({', '.join(parameters)}):\n" + "".join(f"    {line}\n" for line in body)
-    exec(compile(text, f"<captured {name}>", "exec"), namespace)  # noqa: S102 - written above
-    defined: Callable[..., Any] = namespace.pop(name)  # the function refers to the namespace
-    return defined
+    defined: dict[str, Callable[..., Any]] = {}
+    exec(compile(text, f"<captured {name}>", "exec"), namespace, defined)
+    return defined[name]

@@ -19,6 +19,8 @@ class _Window:
     array in place then does not count as a change of the others in the same piece of memory.
     """
 
+    __slots__ = ("__array_interface__", "owner")
+
     def __init__(self, owner: Any, view: View, start: int, read_only: bool) -> None:
         self.owner = owner
         self.__array_interface__ = {
@@ -28,6 +30,12 @@ class _Window:
             "shape": view.shape,
             "strides": view.strides,
         }
+
+    def array(self) -> Any:
+        """Return the array; at the first call only, since no more is needed from then on."""
+        array = np.asarray(self)
+        del self.__array_interface__
+        return array
 
 
 class Memory:
@@ -42,7 +50,7 @@ class Memory:
         array = self._arrays.get(view)
         if array is None:
             owner = self.owner(view.buffer)
-            array = np.asarray(_Window(owner, view, address(owner), not owner.flags.writeable))
+            array = _Window(owner, view, address(owner), not owner.flags.writeable).array()
             self._arrays[view] = array
         return array
 
@@ -73,4 +81,4 @@ def address(array: Any) -> int:
 def spanning(owners: list[Any], size: int) -> Any:
     """Return the bytes from the first of several arrays on, which lie one behind the other."""
     view = View(Buffer(size), np.dtype(np.uint8), (size,), (1,))
-    return np.asarray(_Window(owners, view, address(owners[0]), False))
+    return _Window(owners, view, address(owners[0]), False).array()

@@ -13,6 +13,7 @@ from minigrad.program.program import Source
 PACKAGE = f"{Path(__file__).parents[1]}/"
 RECORDING = f"{PACKAGE}arrays/recording.py"
 
+
 class CaptureError(RuntimeError):
     """A step cannot be captured: what it does is not the same NumPy calls at every call."""
 

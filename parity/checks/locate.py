@@ -14,6 +14,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -128,9 +129,10 @@ def _one_nan(tensors: dict[str, Array]) -> dict[str, Array]:
     return {n: np.where(np.isnan(a), a.dtype.type(np.nan), a) for n, a in tensors.items()}
 
 
-def line_of(function: Callable[..., Any]) -> str:
+def line_of(function: Callable[..., Any] | CodeType) -> str:
     """Return where a function is defined, for example "minigrad/ops/linalg.py:31"."""
-    function = inspect.unwrap(function)
+    if not isinstance(function, CodeType):
+        function = inspect.unwrap(function)
     file = Path(str(inspect.getsourcefile(function)))
     root = Path(str(minigrad.__file__)).parents[1]
     name = file.relative_to(root) if file.is_relative_to(root) else file

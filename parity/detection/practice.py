@@ -18,7 +18,6 @@ import json
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ import torch_impl
 from minigrad import nn
 from minigrad.architectures import ARCHITECTURES, build, parabola
 from minigrad.gradcheck import gradcheck
-from parity.engines import Array, Engine, Task
+from parity.engines import Array, Task
 from parity.engines.minigrad import MinigradEngine
 from parity.engines.torch import TorchEngine
 from parity.files import write_whole
@@ -103,7 +102,7 @@ def final_mse(seed: int, dtype: str) -> str | None:
     return None
 
 
-def _trained(engine: Engine, todo: Task) -> float:
+def _trained(engine: MinigradEngine | TorchEngine, todo: Task) -> float:
     engine.load(todo, engine.draw(todo))
     for _ in range(todo.epochs):
         engine.step()
@@ -116,7 +115,7 @@ def finite_differences(seed: int, dtype: str) -> str | None:
     Always in float64, as differences need it; `dtype` makes no difference.
     """
     for architecture in SMALL:
-        todo = replace(task(architecture, seed, "float64"))
+        todo = task(architecture, seed, "float64")
         minigrad.manual_seed(seed)
         x, y = parabola(todo.samples, todo.dtype)
         model = build(todo.sizes, todo.dtype)

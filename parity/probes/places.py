@@ -119,6 +119,8 @@ class Graph:
                     parent = each.parents[i]
                     assert parent is not None
                     consumers.setdefault(parent, []).append((each, derivative))
+        if node.rule is not None and node not in consumers and gradient is None:
+            yield backward._root  # the sweep began here
         waiting, visited = [node], {node}
         stretched = several = hooked = False
         while waiting:

@@ -34,13 +34,13 @@ class Node(NamedTuple):
 
 
 class Box(NamedTuple):
-    """A node in a lane; x and y are its corner, `verdicts` those that part there first."""
+    """A node in a lane; x and y are its corner, `verdict` what failed if it parts there first."""
 
     x: float
     y: float
     title: str
     detail: str
-    verdicts: Sequence[str]
+    verdict: str
 
 
 class Drawing(NamedTuple):
@@ -89,7 +89,10 @@ def drawing(architecture: Mapping[str, Any], samples: int) -> Drawing:
             texts["optimizer"] = (f"{node.name} SGD", node.parameters)
         for x, phase in zip(left, LANES, strict=True):
             if phase in texts:
-                boxes.append(Box(x, top, *texts[phase], marked.get((phase, node.name), ())))
+                verdicts = marked.get((phase, node.name), [])
+                few = len(verdicts) <= 1
+                verdict = "".join(verdicts) if few else f"{len(verdicts)} verdicts"
+                boxes.append(Box(x, top, *texts[phase], verdict))
         forward, backward = (x + BOX / 2 for x in left[:2])
         if node is rows[-1]:
             arrows.append((left[0] + BOX, top + HIGH / 2, left[1], top + HIGH / 2))

@@ -99,7 +99,7 @@ def _step(
     )
     caption = "One training step"
     if marks(architecture):
-        caption += ", ✗ where the engines first part"
+        caption += ", ✗ first apart"
     yield Shown(caption, Markup(figure), tall=True)
 
 

@@ -167,7 +167,9 @@ def by_aggregate(verdict: Document) -> bool:
 
 
 def _worst(share: float | None, of: str) -> str:
-    return "worst not finite" if share is None else f"worst {number(share, 2)} times its {of}"
+    if share is None or not math.isfinite(share):
+        return "worst not finite"
+    return f"worst {number(share, 2)} times its {of}"
 
 
 def _final_mse(verdict: Document, trajectory: Document | None, settings: Document) -> str:

@@ -113,7 +113,8 @@ def test_a_step_runs_once() -> None:
     for value in (1.0, 2.0, 3.0):
         assert double(torch.tensor([value])).tolist() == [2 * value]
     assert len(runs) == 1
-    assert double.__name__ == "double" and double.__doc__ == "Twice as much."
+    assert double.__name__ == "double"
+    assert double.__doc__ == "Twice as much."
 
 
 def test_a_training_step_is_recorded_once() -> None:
@@ -222,7 +223,8 @@ def test_gradients_of_arguments_are_added_to_theirs() -> None:
         assert bits(x.grad) == bits(y.grad)
     z = torch.tensor([5.0, 0.0], requires_grad=True)
     captured(z)
-    assert z.grad is not None and z.grad.tolist() == [10.0, 0.0]
+    assert z.grad is not None
+    assert z.grad.tolist() == [10.0, 0.0]
 
 
 def test_an_argument_that_is_returned_is_the_argument() -> None:
@@ -240,9 +242,12 @@ def test_results_are_copies_without_history() -> None:
     captured = torch.capture(lambda x: [w * x, {"none": None, "number": 5}])
     first = captured(torch.tensor([1.0]))
     second = captured(torch.tensor([2.0]))
-    assert first[0].tolist() == [3.0] and second[0].tolist() == [6.0]
-    assert not first[0].requires_grad and not second[0].requires_grad
-    assert second[1] == {"none": None, "number": 5} and second[1] is not first[1]
+    assert first[0].tolist() == [3.0]
+    assert second[0].tolist() == [6.0]
+    assert not first[0].requires_grad
+    assert not second[0].requires_grad
+    assert second[1] == {"none": None, "number": 5}
+    assert second[1] is not first[1]
 
 
 def test_a_tensor_that_was_there_is_returned_itself() -> None:
@@ -363,10 +368,12 @@ def test_gradients_are_found_where_they_were() -> None:
     step(torch.tensor([1.0, 2.0]))
     grad, array = w.grad, w.grad.numpy()  # type: ignore[union-attr]
     step(torch.tensor([3.0, 4.0]))
-    assert w.grad is grad and array.tolist() == [3.0, 4.0]
+    assert w.grad is grad
+    assert array.tolist() == [3.0, 4.0]
     w.grad = None
     step(torch.tensor([5.0, 6.0]))
-    assert w.grad is grad and array.tolist() == [5.0, 6.0]
+    assert w.grad is grad
+    assert array.tolist() == [5.0, 6.0]
 
 
 def test_a_graph_that_was_made_before_notices_the_change() -> None:
@@ -390,7 +397,7 @@ def test_a_graph_that_was_made_before_notices_the_change() -> None:
 def test_changing_one_parameter_leaves_the_graph_of_another() -> None:
     """They lie in one piece of memory, once a step was captured."""
     model = network()
-    step, _ = training()
+    _step, _ = training()
     optimizer = optim.SGD(model.parameters(), lr=0.1)
     torch.capture(lambda: (model(torch.from_numpy(X)).sum().backward(), optimizer.step()))()
     loss = (model[0].weight * model[0].weight).sum()
@@ -598,7 +605,8 @@ def test_data_is_replaced_in_place() -> None:
 
 def test_nothing_at_all() -> None:
     captured = torch.capture(lambda: None)
-    assert captured() is None and captured() is None
+    assert captured() is None
+    assert captured() is None
 
 
 def test_empty_tensors() -> None:

@@ -40,7 +40,8 @@ def test_reading_a_value(name: str) -> None:
         captured(x)
     message = str(caught.value)
     assert f"{name}()" in message, message
-    assert "test_capture_refused.py:" in message and "lambda x:" in message
+    assert "test_capture_refused.py:" in message
+    assert "lambda x:" in message
     assert bits(x * 2) == bits(torch.tensor([2.0, 4.0])), "nothing is left of the recording"
     assert x._array.__class__ is np.ndarray
 
@@ -94,8 +95,10 @@ def test_an_error_in_the_step_leaves_no_trace() -> None:
         w.grad = None
         with pytest.raises(ZeroDivisionError):
             captured()
-        assert isinstance(w._array, np.ndarray) and w.grad is not None
-        assert isinstance(w.grad._array, np.ndarray) and w.grad.tolist() == [2.0]
+        assert isinstance(w._array, np.ndarray)
+        assert w.grad is not None
+        assert isinstance(w.grad._array, np.ndarray)
+        assert w.grad.tolist() == [2.0]
     (w * 3).backward()
     assert w.grad.tolist() == [5.0]
 

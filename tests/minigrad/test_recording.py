@@ -104,7 +104,8 @@ def test_views_are_no_calls() -> None:
     assert recording.calls == []
     for view in views:
         assert isinstance(view, RecordingArray)
-        assert view.base is x and view._buffer is x._buffer
+        assert view.base is x
+        assert view._buffer is x._buffer
         assert np.shares_memory(view._array, x._array)
     assert np.reshape(x.mT, (12,)).base is not x
     assert [call.function for call in recording.calls] == [np.copyto]
@@ -114,7 +115,8 @@ def test_memory_from_outside_is_known_by_its_owner() -> None:
     recording = Recording()
     owner = np.arange(6.0)
     x, y = recording.array(owner[2:]), recording.array(owner.reshape(2, 3))
-    assert x._buffer is y._buffer and x._view().offset == 16
+    assert x._buffer is y._buffer
+    assert x._view().offset == 16
     assert np.add(x, 1)._buffer is not x._buffer
 
 

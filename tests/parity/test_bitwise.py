@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from hypothesis import strategies as st
 
 from minigrad.arrays.reproducible import ReproducibleArray
-from parity.checks.bitwise import canonical, check_bitwise, digest, digest_trainer
+from parity.checks.bitwise import DigestTrainer, canonical, check_bitwise, digest, digest_trainer
 from parity.engines import Array, Task
 from parity.engines.process import EngineProcess
 from parity.engines.registry import factory
@@ -134,15 +134,11 @@ def test_square_roots_would_differ() -> None:
 # ---- training -----------------------------------------------------------------------------------
 
 
-@contextmanager
-def processes(
-    ours: Any = None, theirs: Any = None, threads: tuple[int, int] = (1, 1)
-) -> Iterator[tuple[EngineProcess, EngineProcess]]:
-    with ExitStack() as stack:
-        yield (
-            stack.enter_context(digest_trainer(ours or factory(OURS), threads[0], "actual")),
-            stack.enter_context(digest_trainer(theirs or factory(THEIRS), threads[1], "expected")),
-        )
+@pytest.fixture(scope="module")
+def theirs() -> Iterator[EngineProcess]:
+    """Torch's side, which takes a while to start."""
+    with digest_trainer(factory(THEIRS), 1, "expected") as process:
+        yield process
 
 
 def task(
@@ -156,10 +152,10 @@ def task(
     return Task(sizes, epochs, rate, 100, seed, dtype, "cpu", momentum)
 
 
-def test_both_engines_train_through_the_same_bits() -> None:
+def test_both_engines_train_through_the_same_bits(theirs: EngineProcess) -> None:
     """Dead and diverged runs included; and on several threads."""
     finals = []
-    with processes(threads=(2, 1)) as (ours, theirs):
+    with digest_trainer(factory(OURS), 2, "actual") as ours:
         for what in (
             task(RIGHTFIT, 500, 0),
             task(RIGHTFIT, 100, 1, "float64"),
@@ -188,8 +184,8 @@ def test_both_engines_train_through_the_same_bits() -> None:
     assert finals[-1] == "nan"
 
 
-def test_momentum_buffers_are_given_and_compared() -> None:
-    with processes() as (ours, theirs):
+def test_momentum_buffers_are_given_and_compared(theirs: EngineProcess) -> None:
+    with digest_trainer(factory(OURS), 1, "actual") as ours:
         what = task(RIGHTFIT, 6, 0, momentum=0.9)
         start = theirs.call("draw", what)
         buffers = {name: np.full_like(value, 0.1) for name, value in start.parameters.items()}
@@ -202,15 +198,15 @@ def test_momentum_buffers_are_given_and_compared() -> None:
         for name, value in gradients.items():
             left = state[f"{name}.momentum_buffer"]
             np.testing.assert_allclose(left, 0.9 * buffers[name] + value, rtol=1e-5)
-    with processes(ours=UnfaithfulEngine) as (ours, theirs):
+    with digest_trainer(UnfaithfulEngine, 1, "actual") as ours:
         found = check_bitwise(ours, theirs, replace(what, seed=ANOTHER_BUFFER), start)
         difference = found["first_difference"]
         assert (difference["epoch"], difference["index"]) == (4, [2])
         assert difference["parameter"] == "0.bias.momentum_buffer"
 
 
-def test_planted_defects_are_caught_and_located() -> None:
-    with processes(ours=UnfaithfulEngine) as (ours, theirs):
+def test_planted_defects_are_caught_and_located(theirs: EngineProcess) -> None:
+    with digest_trainer(UnfaithfulEngine, 1, "actual") as ours:
 
         def checked(seed: int, epochs: int = 6, rate: float = 0.01) -> dict[str, Any]:
             what = task(RIGHTFIT, epochs, seed, rate=rate)
@@ -247,10 +243,11 @@ def test_planted_defects_are_caught_and_located() -> None:
         assert plain["first_difference"]["epoch"] < 6
 
 
-def test_plain_engines_do_not_pass() -> None:
-    with processes(ours=factory("minigrad"), theirs=factory("torch")) as (ours, theirs):
+def test_plain_engines_do_not_pass(theirs: EngineProcess) -> None:
+    plain = theirs.beside(functools.partial(DigestTrainer, factory("torch")), "torch")
+    with digest_trainer(factory("minigrad"), 1, "minigrad") as ours:
         what = task(RIGHTFIT, 20, 0)
-        assert not check_bitwise(ours, theirs, what, theirs.call("draw", what))["passed"]
+        assert not check_bitwise(ours, plain, what, plain.call("draw", what))["passed"]
 
 
 def test_a_digest_depends_on_every_bit() -> None:

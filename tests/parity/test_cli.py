@@ -248,9 +248,9 @@ def test_a_terminal_sees_progress_within_its_width(tmp_path: Path) -> None:
 
 
 def test_train_prints_the_mse_and_saves_the_picture(tmp_path: Path) -> None:
-    result = parity("train", *SMALL, "--engine", "torch", "--output", tmp_path)
+    result = parity("train", *SMALL, "--output", tmp_path)
     assert result.returncode == 0, result.stderr
-    picture = tmp_path / "1-4-1-torch.png"
+    picture = tmp_path / "1-4-1-minigrad.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "1-4-1: final MSE" in result.stdout
     assert str(picture) in result.stdout

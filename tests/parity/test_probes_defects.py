@@ -1,130 +1,19 @@
-"""Planted defects: each is caught by the probe that is meant for it, at the right place."""
+"""Planted defects: each is caught first by the probe that is meant for it, at the right place."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-import torch
 
 import minigrad
 from minigrad import backward, nn, optim, tape
 from minigrad.methods.inplace import InPlace
-from minigrad.ops import RULES
 from minigrad.random import Generator
-from parity.probes import PROBES
-from parity.probes.check import judge, run_budgeted
-from parity.probes.run import Outcome, run_probes
-from tests.parity.test_probes import functions_of_rules, place, watched
-
-Function = Callable[..., Any]
-
-
-@functools.cache
-def expected(dtype: str = "float32") -> dict[str, Outcome]:
-    return {outcome.probe: outcome for outcome in run_probes(torch, dtype, 0)}
-
-
-def verdict(names: list[str] | None = None) -> dict[str, Any]:
-    """Judge minigrad, whatever it has come to be, by budgets that it computes itself."""
-    ours = list(run_probes(minigrad, "float32", 0, names))
-    theirs = [expected()[outcome.probe] for outcome in ours]
-    return judge(ours, theirs, list(run_budgeted("float32", 0, names)), "float32", 0)
-
-
-class Spoiler:
-    """Puts wrong functions in the place of minigrad's."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._monkeypatch = monkeypatch
-
-    def function(self, owner: Any, name: str, wrong: Function) -> None:
-        """Replace `owner.name` by what calls `wrong(right, *arguments, **options)`."""
-        right = getattr(owner, name)
-        self._monkeypatch.setattr(owner, name, self._wrapped(right, wrong))
-
-    def rule(self, name: str, by: str | None, wrong: Function) -> None:
-        """Replace a rule's forward function, or its derivative by an input."""
-        for rule in [RULES[name], *RULES[name]._twins.values()]:
-            right = rule.forward if by is None else rule._backwards[by]
-            spoiled = self._wrapped(right, wrong)
-            self._monkeypatch.setattr(rule, "_plans", {})
-            if by is None:
-                self._monkeypatch.setattr(rule, "forward", spoiled)
-            else:
-                self._monkeypatch.setattr(rule, "_backwards", {**rule._backwards, by: spoiled})
-
-    @staticmethod
-    def _wrapped(right: Function, wrong: Function) -> Function:
-        def call(*arguments: Any, **options: Any) -> Any:
-            return wrong(right, *arguments, **options)
-
-        functools.update_wrapper(call, right)
-        code = right.__code__  # as if it stood there
-        call.__code__ = call.__code__.replace(
-            co_filename=code.co_filename,
-            co_firstlineno=code.co_firstlineno,
-            co_qualname=code.co_qualname,
-        )
-        return call
-
-
-@pytest.fixture
-def spoil(monkeypatch: pytest.MonkeyPatch) -> Iterator[Spoiler]:
-    yield Spoiler(monkeypatch)
-    monkeypatch.undo()
-
-
-# ---- every rule and every derivative --------------------------------------------------------
-
-
-@functools.cache
-def probes_that_run() -> dict[str, list[str]]:
-    """Return for every function of the rules the probes that run it."""
-    names = {function.__code__: function.__name__ for function in functions_of_rules()}
-    found: dict[str, list[str]] = {name: [] for name in names.values()}
-    for probe in PROBES:
-        seen = watched(lambda probe=probe: list(run_probes(minigrad, "float32", 0, [probe])))  # type: ignore[misc]
-        for code in seen & names.keys():
-            found[names[code]].append(probe)
-    return found
-
-
-def changed(right: Function, *arguments: Any, **options: Any) -> Any:
-    """Return what the function returns, a little larger; of masks the opposite."""
-    out = right(*arguments, **options)
-    if out.dtype.kind != "f":
-        return np.equal(out, False) if out.dtype.kind == "b" else np.add(out, 1)
-    return np.multiply(out, 1 + 1e-5)
-
-
-FUNCTIONS = [
-    (rule.name, by)
-    for rule in RULES.values()
-    for by in [None, *rule._backwards]
-    if (rule.name, by) != ("sign", "x")  # a derivative that is 0 everywhere
-]
-
-
-INDIRECT = {"clone", "logical_and", "sign"}
-"""Also run by the tape, or by derivatives alone: what runs them is named."""
-
-
-@pytest.mark.parametrize(("name", "by"), FUNCTIONS)
-def test_a_wrong_rule_is_found(spoil: Spoiler, name: str, by: str | None) -> None:
-    function = name if by is None else f"{name}_backward_{by}"
-    spoil.rule(name, by, changed)
-    found = verdict(probes_that_run()[function])
-    assert not found["passed"]
-    first = found["failed"][0]
-    if function not in INDIRECT:
-        assert (first["rule"], first["line"]) == (function, place(name, by))
-
-
-# ---- the tape, the optimiser, modules, draws ------------------------------------------------
+from tests.parity.spoiler import Function, Spoiler, verdict
 
 
 class Defect(NamedTuple):
@@ -394,8 +283,8 @@ DEFECTS = [
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
-def test_a_planted_defect_is_located(spoil: Spoiler, defect: Defect) -> None:
-    defect.plant(spoil)
+def test_a_planted_defect_is_located(monkeypatch: pytest.MonkeyPatch, defect: Defect) -> None:
+    defect.plant(Spoiler(monkeypatch))
     found = verdict()
     assert not found["passed"]
     first = found["failed"][0]

@@ -196,7 +196,7 @@ def simple() -> dict[str, Any]:
 
 def test_nothing_is_marked_on_a_step_that_passed() -> None:
     step = drawing(simple(), 20)
-    assert not any(box.verdicts for box in step.boxes)
+    assert not any(box.verdict for box in step.boxes)
     assert step.description == ""
 
 
@@ -205,11 +205,11 @@ def test_the_first_nodes_are_marked() -> None:
     entry["bitwise"] = {"first_node": BITWISE_NODE}
     entry["steps"] = {"first_node": entry["gradients"]["first_node"]}
     step = drawing(entry, 100)
-    marked = {(box.x, box.title): box.verdicts for box in step.boxes if box.verdicts}
+    marked = {(box.x, box.title): box.verdict for box in step.boxes if box.verdict}
     lanes = sorted({box.x for box in step.boxes})
     assert marked == {
-        (lanes[1], "2 Linear"): ["gradients", "steps"],
-        (lanes[2], "4 SGD"): ["bitwise"],
+        (lanes[1], "2 Linear"): "2 verdicts",
+        (lanes[2], "4 SGD"): "bitwise",
     }
     assert step.description == (
         "gradients and steps: first apart at 2 in backward; bitwise: first apart at 4 in optimizer"

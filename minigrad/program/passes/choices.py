@@ -18,7 +18,10 @@ from minigrad.program.passes.numbers import constant
 from minigrad.program.passes.written import Results
 from minigrad.program.program import Buffer, Call, Program, View, contiguous
 
-UNSIGNED: dict[DType, DType] = {np.dtype(np.float32): np.dtype(np.uint32), np.dtype(np.float64): np.dtype(np.uint64)}
+UNSIGNED: dict[DType, DType] = {
+    np.dtype(np.float32): np.dtype(np.uint32),
+    np.dtype(np.float64): np.dtype(np.uint64),
+}
 
 MANY = 512
 """So many elements make it worth while to convert a mask for them."""

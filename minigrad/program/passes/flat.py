@@ -13,30 +13,12 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate, pairwise
 from typing import Any
 
-import numpy as np
-
 from minigrad.program.memory import address, spanning
+from minigrad.program.passes.exact import EXACT
 from minigrad.program.program import Buffer, Call, Program, View, contiguous
 
-EXACT = frozenset(
-    {
-        np.absolute,
-        np.add,
-        np.copyto,
-        np.divide,
-        np.maximum,
-        np.minimum,
-        np.multiply,
-        np.negative,
-        np.sign,
-        np.sqrt,
-        np.square,
-        np.subtract,
-    }
-)
-"""Rounded correctly, hence the same wherever in an array an element stands."""
-
 PATIENCE = 64
+"""So many calls in a row that cannot be moved, and the search for others ends."""
 
 
 def join_calls(program: Program) -> Program:

@@ -1,4 +1,4 @@
-"""Python numbers."""
+"""Python numbers, and arrays of a single element."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.program.passes.exact import EXACT
 from minigrad.program.program import Buffer, Call, Program, View, contiguous
 
 
 def use_arrays(program: Program) -> Program:
     """Give NumPy arrays without axes in place of Python numbers, which it converts at every call.
 
-    A number beside arrays of one floating-point dtype becomes one of that dtype (NEP 50).
+    A number beside arrays of one floating-point dtype becomes one of that dtype (NEP 50). A single
+    element with axes becomes one without as well: it need not be broadcast then.
     """
     known: dict[Any, View] = {}
 
@@ -21,15 +23,18 @@ def use_arrays(program: Program) -> Program:
         if not isinstance(call.function, np.ufunc) or len(dtypes) != 1:
             return call
         (dtype,) = dtypes
-        if dtype.kind != "f":
-            return call
-        inputs = []
+        full = any(isinstance(x, View) and x.shape == call.out.shape for x in call.inputs)
+        inputs: list[Any] = []
         for x in call.inputs:
-            if type(x) in (int, float):
+            if type(x) in (int, float) and dtype.kind == "f":
                 key = dtype, float(x).hex()
                 if key not in known:
                     known[key] = constant(np.asarray(x, dtype))
                 x = known[key]
+            elif (
+                isinstance(x, View) and x.size == 1 < call.out.size and full
+            ) and call.function in EXACT:
+                x = View(x.buffer, x.dtype, (), (), x.offset)
             inputs.append(x)
         return call._replace(inputs=tuple(inputs))
 

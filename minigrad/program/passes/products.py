@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.program.program import Call, Program, View
+from minigrad.program.program import Program, View
 
 
 def use_dot(program: Program) -> Program:
@@ -12,7 +12,8 @@ def use_dot(program: Program) -> Program:
 
     The bits are the same where both hand the arrays to the BLAS library as they are, that is where
     the elements lie one behind the other, in C order or transposed. With gaps between rows they
-    choose other routines of the library for some shapes (of 24,000 random products 7 %).
+    choose other routines of the library for some shapes (of 24,000 random products 7 %), and a
+    matrix of a single element is a factor to `np.dot`: of a product -0.0 it does not make 0.0.
     """
     return program.with_calls(
         [
@@ -28,11 +29,11 @@ def use_dot(program: Program) -> Program:
 
 
 def _is_dense(view: View) -> bool:
-    """Return whether this is a matrix whose elements lie one behind the other."""
+    """Return whether this is a matrix of several elements that lie one behind the other."""
     transposed = view._replace(shape=view.shape[::-1], strides=view.strides[::-1])
     return (
         len(view.shape) == 2
         and view.dtype.kind == "f"
-        and view.size > 0
+        and view.size > 1
         and (view.is_contiguous() or transposed.is_contiguous())
     )

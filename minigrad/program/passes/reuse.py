@@ -15,7 +15,7 @@ SLACK = 1.25
 
 
 def reuse_memory(program: Program) -> Program:
-    """Give all results that do not outlive the run places in one buffer.
+    """Let results that do not outlive the run share memory.
 
     A result takes the place of one that is not needed any more. That is smaller, and it is in
     the processor's cache. An element by element call writes its result over the input that
@@ -27,71 +27,64 @@ def reuse_memory(program: Program) -> Program:
         for view in (*call.reads(), call.out):
             if view.buffer.memory is None and view.buffer not in lasting:
                 last[view.buffer] = i
-    arena = Buffer(0, name="temporaries")
-    heap = _Heap()
-    offsets: dict[Buffer, int] = {}
     ending: dict[int, list[Buffer]] = defaultdict(list)
     for buffer, i in last.items():
         ending[i].append(buffer)
+    places: dict[Buffer, Buffer] = {}
+    free = _Free()
     for i, call in enumerate(program.calls):
         done = ending[i]
         out = call.out.buffer
-        if out in last and out not in offsets:
-            given = _overwritten(call, done, offsets)
+        if out in last and out not in places:
+            given = _overwritten(call, done, places)
             if given is not None:
-                offsets[out] = offsets[given]
-                heap.sizes[out] = heap.sizes[given]
+                places[out] = places[given]
                 done = [buffer for buffer in done if buffer is not given]
             else:
-                offsets[out] = heap.take(out)
+                places[out] = free.take(out)
         for buffer in done:
-            heap.give_back(buffer, offsets[buffer])
-    arena.size = heap.end
+            free.give_back(places[buffer])
 
     def placed(view: View) -> View:
-        return view.within(arena, offsets[view.buffer]) if view.buffer in offsets else view
+        return view.within(places[view.buffer]) if view.buffer in places else view
 
     return program.moved(placed)
 
 
-def _overwritten(call: Call, done: list[Buffer], offsets: dict[Buffer, int]) -> Buffer | None:
+def _overwritten(call: Call, done: list[Buffer], places: dict[Buffer, Buffer]) -> Buffer | None:
     """Return the input that an element by element call may write its result over."""
     if not isinstance(call.function, np.ufunc) or call.function is np.matmul:
         return None
     views = [x for x in call.inputs if isinstance(x, View)]
     for view in views:
-        alike = view[1:] == call.out[1:]
         if (
-            alike
+            view[1:] == call.out[1:]
             and view.is_whole()
             and view.buffer in done
-            and view.buffer in offsets
+            and view.buffer in places
             and all(x == view for x in views if x.buffer is view.buffer)
         ):
             return view.buffer
     return None
 
 
-class _Heap:
-    """Places in memory, given out and taken back."""
+class _Free:
+    """Memory that is not needed at the moment, the smallest pieces first."""
 
     def __init__(self) -> None:
-        self.end = 0
-        self.sizes: dict[Buffer, int] = {}  # of what each buffer was given
-        self._free: list[tuple[int, int]] = []  # size and offset, in order
+        self._pieces: list[Buffer] = []
 
-    def take(self, buffer: Buffer) -> int:
-        """Return the offset of a place for this buffer."""
-        size = max(-(-buffer.size // ALIGNMENT), 1) * ALIGNMENT
-        i = bisect.bisect_left(self._free, (size, 0))
-        if i < len(self._free) and self._free[i][0] <= size * SLACK:
-            size, offset = self._free.pop(i)
-        else:
-            offset = self.end
-            self.end += size
-        self.sizes[buffer] = size
-        return offset
+    def take(self, buffer: Buffer) -> Buffer:
+        """Return a piece for what is in this buffer, a new one if there is none that fits."""
+        i = bisect.bisect_left(self._pieces, buffer.size, key=_size)
+        if i < len(self._pieces) and self._pieces[i].size <= max(buffer.size, ALIGNMENT) * SLACK:
+            return self._pieces.pop(i)
+        return Buffer(buffer.size, name=buffer.name)
 
-    def give_back(self, buffer: Buffer, offset: int) -> None:
-        """Take back the place of a buffer."""
-        bisect.insort(self._free, (self.sizes[buffer], offset))
+    def give_back(self, piece: Buffer) -> None:
+        """Take back a piece."""
+        bisect.insort(self._pieces, piece, key=_size)
+
+
+def _size(buffer: Buffer) -> int:
+    return buffer.size

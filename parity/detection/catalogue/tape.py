@@ -71,8 +71,8 @@ DEFECTS = (
         "changes-in-place-not-noticed",
         TAPE,
         "_unpack",
-        "if node.number < _changes.latest:",
-        "if node.number > _changes.latest:",
+        "if node.number < changes.latest:",
+        "if node.number > changes.latest:",
         "saved_values_are_guarded",
     ),
     Defect(

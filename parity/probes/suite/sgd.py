@@ -76,6 +76,12 @@ def learning_rate_to_the_last_bit(lib: Any, inputs: Any, note: Any) -> None:
         note.updated(f"lr={lr}: buffer", optimizer.state[p]["momentum_buffer"])
     optimizer.step()
     note.updated("buffer after two steps", optimizer.state[p]["momentum_buffer"])
+    p, q = lib.nn.Parameter(note.leaf("x").float()), lib.nn.Parameter(note.leaf("x").double())
+    optimizer = lib.optim.SGD([p, q], lr=0.1)
+    ((p * slope.float()).double() + q * slope.double()).sum().backward()
+    optimizer.step()
+    note.updated("single beside double", p)
+    note.updated("double beside single", q)
 
 
 @probe(exact=True, x=ROUND, y=integers(2, 4), z=integers(4), target=integers(4))

@@ -1,0 +1,108 @@
+"""`minigrad explain` on the command line; needs NumPy alone."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from minigrad.architectures import architecture
+from minigrad.explain import explain
+from minigrad.explain.example import training
+from minigrad.explain.explanation import Explanation
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit status: 0, or 2 for bad usage (argparse exits with it)."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        explanation = _explained(options)
+        if options.html is not None:
+            explanation.save(options.html)
+    except (ValueError, TypeError, RuntimeError, OSError) as error:
+        parser.exit(2, f"minigrad explain: {error}\n")
+    if options.dot:
+        print(explanation.dot(), end="")
+    elif options.html is None:
+        print(explanation)
+    if options.html is not None:
+        print(f"The page is {options.html}: open it in a browser.", file=sys.stderr)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="minigrad", description="A reverse-mode autograd engine on NumPy."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser(
+        "explain",
+        help="show how a computation is recorded and differentiated",
+        description="Show one training step of a network, or what a function of yours computes: "
+        "as a table of the tape, as a graph, or as a page to step through.",
+    )
+    command.add_argument(
+        "what",
+        metavar="ARCHITECTURE | MODULE:FUNCTION",
+        help="underfit, rightfit, overfit, layer sizes such as 1-8-1, or a function without "
+        "arguments that returns a tensor",
+    )
+    command.add_argument("--dot", action="store_true", help="print the graph for Graphviz")
+    command.add_argument("--html", metavar="FILE", type=Path, help="write the page to a file")
+    command.add_argument("--seed", type=int, default=0, help="of data and parameters (0)")
+    command.add_argument(
+        "--epoch", type=int, default=1, help="the epoch whose step is explained (1, the first)"
+    )
+    command.add_argument("--samples", type=int, default=100, help="points of the parabola (100)")
+    return parser
+
+
+def _explained(options: argparse.Namespace) -> Explanation:
+    if ":" in options.what:
+        function = _function(options.what)
+        explanation = explain(function)
+        explanation.title = options.what
+        return explanation
+    found = architecture(options.what)
+    if options.epoch < 1:
+        raise ValueError(f"--epoch must be at least 1, not {options.epoch}")
+    step = training(found, options.seed, options.epoch, options.samples)
+    explanation = explain(step)
+    sizes = "-".join(map(str, found.sizes))
+    network = found.name if found.name == sizes else f"{found.name} ({sizes})"
+    explanation.title = f"Training step {options.epoch} of {network}, seed {options.seed}"
+    return explanation
+
+
+def _function(text: str) -> Callable[[], Any]:
+    """Return the function that `module:function` names, looked for from the current folder on.
+
+    Raises:
+        ValueError: there is no such module or function.
+    """
+    module_name, _, path = text.partition(":")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"no module {error.name!r} for {text!r}: give MODULE:FUNCTION, the module's name "
+            "without .py, from the folder it is in"
+        ) from error
+    for name in path.split("."):
+        if not hasattr(found, name):
+            raise ValueError(f"{text!r}: {module_name} has no {path!r}")
+        found = getattr(found, name)
+    if not callable(found):
+        raise ValueError(f"{text!r} is a {type(found).__name__}, and a function is needed")
+    function: Callable[[], Any] = found
+    return function
+
+
+if __name__ == "__main__":
+    sys.exit(main())

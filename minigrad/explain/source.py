@@ -1,0 +1,187 @@
+"""The source of rules as text and as formulas, read off the functions themselves.
+
+Nothing here is a second copy of a derivative: a formula is its Python text written in the signs
+that mathematics has for NumPy's functions.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parents[2]
+
+INFIX = {
+    "add": ("+", 1),
+    "subtract": ("−", 1),
+    "multiply": ("·", 2),
+    "divide": ("/", 2),
+    "matmul": ("@", 2),
+    "power": ("^", 4),
+    "equal": ("=", 0),
+    "not_equal": ("≠", 0),
+    "less": ("<", 0),
+    "less_equal": ("≤", 0),
+    "greater": (">", 0),
+    "greater_equal": ("≥", 0),
+    "logical_and": ("and", -1),
+}
+"""Functions of two arguments: their sign, and how tightly it binds."""
+
+REDUCED = {"add": "Σ", "maximum": "max", "minimum": "min"}
+RENAMED = {"maximum": "max", "minimum": "min", "add.at": "add at", "prod": "∏"}
+ATOM, UNARY, WHERE = 9, 3, -2
+
+OPERATORS = {
+    ast.Add: "add",
+    ast.Sub: "subtract",
+    ast.Mult: "multiply",
+    ast.Div: "divide",
+    ast.MatMult: "matmul",
+    ast.Pow: "power",
+    ast.Eq: "equal",
+    ast.NotEq: "not_equal",
+    ast.Lt: "less",
+    ast.LtE: "less_equal",
+    ast.Gt: "greater",
+    ast.GtE: "greater_equal",
+}
+
+
+class Code(NamedTuple):
+    """Lines of a file, as they stand there."""
+
+    file: str
+    line: int
+    text: str
+
+
+@cache
+def code_of(function: Callable[..., Any]) -> Code:
+    """Return the source of a function."""
+    lines, first = inspect.getsourcelines(function)
+    return Code(_file(function), first, "".join(lines).rstrip())
+
+
+@cache
+def block_of(function: Callable[..., Any], kind: type[ast.AST], containing: str) -> Code:
+    """Return the innermost statement of a kind in a function in whose text something stands."""
+    lines, first = inspect.getsourcelines(function)
+    tree = ast.parse(textwrap.dedent("".join(lines)))
+    found = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, kind) and containing in ast.unparse(node)
+    ]
+    block: Any = found[-1]  # `walk` goes from the outside inwards
+    text = textwrap.dedent("".join(lines[block.lineno - 1 : block.end_lineno]))
+    return Code(_file(function), first + block.lineno - 1, text.rstrip())
+
+
+def _file(function: Callable[..., Any]) -> str:
+    file = Path(str(inspect.getsourcefile(function)))
+    return (file.relative_to(ROOT) if file.is_relative_to(ROOT) else file).as_posix()
+
+
+@cache
+def remark_of(function: Callable[..., Any]) -> str:
+    """Return what the docstring and the comments of a function say, empty if there are none."""
+    lines = inspect.getsource(function).splitlines()
+    comments = (line.strip() for line in lines)
+    said = [line.removeprefix("#").strip() for line in comments if line.startswith("#")]
+    return " ".join([*(inspect.getdoc(function) or "").split("\n\n")[:1], *said]).strip()
+
+
+def formula_of(function: Callable[..., Any], result: str) -> list[str]:
+    """Return a function's statements as formulas, `result` standing for what is returned.
+
+    >>> from minigrad.ops.linalg import linear_backward_weight
+    >>> formula_of(linear_backward_weight, "∂weight")
+    ['∂weight = ∂outᵀ @ x']
+    """
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    definition = tree.body[0]
+    assert isinstance(definition, ast.FunctionDef)
+    return _statements(definition.body, result)
+
+
+def _statements(body: list[ast.stmt], result: str) -> list[str]:
+    found = []
+    for statement in body:
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+            continue  # the docstring
+        if isinstance(statement, ast.Return) and statement.value is not None:
+            found.append(f"{result} = {_text(statement.value)}")
+        elif isinstance(statement, ast.Assign):
+            targets = ", ".join(_text(target) for target in statement.targets)
+            found.append(f"{targets} = {_text(statement.value)}")
+        elif isinstance(statement, ast.If):
+            inner = _statements(statement.body, result)
+            found += [f"{line}, if {_text(statement.test)}" for line in inner]
+            found += _statements(statement.orelse, result)
+        elif isinstance(statement, ast.Expr):
+            found.append(_text(statement.value))
+        else:
+            found.append(ast.unparse(statement))
+    return found
+
+
+def _text(node: ast.expr, binding: int = -9) -> str:
+    """Return an expression, in parentheses if what is around it binds more tightly."""
+    said, own = _expression(node)
+    return f"({said})" if own < binding else said
+
+
+def _expression(node: ast.expr) -> tuple[str, int]:
+    if isinstance(node, ast.Name):
+        return ("∂out" if node.id == "grad_out" else node.id.replace("grad_", "∂")), ATOM
+    if isinstance(node, ast.Attribute):
+        if node.attr in ("mT", "T"):
+            return f"{_text(node.value, ATOM)}ᵀ", ATOM
+        return f"{_text(node.value, ATOM)}.{node.attr}", ATOM
+    if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
+        return _infix(OPERATORS[type(node.op)], node.left, node.right)
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in OPERATORS:
+        return _infix(OPERATORS[type(node.ops[0])], node.left, node.comparators[0])
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return f"−{_text(node.operand, UNARY)}", UNARY
+    if isinstance(node, ast.Call):
+        return _call(node)
+    return ast.unparse(node), ATOM
+
+
+def _infix(name: str, left: ast.expr, right: ast.expr) -> tuple[str, int]:
+    sign, binding = INFIX[name]
+    return f"{_text(left, binding)} {sign} {_text(right, binding + 1)}", binding
+
+
+def _call(node: ast.Call) -> tuple[str, int]:
+    name = ast.unparse(node.func).removeprefix("np.")
+    if name in INFIX and len(node.args) == 2 and not node.keywords:
+        return _infix(name, *node.args)
+    if name == "where" and len(node.args) == 3:
+        condition, yes, no = (_text(argument, WHERE + 1) for argument in node.args)
+        return f"{yes} where {condition}, else {no}", WHERE
+    if name.endswith(".reduce") and name[:-7] in REDUCED:
+        options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+        axis = options.get("axis", "0")
+        over = (
+            "" if axis == "None" else f" over axis {axis}" if axis.isdecimal() else f" over {axis}"
+        )
+        return f"{REDUCED[name[:-7]]} {_text(node.args[0], UNARY)}{over}", 1
+    if name == "square":
+        return f"{_text(node.args[0], ATOM)}²", 4
+    if name == "negative":
+        return f"−{_text(node.args[0], UNARY)}", UNARY
+    if name == "sqrt":
+        return f"√{_text(node.args[0], ATOM)}", UNARY
+    if name == "absolute":
+        return f"|{_text(node.args[0])}|", ATOM
+    arguments = [_text(argument) for argument in node.args]
+    arguments += [f"{keyword.arg}={_text(keyword.value)}" for keyword in node.keywords]
+    return f"{RENAMED.get(name, name)}({', '.join(arguments)})", ATOM

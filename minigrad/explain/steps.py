@@ -1,0 +1,311 @@
+"""The steps of the page: what happened, one operation at a time, in the order it happened."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from minigrad import backward, tape
+from minigrad.explain.explanation import Entry, Explanation
+from minigrad.explain.observe import (
+    Accumulated,
+    Backward,
+    Event,
+    Forward,
+    Operation,
+    Updated,
+    Values,
+    Zeroed,
+)
+from minigrad.explain.source import Code, block_of, code_of, formula_of, remark_of
+from minigrad.explain.summary import summary
+from minigrad.explain.table import number_text, shape_text
+from minigrad.explain.wording import (
+    formulas_of_sgd,
+    input_names,
+    line_of,
+    listed,
+    maker,
+    where,
+)
+from minigrad.optim import SGD
+
+Step = dict[str, Any]
+NO_GRADIENT, GATHERING, LEFT, ASIDE, UPDATED = (
+    "no gradient yet", "gathering", "in .grad", "complete", "updated",
+)  # fmt: skip
+"""What can be said of a parameter at a step."""
+
+
+class Story:
+    """Tells what happened in steps.
+
+    Attributes:
+        steps: what the page shows, ready to become JSON; arrays are numbers into `arrays`.
+        arrays: summaries of every array that is shown, each once.
+        codes: the same for lines of source.
+    """
+
+    def __init__(self, explanation: Explanation, entries: list[Entry]) -> None:
+        self.steps: list[Step] = []
+        self.arrays: list[dict[str, Any]] = []
+        self.codes: list[dict[str, Any]] = []
+        self._explanation = explanation
+        self._shown = set(entries)
+        self._entry_of = {e.operation: e for e in explanation.entries if e.operation is not None}
+        self._known: dict[Any, int] = {}
+        self.parameters = [
+            entry for entry in entries if entry.node is not None and not entry.is_operation
+        ]
+        self._values = {entry: self._array(entry.value) for entry in self.parameters}
+        self._gradients: dict[Entry, int | None] = dict.fromkeys(self.parameters)
+        self._said = dict.fromkeys(self.parameters, NO_GRADIENT)
+        self._gathered: dict[Entry, Values] = {}
+        self._swept = False
+        for _, events in groupby(explanation.events, self._key):
+            self._tell(list(events))
+
+    @staticmethod
+    def _key(event: Event) -> Any:
+        """Events of the same key, one after the other, are one step."""
+        if isinstance(event, (Forward, Backward)):
+            return type(event), id(event.operation)
+        return (type(event), id(event)) if isinstance(event, Updated) else type(event)
+
+    def _tell(self, events: list[Any]) -> None:
+        first = events[0]
+        if isinstance(first, Zeroed):
+            self._zeroed(first)
+        elif isinstance(first, Forward):
+            self._swept = False
+            self._forward(first.operation)
+        elif isinstance(first, Backward):
+            if not self._swept:
+                self._swept = True
+                self._seed(first)
+            self._backward(events)
+        elif isinstance(first, Accumulated):
+            self._swept = False
+            self._accumulated(events)
+        else:
+            self._updated(first)
+
+    def _add(self, phase: str, title: str, says: list[str], **rest: Any) -> None:
+        parameters = [
+            [self._values[entry], self._gradients[entry], self._said[entry]]
+            for entry in self.parameters
+        ]
+        step = {"phase": phase, "title": title, "says": says, "parameters": parameters}
+        defaults: Step = {"entry": None, "line": None, "code": [], "formulas": [], "groups": []}
+        self.steps.append(defaults | step | rest)
+
+    # ---- each kind of step ------------------------------------------------------------------
+
+    def _zeroed(self, event: Zeroed) -> None:
+        said = "no parameter had one" if not event.leaves else f"{len(event.leaves)} had one"
+        self._add(
+            "forward",
+            "Forget the old gradients",
+            [
+                "backward() adds to what .grad holds, so optimizer.zero_grad() comes first. Here "
+                f"{said}."
+            ],
+            code=[self._code(code_of(SGD.zero_grad))],
+        )
+
+    def _forward(self, operation: Operation) -> None:
+        entry = self._entry_of[operation]
+        if entry not in self._shown:
+            return
+        assert entry.node is not None
+        rule, plan = operation.rule, entry.node.plan
+        names = input_names(rule.forward, len(operation.inputs))
+        makers = [maker(value) for value in entry.inputs]
+        kept = [("out", *names)[i] for i in plan.values]
+        shapes = [f"{names[key - 1]}'s shape" for kind, key in plan.extras if kind == "shape"]
+        tape_keeps = ", ".join([*kept, *shapes]) or "nothing"
+        says = [
+            f"{where(entry)} computes a value of shape {shape_text(entry.shape)} from "
+            f"{listed(makers)}, and leaves a node on the tape.",
+            f"For the way back the node keeps: {tape_keeps}.",
+        ]
+        if operation.options:
+            options = ", ".join(f"{name} = {value!r}" for name, value in operation.options.items())
+            says.append(f"Called with {options}.")
+        self._add(
+            "forward",
+            f"{where(entry)}, forward",
+            says,
+            entry=entry.number,
+            line=line_of(entry),
+            code=[self._code(code_of(rule.forward))],
+            formulas=formula_of(rule.forward, "out"),
+            remark=remark_of(rule.forward),
+            groups=[
+                self._group(
+                    "takes",
+                    [
+                        self._figure(name, operation.inputs[i], made)
+                        for i, (name, made) in enumerate(zip(names, makers, strict=True))
+                    ],
+                ),
+                self._group("makes", [self._figure("out", operation.output, entry.name)]),
+            ],
+        )
+
+    def _seed(self, event: Backward) -> None:
+        entry = self._entry_of[event.operation]
+        one = event.grad_out.shape == () and float(event.grad_out) == 1
+        self._add(
+            "backward",
+            "The way back begins",
+            [
+                "The gradient of the result by itself is 1."
+                if one
+                else "The way back begins with the gradient that backward() was given.",
+                "From here the sweep takes the youngest node that waits. All that used its value "
+                "has had its turn by then, so its gradient is complete. The node's derivatives "
+                "turn it into shares for its inputs, and shares for the same value add up.",
+            ],
+            entry=entry.number,
+            code=[self._code(block_of(tape.sweep, ast.While, "heappop"))],
+            groups=[self._group("arrives", [self._figure("∂out", event.grad_out, entry.name)])],
+        )
+
+    def _backward(self, events: list[Backward]) -> None:
+        entry = self._entry_of[events[0].operation]
+        operation, grad_out = events[0].operation, events[0].grad_out
+        names = input_names(operation.rule.forward, len(operation.inputs))
+        needed: list[str] = []
+        leaves, formulas, code, says, remarks, edges = [], [], [], [], [], []
+        for event in events:
+            parent, name = entry.inputs[event.position], names[event.position]
+            share = self._explanation.share(entry, event)
+            if event.grad.shape != share.shape:
+                shapes = f"{shape_text(event.grad.shape)} to {shape_text(share.shape)}"
+                says.append(f"{name} was broadcast: its share is summed from {shapes}.")
+            before = self._gathered.get(parent)
+            total = share if before is None else np.add(before, share)
+            self._gathered[parent] = total
+            if before is not None:
+                says.append(f"{parent.name} has a share already: this one is added to it.")
+            if parent in self._gradients:
+                self._gradients[parent] = self._array(total)
+                self._said[parent] = GATHERING
+            edges.append(parent.number)
+            leaves.append(self._figure(f"∂{name}", share, parent.name))
+            formulas += formula_of(event.derivative, f"∂{name}")
+            code.append(self._code(code_of(event.derivative)))
+            remarks.append(remark_of(event.derivative))
+            needed += list(inspect.signature(event.derivative).parameters)[1:]
+        self._gathered.pop(entry, None)
+        reached = {event.position for event in events}
+        without = [maker(value) for i, value in enumerate(entry.inputs) if i not in reached]
+        if without:
+            says.append(f"{listed(without)} needs no gradient.")
+        values = {"out": operation.output, **dict(zip(names, operation.inputs, strict=True))}
+        made = {"out": entry.name, **dict(zip(names, map(maker, entry.inputs), strict=True))}
+        kept = [self._figure(n, values[n], made[n]) for n in dict.fromkeys(needed) if n in values]
+        if entry not in self._shown:
+            return
+        self._add(
+            "backward",
+            f"{where(entry)}, backward",
+            [
+                f"The gradient by what {where(entry)} made is complete: ∂out. Its derivatives "
+                f"turn it into {'a share' if len(events) == 1 else 'shares'} for "
+                f"{listed([entry.inputs[event.position].name for event in events])}.",
+                *dict.fromkeys(says),
+            ],
+            entry=entry.number,
+            edges=edges,
+            line=line_of(entry),
+            code=code,
+            formulas=list(dict.fromkeys(formulas)),
+            remark=" ".join(dict.fromkeys(filter(None, remarks))),
+            groups=[
+                self._group("arrives", [self._figure("∂out", grad_out, entry.name)]),
+                self._group("kept since forward", kept),
+                self._group("leaves", leaves),
+            ],
+        )
+
+    def _accumulated(self, events: list[Accumulated]) -> None:
+        aside = all(event.after is None for event in events)
+        added = any(event.before is not None for event in events)
+        for event in events:
+            entry = self._explanation.entry_of(event.leaf)
+            if entry in self._gradients:
+                self._gathered.pop(entry, None)
+                values = event.added if event.after is None else event.after
+                self._gradients[entry] = self._array(values)
+                self._said[entry] = ASIDE if event.after is None else LEFT
+        says = (
+            "Every gradient is complete. backward() would add them to .grad now; this page "
+            "only looked, and has left .grad as it was."
+            if aside
+            else "Every gradient is complete, and backward() adds it to its parameter's .grad."
+        )
+        more = ["Some .grad held a gradient already: the sum is there now."] if added else []
+        self._add(
+            "backward",
+            "The gradients are complete",
+            [says, *more],
+            code=[self._code(code_of(backward.accumulate))],
+        )
+
+    def _updated(self, event: Updated) -> None:
+        entry = self._explanation.entry_of(event.leaf)
+        if entry not in self._gradients:
+            return
+        self._values[entry], self._said[entry] = self._array(event.after), UPDATED
+        options = event.options
+        used = ["lr", *(n for n in ("momentum", "dampening", "weight_decay") if options.get(n))]
+        takes = [self._figure("p", event.before, "before"), self._figure("g", event.grad, ".grad")]
+        if event.buffer is not None:
+            takes.append(self._figure("b", event.buffer, "momentum"))
+        self._add(
+            "update",
+            f"SGD: {entry.name}",
+            [
+                "The gradient points to where the loss grows: the parameter takes a step against "
+                f"it, with {', '.join(f'{name} = {options[name]}' for name in used)}. The "
+                "gradient's norm is "
+                f"{number_text(np.linalg.norm(event.grad.astype(float)))}."
+            ],
+            entry=entry.number,
+            code=[self._code(block_of(SGD.step, ast.For, "np.subtract"))],
+            formulas=formulas_of_sgd(options),
+            groups=[
+                self._group("takes", takes),
+                self._group("makes", [self._figure("p", event.after, "after")]),
+            ],
+        )
+
+    # ---- arrays and source, each once -------------------------------------------------------
+
+    def _code(self, code: Code) -> int:
+        if code not in self._known:
+            self._known[code] = len(self.codes)
+            self.codes.append(code._asdict())
+        return self._known[code]
+
+    def _group(self, title: str, figures: list[Step]) -> Step:
+        return {"title": title, "figures": figures}
+
+    def _figure(self, name: str, values: Any, note: str) -> Step:
+        array = self._array(values) if isinstance(values, np.ndarray) else None
+        return {"name": name, "note": note, "array": array, "text": repr(values)[:80]}
+
+    def _array(self, values: Values | None) -> int | None:
+        if values is None:
+            return None
+        key = values.shape, str(values.dtype), values.tobytes()
+        if key not in self._known:
+            self._known[key] = len(self.arrays)
+            self.arrays.append(summary(values))
+        return self._known[key]

@@ -1,0 +1,100 @@
+"""Arrays as the page shows them: small ones whole, large ones as means of blocks."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+from minigrad.explain.observe import Values
+
+MOST_WHOLE = 2048
+"""An array of more elements is shown as means of blocks."""
+
+MOST_BLOCKS = 24
+"""So many along each axis."""
+
+RULE = (
+    f"A tensor of at most {MOST_WHOLE:,} elements is shown element by element. Of a larger one "
+    f"each cell is the mean of a block, at most {MOST_BLOCKS} × {MOST_BLOCKS} blocks of equal size "
+    "up to one row or column; ranges and norms are always those of all elements."
+)
+
+
+def as_table(values: Values) -> Values:
+    """Return the values with two axes: the last one across, all others down."""
+    columns = values.shape[-1] if values.ndim else 1
+    return values.reshape(math.prod(values.shape[:-1]), columns)
+
+
+def block_means(table: Values) -> tuple[Values, list[int], list[int]]:
+    """Return the mean of each block, computed in float64, and where its rows and columns begin."""
+    rows, columns = (_starts(length) for length in table.shape)
+    with np.errstate(all="ignore"):  # values that are not finite give means that are not
+        sums = np.add.reduceat(table.astype(float), rows[:-1], axis=0)
+        sums = np.add.reduceat(sums, columns[:-1], axis=1)
+        means = sums / np.diff(rows).reshape(-1, 1) / np.diff(columns)
+    return means, rows, columns
+
+
+def _starts(length: int) -> list[int]:
+    """Return where blocks of nearly equal length begin, and after them the end."""
+    blocks = min(length, MOST_BLOCKS)
+    return [i * length // blocks for i in range(blocks + 1)]
+
+
+def summary(values: Values) -> dict[str, Any]:
+    """Return what the page needs to know of an array; `cells` is JSON text already.
+
+    Cells have the shortest digits that give back the same value of the array's dtype; means are
+    rounded to float32. A value that is not finite is a string.
+    """
+    table = as_table(values)
+    cells = table
+    rows: list[int] = []
+    columns: list[int] = []
+    if values.size > MOST_WHOLE:
+        means, rows, columns = block_means(table)
+        with np.errstate(over="ignore"):
+            cells = means.astype(np.float32)
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    with np.errstate(over="ignore"):
+        norm = float(np.linalg.norm(finite.astype(float)))
+    return {
+        "shape": list(values.shape),
+        "dtype": str(values.dtype),
+        "size": list(cells.shape),
+        "rows": rows,
+        "columns": columns,
+        "low": digits(finite.min()) if finite.size else "",
+        "high": digits(finite.max()) if finite.size else "",
+        "norm": f"{norm:.4g}",
+        "strange": int(values.size - finite.size),
+        "cells": cells,
+    }
+
+
+def digits(value: Any) -> str:
+    """Return the shortest digits that give back the value in its dtype."""
+    return str(value.item() if value.dtype.kind != "f" else np.asarray(value).astype(str))
+
+
+def json_of(summaries: list[dict[str, Any]]) -> str:
+    """Return summaries as JSON."""
+    found = []
+    for summary in summaries:
+        cells = summary["cells"]
+        rest = {key: value for key, value in summary.items() if key != "cells"}
+        found.append(f'{json.dumps(rest)[:-1]}, "cells": [{",".join(_written(cells))}]}}')
+    return f"[{','.join(found)}]"
+
+
+def _written(cells: Values) -> list[str]:
+    if cells.dtype.kind != "f":
+        return [json.dumps(value) for value in cells.ravel().tolist()]
+    written: list[str] = cells.ravel().astype(str).tolist()
+    if np.isfinite(cells).all():
+        return written
+    return [text if text[-1].isdigit() or text[-1] == "." else f'"{text}"' for text in written]
