@@ -29,6 +29,7 @@ from minigrad.devices import device
 from minigrad.dtypes import DType as dtype
 from minigrad.dtypes import bool_ as bool
 from minigrad.dtypes import float32, float64, int64
+from minigrad.explain import explain
 from minigrad.functions import (
     abs,
     add,
@@ -100,6 +101,7 @@ __all__ = [
     "enable_grad",
     "eq",
     "exp",
+    "explain",
     "flatten",
     "float",
     "float32",

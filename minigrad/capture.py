@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -82,6 +83,10 @@ def capture(step: Callable[..., Any], *, cache_size: int = 8) -> Captured:
     return Captured(step, cache_size)
 
 
+MANY = 8
+"""More recordings in a row than this, and than are kept, are not what anyone wants."""
+
+
 class Captured:
     """A step that is recorded and replayed; see `capture`."""
 
@@ -95,6 +100,7 @@ class Captured:
         self._cache_size = cache_size
         self._replays: dict[Any, list[Replay]] = {}  # by signature; the latest last
         self._trials: dict[Any, Trial] = {}
+        self._in_a_row = 0  # recordings, since one was last replayed
         self._latest: Any = None  # the signature of the last call,
         self._run: Callable[..., Any] = _misfit  # and what was run then
 
@@ -132,6 +138,7 @@ class Captured:
                 replays.remove(replay)
                 replays.append(replay)
                 self._latest, self._run = signature, replay.run
+                self._in_a_row = 0
                 return result
 
         return self._record(signature, tensors, args, kwargs)
@@ -156,7 +163,16 @@ class Captured:
             self._forget(self._cache_size - 1)
             replay = Replay(recorded, lower(recorded.program))
         self._replays.setdefault(key, []).append(replay)
-        self._latest, self._run = signature, replay.run
+        self._in_a_row += 1
+        if self._in_a_row == max(self._cache_size, MANY) + 1:
+            warnings.warn(
+                f"capture: the last {self._in_a_row} calls were all recorded and none replayed, "
+                "which is slower than calling the step itself: a variable that the step refers "
+                "to, an argument that is no tensor, or a shape is another one each time. Pass "
+                "tensors that change as arguments.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
         return recording.value
 
     def _forget(self, most: int) -> None:

@@ -173,7 +173,7 @@ class SGD:
         arrays = []
         for group in self.param_groups:
             plain = not (group["momentum"] or group["weight_decay"] or group["maximize"])
-            dtype = rate = None
+            dtype, rate = None, np.zeros(())
             for parameter in group["params"]:
                 node = parameter._node or parameter._frozen
                 if node is None or node.grad is None:

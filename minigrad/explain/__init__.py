@@ -57,13 +57,14 @@ def explain(result: Tensor | Callable[..., Any], *arguments: Any, **options: Any
                 "to be explained, the loss for example"
             )
         node = _node_of(computed)
-        if node.plan is not None and getattr(node.plan, "operation", None) is None:
+        operation = getattr(node.plan, "operation", None)
+        if node.plan is not None and operation is None:
             raise RuntimeError(
                 f"explain: {name} returned a tensor that was computed before, or by the replay of "
                 "a captured step: give the function that computes it"
             )
-        ran = any(isinstance(event, Backward) for event in observation.events)
-        if computed.numel() == 1 and node.saved is not None and not ran:
+        ran = any(isinstance(e, Backward) and e.operation is operation for e in observation.events)
+        if operation is not None and computed.numel() == 1 and not ran:
             observation.sweep(node)
     return Explanation(node, computed, name, observation.events, observation.names)
 

@@ -17,6 +17,7 @@ from minigrad.explain.observe import (
     Forward,
     Line,
     Operation,
+    Swept,
     Updated,
     Values,
     copied,
@@ -152,7 +153,9 @@ class Explanation:
         """Give every entry its complete gradient, as the last sweep left it."""
         gathered: dict[Entry, Values] = {}
         for event in self.events:
-            if isinstance(event, Backward):
+            if isinstance(event, Swept):
+                gathered.clear()
+            elif isinstance(event, Backward):
                 entry = known[event.operation]
                 entry.gradient = event.grad_out
                 parent = entry.inputs[event.position]
@@ -185,6 +188,11 @@ class Explanation:
     def _say_what_is_missing(self) -> None:
         operations = [entry for entry in self.entries if entry.is_operation]
         unseen = [entry for entry in operations if entry.operation is None]
+        if operations and not unseen and self.root.gradient is None:
+            self.missing.append(
+                f"There are no gradients: the result of shape {list(self.root.shape)} has several "
+                "elements, and the function did not call backward(gradient)."
+            )
         if unseen:
             which = "its operations ran" if unseen == operations else "some operations ran"
             self.missing.append(

@@ -90,6 +90,12 @@ class Backward(NamedTuple):
     grad: Values
 
 
+class Swept(NamedTuple):
+    """A sweep over the tape began."""
+
+    roots: list[Node]
+
+
 class Accumulated(NamedTuple):
     """A leaf's gradient was complete, hooks included.
 
@@ -120,7 +126,7 @@ class Updated(NamedTuple):
     buffer: Values | None
 
 
-Event = Forward | Backward | Accumulated | Zeroed | Updated
+Event = Forward | Swept | Backward | Accumulated | Zeroed | Updated
 
 
 def copied(value: Any) -> Any:
@@ -160,6 +166,7 @@ class Observation:
         self.events: list[Event] = []
         self.names = Names()
         self._thread = threading.get_ident()
+        self._restored: list[tuple[Any, str, Any]] = []
 
     def __enter__(self) -> Observation:
         if is_recording():
@@ -167,13 +174,18 @@ class Observation:
                 "explain: a step is being captured, and a look at its values would become a part "
                 "of it: explain the step outside of minigrad.capture"
             )
-        self._replaced = (Rule.plan, sweeps.accumulate, SGD.step, SGD.zero_grad)
-        plan, accumulate, step, zero_grad = self._replaced
+        plan, sweep, accumulate = Rule.plan, tape.sweep, sweeps.accumulate
+        step, zero_grad = SGD.step, SGD.zero_grad
         observation = self
 
         def observed_plan(self: Rule, needs_grad: tuple[bool, ...]) -> Plan:
             found = plan(self, needs_grad)
             return observation._observed(self, found) if observation._is_watching() else found
+
+        def observed_sweep(roots: Any, *arguments: Any, **options: Any) -> Any:
+            if observation._is_watching():
+                observation.events.append(Swept([node for node, _ in roots]))
+            return sweep(roots, *arguments, **options)
 
         def observed_accumulate(node: Node, grad: Tensor, recorded: bool) -> None:
             before, added = copied(node.grad), copied(grad)
@@ -196,7 +208,16 @@ class Observation:
             if observation._is_watching():
                 observation.events.append(Zeroed(graded))
 
-        _replace(observed_plan, observed_accumulate, observed_step, observed_zero_grad)
+        replaced = [
+            (Rule, "plan", observed_plan),
+            (tape, "sweep", observed_sweep),
+            (sweeps, "accumulate", observed_accumulate),
+            (SGD, "step", observed_step),
+            (SGD, "zero_grad", observed_zero_grad),
+        ]
+        self._restored = [(owner, name, vars(owner)[name]) for owner, name, _ in replaced]
+        for place in replaced:
+            setattr(*place)
         return self
 
     def __exit__(
@@ -205,7 +226,8 @@ class Observation:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _replace(*self._replaced)
+        for place in self._restored:
+            setattr(*place)
 
     def sweep(self, root: Node) -> None:
         """Compute the gradients for the sake of the notes; no `.grad` is touched."""
@@ -230,11 +252,8 @@ class Observation:
             def listen(grad_out: Any, *arguments: Any) -> Any:
                 grad = derivative(grad_out, *arguments)
                 assert observed.operation is not None
-                self.events.append(
-                    Backward(
-                        observed.operation, position, derivative, copied(grad_out), copied(grad)
-                    )
-                )
+                arrays = copied(grad_out), copied(grad)
+                self.events.append(Backward(observed.operation, position, derivative, *arrays))
                 return grad
 
             return listen
@@ -281,10 +300,3 @@ class Observation:
 
 def _parameters(optimizer: SGD) -> list[tuple[Tensor, dict[str, Any]]]:
     return [(p, group) for group in optimizer.param_groups for p in group["params"]]
-
-
-def _replace(plan: Any, accumulate: Any, step: Any, zero_grad: Any) -> None:
-    Rule.plan = plan  # type: ignore[method-assign]
-    sweeps.accumulate = accumulate
-    SGD.step = step  # type: ignore[method-assign]
-    SGD.zero_grad = zero_grad  # type: ignore[method-assign]

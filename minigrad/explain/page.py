@@ -42,7 +42,11 @@ def page(explanation: Explanation) -> str:
             f"scale from {number_text(min(norms))} to {number_text(max(norms))}."
         )
     data = json.dumps(
-        {"steps": story.steps, "codes": story.codes, "names": [e.name for e in story.parameters]}
+        {
+            "steps": story.steps,
+            "codes": story.shown.codes,
+            "names": [e.name for e in story.parameters],
+        }
     )
     folder = files("minigrad.explain")
     return Template(folder.joinpath("page.html").read_text(encoding="utf-8")).substitute(
@@ -53,7 +57,7 @@ def page(explanation: Explanation) -> str:
         graph=svg(drawn),
         notes="".join(f"<p>{escape(note)}</p>" for note in notes),
         rule=escape(RULE),
-        data=f"{data[:-1]}, {json.dumps('arrays')}: {json_of(story.arrays)}}}".replace(
+        data=f"{data[:-1]}, {json.dumps('arrays')}: {json_of(story.shown.arrays)}}}".replace(
             "<", "\\u003c"
         ),
         css=folder.joinpath("page.css").read_text(encoding="utf-8"),

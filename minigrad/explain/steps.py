@@ -17,12 +17,13 @@ from minigrad.explain.observe import (
     Event,
     Forward,
     Operation,
+    Swept,
     Updated,
     Values,
     Zeroed,
 )
-from minigrad.explain.source import Code, block_of, code_of, formula_of, remark_of
-from minigrad.explain.summary import summary
+from minigrad.explain.source import block_of, code_of, formula_of, remark_of
+from minigrad.explain.summary import Shown
 from minigrad.explain.table import number_text, shape_text
 from minigrad.explain.wording import (
     formulas_of_sgd,
@@ -45,27 +46,23 @@ class Story:
     """Tells what happened in steps.
 
     Attributes:
-        steps: what the page shows, ready to become JSON; arrays are numbers into `arrays`.
-        arrays: summaries of every array that is shown, each once.
-        codes: the same for lines of source.
+        steps: what the page shows, ready to become JSON; arrays and source are numbers in `shown`.
     """
 
     def __init__(self, explanation: Explanation, entries: list[Entry]) -> None:
         self.steps: list[Step] = []
-        self.arrays: list[dict[str, Any]] = []
-        self.codes: list[dict[str, Any]] = []
+        self.shown = Shown()
         self._explanation = explanation
-        self._shown = set(entries)
+        self._told = set(entries)
         self._entry_of = {e.operation: e for e in explanation.entries if e.operation is not None}
-        self._known: dict[Any, int] = {}
         self.parameters = [
             entry for entry in entries if entry.node is not None and not entry.is_operation
         ]
-        self._values = {entry: self._array(entry.value) for entry in self.parameters}
+        self._values = {entry: self.shown.array(entry.value) for entry in self.parameters}
         self._gradients: dict[Entry, int | None] = dict.fromkeys(self.parameters)
         self._said = dict.fromkeys(self.parameters, NO_GRADIENT)
         self._gathered: dict[Entry, Values] = {}
-        self._swept = False
+        self._begins = False
         for _, events in groupby(explanation.events, self._key):
             self._tell(list(events))
 
@@ -80,16 +77,17 @@ class Story:
         first = events[0]
         if isinstance(first, Zeroed):
             self._zeroed(first)
+        elif isinstance(first, Swept):
+            self._gathered.clear()
+            self._begins = True
         elif isinstance(first, Forward):
-            self._swept = False
             self._forward(first.operation)
         elif isinstance(first, Backward):
-            if not self._swept:
-                self._swept = True
+            if self._begins:
+                self._begins = False
                 self._seed(first)
             self._backward(events)
         elif isinstance(first, Accumulated):
-            self._swept = False
             self._accumulated(events)
         else:
             self._updated(first)
@@ -114,12 +112,12 @@ class Story:
                 "backward() adds to what .grad holds, so optimizer.zero_grad() comes first. Here "
                 f"{said}."
             ],
-            code=[self._code(code_of(SGD.zero_grad))],
+            code=[self.shown.code(code_of(SGD.zero_grad))],
         )
 
     def _forward(self, operation: Operation) -> None:
         entry = self._entry_of[operation]
-        if entry not in self._shown:
+        if entry not in self._told:
             return
         assert entry.node is not None
         rule, plan = operation.rule, entry.node.plan
@@ -142,7 +140,7 @@ class Story:
             says,
             entry=entry.number,
             line=line_of(entry),
-            code=[self._code(code_of(rule.forward))],
+            code=[self.shown.code(code_of(rule.forward))],
             formulas=formula_of(rule.forward, "out"),
             remark=remark_of(rule.forward),
             groups=[
@@ -172,7 +170,7 @@ class Story:
                 "turn it into shares for its inputs, and shares for the same value add up.",
             ],
             entry=entry.number,
-            code=[self._code(block_of(tape.sweep, ast.While, "heappop"))],
+            code=[self.shown.code(block_of(tape.sweep, ast.While, "heappop"))],
             groups=[self._group("arrives", [self._figure("∂out", event.grad_out, entry.name)])],
         )
 
@@ -194,12 +192,12 @@ class Story:
             if before is not None:
                 says.append(f"{parent.name} has a share already: this one is added to it.")
             if parent in self._gradients:
-                self._gradients[parent] = self._array(total)
+                self._gradients[parent] = self.shown.array(total)
                 self._said[parent] = GATHERING
             edges.append(parent.number)
             leaves.append(self._figure(f"∂{name}", share, parent.name))
             formulas += formula_of(event.derivative, f"∂{name}")
-            code.append(self._code(code_of(event.derivative)))
+            code.append(self.shown.code(code_of(event.derivative)))
             remarks.append(remark_of(event.derivative))
             needed += list(inspect.signature(event.derivative).parameters)[1:]
         self._gathered.pop(entry, None)
@@ -210,7 +208,7 @@ class Story:
         values = {"out": operation.output, **dict(zip(names, operation.inputs, strict=True))}
         made = {"out": entry.name, **dict(zip(names, map(maker, entry.inputs), strict=True))}
         kept = [self._figure(n, values[n], made[n]) for n in dict.fromkeys(needed) if n in values]
-        if entry not in self._shown:
+        if entry not in self._told:
             return
         self._add(
             "backward",
@@ -242,7 +240,7 @@ class Story:
             if entry in self._gradients:
                 self._gathered.pop(entry, None)
                 values = event.added if event.after is None else event.after
-                self._gradients[entry] = self._array(values)
+                self._gradients[entry] = self.shown.array(values)
                 self._said[entry] = ASIDE if event.after is None else LEFT
         says = (
             "Every gradient is complete. backward() would add them to .grad now; this page "
@@ -255,14 +253,14 @@ class Story:
             "backward",
             "The gradients are complete",
             [says, *more],
-            code=[self._code(code_of(backward.accumulate))],
+            code=[self.shown.code(code_of(backward.accumulate))],
         )
 
     def _updated(self, event: Updated) -> None:
         entry = self._explanation.entry_of(event.leaf)
         if entry not in self._gradients:
             return
-        self._values[entry], self._said[entry] = self._array(event.after), UPDATED
+        self._values[entry], self._said[entry] = self.shown.array(event.after), UPDATED
         options = event.options
         used = ["lr", *(n for n in ("momentum", "dampening", "weight_decay") if options.get(n))]
         takes = [self._figure("p", event.before, "before"), self._figure("g", event.grad, ".grad")]
@@ -278,7 +276,7 @@ class Story:
                 f"{number_text(np.linalg.norm(event.grad.astype(float)))}."
             ],
             entry=entry.number,
-            code=[self._code(block_of(SGD.step, ast.For, "np.subtract"))],
+            code=[self.shown.code(block_of(SGD.step, ast.For, "np.subtract"))],
             formulas=formulas_of_sgd(options),
             groups=[
                 self._group("takes", takes),
@@ -286,26 +284,11 @@ class Story:
             ],
         )
 
-    # ---- arrays and source, each once -------------------------------------------------------
-
-    def _code(self, code: Code) -> int:
-        if code not in self._known:
-            self._known[code] = len(self.codes)
-            self.codes.append(code._asdict())
-        return self._known[code]
+    # ---- figures ----------------------------------------------------------------------------
 
     def _group(self, title: str, figures: list[Step]) -> Step:
         return {"title": title, "figures": figures}
 
     def _figure(self, name: str, values: Any, note: str) -> Step:
-        array = self._array(values) if isinstance(values, np.ndarray) else None
+        array = self.shown.array(values) if isinstance(values, np.ndarray) else None
         return {"name": name, "note": note, "array": array, "text": repr(values)[:80]}
-
-    def _array(self, values: Values | None) -> int | None:
-        if values is None:
-            return None
-        key = values.shape, str(values.dtype), values.tobytes()
-        if key not in self._known:
-            self._known[key] = len(self.arrays)
-            self.arrays.append(summary(values))
-        return self._known[key]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.explain.observe import Values
+from minigrad.explain.source import Code
 
 MOST_WHOLE = 2048
 """An array of more elements is shown as means of blocks."""
@@ -21,6 +22,37 @@ RULE = (
     f"each cell is the mean of a block, at most {MOST_BLOCKS} × {MOST_BLOCKS} blocks of equal size "
     "up to one row or column; ranges and norms are always those of all elements."
 )
+
+
+class Shown:
+    """What the page shows in several places: it is in it once, and known by its number.
+
+    Attributes:
+        arrays: summaries of arrays.
+        codes: lines of source.
+    """
+
+    def __init__(self) -> None:
+        self.arrays: list[dict[str, Any]] = []
+        self.codes: list[dict[str, Any]] = []
+        self._known: dict[Any, int] = {}
+
+    def array(self, values: Values | None) -> int | None:
+        """Return the number of an array; None of None."""
+        if values is None:
+            return None
+        key = values.shape, str(values.dtype), values.tobytes()
+        if key not in self._known:
+            self._known[key] = len(self.arrays)
+            self.arrays.append(summary(values))
+        return self._known[key]
+
+    def code(self, code: Code) -> int:
+        """Return the number of lines of source."""
+        if code not in self._known:
+            self._known[code] = len(self.codes)
+            self.codes.append(code._asdict())
+        return self._known[code]
 
 
 def as_table(values: Values) -> Values:

@@ -7,8 +7,10 @@ from typing import Any
 
 from rich.table import Table
 
+from parity.report.trimmed import Trimmed
 
-def bench_table(document: Mapping[str, Any]) -> Table:
+
+def bench_table(document: Mapping[str, Any]) -> Trimmed:
     """Return a table of a `bench.json` document: microseconds per training step, and ratios.
 
     The engines are compared with torch if it was timed, else with the first. A ratio says how many
@@ -49,7 +51,7 @@ def bench_table(document: Mapping[str, Any]) -> Table:
             ),
             "{median:.2f} [dim]\\[{low:.2f} – {high:.2f}][/]".format(**ratio) if ratio else "1",
         )
-    return table
+    return Trimmed(table)
 
 
 def reference(document: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from parity.calibration.cases import DATA, DTYPES
-from parity.calibration.jobs import planned, work
+from parity.calibration.jobs import planned, prepare, work
 from parity.calibration.plot import plot
 from parity.calibration.rows import Rows, settings
 from parity.calibration.summary import detection, summary
@@ -40,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--cases and --workers must be at least 1, --seeds at least 0")
     try:
         folder = output_folder(options.output)
+        prepare()
         rows = Rows(folder / "calibration.rows.json", settings(options.device))
         jobs = planned(options.cases, options.seeds, options.device)
         work(rows, jobs, options.workers)

@@ -30,15 +30,21 @@ def planned(cases: int, seeds: int, device: str) -> dict[str, Job]:
         f"case {seed}": functools.partial(_case, seed, device) for seed in range(cases)
     }
     return jobs | {
-        f"detect {name} {seed} {dtype}": functools.partial(detect, name, seed, dtype)
+        f"detect {name} {seed} {dtype}": functools.partial(_detect, name, seed, dtype)
         for seed in range(seeds)
         for dtype in DTYPES
         for name in NETWORKS
     }
 
 
+@np.errstate(all="ignore")
 def _case(seed: int, device: str) -> dict[str, Any]:
     return {"seed": seed, **measure(draw_case(seed), device)}
+
+
+@np.errstate(all="ignore")
+def _detect(name: str, seed: int, dtype: str) -> dict[str, Any]:
+    return detect(name, seed, dtype)
 
 
 def work(rows: Rows, jobs: dict[str, Job], workers: int) -> None:
@@ -46,12 +52,11 @@ def work(rows: Rows, jobs: dict[str, Job], workers: int) -> None:
     missing = [key for key in jobs if key not in rows]
     try:
         if workers == 1:
-            _prepare()
             _collect(rows, ((key, jobs[key]()) for key in missing), len(jobs))
             return
         # Workers are spawned: after a fork, thread pools are broken.
         spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, spawn, _prepare) as pool:
+        with ProcessPoolExecutor(workers, spawn, prepare) as pool:
             futures = {pool.submit(jobs[key]): key for key in missing}
             try:
                 done = ((futures[f], f.result()) for f in as_completed(futures))
@@ -69,8 +74,7 @@ def _collect(rows: Rows, done: Iterable[tuple[str, dict[str, Any]]], total: int)
             print(f"\r{len(rows):,} of {total:,}", end="", file=sys.stderr)
 
 
-def _prepare() -> None:
+def prepare() -> None:
     """One thread: two libraries' thread pools on the same cores slow each other down."""
     threadpool_limits(1)
     torch.set_num_threads(1)
-    np.seterr(all="ignore")

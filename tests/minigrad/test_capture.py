@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import minigrad as torch
 from minigrad import CaptureError, Tensor, nn, optim
-from minigrad.architectures import build
+from minigrad.architectures import ARCHITECTURES, build
+from minigrad.captured import optimizers
+from minigrad.captured.replay import Replay
+from parity.engines import Task
+from parity.engines.minigrad import MinigradEngine
+from parity.engines.minigrad_captured import MinigradCapturedEngine
+from tests.minigrad.operations import FUZZ
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -74,7 +83,7 @@ def training(
     x, y = torch.from_numpy(batch), torch.from_numpy(batch**2)
     loss_function = nn.MSELoss()
 
-    def step() -> Tensor:
+    def step() -> Any:
         optimizer.zero_grad()
         loss = loss_function(model(x), y)
         loss.backward()
@@ -105,7 +114,7 @@ def test_a_step_runs_once() -> None:
     runs = []
 
     @torch.capture
-    def double(x: Tensor) -> Tensor:
+    def double(x: Tensor) -> Any:
         """Twice as much."""
         runs.append(1)
         return x * 2
@@ -113,7 +122,7 @@ def test_a_step_runs_once() -> None:
     for value in (1.0, 2.0, 3.0):
         assert double(torch.tensor([value])).tolist() == [2 * value]
     assert len(runs) == 1
-    assert double.__name__ == "double"
+    assert double.__name__ == "double"  # type: ignore[attr-defined]
     assert double.__doc__ == "Twice as much."
 
 
@@ -136,6 +145,77 @@ def test_a_training_step_is_recorded_once() -> None:
     assert runs == 1
 
 
+@settings(max_examples=200 if FUZZ else 10, deadline=None)
+@given(
+    st.lists(st.integers(1, 40), min_size=1, max_size=5),
+    st.sampled_from([nn.ReLU, nn.Tanh, nn.Sigmoid]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "lr": st.sampled_from([0.0, 1e-3, 0.1, 10.0]),
+            "momentum": st.sampled_from([0.5, 0.9]),
+            "weight_decay": st.sampled_from([0.01, 1.0]),
+            "maximize": st.booleans(),
+        },
+    ),
+    st.sampled_from([{}, {"nesterov": True}, {"dampening": 0.3}]),
+    st.sampled_from([torch.float32, torch.float64]),
+    st.integers(1, 70),
+    st.integers(0, 2**32),
+)
+def test_training_of_any_network(
+    widths: list[int],
+    activation: Any,
+    options: dict[str, Any],
+    more: dict[str, Any],
+    dtype: Any,
+    batch: int,
+    seed: int,
+) -> None:
+    if "momentum" in options:
+        options = options | more
+
+    def make() -> tuple[Callable[..., Any], list[Any]]:
+        torch.manual_seed(seed)
+        sizes = [2, *widths, 1]
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in pairwise(sizes):
+            layers += [nn.Linear(fan_in, fan_out, dtype=dtype), activation()]
+        model = nn.Sequential(*layers[:-1])
+        optimizer = optim.SGD(model.parameters(), **options)
+        x = torch.rand(batch, 2, dtype=dtype) * 4 - 2
+        y = (x * x).sum(1, keepdim=True)
+
+        def step() -> Any:
+            optimizer.zero_grad()
+            loss = nn.functional.mse_loss(model(x), y)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return step, trained(model, optimizer)
+
+    assert_same(make, *[()] * 6)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_three_networks(name: str, dtype: Any) -> None:
+    """`make fuzz` trains them to the end."""
+    architecture = ARCHITECTURES[name]
+    eager, captured = (MinigradEngine(), MinigradCapturedEngine())
+    epochs = architecture.epochs if FUZZ else 12
+    task = Task(architecture.sizes, epochs, 0.01, 100, 3, str(dtype), "cpu")
+    start = eager.draw(task)
+    for engine in (eager, captured):
+        engine.load(task, start)
+    for _ in range(epochs):
+        assert bits(captured.step()) == bits(eager.step())
+    assert {n: p.tobytes() for n, p in captured.parameters().items()} == {
+        n: p.tobytes() for n, p in eager.parameters().items()
+    }
+
+
 # ---- arguments --------------------------------------------------------------------------------
 
 
@@ -151,7 +231,7 @@ def test_other_shapes_dtypes_and_strides_are_recorded_by_themselves() -> None:
     runs = []
 
     @torch.capture
-    def product(x: Tensor, y: Tensor) -> Tensor:
+    def product(x: Tensor, y: Tensor) -> Any:
         runs.append((x.shape, x.dtype))
         return x @ y
 
@@ -181,7 +261,7 @@ def test_arguments_in_containers_and_by_name() -> None:
     for i in (1.0, 2.0):
         for flag in (True, False):
             x, y, z = (torch.tensor([i * k]) for k in (1, 2, 3))
-            options = {"scale": {"by": z}, "flag": flag}
+            options: dict[str, Any] = {"scale": {"by": z}, "flag": flag}
             assert bits(captured((x, [y]), **options)) == bits(step((x, [y]), **options))
 
 
@@ -189,7 +269,7 @@ def test_arguments_that_are_no_tensors_are_told_apart() -> None:
     runs = []
 
     @torch.capture
-    def power(x: Tensor, exponent: Any) -> Tensor:
+    def power(x: Tensor, exponent: Any) -> Any:
         runs.append(exponent)
         return x**exponent
 
@@ -210,7 +290,7 @@ def test_an_argument_that_is_changed_is_refused() -> None:
 
 
 def test_gradients_of_arguments_are_added_to_theirs() -> None:
-    def step(x: Tensor) -> Tensor:
+    def step(x: Tensor) -> Any:
         loss = (x * x).sum()
         loss.backward()
         return loss
@@ -314,7 +394,7 @@ def test_parameters_can_be_changed_between_calls() -> None:
             if count == 15:
                 model[0].requires_grad_(True)
 
-        def step() -> Tensor:
+        def step() -> Any:
             loss = model(x).square().mean()
             loss.backward()
             optimizer.step()
@@ -336,13 +416,34 @@ def test_parameters_can_be_changed_between_calls() -> None:
             assert bits(here) == bits(there), i
 
 
+@pytest.mark.parametrize(
+    ("owner", "name", "defect"),
+    [
+        (Replay, "_conditions", lambda self: []),
+        (Replay, "_left_behind", lambda self: []),
+        (Replay, "_move", lambda self, memory: [None] * len(self._recorded.tensors)),
+        (optimizers, "follow", lambda optimizer: None),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_planted_defects_are_found(
+    owner: Any, name: str, defect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owner, name, defect)
+    with pytest.raises((AssertionError, AttributeError, KeyError)):
+        if name == "_left_behind":
+            test_gradients_are_found_where_they_were()
+        else:
+            test_parameters_can_be_changed_between_calls()
+
+
 @pytest.mark.parametrize("set_to_none", [True, False])
 def test_gradients_that_are_accumulated(set_to_none: bool) -> None:
     def make() -> tuple[Callable[..., Any], list[Any]]:
         model = network()
         optimizer = optim.SGD(model.parameters(), lr=0.01)
 
-        def step(x: Tensor, last: bool) -> Tensor:
+        def step(x: Tensor, last: bool) -> Any:
             loss = model(x).square().mean()
             loss.backward()
             if last:
@@ -451,7 +552,7 @@ def test_hooks() -> None:
             p.register_hook(lambda grad: None)
         x = torch.from_numpy(X)
 
-        def step() -> Tensor:
+        def step() -> Any:
             optimizer.zero_grad()
             hidden = model[0](x)
             hidden.register_hook(lambda grad: grad * 0.5)
@@ -475,8 +576,8 @@ def test_clipping_gradients_without_reading_them() -> None:
             optimizer.zero_grad()
             loss = model(x).square().mean()
             loss.backward()
-            grads = [p.grad for p in model.parameters()]
-            norm = sum((g * g).sum() for g in grads).sqrt()
+            grads: list[Any] = [p.grad for p in model.parameters()]
+            norm = torch.stack([(g * g).sum() for g in grads]).sum().sqrt()
             for g in grads:
                 g.mul_(torch.minimum(1 / norm, torch.tensor(1.0)))
             optimizer.step()
@@ -529,7 +630,7 @@ def test_a_closure() -> None:
         optimizer = optim.SGD(model.parameters(), lr=0.01)
         x = torch.from_numpy(X)
 
-        def closure() -> Tensor:
+        def closure() -> Any:
             optimizer.zero_grad()
             loss: Tensor = model(x).square().mean()
             loss.backward()
@@ -553,7 +654,7 @@ def test_several_groups_and_a_learning_rate_that_is_a_tensor() -> None:
         )
         x = torch.from_numpy(X)
 
-        def step(decay: Tensor) -> Tensor:
+        def step(decay: Tensor) -> Any:
             optimizer.zero_grad()
             loss = model(x).square().mean()
             loss.backward()
@@ -589,9 +690,9 @@ def test_changes_in_place() -> None:
 
 def test_data_is_replaced_in_place() -> None:
     def make() -> tuple[Callable[..., Any], list[Any]]:
-        w = torch.tensor([1.0, 2.0], requires_grad=True)
+        w: Any = torch.tensor([1.0, 2.0], requires_grad=True)
 
-        def step() -> Tensor:
+        def step() -> Any:
             loss = (w * w).sum()
             loss.backward()
             w.data = w.data - 0.1 * w.grad.data

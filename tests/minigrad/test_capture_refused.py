@@ -84,7 +84,7 @@ def test_converting_a_module() -> None:
 
 
 def test_an_error_in_the_step_leaves_no_trace() -> None:
-    w = torch.tensor([1.0], requires_grad=True)
+    w: Any = torch.tensor([1.0], requires_grad=True)
 
     def step() -> None:
         (w * 2).backward()
@@ -146,7 +146,7 @@ def trained_by(
     optimizer = optimizer_of(model.parameters())
     x = torch.from_numpy(X)
 
-    def step() -> Tensor:
+    def step() -> Any:
         for p in model.parameters():
             p.grad = None
         loss = model(x).square().mean()
@@ -166,8 +166,13 @@ def trained_by(
 def test_an_optimizer_of_ones_own(in_place: bool) -> None:
     eager, expected = trained_by(lambda p: Momentum(p, in_place))
     step, actual = trained_by(lambda p: Momentum(p, in_place))
-    runs = []
-    captured = torch.capture(lambda: (runs.append(1), step())[1])
+    runs: list[int] = []
+
+    def counted() -> Any:
+        runs.append(1)
+        return step()
+
+    captured = torch.capture(counted)
     for i in range(8):
         assert bits(captured()) == bits(eager()), i
         assert actual() == expected(), i
@@ -209,12 +214,35 @@ def test_the_last_result_kept_as_an_attribute() -> None:
 
 
 def test_few_recordings_are_kept() -> None:
-    runs = []
-    captured = torch.capture(lambda x: (runs.append(1), x * 2)[1], cache_size=2)
+    runs: list[int] = []
+
+    def double(x: Tensor) -> Tensor:
+        runs.append(1)
+        return x * 2
+
+    captured = torch.capture(double, cache_size=2)
     for n in (1, 2, 1, 3, 1, 2):
         captured(torch.zeros(n))
     assert len(runs) == 4  # 1, 2, 3 in the place of 2, and 2 in the place of 3
     assert sum(map(len, captured._replays.values())) == 2
+
+
+def test_a_step_that_is_never_replayed_is_warned_about() -> None:
+    x = torch.tensor([0.0])
+    captured = torch.capture(lambda: x * 2, cache_size=3)
+
+    def calls(count: int) -> None:
+        nonlocal x
+        for i in range(count):
+            x = torch.tensor([float(i)])
+            assert captured().item() == 2 * i
+
+    with pytest.warns(RuntimeWarning, match="Pass tensors that change as arguments") as caught:
+        calls(12)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    captured()
+    calls(8)
 
 
 def test_a_recording_that_is_dropped_frees_its_memory() -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,9 @@ import pytest
 
 import minigrad
 import minigrad.__main__ as command
-from minigrad import nn, optim
+from minigrad import backward as sweeps
+from minigrad import nn, optim, tape
 from minigrad.architectures import ARCHITECTURES
-from minigrad.backward import accumulate
 from minigrad.explain import Explanation, explain
 from minigrad.explain.example import training
 from minigrad.explain.graph import graph
@@ -80,18 +82,36 @@ def test_gradients_are_left_alone() -> None:
 
 
 def test_everything_is_put_back_even_after_an_error() -> None:
-    before = Rule.plan, minigrad.backward.accumulate, optim.SGD.step, optim.SGD.zero_grad
+    def replaceable() -> list[Any]:
+        methods = Rule.plan, optim.SGD.step, optim.SGD.zero_grad
+        return [*methods, tape.sweep, sweeps.accumulate]
+
+    before = replaceable()
 
     def fails() -> Tensor:
-        assert Rule.plan is not before[0]
+        assert all(now is not then for now, then in zip(replaceable(), before, strict=True))
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         explain(fails)
-    assert (Rule.plan, optim.SGD.step, optim.SGD.zero_grad) == (before[0], *before[2:])
-    from minigrad import backward
+    assert all(now is then for now, then in zip(replaceable(), before, strict=True))
 
-    assert backward.accumulate is accumulate
+
+def test_another_thread_is_not_observed() -> None:
+    w = minigrad.ones(2, requires_grad=True)
+
+    def elsewhere() -> None:
+        (w * 3).sum().backward()
+
+    def computed() -> Tensor:
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+        return (w * 2).sum()
+
+    explanation = explain(computed)
+    assert [entry.name for entry in explanation.entries] == ["w", "mul", "sum"]
+    np.testing.assert_array_equal(explanation.entries[0].gradient, [2, 2])
 
 
 # ---- what is shown is what the engine computed ------------------------------------------------
@@ -287,6 +307,81 @@ def test_values_that_are_not_finite() -> None:
     assert "0, 1 not finite" in text(explanation, 200)
     assert "not finite" in text(explain(lambda: (w * float("nan")).sum()), 200)
     assert '"-inf"' in explanation.html()
+
+
+# ---- the steps of the page --------------------------------------------------------------------
+
+
+def steps_of(explanation: Explanation) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The steps and the arrays that the page has in it."""
+    page = explanation.html()
+    data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
+    return data["steps"], data["arrays"]
+
+
+def test_steps_of_sharing_broadcasting_and_numbers() -> None:
+    w = minigrad.tensor([1.0, 2.0], requires_grad=True)
+    b = minigrad.ones(3, 1, requires_grad=True)
+
+    def computed() -> Tensor:
+        return (minigrad.cat([w * b, w * b * 2]) ** 2).sum()
+
+    steps, arrays = steps_of(explain(computed))
+    said = "\n".join(f"{step['title']}: {' '.join(step['says'])}" for step in steps)
+    assert "x was broadcast: its share is summed from 3×2 to 2" in said
+    assert "w has a share already: this one is added to it" in said
+    assert "2 needs no gradient" in said
+    assert "backward() would add them to .grad now" in said
+    names = [f["name"] for step in steps for group in step["groups"] for f in group["figures"]]
+    assert {"xs[0]", "∂xs[1]"} <= set(names)
+    gathered = [arrays[step["parameters"][0][1]]["cells"] for step in steps[-3:]]
+    assert gathered[-1] == [30.0, 60.0] != gathered[0]
+    assert w.grad is None
+
+
+def test_steps_with_momentum_and_a_gradient_that_was_there() -> None:
+    w = minigrad.tensor([1.0, 2.0], requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.5, momentum=0.9)
+
+    def step() -> Tensor:
+        loss: Tensor = (w * w).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    step()
+    steps, arrays = steps_of(explain(step))
+    *_, arrived, update = steps
+    assert "Some .grad held a gradient already" in arrived["says"][1]
+    assert "momentum = 0.9" in update["says"][0]
+    assert [line[0] for line in update["formulas"]] == ["d", "b", "d", "p"]
+    figures = [f for group in update["groups"] for f in group["figures"]]
+    assert [f["name"] for f in figures] == ["p", "g", "b", "p"]
+    assert arrays[figures[1]["array"]]["cells"] == [2.0, 4.0]
+    assert arrays[figures[-1]["array"]]["cells"] == [-1.9, -3.8]
+
+
+def test_steps_of_a_gradient_s_gradient() -> None:
+    w = minigrad.tensor([2.0, 3.0], requires_grad=True)
+
+    def penalty() -> Tensor:
+        (grad,) = minigrad.autograd.grad((w**3).sum(), w, create_graph=True)
+        return (grad * grad).sum()
+
+    explanation = explain(penalty)
+    entry = next(entry for entry in explanation.entries if entry.name == "w")
+    expected = 36 * np.array([2.0, 3.0]) ** 3  # d/dw Σ (3w²)²
+    np.testing.assert_allclose(entry.gradient, expected, rtol=1e-6)  # type: ignore[arg-type]
+    steps, _ = steps_of(explanation)
+    assert [step["phase"] for step in steps].count("backward") > 4
+
+
+def test_result_with_axes_is_shown_without_a_way_back() -> None:
+    w = minigrad.tensor([2.0, 3.0], requires_grad=True)
+    explanation = explain(lambda: w * 2)
+    steps, _ = steps_of(explanation)
+    assert [step["phase"] for step in steps] == ["forward"]
+    assert "several elements" in repr(explanation)
 
 
 # ---- huge graphs ------------------------------------------------------------------------------

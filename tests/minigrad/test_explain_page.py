@@ -162,6 +162,17 @@ def test_a_wrong_value_is_seen(browser: Chromium, folder: Path, tmp_path: Path) 
     assert wrong == [(("mse_loss, forward", "makes", "out"), "125.5")]
 
 
+def at_every_step(browser: Chromium, expression: str) -> list[Any]:
+    """What an expression is at each step, from the first to the last."""
+    found: list[Any] = browser.run(
+        'document.getElementById("first").click();'
+        "[...Array(Number(document.getElementById('slider').max))].map(() => {"
+        f"  const found = {expression}; document.getElementById('next').click(); return found;"
+        "})"
+    )
+    return found
+
+
 def test_steps_run_to_the_end_and_back(browser: Chromium, folder: Path) -> None:
     browser.open(folder / "rightfit.html")
     last = int(browser.run('document.getElementById("slider").max'))
@@ -213,13 +224,10 @@ def test_playing_goes_on_and_stops(browser: Chromium, folder: Path) -> None:
 
 
 def test_the_node_is_lit(browser: Chromium, folder: Path) -> None:
-    for name, boxes in (("rightfit", 14), ("overfit", 14)):
+    for name in ("rightfit", "overfit"):
         browser.open(folder / f"{name}.html")
-        assert browser.run('document.querySelectorAll(".graph .box").length') == boxes
-        lit = []
-        for _ in range(int(browser.run('document.getElementById("slider").max'))):
-            lit.append(browser.run('document.querySelectorAll(".graph .box.lit").length'))
-            browser.press("ArrowRight")
+        assert browser.run('document.querySelectorAll(".graph .box").length') == 14
+        lit = at_every_step(browser, 'document.querySelectorAll(".graph .box.lit").length')
         assert set(lit) == {0, 1}
         assert lit.count(0) == 2  # zero_grad and the gradients' arrival concern no single node
 
@@ -229,10 +237,9 @@ def test_the_node_is_lit(browser: Chromium, folder: Path) -> None:
 def test_nothing_scrolls_sideways(browser: Chromium, folder: Path, name: str, width: int) -> None:
     browser.size(width, 900)
     browser.open(folder / f"{name}.html")
-    for _ in range(int(browser.run('document.getElementById("slider").max'))):
-        assert not browser.run(SCROLLS)
-        assert browser.run("document.documentElement.scrollWidth") <= width
-        browser.press("ArrowRight")
+    assert not any(at_every_step(browser, SCROLLS))
+    assert browser.run("innerWidth") == width
+    assert max(at_every_step(browser, "document.documentElement.scrollWidth")) <= width
 
 
 def test_what_scrolls_sideways_is_seen(browser: Chromium, folder: Path) -> None:

@@ -107,7 +107,8 @@ def test_views_are_no_calls() -> None:
         assert view.base is x
         assert view._buffer is x._buffer
         assert np.shares_memory(view._array, x._array)
-    assert np.reshape(x.mT, (12,)).base is not x
+    copied: Any = np.reshape(x.mT, (12,))
+    assert copied.base is not x
     assert [call.function for call in recording.calls] == [np.copyto]
 
 
@@ -117,7 +118,8 @@ def test_memory_from_outside_is_known_by_its_owner() -> None:
     x, y = recording.array(owner[2:]), recording.array(owner.reshape(2, 3))
     assert x._buffer is y._buffer
     assert x._view().offset == 16
-    assert np.add(x, 1)._buffer is not x._buffer
+    computed: Any = np.add(x, 1)
+    assert computed._buffer is not x._buffer
 
 
 def test_values_are_refused() -> None:

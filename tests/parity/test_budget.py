@@ -7,11 +7,9 @@ computed from.
 from __future__ import annotations
 
 import functools
-import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +17,9 @@ import pytest
 import torch
 
 from minigrad.arrays.budgeted import BudgetedArray
-from parity import calibrate
-from parity.calibration_cases import DATA, draw_case
 from parity.checks import gradients as gradients_module
 from parity.checks.budget import BudgetedStep, StepBudget, step_budget
-from parity.checks.gradients import AGGREGATE_Z, Z, compare
+from parity.checks.gradients import Z, compare
 from parity.checks.judge import Judge, judge
 from parity.checks.steps import check_steps
 from parity.engines import Array, Start, Task
@@ -426,47 +422,3 @@ def test_processes_of_their_own() -> None:
         assert entry == check_steps(ours, theirs, job, start)
         # The exchange is gone, and the processes are as before.
         assert ours.call("draw", job).x.shape == (100, 1)
-
-
-# ---- calibration ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("which", range(len(DATA)))
-def test_a_case_of_every_family_has_no_false_alarm(which: int, dtype: str) -> None:
-    case = draw_case(which, dtype)
-    assert case.family == list(DATA)[which]
-    row = calibrate.result(case)
-    assert max(row["gradients"], row["parameters"], row["loss"]) < Z
-    assert row["aggregate"] < AGGREGATE_Z
-    assert json.dumps(row)
-
-
-def test_calibration_resumes_and_reports(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    drawn: list[int] = []
-
-    def draw(seed: int, dtype: str) -> Any:
-        drawn.append(seed)
-        return draw_case(8 * (seed % 2) + 3, dtype)
-
-    monkeypatch.setattr(calibrate, "draw_case", draw)
-    arguments = ["--seeds", "0", "--output", str(tmp_path), "--cases"]
-    assert calibrate.main([*arguments, "2"]) == 0
-    assert calibrate.main([*arguments, "3"]) == 0
-    assert drawn == [0, 1, 2]
-    found = json.loads((tmp_path / "calibration.json").read_text())
-    assert found["comparisons"] == 3
-    assert found["curve"][0]["z"] == 1
-    assert found["environment"]["versions"]
-    # An engine that is off would be an alarm.
-    side = calibrate.torch_side
-
-    def wrong(case: Any) -> Any:
-        loss, gradients, parameters = side(case)
-        return loss, {n: scaled(g, None) * 1.001 for n, g in gradients.items()}, parameters  # type: ignore[arg-type]
-
-    monkeypatch.setattr(calibrate, "torch_side", wrong)
-    assert calibrate.main([*arguments, "4"]) == 1
-    capsys.readouterr()
