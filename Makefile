@@ -10,7 +10,7 @@ BIN := .venv/bin
 MADE := .venv/made
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity test lint bench fuzz calibrate detection clean
+.PHONY: help setup parity explain test lint bench fuzz calibrate proof detection clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -28,6 +28,10 @@ $(MADE): pyproject.toml constraints.txt
 
 parity: $(MADE) ## train the three networks on both engines, compare, report in out/
 	$(BIN)/parity run --output out $(ARGS)
+
+explain: $(MADE) ## write a page that steps through one training step, out/explain.html
+	@mkdir -p out
+	$(BIN)/python -m minigrad explain --html out/explain.html $(or $(ARGS),rightfit)
 
 test: $(MADE) ## run the tests
 	$(BIN)/pytest -n auto $(ARGS)

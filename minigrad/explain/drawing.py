@@ -50,10 +50,12 @@ def svg(graph: Graph, *, styled: bool = False) -> str:
     arrivals = _arrivals(graph.edges, places)
     lines = [_edge(edge, places, arrivals[edge], thickness) for edge in graph.edges]
     boxes = [_box(box, places[box]) for box in graph.boxes]
+    fits = " fits" if width <= 450 else ""  # may be made smaller where there is little room
     said = f"{len(graph.boxes)} boxes: values flow downwards, gradients upwards"
     return (
-        f'<svg class="graph" xmlns="http://www.w3.org/2000/svg" role="group" aria-label="{said}" '
-        f'width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}">'
+        f'<svg class="graph{fits}" xmlns="http://www.w3.org/2000/svg" role="group" '
+        f'aria-label="{said}" width="{width:g}" height="{height:g}" '
+        f'viewBox="0 0 {width:g} {height:g}">'
         f"{STYLE if styled else ''}{_arrow('ahead')}{_arrow('back')}"
         f"{''.join(lines)}{''.join(boxes)}</svg>"
     )

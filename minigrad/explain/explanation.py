@@ -243,12 +243,18 @@ class Explanation:
         return page(self)
 
     def save(self, path: str | Path) -> None:
-        """Write the page to a file.
+        """Write the page to a file, whole or not at all.
 
         Raises:
             RuntimeError: the computation was not observed.
         """
-        Path(path).write_text(self.html(), encoding="utf-8")
+        html, path = self.html(), Path(path)
+        part = path.with_name(f"{path.name}.part")
+        try:
+            part.write_text(html, encoding="utf-8")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def _saved(node: Node) -> dict[int, Any]:

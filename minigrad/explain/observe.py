@@ -202,7 +202,7 @@ class Observation:
             return result
 
         def observed_zero_grad(self: SGD, *arguments: Any, **options: Any) -> None:
-            nodes = (p._node or p._frozen for p, _ in _parameters(self))
+            nodes = [p._node or p._frozen for p, _ in _parameters(self)]
             graded = [node for node in nodes if node is not None and node.grad is not None]
             zero_grad(self, *arguments, **options)
             if observation._is_watching():
@@ -291,11 +291,8 @@ class Observation:
             if node is not None and node.grad is not None:
                 options = {k: v for k, v in group.items() if k != "params"}
                 buffer = optimizer.state.get(parameter, {}).get("momentum_buffer")
-                self.events.append(
-                    Updated(
-                        node, old, copied(node.grad), copied(parameter), options, copied(buffer)
-                    )
-                )
+                arrays = old, copied(node.grad), copied(parameter)
+                self.events.append(Updated(node, *arrays, options, copied(buffer)))
 
 
 def _parameters(optimizer: SGD) -> list[tuple[Tensor, dict[str, Any]]]:

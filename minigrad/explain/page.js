@@ -82,7 +82,7 @@
     if (!array.cells.length) return "empty";
     const range = array.low === "" ? "not finite" : `${short(array.low)} … ${short(array.high)}`;
     const strange = array.strange && array.low !== "" ? `, ${array.strange} not finite` : "";
-    const means = array.rows.length ? ", shown by blocks" : "";
+    const means = array.rows.length ? " (block means)" : "";
     return `${range}${strange}\nnorm ${array.norm}${means}`;
   }
 
@@ -92,7 +92,7 @@
       return [element("div", { class: "single" }, numberText(array.cells[0]))];
     }
     const [rows, columns] = array.size;
-    const fit = (cells, space, most) => Math.max(2, Math.min(most, Math.floor(space / cells)));
+    const fit = (cells, space, most) => Math.max(1, Math.min(most, Math.floor(space / cells)));
     const wide = columns === 1 ? room.cell : fit(columns, room.wide, room.cell);
     const high = fit(rows, room.high, room.cell);
     const said = element("div", { class: "range", "aria-live": "polite" }, rangeText(array));
@@ -100,6 +100,7 @@
       width: wide * columns, height: high * rows, tabindex: 0, role: "img",
       "aria-label": `${label}, ${shapeText(array.shape)}: ${rangeText(array).replace("\n", ", ")}. Arrow keys read cells.`,
     });
+    canvas.style.height = `${high * rows}px`; // only the width gives way where there is little room
     let selected = null;
     const show = (cell) => {
       selected = cell;
@@ -240,7 +241,8 @@
     if (first) side.scrollTop = first.offsetTop - side.offsetTop - 40;
     id("slider").value = current;
     id("slider").setAttribute("aria-valuetext", `${current} of ${last}: ${step.title}`);
-    id("position").textContent = `${current} of ${last}`;
+    const spoken = element("span", { class: "spoken" }, `: ${step.title}`);
+    id("position").replaceChildren(`${current} of ${last}`, spoken);
     id("first").disabled = id("back").disabled = current === 1;
     id("last").disabled = id("next").disabled = current === last;
     for (const link of document.querySelectorAll(".list a")) {

@@ -31,6 +31,7 @@ from minigrad.explain.wording import (
     line_of,
     listed,
     maker,
+    short,
     where,
 )
 from minigrad.optim import SGD
@@ -132,7 +133,9 @@ class Story:
             f"For the way back the node keeps: {tape_keeps}.",
         ]
         if operation.options:
-            options = ", ".join(f"{name} = {value!r}" for name, value in operation.options.items())
+            options = ", ".join(
+                f"{name} = {short(value)}" for name, value in operation.options.items()
+            )
             says.append(f"Called with {options}.")
         self._add(
             "forward",
@@ -291,4 +294,4 @@ class Story:
 
     def _figure(self, name: str, values: Any, note: str) -> Step:
         array = self.shown.array(values) if isinstance(values, np.ndarray) else None
-        return {"name": name, "note": note, "array": array, "text": repr(values)[:80]}
+        return {"name": name, "note": note, "array": array, "text": short(values)}

@@ -29,6 +29,12 @@ def maker(value: Any) -> str:
     return value.name if isinstance(value, Entry) else str(value)
 
 
+def short(value: Any) -> str:
+    """Return a value as Python writes it, on one line and not too long."""
+    said = " ".join(repr(value).split())
+    return said if len(said) <= 80 else said[:79] + "…"
+
+
 def listed(names: list[str]) -> str:
     """Return names with commas, and with 'and' before the last."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else "nothing"

@@ -190,9 +190,9 @@ def transposed(x: Mixin, dim0: int, dim1: int, rule: Rule) -> Tensor:
 
 def is_viewable(x: Any, shape: tuple[int, ...]) -> bool:
     """Return whether a tensor's elements need not be copied to have this shape."""
-    strides = getattr(x._array, "strides", None) or np.asarray(x._array).strides
+    array = x._array if hasattr(x._array, "strides") else np.asarray(x._array)
     # An array laid out alike: the values do not matter, and may not be there to be read.
-    layout = np.lib.stride_tricks.as_strided(np.zeros(()), x.shape, strides)
+    layout = np.lib.stride_tricks.as_strided(np.zeros(()), x.shape, array.strides)
     try:
         np.reshape(layout, shape, copy=False)
     except ValueError:

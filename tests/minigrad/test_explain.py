@@ -17,6 +17,7 @@ import minigrad.__main__ as command
 from minigrad import backward as sweeps
 from minigrad import nn, optim, tape
 from minigrad.architectures import ARCHITECTURES
+from minigrad.arrays.conversion import budgeted, reproducible
 from minigrad.explain import Explanation, explain
 from minigrad.explain.example import training
 from minigrad.explain.graph import graph
@@ -364,7 +365,7 @@ def test_steps_with_momentum_and_a_gradient_that_was_there() -> None:
 def test_steps_of_a_gradient_s_gradient() -> None:
     w = minigrad.tensor([2.0, 3.0], requires_grad=True)
 
-    def penalty() -> Tensor:
+    def penalty() -> Any:
         (grad,) = minigrad.autograd.grad((w**3).sum(), w, create_graph=True)
         return (grad * grad).sum()
 
@@ -382,6 +383,36 @@ def test_result_with_axes_is_shown_without_a_way_back() -> None:
     steps, _ = steps_of(explanation)
     assert [step["phase"] for step in steps] == ["forward"]
     assert "several elements" in repr(explanation)
+
+
+def test_steps_of_indexing_choosing_and_changes_in_place() -> None:
+    w = minigrad.tensor([[1.0, -2.0], [3.0, 4.0]], requires_grad=True)
+
+    def computed() -> Tensor:
+        x = w[minigrad.tensor([0, 1, 1])] * 2
+        x[0] = 5.0
+        x.mul_(3)
+        return minigrad.where(x > 0, x, 0.5 * x).reshape(-1).sum()
+
+    plain = computed()
+    explanation = explain(computed)
+    assert explanation.root.value == plain.item()
+    plain.backward()
+    (entry,) = (entry for entry in explanation.entries if entry.name == "w")
+    assert w.grad is not None
+    np.testing.assert_array_equal(entry.gradient, w.grad._array)
+    steps, _ = steps_of(explanation)
+    assert any("Called with key = " in " ".join(step["says"]) for step in steps)
+
+
+@pytest.mark.parametrize("convert", [budgeted, reproducible])
+def test_other_array_types(convert: Any) -> None:
+    w = convert(minigrad.tensor([1.0, 2.0], requires_grad=True))
+    explanation = explain(lambda: (w * w).sum())
+    np.testing.assert_array_equal(explanation.entries[0].gradient, [2, 4])
+    steps, arrays = steps_of(explanation)
+    assert len(steps) == 6
+    assert [5.0] in [array["cells"] for array in arrays]
 
 
 # ---- huge graphs ------------------------------------------------------------------------------
@@ -544,6 +575,7 @@ def test_command_writes_page_and_dot(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert command.main(["explain", "1-2-1", "--html", str(page), "--dot"]) == 0
     assert capsys.readouterr().out.startswith("digraph {")
     assert "Training step 1 of 1-2-1, seed 0" in page.read_text("utf-8")
+    assert list(tmp_path.iterdir()) == [page]
 
 
 def test_command_explains_a_function(tmp_path: Path) -> None:

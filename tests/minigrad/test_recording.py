@@ -14,6 +14,7 @@ from minigrad.arrays.recording import CaptureError, Recording, RecordingArray
 from minigrad.vocabulary import ATTRIBUTES, FUNCTIONS, REDUCTIONS, UFUNCS
 from tests.minigrad.agreement import minigrad_tensors
 from tests.minigrad.operations import FUZZ, OPERATIONS, Array, Operation, seeds
+from tests.minigrad.random_graphs import random_graph
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning")
 
@@ -69,6 +70,38 @@ def test_replays(operation: Operation, data: Any, seed: int, dtype: str) -> None
         tensors = minigrad_tensors(list(map(laid_out, arrays, layouts)))
         actual, expected = captured(*tensors), step(*tensors)
         assert list(map(bits, actual)) == list(map(bits, expected)), f"call {call}"
+
+
+def outcome(step: Any, leaves: Any) -> Any:
+    try:
+        return list(map(bits, step(*leaves)))
+    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+        return type(error)
+
+
+@pytest.mark.parametrize("chunk", range(4))
+def test_random_graphs(chunk: int) -> None:
+    """Broadcasting, shared values, views and changes in place, and what of it is refused."""
+    for seed in range(chunk, 1000 if FUZZ else 100, 4):
+        graph = random_graph(seed)
+
+        def step(*leaves: Any, graph: Any = graph) -> Any:
+            values = [x * 1 for x in leaves]
+            for run in graph.steps:
+                run(minigrad, values)
+            result = sum((v * v.detach().tanh() + v).mean() for v in values[-4:])
+            first = minigrad.autograd.grad(result, leaves, create_graph=True, allow_unused=True)
+            total = sum((g.tanh() * g).sum() for g in first if g is not None)
+            second: Any = ()
+            if getattr(total, "requires_grad", False):
+                second = minigrad.autograd.grad(total, leaves, allow_unused=True)
+            return [*first, *second, *values]
+
+        captured = minigrad.capture(step)
+        for factor in (1.0, 0.5, -2.0):
+            leaves = [minigrad.tensor(x * factor, requires_grad=True) for x in graph.leaves]
+            actual, expected = outcome(captured, leaves), outcome(step, leaves)
+            assert actual == expected, f"seed {seed}, {factor}: {'; '.join(graph.text)}"
 
 
 def test_all_of_the_vocabulary() -> None:
