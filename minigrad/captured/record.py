@@ -195,7 +195,6 @@ def _begin_afresh(watch: Watch) -> None:
         if _is_alone(root):
             del recording.outside[id(buffer.memory)]
             buffer.memory = None
-            buffer.size = root._array.nbytes
             first = recording.array(values)
             starts.append(Call(np.copyto, (first._view(),), root._view()))
     recording.calls[:0] = starts
@@ -222,7 +221,6 @@ def _let_move(watch: Watch, tensors: list[Tensor]) -> None:
         wanted = tensor.requires_grad or array._buffer in written
         if wanted and id(tensor) in watch.movable:
             array._buffer.memory = None
-            array._buffer.size = array._array.nbytes
 
 
 def _name(watch: Watch, surroundings: Surroundings) -> None:

@@ -49,6 +49,7 @@ class Memory:
         """Return an array in the memory of the view's buffer, the same one at every call."""
         array = self._arrays.get(view)
         if array is None:
+            assert view.is_inside(), f"{view} is larger than its memory"
             owner = self.owner(view.buffer)
             array = _Window(owner, view, address(owner), not owner.flags.writeable).array()
             self._arrays[view] = array

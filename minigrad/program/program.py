@@ -83,6 +83,13 @@ class View(NamedTuple):
             expected *= length
         return True
 
+    def is_inside(self) -> bool:
+        """Return whether all elements are in the buffer."""
+        reach = [(n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)]
+        first = self.offset + sum(r for r in reach if r < 0)
+        end = self.offset + sum(r for r in reach if r > 0) + self.dtype.itemsize
+        return self.size == 0 or (first >= 0 and end <= self.buffer.size)
+
     def is_whole(self) -> bool:
         """Whether its elements lie one behind the other, in C order, and fill the buffer."""
         return self.offset == 0 and self.nbytes == self.buffer.size and self.is_contiguous()

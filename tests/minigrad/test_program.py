@@ -231,6 +231,25 @@ def test_intermediate_results_share_memory() -> None:
     assert memory(placed) < 0.6 * memory(program)
 
 
+def test_a_result_that_is_written_in_parts_gets_room_for_all() -> None:
+    x, part, whole = (contiguous(Buffer(4 * n), F32, (n,)) for n in (2, 2, 4))
+    first, second = contiguous(whole.buffer, F32, (2,)), contiguous(whole.buffer, F32, (2,), 8)
+    program = Program(
+        (
+            Call(np.square, (x,), part),
+            Call(np.negative, (part,), first),  # not over the square, where there is no room
+            Call(np.square, (x,), second),
+            Call(np.negative, (whole,), contiguous(Buffer(16), F32, (4,))),
+        ),
+        (x,),
+    )
+    result = program.calls[-1].out
+    program = Program(program.calls, (x,), (result,))
+    placed = reuse.reuse_memory(program)
+    assert all(view.is_inside() for call in placed.calls for view in (*call.reads(), call.out))
+    check(program, placed)
+
+
 # ---- choices ----------------------------------------------------------------------------------
 
 

@@ -60,6 +60,7 @@ def _overwritten(call: Call, done: list[Buffer], places: dict[Buffer, Buffer]) -
         if (
             view[1:] == call.out[1:]
             and view.is_whole()
+            and call.out.is_whole()
             and view.buffer in done
             and view.buffer in places
             and all(x == view for x in views if x.buffer is view.buffer)
