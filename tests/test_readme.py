@@ -1,11 +1,14 @@
 """What README shows works as written."""
 
+import itertools
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +36,14 @@ def test_parity_commands_run(command: str, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.parametrize("command", sorted({c for c in COMMANDS if c.startswith("minigrad ")}))
+def test_minigrad_commands_run(command: str) -> None:
+    full = [sys.executable, "-m", *shlex.split(command)]
+    result = subprocess.run(full, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert "mse_loss" in result.stdout
+
+
 @pytest.mark.parametrize("command", sorted({c for c in COMMANDS if c.startswith("make ")}))
 def test_make_targets_exist(command: str) -> None:
     target = shlex.split(command)[1]
@@ -47,6 +58,43 @@ def test_python_runs(code: str, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     for expected in re.findall(r"^# prints: (.*)$", code, flags=re.MULTILINE):
         assert expected in result.stdout
+
+
+def result(name: str) -> Any:
+    return json.loads((ROOT / "parity" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def rows(title: str) -> list[list[str]]:
+    """The cells of the table whose head begins so."""
+    lines = README.splitlines()
+    begin = next(i for i, line in enumerate(lines) if line.startswith(f"| {title}"))
+    table = itertools.takewhile(lambda line: line.startswith("|"), lines[begin + 2 :])
+    return [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in table]
+
+
+def test_the_table_of_tolerances_is_what_was_measured() -> None:
+    calibration = result("calibration")
+    alarms = {
+        entry["practice"]: entry["float32, all"]["false_alarms"]
+        for entry in calibration["practices"]
+    }
+    caught = {
+        (entry["architecture"], entry["defect"]): entry["caught"]
+        for entry in calibration["detection"]
+        if entry["dtype"] == "float32"
+    }
+    defects = ("× (1 + 1e-3)", "× (1 + 1e-5)", "rounded to float16", "TF32 operands")
+    expected = []
+    for judge in [*alarms, "either"]:
+        row = [f"{alarms[judge] / 50:.1f} %" if judge in alarms else "0"]
+        for defect in defects:
+            shares = [100 * caught[network, defect][judge] for network in ("rightfit", "overfit")]
+            row.append("{:.0f} / {:.0f} %".format(*shares))
+        expected.append(row)
+    assert [row[1:] for row in rows("judged by")] == expected
+    assert set(calibration["false_alarms"].values()) == {0}
+    assert calibration["comparisons"] == 10_000
+    assert f"{calibration['elements'] // 10**6} million" in " ".join(README.split())
 
 
 def test_links_and_the_picture_exist() -> None:

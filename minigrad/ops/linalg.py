@@ -25,10 +25,12 @@ def linear(x: Array, weight: Array, bias: Array) -> Array:
 
 
 def linear_backward_x(grad_out: Array, weight: Array) -> Array:
+    # outᵢⱼ = Σₖ xᵢₖ·weightⱼₖ + biasⱼ, so xᵢₖ receives Σⱼ grad_outᵢⱼ·weightⱼₖ.
     return np.matmul(grad_out, weight)
 
 
 def linear_backward_weight(grad_out: Array, x: Array) -> Array:
+    # weightⱼₖ is in every row of out: it receives Σᵢ grad_outᵢⱼ·xᵢₖ.
     return np.matmul(grad_out.mT, x)
 
 

@@ -42,7 +42,8 @@ def layer_on_several_axes(lib: Any, inputs: Any, note: Any) -> Any:
     """A linear layer and ReLU on rows that lie along two axes, and on a single one."""
     x, weight, bias, w = inputs.values()
     functional = lib.nn.functional
-    many = note("many", lib.nn.ReLU()(functional.linear(x, weight, bias)))
+    linear = note("linear", functional.linear(x, weight, bias))
+    many = note("many", lib.nn.ReLU()(linear))
     single = note("single", functional.linear(x[0, 0], weight, bias))
     return (many * w).sum() + (single * w[1, 1]).sum()
 
