@@ -30,7 +30,6 @@ def linear_backward_x(grad_out: Array, weight: Array) -> Array:
 
 
 def linear_backward_weight(grad_out: Array, x: Array) -> Array:
-    # weightⱼₖ is in every row of out: it receives Σᵢ grad_outᵢⱼ·xᵢₖ.
     return np.matmul(grad_out.mT, x)
 
 

@@ -112,6 +112,7 @@ def step_budget(task: Task, start: Start) -> StepBudget:
 
 
 def budget_of(tensor: minigrad.Tensor) -> Budget:
+    """Return what a tensor of a budgeted array knows of its errors."""
     array = tensor._array
     assert isinstance(array, BudgetedArray)
     return Budget(np.array(array), array.deviation, array.unfollowed_slack, dict(array.shifts))

@@ -387,6 +387,7 @@ def test_class_and_words(name: str, code: str, given: str, right: str) -> None:
 ELSEWHERE = {
     "CaptureError": "an exception",
     "capture": "test_capture",
+    "explain": "test_explain",
     "dtype": "NumPy's",
     "enable_grad": "test_autograd",
     "Generator": "test_random",

@@ -58,6 +58,11 @@ def test_gradients_are_those_of_finite_differences(
     operation: Operation, data: Any, seed: int
 ) -> None:
     shapes, options = operation.case(data)
+    if operation.id == "index assignment":
+        # Of several values for one element all but one are lost; torch leaves their gradients open.
+        named = np.zeros(shapes[0])
+        np.add.at(named, options["key"], 1)
+        assume(named.max(initial=0) <= 1)
     # No ties: where a function jumps, or has a kink, there is no derivative to be found.
     inputs = minigrad_tensors(operation.arrays(shapes, "float64", seed, round=0))
 

@@ -78,6 +78,7 @@ DIFFERENCES: dict[str, str] = {
     "Tensor.div.rounding_mode": "quotients only, no integer division",
     "Tensor.div_.rounding_mode": "quotients only, no integer division",
     "capture": "of minigrad's own: it records a step and replays it",
+    "explain": "of minigrad's own: it shows the tape of a computation",
     "div.rounding_mode": "quotients only, no integer division",
     "Tensor.expand.implicit": "set by torch's compiler alone",
     "Tensor.mean.dtype": "convert first: x.double().mean()",

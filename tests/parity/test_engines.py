@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity.engines import Array, Engine, Start, Task, TracingEngine
+from parity.engines import Array, DrawingEngine, Engine, Start, Task, TracingEngine
 from parity.engines.registry import ENGINES, factory
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -31,6 +31,7 @@ def loaded(name: str, asked: Task) -> tuple[Engine, Start]:
         if not torch.cuda.is_available():
             pytest.skip("there is no GPU")
     engine = factory(name)()
+    assert isinstance(engine, DrawingEngine)
     start = engine.draw(asked)
     engine.load(asked, start)
     return engine, start

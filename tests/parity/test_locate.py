@@ -50,6 +50,7 @@ class Both:
         ]
         trainer = self.trainers[1]
         start = trainer.draw(job)
+        assert start is not None
         parameters, self.buffers = trainer.state_before(job, start, epochs)
         self.start = replace(start, parameters=parameters)
 
