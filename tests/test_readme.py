@@ -22,7 +22,11 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith("$ ")
 ]
-SHORT = {"run": ["--epochs", "3"], "train": ["--epochs", "3"], "bench": ["--rounds", "6"]}
+SHORT = {
+    "run": ["--epochs", "3"],
+    "train": ["--epochs", "3"],
+    "bench": ["--rounds", "6", "--processes", "1"],
+}
 
 
 @pytest.mark.parametrize("command", sorted({c for c in COMMANDS if c.startswith("parity ")}))

@@ -42,7 +42,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if (
         (b is not None and x.ndim == 2 == w.ndim)
         and (x.shape[1] == w.shape[1] and b.shape == w.shape[:1])
-        and x.dtype is w.dtype is b.dtype
+        and x.dtype == w.dtype == b.dtype  # not `is`: an unpickled array has a dtype of its own
     ):
         return apply(_LINEAR, input, weight, bias)
     return _linear_in_general(input, weight, bias)
@@ -127,7 +127,7 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tenso
         raise ValueError(f"mse_loss: reduction {reduction!r} must be 'mean', 'sum' or 'none'")
     if x.shape != y.shape:
         _warn_of_broadcasting(input, target)
-    if x.dtype is not y.dtype:
+    if x.dtype != y.dtype:
         dtype = result_type(x, y)
         input, target = input.to(dtype), target.to(dtype)
     if input._array.dtype.kind != "f":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections import OrderedDict
 from typing import Any
 
@@ -15,6 +16,7 @@ import minigrad.architectures
 import torch_impl.model
 import torch_impl.train
 from minigrad import nn
+from minigrad.tape import ancestors
 
 ENGINES = pytest.mark.parametrize("T", [minigrad, torch], ids=["minigrad", "torch"])
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -452,3 +454,15 @@ def test_relu_and_its_gradient_at_its_edges(T: Any) -> None:
     out.backward(T.full((7,), float("inf")))
     assert repr(out.tolist()) == "[0.0, -0.0, 0.0, 2.0, nan, inf, 0.0]"
     assert x.grad.tolist() == [0.0, 0.0, 0.0, math.inf, math.inf, math.inf, 0.0]
+
+
+def test_unpickled_arrays_take_no_detour() -> None:
+    """Their dtype is another object than NumPy's own: equal, but not the same."""
+    x = minigrad.tensor(pickle.loads(pickle.dumps(np.ones((2, 1), np.float32))))
+    out = minigrad.nn.Linear(1, 3)(x)
+    loss = minigrad.nn.functional.mse_loss(out, minigrad.zeros(2, 3))
+    assert loss.grad_fn is not None
+    assert [node.name() for node in ancestors(loss.grad_fn)][-2:] == [
+        "AddmmBackward0",
+        "MseLossBackward0",
+    ]
