@@ -101,6 +101,26 @@ def test_the_table_of_tolerances_is_what_was_measured() -> None:
     assert f"{calibration['elements'] // 10**6} million" in " ".join(README.split())
 
 
+def test_what_is_said_of_detection_and_proof_is_what_was_measured() -> None:
+    detection, proof, text = result("detection"), result("proof"), " ".join(README.split())
+    judges, correct = detection["judges"], detection["correct_runs"]
+    assert f"plants {detection['defects']} defects" in text
+    assert judges["parity"] == {"caught": detection["defects"], "false_alarms": 0}
+    assert f"{detection['located']} located at the right node" in text
+    assert f"none of {correct} correct runs" in text
+    for name, said in (
+        ("assert_close", "gradients catches {caught},"),
+        ("final_mse", "catches {caught} and fails {false_alarms} of the"),
+        ("finite_differences", "differences catch {caught},"),
+        ("probes", "on the probes {caught} "),
+    ):
+        assert said.format(**judges[name]) in text
+    full = sum(not run["quick"] for run in proof["runs"])
+    assert f"{proof['done']} of these {proof['planned']} runs are done" in text
+    assert f"and {full} in full, and all have passed" in text
+    assert proof["failed"] == []
+
+
 def test_links_and_the_picture_exist() -> None:
     targets = re.findall(r"\]\(([^)#]+)\)", README)
     assert targets

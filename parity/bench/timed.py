@@ -44,9 +44,8 @@ class TimedEngine:
 
     def __init__(self, factory: Callable[[], Engine]) -> None:
         """Make the engine."""
-        self._engine = engine = factory()
-        self._at_once: int = getattr(engine, "STEPS", 1)
-        self._call: Callable[[], object] = getattr(engine, "loop", engine.step)
+        self._engine = factory()
+        self._at_once: int = getattr(self._engine, "STEPS", 1)
 
     def environment(self) -> dict[str, object]:
         """Return what this process runs on."""
@@ -66,7 +65,8 @@ class TimedEngine:
         self._resident = _memory("VmRSS")
         _forget_peak_memory()
         self._start = start
-        self._engine.load(task, start)
+        self._engine.load(task, start)  # which may make `step` anew
+        self._call: Callable[[], object] = getattr(self._engine, "loop", self._engine.step)
         return self._first_steps()
 
     def again(self) -> First:
