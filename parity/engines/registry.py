@@ -23,7 +23,8 @@ class Known:
         needs: the packages it needs.
         programs: the programs it needs.
         cuda: whether it can run on a CUDA device; one that cannot stays on the CPU.
-        twin: the engine that does the same in reproducible arithmetic, if there is one.
+        twin: the engine that does the same in reproducible arithmetic, if there is one. What
+            compiles or records its steps has none: the eager twin would vouch for code not run.
     """
 
     adapter: str
@@ -50,7 +51,6 @@ ENGINES = {
     "minigrad-captured": Known(
         "parity.engines.minigrad_captured:MinigradCapturedEngine",
         "minigrad, each step recorded once and replayed",
-        twin="minigrad-reproducible",
     ),
     "minigrad-reproducible": Known(
         "parity.engines.minigrad_reproducible:MinigradReproducibleEngine",
@@ -69,7 +69,6 @@ ENGINES = {
         ("torch",),
         ("g++",),
         cuda=True,
-        twin="torch-reproducible",
     ),
     "torch-reproducible": Known(
         "parity.engines.torch_reproducible:TorchReproducibleEngine",

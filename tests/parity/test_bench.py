@@ -339,6 +339,26 @@ def test_an_engine_that_takes_many_steps_in_a_call_is_timed_so() -> None:
     assert timed.steps(50) == 500
 
 
+def test_the_step_that_is_timed_is_the_one_that_load_made() -> None:
+    class Capturing(FakeEngine):  # type: ignore[misc]
+        """Replaces its step when it is given a task, as the captured engine does."""
+
+        def load(self, task: Any, start: Any) -> None:
+            super().load(task, start)
+            self.replayed = 0
+            self.step = self.replay
+
+        def replay(self) -> None:
+            self.replayed += 1
+
+    engine = Capturing(pause_s=0.0)
+    timed: Any = TimedEngine(lambda: engine)
+    timed.load(FakeTask(), FakeStart(1.0))
+    timed.time(50)
+    assert engine.replayed == 2 + 5 + 50
+    assert engine.steps == 0
+
+
 def test_memory_is_measured_from_where_the_task_begins() -> None:
     class Hungry(FakeEngine):  # type: ignore[misc]
         def step(self) -> object:

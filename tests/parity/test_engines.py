@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from parity.engines import Array, DrawingEngine, Engine, Start, Task, TracingEngine
-from parity.engines.registry import ENGINES, factory
+from parity.engines.registry import ENGINES, factory, reproducible
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 MOMENTA = pytest.mark.parametrize("momentum", [0.0, 0.9])
@@ -158,3 +158,25 @@ def test_reproducible_momentum_has_the_same_bits(
 
 def _canonical(array: Array) -> Array:
     return np.where(np.isnan(array), np.nan, array).astype(array.dtype)
+
+
+@DTYPES
+@MOMENTA
+def test_captured_steps_are_the_eager_ones_in_every_bit(dtype: str, momentum: float) -> None:
+    asked = task(dtype, momentum, "cpu")
+    (eager, start), (captured, _) = (loaded(n, asked) for n in ("minigrad", "minigrad-captured"))
+    for epoch in range(12):
+        if epoch == 6:  # as `steps` does: another state, then on from there
+            for engine in (eager, captured):
+                engine.put(start.parameters, eager.momentum_buffers())
+        assert eager.loss_and_gradients()[0] == captured.loss_and_gradients()[0]
+        assert same(captured.loss_and_gradients()[1], eager.loss_and_gradients()[1])
+        assert float(eager.step()) == float(captured.step())  # type: ignore[arg-type]
+        assert same(captured.parameters(), eager.parameters())
+        assert same(captured.momentum_buffers(), eager.momentum_buffers())
+    assert np.array_equal(captured.predict(), eager.predict())
+
+
+@pytest.mark.parametrize("name", ["minigrad-captured", "torch-compile"])
+def test_the_eager_twin_does_not_vouch_for_steps_that_are_recorded_or_compiled(name: str) -> None:
+    assert reproducible(name) is None
