@@ -34,7 +34,7 @@ explain: $(MADE) ## write a page that steps through one training step, out/expla
 	$(BIN)/python -m minigrad explain --html out/explain.html $(or $(ARGS),rightfit)
 
 test: $(MADE) ## run the tests
-	$(BIN)/pytest -n auto $(ARGS)
+	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(MADE) ## check style and types
 	$(BIN)/ruff check
