@@ -5,104 +5,34 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import numpy as np
 
 from minigrad.architectures import Architecture
 from parity.cases.counterexample import add_counterexamples, add_probe_counterexample
 from parity.cases.judge import Engines
-from parity.checks.bitwise import DigestTrainer, check_bitwise
+from parity.checks.bitwise import check_bitwise
 from parity.checks.final_mse import check_final_mse
-from parity.checks.judge import KEPT, Judge, judge
+from parity.checks.judge import Judge
 from parity.checks.locate import locate
 from parity.checks.start import check_start
 from parity.checks.state import state
 from parity.checks.steps import check_steps
-from parity.checks.trajectory import RUNS, check_trajectory, envelope, perturbed_runs
-from parity.engines import Engine, Start, Task
+from parity.checks.trajectory import check_trajectory, envelope, perturbed_runs
+from parity.engines import Start, Task
 from parity.engines.process import EngineProcess, together
-from parity.engines.registry import factory, reproducible
-from parity.engines.trainer import Run, Trainer
-from parity.environment import usable_cores
+from parity.engines.registry import reproducible
+from parity.engines.trainer import Run
 from parity.probes.check import check_probes
+from parity.processes import Processes, Side, processes_for, trainer
 from parity.report.model import Curves, Report
 
 Progress = Callable[[str, str, int, int], object]
 """Called as `progress(architecture, engine or verdict, epochs done, epochs)`."""
 
 JUDGED = ("start", "gradients", "steps", "trajectory", "bitwise", "final_mse")
-
-WORTH_A_PROCESS = 4000
-"""Perturbed runs of fewer steps in all are done before another process has loaded torch."""
-
-
-class Side(NamedTuple):
-    """One of the two engines: its name and what makes it."""
-
-    name: str
-    factory: Callable[[], Engine]
-
-
-def trainer(side: Side) -> EngineProcess:
-    """Return a process of one thread that will hold the engine and its training loop."""
-    return EngineProcess(functools.partial(Trainer, side.factory), 1, side.name, KEPT)
-
-
-class Processes:
-    """The processes of runs; a context manager.
-
-    Each library has processes of its own, and each process one thread: two thread pools on the same
-    cores slow each other down by more than threads gain.
-
-    Attributes:
-        actual, expected: the two engines.
-        references: the processes of `expected`'s engine.
-        twins: both engines' twins in reproducible arithmetic, in the processes of the engines; None
-            if one of the engines has none.
-        judges: compute budgets, and compare.
-    """
-
-    def __init__(self, actual: Side, expected: Side, cores: int) -> None:
-        """Prepare; entering starts them. `cores` is how many references and judges there are."""
-        self.sides = (actual, expected)
-        self.actual, self.expected = trainer(actual), trainer(expected)
-        self.references = [self.expected, *(trainer(expected) for _ in range(cores - 1))]
-        self.judges = [judge() for _ in range(cores)]
-        self._all = (*self.references, self.actual, *self.judges)
-        twins = [reproducible(side.name) for side in self.sides]
-        self.twins = None
-        if None not in twins:
-            ours, theirs = (
-                process.beside(functools.partial(DigestTrainer, factory(str(name))), str(name))
-                for process, name in zip((self.actual, self.expected), twins, strict=True)
-            )
-            self.twins = ours, theirs
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            for process in self._all:
-                stack.enter_context(process)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *raised: Any) -> None:
-        self._stack.close()
-
-    def kill(self) -> None:
-        """End them at once, from another thread."""
-        for process in self._all:
-            process.kill()
-
-
-def processes_for(
-    tasks: Sequence[tuple[Architecture, Task]], actual: Side, expected: Side
-) -> Processes:
-    """Return the processes that are worth starting for these tasks."""
-    steps = RUNS * sum(task.epochs for _, task in tasks)
-    return Processes(actual, expected, usable_cores() if steps > WORTH_A_PROCESS else 1)
 
 
 def run(
@@ -132,17 +62,21 @@ def judged(
 
     Both start from what `expected` drew, so that everything after `start` is judged from the same
     parameters even if `start` fails. Of verdicts that fail, cases to be replayed are saved in
-    `folder`, if there is one.
+    `folder`, if there is one. A network at which an engine raises an exception has failed.
 
     Raises:
         UsageError: an engine cannot do what is asked, for example use the device.
     """
-    found = [
-        _judge(
-            processes, architecture, task, functools.partial(progress, architecture.name), folder
-        )
-        for architecture, task in tasks
-    ]
+    found: list[tuple[dict[str, Any], Curves | None]] = []
+    for architecture, task in tasks:
+        report = functools.partial(progress, architecture.name)
+        try:
+            found.append(_judge(processes, architecture, task, report, folder))
+        except Exception as error:
+            problem = processes.raised(error)
+            if problem is None:
+                raise
+            found.append(({**_unjudged(architecture, task), "problem": problem}, None))
     actual, expected = processes.sides
     probes = _probed(processes, tasks[0][1], folder) if tasks else None
     verdicts = [entry["passed"] for entry, _ in found]
@@ -157,7 +91,24 @@ def judged(
         "settings": {**settings, "engine": actual.name, "against": expected.name},
         "architectures": [entry for entry, _ in found],
     }
-    return Report(document, {entry["name"]: curves for entry, curves in found})
+    return Report(
+        document, {entry["name"]: curves for entry, curves in found if curves is not None}
+    )
+
+
+def _unjudged(architecture: Architecture, task: Task) -> dict[str, Any]:
+    """Return the entry of a network in the report before any verdict is reached."""
+    return {
+        "name": architecture.name,
+        "sizes": list(task.sizes),
+        "epochs": task.epochs,
+        "learning_rate": task.learning_rate,
+        "parameters": architecture.parameters,
+        "passed": False,
+        **dict.fromkeys(JUDGED),
+        "not_judged": {},
+        "state": {"actual": None, "expected": None},
+    }
 
 
 def _judge(
@@ -196,12 +147,8 @@ def _judge(
         *processes.twins, task, start, functools.partial(progress, "bitwise")
     )
     entry = {
-        "name": architecture.name,
-        "sizes": list(task.sizes),
-        "epochs": task.epochs,
-        "learning_rate": task.learning_rate,
-        "parameters": architecture.parameters,
-        "passed": True,
+        **_unjudged(architecture, task),
+        "not_judged": _not_judged(processes, [ours_start, their_start]),
         "start": ours_start and their_start and check_start(ours_start, their_start),
         "gradients": gradients,
         "steps": steps,
@@ -226,6 +173,17 @@ def _judge(
     arrays = (start.x, start.y, ours.prediction, theirs.prediction, ours.losses, theirs.losses)
     curves = Curves(*(array.astype(np.float64) for array in (*arrays, width)))
     return entry, curves
+
+
+def _not_judged(processes: Processes, starts: Sequence[Start | None]) -> dict[str, str]:
+    """Return why a verdict cannot be reached with these engines, by its name."""
+    names = [side.name for side in processes.sides]
+    lacking = {
+        "start": [name for name, start in zip(names, starts, strict=True) if start is None],
+        "bitwise": [name for name in names if reproducible(name) is None],
+    }
+    reasons = {"start": "nothing is drawn by", "bitwise": "no twin in reproducible arithmetic for"}
+    return {what: f"{reasons[what]} {' and '.join(of)}" for what, of in lacking.items() if of}
 
 
 def _probed(processes: Processes, task: Task, folder: Path | None) -> dict[str, Any] | None:

@@ -19,13 +19,14 @@ from parity.checks.bitwise import digest_trainer
 from parity.engines.registry import reproducible
 from parity.environment import usable_cores
 from parity.errors import UsageError
+from parity.processes import Side
 from parity.report import wording
 from parity.report.document import to_json
 from parity.report.failures import failures
 from parity.report.table import STYLES
 from parity.report.trimmed import Trimmed
 from parity.report.wording import Document
-from parity.run import JUDGED, Side
+from parity.run import JUDGED
 
 SIDES = ("actual", "expected")
 VERSIONS = ("python", "numpy", "minigrad-parity")

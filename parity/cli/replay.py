@@ -14,7 +14,7 @@ from parity.cli import options
 from parity.cli.command import Output, command
 from parity.engines.registry import factory
 from parity.errors import UsageError
-from parity.run import Side
+from parity.processes import Side
 
 
 @command

@@ -7,10 +7,11 @@ from parity.cli.command import Output, command
 from parity.engines.registry import factory
 from parity.errors import UsageError
 from parity.files import output_folder, write_whole
+from parity.processes import Side, processes_for
 from parity.progress import Progress
 from parity.report.document import to_json
 from parity.report.table import summary
-from parity.run import Side, judged, processes_for
+from parity.run import judged
 
 
 @command

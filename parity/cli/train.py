@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from parity.cli import options
 from parity.cli.command import Output, command
 from parity.engines.registry import factory
+from parity.errors import UsageError
 from parity.files import output_folder, write_whole
+from parity.processes import Side
 from parity.progress import Progress
-from parity.run import Side, train
+from parity.training import HELD_OUT, Finished, train
 
 
 @command
@@ -24,6 +30,18 @@ def train_command(
     learning_rate: options.Rate = None,
     momentum: options.Momentum = 0.0,
     samples: options.Samples = 100,
+    hold_out: Annotated[
+        bool,
+        typer.Option("--holdout", help=f"Also give the MSE on {HELD_OUT} points not trained on."),
+    ] = False,
+    animate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.gif",
+            help="Also draw the fit, the loss and the layers' gradient norms as epochs pass.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> int:
     """Train on one engine, print the final MSE and save the picture of the fit.
 
@@ -35,19 +53,21 @@ def train_command(
         architectures, seed, dtype, device, epochs, learning_rate, momentum, samples
     )
     folder = output_folder(output)
+    film = None if animate is None else _film(animate, len(tasks))
     with Progress() as progress:
-        finished = train(tasks, side, progress.epochs)
-    from parity.report.plots import Fit, training_picture  # which takes a while
+        finished = train(
+            tasks, side, progress.epochs, hold_out=hold_out, watch=film is not None
+        )
+    runs = {named.name: run for (named, _), run in zip(tasks, finished, strict=True)}
+    for name, run in runs.items():
+        Output().print(_said(name, run), soft_wrap=True)
+    names = "_".join(runs) if len(runs) <= 8 else f"{len(runs)}-networks"
+    files = {"Picture": (folder / f"{names}-{engine}.png", _picture(runs))}
+    if film is not None:
+        from parity.report.animation import animation  # which takes a while
 
-    fits = []
-    for (named, _), (start, trained, state) in zip(tasks, finished, strict=True):
-        fits.append(Fit(named.name, start.x, start.y, trained.prediction, trained.final_mse))
-        note = "" if state == "trained" else f" ({state})"
-        Output().print(f"{named.name}: final MSE {trained.final_mse:.6g}{note}", soft_wrap=True)
-    names = "_".join(fit.name for fit in fits) if len(fits) <= 8 else f"{len(fits)}-networks"
-    path = folder / f"{names}-{engine}.png"
-    picture = io.BytesIO()
-    training_picture(fits).savefig(picture, format="png")
-    write_whole(path, picture.getvalue())
-    Output().print(f"Picture: {path}", soft_wrap=True)
+        files["Animation"] = (film, animation(runs))
+    for what, (path, content) in files.items():
+        write_whole(path, content)
+        Output().print(f"{what}: {path}", soft_wrap=True)
     return 0

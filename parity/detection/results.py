@@ -13,7 +13,7 @@ from typing import Any
 
 from parity.detection.defect import Defect
 from parity.detection.practice import PRACTICES
-from parity.detection.trial import DIED, copy_tree, digest, trial
+from parity.detection.trial import DIED, RAISED, copy_tree, digest, trial
 from parity.environment import environment
 from parity.files import write_whole
 from parity.report.document import to_json
@@ -130,19 +130,31 @@ def verdict(defect: Defect, result: Mapping[str, Any]) -> dict[str, Any]:
     A verdict on the networks names one place each. The probes name one for each that failed; the
     simplest counts, and `agreeing` is the share of all places named that are right. A run that
     ended without a verdict has caught the defect, too, and has located it if what it said names the
-    function.
+    function. An exception is raised where something was noticed, and not where it went wrong: its
+    traceback counts if it names the function; if not, the other places decide.
     """
     if result["caught_by"] == [DIED]:
-        named = any(f"in {name}\n" in result["problem"] for name in defect.nodes)
+        named = _raised_within(defect, result["problem"])
         return {"caught": True, "right": named, "agreeing": float(named)}
-    places = [place for place in result["located"] if _names(place)]
-    right = [not _names(place).isdisjoint(defect.nodes) for place in places]
+    places = [place for place in result["located"] if _names(place) or _names_raised(defect, place)]
+    right = [
+        _names_raised(defect, place) or not _names(place).isdisjoint(defect.nodes)
+        for place in places
+    ]
     first_probe = next((i for i, p in enumerate(places) if p["verdict"] == "probes"), len(places))
     return {
         "caught": result["status"] != 0,
         "right": bool(places) and all(right[: first_probe + 1]),
         "agreeing": sum(right) / len(right) if right else 0.0,
     }
+
+
+def _raised_within(defect: Defect, traceback: str) -> bool:
+    return any(f"in {name}\n" in traceback for name in defect.nodes)
+
+
+def _names_raised(defect: Defect, place: Mapping[str, Any]) -> bool:
+    return place["verdict"] == RAISED and _raised_within(defect, place["problem"])
 
 
 def _names(place: Mapping[str, Any]) -> set[str]:

@@ -21,6 +21,8 @@ PATIENCE_S = 1800
 
 DIED = "parity run"
 """Who noticed a defect that no verdict was reached with."""
+RAISED = "exception"
+"""Who noticed one that made the engine raise."""
 
 
 def copy_tree(target: Path, source: Path = ROOT) -> None:
@@ -121,7 +123,9 @@ def failed(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """
     for entry in report["architectures"]:
         for name, verdict in entry.items():
-            if isinstance(verdict, dict) and verdict.get("passed") is False:
+            if name == "problem":
+                yield {"verdict": RAISED, "where": entry["name"], "problem": verdict["traceback"]}
+            elif isinstance(verdict, dict) and verdict.get("passed") is False:
                 yield {
                     "verdict": name,
                     "where": entry["name"],

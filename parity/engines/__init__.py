@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
+
+from parity.errors import UsageError
 
 Array = NDArray[Any]
 
@@ -86,16 +90,59 @@ class Traced(NamedTuple):
     value: Array
 
 
-class Engine(Protocol):
-    """What an engine has to do to be trained, judged and timed.
+class Engine(ABC):
+    """What is trained, judged and timed: the base of every engine, and of those from elsewhere.
 
-    One whose library has torch's names may have an attribute `namespace`, the module, and is then
-    asked to run the probe suite, too.
+    An engine gives loss and gradients of fully connected layers with ReLU between them, the mean
+    squared error, and SGD. Five methods are needed. With `put` and `momentum_buffers` it can be
+    judged with momentum, too; with `draw` its random numbers are judged (`DrawingEngine`), with
+    `trace` a defect is located (`TracingEngine`). One whose library has torch's names may have an
+    attribute `namespace`, the module, and is then asked to run the probe suite.
+
+    An object is made without arguments, in a process of its own.
     """
 
+    namespace: ModuleType | None = None
+
+    @abstractmethod
+    def build(self, task: Task, start: Start) -> None:
+        """Build model, data and optimiser from these arrays, which must not be changed.
+
+        Called once for each task, and then for other parameters unless there is a `put`.
+        """
+
+    @abstractmethod
+    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        """Return the loss at the present parameters and its gradients; change no parameter.
+
+        Gradients are NumPy arrays by the parameters' names, of their shapes and the task's dtype.
+        """
+
+    @abstractmethod
+    def step(self) -> object:
+        """Take one training step; return the loss before it in the engine's own type, unread."""
+
+    @abstractmethod
+    def parameters(self) -> dict[str, Array]:
+        """Return copies of the present parameters as NumPy arrays."""
+
+    @abstractmethod
+    def predict(self) -> Array:
+        """Return the network's output for the data, (samples, 1)."""
+
     def load(self, task: Task, start: Start) -> None:
-        """Build model, data and optimiser from these arrays."""
-        ...
+        """Begin a task.
+
+        Raises:
+            UsageError: there is momentum, and the engine does not show its buffers.
+        """
+        if task.momentum and type(self).momentum_buffers is Engine.momentum_buffers:
+            raise UsageError(
+                f"{type(self).__name__} shows no momentum buffers, so it cannot be judged with "
+                "momentum: give --momentum 0, or give it `put` and `momentum_buffers`"
+            )
+        self._task, self._start = task, start
+        self.build(task, start)
 
     def put(
         self, parameters: Mapping[str, Array], momentum_buffers: Mapping[str, Array] = {}
@@ -104,38 +151,21 @@ class Engine(Protocol):
 
         Buffers are by the parameters' names; without them the next step is the optimiser's first.
         """
-        ...
+        self.build(self._task, replace(self._start, parameters=dict(parameters)))
 
     def momentum_buffers(self) -> dict[str, Array]:
         """Return copies of the momentum buffers by the parameters' names.
 
         There are none before the first step, and none without momentum.
         """
-        ...
+        return {}
 
-    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
-        """Return the loss at the present parameters and its gradients; change no parameter."""
-        ...
-
-    def step(self) -> object:
-        """Take one training step; return the loss before it in the engine's own type, unread."""
-        ...
-
-    def parameters(self) -> dict[str, Array]:
-        """Return copies of the present parameters."""
-        ...
-
-    def predict(self) -> Array:
-        """Return the network's output for the data, (samples, 1)."""
-        ...
-
-    def synchronize(self) -> None:
-        """Wait until the device has done what it was told."""
-        ...
+    def synchronize(self) -> None:  # noqa: B027
+        """Wait until the device has done what it was told; NumPy has when it returns."""
 
 
 @runtime_checkable
-class DrawingEngine(Engine, Protocol):
+class DrawingEngine(Protocol):
     """An engine with torch's random numbers, which the verdict `start` judges."""
 
     def draw(self, task: Task) -> Start:
@@ -144,7 +174,7 @@ class DrawingEngine(Engine, Protocol):
 
 
 @runtime_checkable
-class TracingEngine(Engine, Protocol):
+class TracingEngine(Protocol):
     """An engine that can show what its steps compute, so that a defect can be located."""
 
     def trace(self) -> list[Traced]:

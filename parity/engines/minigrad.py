@@ -10,11 +10,11 @@ import numpy as np
 import minigrad
 from minigrad import nn, optim
 from minigrad.architectures import build, parabola
-from parity.engines import Array, Start, Task, Traced
+from parity.engines import Array, Engine, Start, Task, Traced
 from parity.engines.trace import traced_step
 
 
-class MinigradEngine:
+class MinigradEngine(Engine):
     """`nn.Sequential`, `nn.MSELoss` and `optim.SGD`, every step run eagerly."""
 
     namespace: ModuleType | None = minigrad
@@ -31,7 +31,7 @@ class MinigradEngine:
         model = build(task.sizes, task.dtype)
         return Start(x.numpy(), y.numpy(), _copies(model))
 
-    def load(self, task: Task, start: Start) -> None:
+    def build(self, task: Task, start: Start) -> None:
         """Build the network and copy the parameters into it."""
         self._model = build(task.sizes, task.dtype)
         self._model.load_state_dict(
@@ -100,9 +100,6 @@ class MinigradEngine:
         with minigrad.no_grad():
             output: minigrad.Tensor = self._model(self._x)
         return output.numpy()
-
-    def synchronize(self) -> None:
-        """Return at once: NumPy has finished when it returns."""
 
     def _tensor(self, array: Array) -> minigrad.Tensor:
         """Return a tensor of the values, of the array type that the engine computes with."""

@@ -16,9 +16,9 @@ class MinigradCapturedEngine(MinigradEngine):
     namespace = None
     trace = None  # type: ignore[assignment]
 
-    def load(self, task: Task, start: Start) -> None:
+    def build(self, task: Task, start: Start) -> None:
         """Build the network, copy the parameters into it, and have its steps captured."""
-        super().load(task, start)
+        super().build(task, start)
         self.step = minigrad.capture(super().step)  # type: ignore[method-assign]
         self._loss = minigrad.capture(self._backward)
 

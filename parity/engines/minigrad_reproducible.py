@@ -13,9 +13,9 @@ class MinigradReproducibleEngine(MinigradEngine):
 
     namespace = None  # whose tensors would be of plain arrays
 
-    def load(self, task: Task, start: Start) -> None:
+    def build(self, task: Task, start: Start) -> None:
         """Build the network, then make it reproducible."""
-        super().load(task, start)
+        super().build(task, start)
         reproducible(self._model)
 
     def _tensor(self, array: Array) -> minigrad.Tensor:

@@ -42,10 +42,20 @@ class EngineProcessError(RuntimeError):
 
 
 class ChildTraceback(Exception):
-    """The traceback of an exception in the child, as the cause of the same exception here."""
+    """The traceback of an exception in the child, as the cause of the same exception here.
+
+    Attributes:
+        process: the name of what was called.
+        method: what was called of it.
+        trace: the traceback as text.
+    """
+
+    def __init__(self, process: str, method: str, trace: str) -> None:
+        super().__init__(process, method, trace)
+        self.process, self.method, self.trace = process, method, trace
 
     def __str__(self) -> str:
-        return f"\n{self.args[0]}"
+        return f"\n{self.trace}"
 
 
 class EngineProcess:
@@ -231,7 +241,7 @@ class _Child:
             raised = pickle.loads(pickled)
         except Exception:
             raised = EngineProcessError(f"{method!r} of the {self._name} process raised {summary}")
-        raise raised from ChildTraceback(trace)
+        raise raised from ChildTraceback(self._name, str(method), trace)
 
     def _death(self) -> EngineProcessError:
         """Close, and return the error that says how the child ended."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.metadata
 import importlib.util
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from parity.engines import Engine
 from parity.errors import UsageError
@@ -96,20 +99,43 @@ ENGINES = {
 }
 
 
+GROUP = "parity.engines"
+"""The entry points by which an installed package makes its engines known: a name, and where."""
+
+
+def known() -> dict[str, Known]:
+    """Return the engines that are known by name, those of installed packages last."""
+    found = {
+        point.name: Known(point.value, f"of the package {point.dist.name}" if point.dist else "")
+        for point in importlib.metadata.entry_points(group=GROUP)
+    }
+    return ENGINES | {name: engine for name, engine in found.items() if name not in ENGINES}
+
+
 def factory(name: str) -> Callable[[], Engine]:
-    """Return what makes the engine of this name; it can be pickled and imports nothing yet.
+    """Return what makes an engine; it can be pickled and imports nothing yet.
+
+    Args:
+        name: a known one, or "module:Class" of an engine of one's own.
 
     Raises:
-        UsageError: the engine is unknown, or something it needs is not installed.
+        UsageError: the engine is unknown, or something it needs is not installed. What is made
+            raises it, too, where there is no such module or class, or it is no engine.
     """
-    if name not in ENGINES:
-        raise UsageError(f"unknown engine {name!r}: the known ones are {', '.join(ENGINES)}")
-    if missing := ENGINES[name].missing():
+    if ":" in name:
+        return functools.partial(_make, name)
+    engines = known()
+    if name not in engines:
+        raise UsageError(
+            f"unknown engine {name!r}: the known ones are {', '.join(engines)}; one of your own "
+            "is given as package.module:Class"
+        )
+    if missing := engines[name].missing():
         raise UsageError(
             f"engine {name!r} needs {', '.join(missing)}, which is not installed. Packages come "
             "with `pip install minigrad-parity[peers]`, programs with the system's packages"
         )
-    return functools.partial(_make, ENGINES[name].adapter)
+    return functools.partial(_make, engines[name].adapter)
 
 
 def runs_on(name: str, device: str) -> str:
@@ -124,6 +150,25 @@ def reproducible(name: str) -> str | None:
 
 
 def _make(adapter: str) -> Engine:
-    module, _, name = adapter.partition(":")
-    engine: Engine = getattr(importlib.import_module(module), name)()
-    return engine
+    """Import a module and make the engine; a module may lie in the working directory."""
+    name, _, attribute = adapter.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not error.name or not f"{name}.".startswith(f"{error.name}."):
+            raise  # the module is there, and needs something that is not
+        raise UsageError(
+            f"there is no module {error.name!r} for the engine {adapter!r}: give one as "
+            "package.module:Class, from the folder where it can be imported"
+        ) from error
+    made = getattr(module, attribute, None)
+    if not (isinstance(made, type) and issubclass(made, Engine)):
+        raise UsageError(
+            f"{adapter!r} is no engine: the class must derive from parity.Engine, which says what "
+            "it must do"
+        )
+    if lacking := ", ".join(sorted(made.__abstractmethods__)):
+        raise UsageError(f"the engine {adapter!r} lacks {lacking}, which parity.Engine asks for")
+    return made()

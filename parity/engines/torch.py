@@ -8,7 +8,7 @@ from types import ModuleType
 import torch
 from torch import nn
 
-from parity.engines import Array, Start, Task, Traced
+from parity.engines import Array, Engine, Start, Task, Traced
 from parity.engines.trace import traced_step
 from parity.errors import UsageError
 from torch_impl.devices import deterministic, device
@@ -17,7 +17,7 @@ from torch_impl.train import LOSS_FUNCTION, step
 from torch_impl.train import start as draw_start
 
 
-class TorchEngine:
+class TorchEngine(Engine):
     """`nn.Sequential`, `nn.MSELoss` and `torch.optim.SGD`, deterministic, TF32 off."""
 
     namespace: ModuleType | None = torch
@@ -33,7 +33,7 @@ class TorchEngine:
         model, x, y = draw_start(task.sizes, task.seed, task.samples, _dtype(task))
         return Start(x.numpy(), y.numpy(), _copies(model))
 
-    def load(self, task: Task, start: Start) -> None:
+    def build(self, task: Task, start: Start) -> None:
         """Build the network, copy the parameters into it and move everything to the device."""
         self._device = _device(task)
         self._model = self._network(task)

@@ -19,9 +19,9 @@ class TorchCompileEngine(TorchEngine):
     namespace = None
     trace = None  # type: ignore[assignment]
 
-    def load(self, task: Task, start: Start) -> None:
+    def build(self, task: Task, start: Start) -> None:
         """Build everything anew; the next step compiles."""
-        super().load(task, start)
+        super().build(task, start)
         torch.compiler.reset()
         self._compiled_step = torch.compile(step)
 

@@ -14,10 +14,11 @@ from typing import Any
 from parity.cli.options import tasks
 from parity.engines.registry import factory
 from parity.files import output_folder, write_whole
+from parity.processes import Processes, Side
 from parity.proof.record import Job, Proof
 from parity.report.document import to_json
 from parity.report.model import Report
-from parity.run import Processes, Side, judged
+from parity.run import judged
 
 ENGINES = ("minigrad", "torch")
 

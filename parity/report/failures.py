@@ -1,5 +1,6 @@
 """What failed, in words; the terminal table and the page both say it from here."""
 
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ class Failure:
 
     Attributes:
         sentence: engines, network, seed, element and values, as far as they are known.
-        node: the first node at which the engines part; empty if that is not known.
+        node: the first node at which the engines part, or where one raised; empty if not known.
         case: the file in the report's folder that `parity replay` runs again; `None` without one.
     """
 
@@ -121,9 +122,19 @@ def _failures_of(architecture: Document, settings: Document) -> list[Failure]:
         for name in LABELS
         if architecture[name] is not None and architecture[name]["passed"] is False
     ]
+    if problem := architecture.get("problem"):
+        said = f"{subject}: {problem['engine']} raised {problem['error']}"
+        found.append(Failure(said, f"in its {problem['call']}, {_raised_at(problem)}", None))
     if not found and not architecture["passed"]:
         found = [Failure(f"{subject}: failed, but no verdict did", "", None)]
     return found
+
+
+def _raised_at(problem: Document) -> str:
+    """The line that raised, of a traceback's text: the last it names."""
+    frames = re.findall(r'File "(.+)", line (\d+), in (.+)', problem["traceback"])
+    file, line, function = frames[-1]
+    return f"{function}, {file}:{line}"
 
 
 def _failure(name: str, subject: str, architecture: Document, settings: Document) -> Failure:

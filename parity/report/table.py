@@ -57,7 +57,7 @@ def _probes(document: Document) -> list[RenderableType]:
     if line is None:
         return []
     table = _grid(3)
-    _add(table, line if line.detail else Line("not judged", None, line.label))
+    _add(table, line)
     return [Padding(table, (0, 0, 0, 2)), Text()]
 
 

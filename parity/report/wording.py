@@ -33,9 +33,9 @@ class Line:
 
 
 def lines(architecture: Document, settings: Document) -> list[Line]:
-    """All verdicts on an architecture, in order; the detail of one not reached is empty."""
+    """All verdicts on an architecture, in order; of one not reached, why not, or nothing."""
     return [
-        Line(label, None, "")
+        Line(label, None, architecture.get("not_judged", {}).get(name, ""))
         if (verdict := architecture[name]) is None
         else Line(label, verdict["passed"], detail(name, verdict, architecture, settings))
         for name, label in LABELS.items()
@@ -43,8 +43,10 @@ def lines(architecture: Document, settings: Document) -> list[Line]:
 
 
 def state(architecture: Document, settings: Document) -> str:
-    """How the runs ended: `trained`, `dead` or `diverged`, once if both ended alike."""
+    """How the runs ended: `trained`, `dead` or `diverged`, once if both ended alike; or a dash."""
     actual, expected = architecture["state"]["actual"], architecture["state"]["expected"]
+    if actual is None:
+        return WORDS[None]
     if actual == expected:
         return f"both {actual}"
     return f"{settings['engine']} {actual}, {settings['against']} {expected}"
@@ -53,6 +55,8 @@ def state(architecture: Document, settings: Document) -> str:
 def remark(architecture: Document, settings: Document) -> str | None:
     """What must be said aloud about the states, `None` if both engines trained."""
     name, states = architecture["name"], architecture["state"]
+    if architecture.get("problem"):
+        return None
     if states["actual"] != states["expected"]:
         return f"{name}: the engines ended differently: {state(architecture, settings)}"
     if states["actual"] != "trained":
@@ -112,7 +116,7 @@ def probes(document: Document) -> Line | None:
         return None
     found = document["probes"]
     if found is None:
-        return Line("probes", None, "")
+        return Line("probes", None, "both engines must have torch's names to be asked to run them")
     failed = len({place["probe"] for place in found["failed"]})
     said = f"{found['probes']:,} small graphs, {found['elements']:,} elements; "
     said += f"{failed:,} failed; " if failed else ""

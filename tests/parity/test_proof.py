@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,14 @@ from typing import Any
 import pytest
 
 from parity.engines.process import EngineProcessError
+from parity.engines.registry import ENGINES
 from parity.proof import __main__ as proof
 from parity.proof import record, runs
-from parity.proof.record import Job, planned
+from parity.proof.record import Job, planned, proved
 from tests.parity.samples import report_of
 
 digest_of_code = record.code
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -253,3 +257,28 @@ def test_the_code_is_known_by_what_it_does(tmp_path: Path) -> None:
     rule.write_text("def f(x):\n    return 3 * x\n")
     assert digest_of_code(tmp_path) != first
     assert digest_of_code() not in (first, digest_of_code(tmp_path / "nothing"))
+
+
+def test_what_a_run_loads_is_what_is_proved() -> None:
+    adapters = [ENGINES[name] for side in runs.ENGINES for name in (side, f"{side}-reproducible")]
+    modules = ["parity.run", *(engine.adapter.partition(":")[0] for engine in adapters)]
+    command = (
+        f"import sys, {', '.join(modules)}; print(*(m.__file__ for m in sys.modules.values() "
+        "if m.__name__.partition('.')[0] in ('minigrad', 'torch_impl', 'parity')))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", command], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    loaded = {Path(file) for file in ended.stdout.split()}
+    others = {file.relative_to(ROOT).as_posix() for file in loaded - set(proved(ROOT))}
+    # What saves cases of failures, writes files and says what the machine is.
+    shown = {name for name in others if name.startswith(("parity/cases/", "minigrad/explain/"))}
+    assert others - shown == {
+        "parity/__init__.py",
+        "parity/environment.py",
+        "parity/errors.py",
+        "parity/files.py",
+        "parity/report/__init__.py",
+        "parity/report/document.py",
+        "parity/report/model.py",
+    }

@@ -17,9 +17,12 @@ from parity.engines import Start, Task
 from parity.engines.minigrad import MinigradEngine
 from parity.engines.registry import factory
 from parity.errors import UsageError
+from parity.processes import Side
 from parity.report.document import schema, to_json
+from parity.report.failures import failures
+from parity.report.html import to_html
 from parity.report.model import Report
-from parity.run import JUDGED, Side, passed, run, train
+from parity.run import JUDGED, passed, run, train
 from tests.parity import wrong_engines
 
 MINIGRAD, TORCH = Side("minigrad", factory("minigrad")), Side("torch", factory("torch"))
@@ -188,6 +191,33 @@ def test_curves_are_on_their_own_side() -> None:
     assert not np.isfinite(curves.losses_actual).all()
     assert np.isfinite(curves.prediction_expected).all()
     assert np.isfinite(curves.losses_expected).all()
+
+
+@pytest.mark.parametrize("sides", [(WRONG, TORCH), (TORCH, WRONG)])
+def test_an_engine_that_raises_fails_its_network_and_no_other(sides: tuple[Side, Side]) -> None:
+    jobs = [
+        *tasks("1-4-1", seed=wrong_engines.RAISING, epochs=10),
+        *tasks("1-3-1", seed=wrong_engines.SOUND, epochs=10),
+    ]
+    finished = run(jobs, *sides, SETTINGS, lambda *_: None)
+    document = json.loads(to_json(finished.document))
+    jsonschema.validate(document, schema())
+    raising, sound = document["architectures"]
+    assert document["passed"] is False
+    assert raising["passed"] is False
+    assert {raising[name] for name in JUDGED} == {None}
+    assert raising["problem"]["engine"] == "wrong"
+    assert raising["problem"]["call"] == "loss_and_gradients"
+    assert raising["problem"]["error"] == "ZeroDivisionError: planted"
+    assert sound["passed"] is True
+    assert set(finished.curves) == {"1-3-1"}
+    (failure,) = failures(document)
+    assert (
+        "1-4-1, seed 1, float32, cpu: wrong raised ZeroDivisionError: planted" in failure.sentence
+    )
+    assert "in its loss_and_gradients, loss_and_gradients, " in failure.node
+    assert "wrong_engines.py" in failure.node
+    assert "ZeroDivisionError: planted" in to_html(finished)
 
 
 def test_missing_gradient_is_refused_by_name() -> None:

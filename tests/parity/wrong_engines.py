@@ -8,7 +8,7 @@ from parity.engines import Array, Start, Task
 from parity.engines.minigrad import MinigradEngine
 
 SPOILED = "2.weight"
-SOUND, SCALED_GRADIENT, ANOTHER_BIT, DIVERGING, MISSING_GRADIENT = range(1, 6)
+SOUND, SCALED_GRADIENT, ANOTHER_BIT, DIVERGING, MISSING_GRADIENT, RAISING = range(1, 7)
 """Seeds, and what is wrong in the runs that start from them."""
 
 
@@ -28,6 +28,8 @@ class WrongEngine(MinigradEngine):
         super().load(replace(task, learning_rate=factor * task.learning_rate), start)
 
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        if self._seed == RAISING:
+            raise ZeroDivisionError("planted")
         loss, gradients = super().loss_and_gradients()
         if self._seed == SCALED_GRADIENT:
             gradients[SPOILED] *= 1 + 1e-3

@@ -59,12 +59,12 @@ class JaxEngine(Peer):
         jax.config.update("jax_platforms", "cpu")
         self._loss_and_gradients = jax.jit(loss_and_gradients)
 
-    def load(self, task: Task, start: Start) -> None:
+    def build(self, task: Task, start: Start) -> None:
         """Compile a step with the task's options."""
         step = functools.partial(sgd_step, learning_rate=task.learning_rate, momentum=task.momentum)
         self._uncompiled_step = step
         self._step = jax.jit(step, donate_argnums=0)
-        super().load(task, start)
+        super().build(task, start)
 
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
         """Run forward and backward."""
@@ -97,9 +97,9 @@ class JaxScanEngine(JaxEngine):
 
     STEPS = 100
 
-    def load(self, task: Task, start: Start) -> None:
+    def build(self, task: Task, start: Start) -> None:
         """Compile the loop, too."""
-        super().load(task, start)
+        super().build(task, start)
 
         def whole(state: State, x: JaxArray, y: JaxArray) -> tuple[State, JaxArray]:
             found: tuple[State, JaxArray] = lax.scan(

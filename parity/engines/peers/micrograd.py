@@ -27,7 +27,7 @@ class MicrogradEngine(Peer):
     chain of additions would be too deep.
     """
 
-    def load(self, task: Task, start: Start) -> None:
+    def build(self, task: Task, start: Start) -> None:
         """Build the network.
 
         Raises:
@@ -41,7 +41,7 @@ class MicrogradEngine(Peer):
                 "allowed: give it a smaller network or fewer samples"
             )
         self._model = MLP(task.sizes[0], list(task.sizes[1:]))
-        super().load(task, start)
+        super().build(task, start)
         self._rows, self._targets = start.x.tolist(), start.y.tolist()
 
     def put(

@@ -22,9 +22,9 @@ class MyGradEngine(Peer):
         super().__init__()
         mygrad.turn_memory_guarding_off()
 
-    def load(self, task: Task, start: Start) -> None:
+    def build(self, task: Task, start: Start) -> None:
         """Take the parameters as tensors, and the data as constants."""
-        super().load(task, start)
+        super().build(task, start)
         self._x, self._y = start.x.copy(), start.y.copy()
 
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:

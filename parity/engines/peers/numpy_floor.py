@@ -17,9 +17,9 @@ class NumpyFloorEngine(Peer):
     it; there is one update a parameter, as there is in the networks' usual form.
     """
 
-    def load(self, task: Task, start: Start) -> None:
+    def build(self, task: Task, start: Start) -> None:
         """Take the parameters and allocate the buffers."""
-        super().load(task, start)
+        super().build(task, start)
         dtype, batch = np.dtype(task.dtype), task.samples
         self._activations: list[Array] = [self._x]
         self._activations += [np.empty((batch, n), dtype) for n in task.sizes[1:]]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from parity.engines import Array, Start, Task
+from parity.engines import Array, Engine, Start, Task
 
 
-class Peer(ABC):
+class Peer(Engine):
     """Holds parameters and momentum buffers as lists of a peer's own arrays, in torch's order.
 
     Weights are (outputs, inputs), as torch has them. A peer is given data and parameters: it has
@@ -22,9 +21,8 @@ class Peer(ABC):
         # A diverging network overflows, and that is for the verdicts to say, not for NumPy.
         np.seterr(all="ignore")
 
-    def load(self, task: Task, start: Start) -> None:
+    def build(self, task: Task, start: Start) -> None:
         """Take data and parameters."""
-        self._task = task
         self._names = list(start.parameters)
         self._x, self._y = self._own(start.x), self._own(start.y)
         self.put(start.parameters)
@@ -46,9 +44,6 @@ class Peer(ABC):
         """Copy the parameters."""
         return dict(zip(self._names, map(self._copy, self._parameters), strict=True))
 
-    def synchronize(self) -> None:  # noqa: B027
-        """Return at once: a peer on NumPy has finished when it returns."""
-
     def _own(self, array: Array) -> Any:
         """Return a copy as the peer's own kind of array."""
         return array.copy()
@@ -56,18 +51,6 @@ class Peer(ABC):
     def _copy(self, value: Any) -> Array:
         """Return a copy as an ndarray of the run's dtype."""
         return np.array(value, dtype=self._task.dtype)
-
-    @abstractmethod
-    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
-        """Run forward and backward."""
-
-    @abstractmethod
-    def step(self) -> object:
-        """Take one training step."""
-
-    @abstractmethod
-    def predict(self) -> Array:
-        """Run forward."""
 
 
 def layers(parameters: Sequence[Any]) -> list[tuple[Any, Any, bool]]:

@@ -15,10 +15,10 @@ from parity.engines.peers.peer import Peer, layers
 class TinygradEngine(Peer):
     """The first steps after `load` are slow: tinygrad runs one, records one and compiles it."""
 
-    def load(self, task: Task, start: Start) -> None:
+    def build(self, task: Task, start: Start) -> None:
         """Make tensors and optimiser, and a step to be compiled."""
         self._model: list[Tensor] = []
-        super().load(task, start)
+        super().build(task, start)
         self._step = TinyJit(self._take_step)
         self._loss_and_gradients = TinyJit(self._backward)
 

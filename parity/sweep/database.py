@@ -1,0 +1,209 @@
+"""`sweep.sqlite`: every result that is finished, whatever happens afterwards."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from parity.errors import UsageError
+
+SCHEMA = 1
+
+TABLES = """
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE results (
+    architecture TEXT NOT NULL,
+    seed INTEGER NOT NULL,
+    engine TEXT NOT NULL,
+    dtype TEXT NOT NULL,
+    final_mse REAL,
+    state TEXT NOT NULL,
+    horizon_epoch INTEGER,
+    horizon_runs INTEGER NOT NULL,
+    final_spread REAL,
+    start TEXT NOT NULL,
+    time_s REAL NOT NULL,
+    host TEXT NOT NULL,
+    PRIMARY KEY (architecture, seed, engine, dtype)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+class Row(NamedTuple):
+    """A row of the table `results`: what became of one seed.
+
+    Attributes:
+        architecture, seed, engine, dtype: the key.
+        final_mse: the loss after the last update; NULL in the database, NaN here, if it is NaN.
+        state: "trained", "dead" or "diverged".
+        horizon_epoch: the first epoch that is not predictable, from perturbed runs of this engine;
+            None if all are, or if there were no such runs.
+        horizon_runs: how many perturbed runs there were, 0 where the horizon was not asked for.
+        final_spread: the largest relative deviation of their final MSE from this one; None without.
+        start: a digest of the data and of the initial parameters.
+        time_s: what the seed took, its share of the time of all that were trained together.
+        host: the machine that trained it.
+    """
+
+    architecture: str
+    seed: int
+    engine: str
+    dtype: str
+    final_mse: float
+    state: str
+    horizon_epoch: int | None
+    horizon_runs: int
+    final_spread: float | None
+    start: str
+    time_s: float
+    host: str
+
+
+COLUMNS = Row._fields
+_KEY = COLUMNS[:4]
+
+# A result is written once; one with a horizon replaces the one without.
+_ADD = (
+    f"INSERT INTO results ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+    f" ON CONFLICT DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in COLUMNS[4:])}"
+    " WHERE excluded.horizon_runs > results.horizon_runs"
+)
+
+
+class Database:
+    """The file, open for the one sweep that writes to it; a context manager.
+
+    Others can read it meanwhile: SQLite's write-ahead log. A transaction is on the disk when it is
+    committed, so `kill -9` and power cuts lose nothing that `add` has returned from.
+
+    Raises:
+        UsageError: another sweep uses the folder; the file is none of this kind; it cannot be
+            written: no permission, disk full.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Prepare; entering opens the file, or makes it."""
+        self.path = folder / "sweep.sqlite"
+        self._lock_path = folder / "sweep.lock"
+
+    def __enter__(self) -> Self:
+        self._lock = _locked(self._lock_path)
+        try:
+            with self._said():
+                # Transactions are begun and ended explicitly.
+                self._connection = sqlite3.connect(self.path, isolation_level=None)
+                self._prepare()
+        except BaseException:
+            os.close(self._lock)
+            raise
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._connection.close()
+        os.close(self._lock)
+
+    def settle(self, settings: Mapping[str, str]) -> None:
+        """Keep the settings; those kept before must be the same.
+
+        Raises:
+            UsageError: they are not; names each difference.
+        """
+        with self._transaction():
+            kept = dict(self._connection.execute("SELECT name, value FROM settings"))
+            changed = [
+                f"{name} {kept[name]} there and {value} now"
+                for name, value in settings.items()
+                if kept.get(name, value) != value
+            ]
+            if changed:
+                raise UsageError(
+                    f"{self.path} is a sweep with other settings: {'; '.join(changed)}. Choose "
+                    "another --output, or remove the file to start anew"
+                )
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO settings VALUES (?, ?)", settings.items()
+            )
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Keep results, all or none; those that are there already stay as they are."""
+        with self._transaction():
+            self._connection.executemany(_ADD, rows)
+
+    def rows(self, architecture: str, engine: str, dtype: str) -> dict[int, Row]:
+        """Return what has been kept of a network, by seed in ascending order."""
+        with self._said():
+            found = self._connection.execute(
+                f"SELECT {', '.join(COLUMNS)} FROM results"
+                " WHERE architecture = ? AND engine = ? AND dtype = ? ORDER BY seed",
+                (architecture, engine, dtype),
+            )
+            return {row.seed: row for row in map(_row, found)}
+
+    def _prepare(self) -> None:
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        tables = self._connection.execute("SELECT name FROM sqlite_master").fetchall()
+        if version != SCHEMA and (version or tables):
+            raise UsageError(
+                f"{self.path} is a database of something else, or of another version of parity: "
+                "choose another --output, or move the file away"
+            )
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        if not version:
+            with self._transaction():
+                for statement in filter(str.strip, TABLES.split(";")):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._said():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:  # failed, and SQLite has not undone it itself
+                    self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        """Name the file in errors of SQLite, which are those of disks and permissions."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise UsageError(
+                f"cannot use {self.path}: {error}. What was finished before is kept there: put "
+                "right what is wrong and start the sweep again to go on, or choose another --output"
+            ) from error
+
+
+def _row(values: Sequence[Any]) -> Row:
+    row = Row(*values)
+    return row if row.final_mse is not None else row._replace(final_mse=float("nan"))
+
+
+def _locked(path: Path) -> int:
+    """Return a lock that ends with this process, however that ends.
+
+    Raises:
+        UsageError: another process has it.
+    """
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.read(lock, 1000).decode() or "another process"
+        os.close(lock)
+        raise UsageError(
+            f"{owner} is sweeping in {path.parent}: wait for its end, or choose another --output"
+        ) from None
+    os.ftruncate(lock, 0)
+    os.write(lock, f"process {os.getpid()} on {platform.node()}".encode())
+    return lock

@@ -1,0 +1,243 @@
+"""Training on one engine: watched as epochs pass, and tried on points that it was not trained on.
+
+Whatever is looked at, training goes through the same bits: gradients are asked for between steps,
+which changes no parameter, and held-out points are for a second engine beside the first.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+
+from parity.checks.state import state
+from parity.engines import Array, Engine, Start, Task
+from parity.engines.process import EngineProcess, together
+from parity.engines.trainer import Run, Trainer
+
+if TYPE_CHECKING:  # an engine's process imports this module, and has no need of these
+    from minigrad.architectures import Architecture
+    from parity.processes import Side
+
+HELD_OUT = 100
+"""So many points are held out, however many there are to train on."""
+
+MOMENTS = 60
+"""Predictions are kept at no more epochs than this."""
+
+MOST_POINTS = 1000
+"""Predictions that are kept are thinned evenly to this many points."""
+
+
+class HeldOut(NamedTuple):
+    """Fresh points and what the trained network makes of them; arrays are (HELD_OUT, 1)."""
+
+    x: Array
+    y: Array
+    prediction: Array
+    mse: float
+
+
+@dataclass(frozen=True)
+class History:
+    """How training went. An epoch is named by the number of updates that are done: the first is 0.
+
+    Attributes:
+        losses: on the data, (epochs + 1,) float64.
+        norms: the 2-norm of the loss's gradient by the parameters of each layer, by the layer's
+            name in `nn.Sequential`, (epochs + 1,) float64 each.
+        moments: the epochs of what follows, ascending from 0 to the last.
+        points: which of the data is predicted.
+        predictions: (points,) for each moment.
+        held_out: the loss on the held-out points at each moment; empty if there are none.
+    """
+
+    losses: Array
+    norms: dict[str, Array]
+    moments: list[int]
+    points: slice
+    predictions: list[Array]
+    held_out: list[float]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A training run: where it started, what it left, and what was asked for besides.
+
+    Attributes:
+        state: `trained`, `dead` or `diverged`.
+    """
+
+    start: Start
+    run: Run
+    state: str
+    held_out: HeldOut | None = None
+    history: History | None = None
+
+    @property
+    def gap(self) -> float:
+        """The generalisation gap: the MSE on held-out points less that on the data."""
+        assert self.held_out is not None
+        return self.held_out.mse - self.run.final_mse
+
+
+def train(
+    tasks: Sequence[tuple[Architecture, Task]],
+    side: Side,
+    progress: Callable[[str, str, int, int], object],
+    *,
+    hold_out: bool = False,
+    watch: bool = False,
+) -> list[Finished]:
+    """Train every task on one engine, in a process of its own.
+
+    Args:
+        tasks, side: what is trained, and on what.
+        progress: called as `progress(architecture, engine, epochs done, epochs)`.
+        hold_out: try the trained networks on fresh points; see `fresh_points`.
+        watch: keep a history of the training.
+
+    Raises:
+        UsageError: the engine cannot do what is asked.
+    """
+    from parity.checks.judge import KEPT, Judge
+
+    finished = []
+    with EngineProcess(functools.partial(Watcher, side.factory), 1, side.name, KEPT) as process:
+        for architecture, task in tasks:
+            with np.errstate():  # which minigrad's engine sets for its process
+                start: Start = process.call("draw", task) or Judge().draw(task)
+            fresh = fresh_points(task) if hold_out else None
+            report = functools.partial(progress, architecture.name, side.name)
+            report(0, task.epochs)
+            stream = process.stream("watch", task, start, fresh, moments(task.epochs, watch))
+            ((run, held_out, history),) = together(
+                [stream], lambda _, done: report(done, task.epochs)
+            )
+            finished.append(Finished(start, run, state(run, start), held_out, history))
+    return finished
+
+
+def fresh_points(task: Task) -> tuple[Array, Array]:
+    """Return x and y of held-out points, (HELD_OUT, 1) each, from where the data came from.
+
+    The random numbers are those that follow in the seed's stream on the data and the initial
+    parameters, so they are torch's, too: x = 10·rand(HELD_OUT) - 5, uniform on the interval that
+    the data is spread over evenly, then y = x² + randn(1) one after the other, as the data is made.
+    The points lie between those of the data: a network that has learnt these by heart shows it.
+    """
+    import minigrad
+    from parity.engines.minigrad import MinigradEngine
+
+    with np.errstate():
+        MinigradEngine().draw(task)
+    x = minigrad.rand(HELD_OUT, dtype=task.dtype) * 10 - 5
+    y = minigrad.stack([element**2 + minigrad.randn(1, dtype=task.dtype) for element in x])
+    return x.reshape(-1, 1).numpy(), y.numpy()
+
+
+def moments(epochs: int, watch: bool = True) -> list[int]:
+    """Return the epochs at which a prediction is kept: MOMENTS at most, from 0 to the last.
+
+    They are spaced like square numbers, denser at the beginning, where most happens.
+    """
+    spaced = epochs * np.linspace(0, 1, MOMENTS) ** 2 if watch else ()
+    return sorted({round(epoch) for epoch in spaced})
+
+
+# ---- in the engine's process --------------------------------------------------------------------
+
+
+class Watcher(Trainer):
+    """A trainer that sees more of the training."""
+
+    def __init__(self, factory: Callable[[], Engine]) -> None:
+        super().__init__(factory)
+        self._factory = factory
+
+    def watch(
+        self,
+        task: Task,
+        start: Start,
+        fresh: tuple[Array, Array] | None,
+        moments: Sequence[int],
+    ) -> Generator[int, None, tuple[Run, HeldOut | None, History | None]]:
+        """Train from `start`; yield now and then how many epochs are done; return what was seen.
+
+        Without `fresh` points nothing is held out, and without `moments` there is no history.
+        """
+        beside, held_out, history = None, None, None
+        if fresh is not None:
+            x, y = fresh
+            beside = self._factory()
+            beside.load(replace(task, samples=len(x)), Start(x, y, start.parameters))
+        watched = _Watched(self._engine, moments, task.samples, beside)
+        engine = cast(Engine, watched) if moments else self._engine
+        run = yield from Trainer(lambda: engine).train(task, start)
+        if moments:
+            watched.look()
+            history = watched.history(run)
+        if beside is not None:
+            beside.put(run.parameters)
+            mse, _ = beside.loss_and_gradients()
+            held_out = HeldOut(x, y, beside.predict(), mse)
+        return run, held_out, history
+
+
+class _Watched:
+    """An engine that is looked at before each of its steps."""
+
+    def __init__(
+        self, engine: Engine, moments: Sequence[int], samples: int, beside: Engine | None
+    ) -> None:
+        self._engine, self._beside = engine, beside
+        self._moments = list(moments)
+        self._points = slice(None, None, math.ceil(samples / MOST_POINTS))
+        self._norms: list[dict[str, float]] = []
+        self._predictions: list[Array] = []
+        self._held_out: list[float] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def step(self) -> object:
+        """Look, then take a training step."""
+        self.look()
+        return self._engine.step()
+
+    def look(self) -> None:
+        """Keep what is to be seen before the next step."""
+        _, gradients = self._engine.loss_and_gradients()
+        epoch = len(self._norms)
+        self._norms.append(layer_norms(gradients))
+        if epoch in self._moments:
+            self._predictions.append(self._engine.predict()[self._points, 0])
+            if self._beside is not None:
+                self._beside.put(self._engine.parameters())
+                self._held_out.append(self._beside.loss_and_gradients()[0])
+
+    def history(self, run: Run) -> History:
+        """Return what was seen of a run that is over."""
+        return History(
+            losses=np.append(run.losses, run.final_mse),
+            norms={name: np.array([n[name] for n in self._norms]) for name in self._norms[0]},
+            moments=self._moments,
+            points=self._points,
+            predictions=self._predictions,
+            held_out=self._held_out,
+        )
+
+
+def layer_norms(gradients: dict[str, Array]) -> dict[str, float]:
+    """Return the 2-norm of the gradients of each layer's parameters, weight and bias together."""
+    squares: dict[str, float] = {}
+    with np.errstate(all="ignore"):
+        for name, gradient in gradients.items():
+            layer = name.rpartition(".")[0]
+            square = np.square(gradient, dtype=np.float64).sum()
+            squares[layer] = squares.get(layer, 0.0) + float(square)
+    return {layer: math.sqrt(square) for layer, square in squares.items()}
