@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from minigrad.architectures import Architecture
@@ -34,45 +35,41 @@ def trainer(side: Side) -> EngineProcess:
     return EngineProcess(functools.partial(Trainer, side.factory), 1, side.name, KEPT)
 
 
+@dataclass
 class Processes:
-    """The processes of runs; a context manager.
+    """The processes of runs; a context manager that starts and ends them.
 
     Each library has processes of its own, and each process one thread: two thread pools on the same
     cores slow each other down by more than threads gain.
 
     Attributes:
-        actual, expected: the two engines.
-        references: the processes of `expected`'s engine.
+        sides: the names of the two engines, and what makes them.
+        actual, expected: hold their training loops.
+        references: the processes of `expected`'s engine, that one among them.
         twins: both engines' twins in reproducible arithmetic, in the processes of the engines; None
             if one of the engines has none.
         judges: compute budgets, and compare.
     """
 
-    def __init__(self, actual: Side, expected: Side, cores: int) -> None:
-        """Prepare; entering starts them. `cores` is how many references and judges there are."""
-        self.sides = (actual, expected)
-        self.actual, self.expected = trainer(actual), trainer(expected)
-        self.references = [self.expected, *(trainer(expected) for _ in range(cores - 1))]
-        self.judges = [judge() for _ in range(cores)]
-        self._all = (*self.references, self.actual, *self.judges)
-        twins = [reproducible(side.name) for side in self.sides]
-        self.twins = None
-        if None not in twins:
-            ours, theirs = (
-                process.beside(functools.partial(DigestTrainer, factory(str(name))), str(name))
-                for process, name in zip((self.actual, self.expected), twins, strict=True)
-            )
-            self.twins = ours, theirs
+    sides: tuple[Side, Side]
+    actual: EngineProcess
+    expected: EngineProcess
+    references: Sequence[EngineProcess]
+    judges: Sequence[EngineProcess]
+    twins: tuple[EngineProcess, EngineProcess] | None = None
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            for process in self._all:
+            for process in self._all():
                 stack.enter_context(process)
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *raised: Any) -> None:
         self._stack.close()
+
+    def _all(self) -> Iterator[EngineProcess]:
+        yield from (*self.references, self.actual, *self.judges)
 
     def raised(self, error: Exception) -> dict[str, str] | None:
         """Return what an engine raised, for a report; None if the error is no engine's.
@@ -85,7 +82,7 @@ class Processes:
             return None
         if cause.process not in engines:
             return None
-        for process in self._all:
+        for process in self._all():
             process.settle()
         return {
             "engine": cause.process,
@@ -96,8 +93,23 @@ class Processes:
 
     def kill(self) -> None:
         """End them at once, from another thread."""
-        for process in self._all:
+        for process in self._all():
             process.kill()
+
+
+def prepared(actual: Side, expected: Side, cores: int) -> Processes:
+    """Return processes, `cores` references and as many judges, not yet started."""
+    ours, *theirs = trainer(actual), *(trainer(expected) for _ in range(cores))
+    names = [reproducible(side.name) for side in (actual, expected)]
+    twins = None
+    if None not in names:
+        twin, other = (
+            process.beside(functools.partial(DigestTrainer, factory(str(name))), str(name))
+            for process, name in zip((ours, theirs[0]), names, strict=True)
+        )
+        twins = twin, other
+    judges = [judge() for _ in range(cores)]
+    return Processes((actual, expected), ours, theirs[0], theirs, judges, twins)
 
 
 def processes_for(
@@ -105,4 +117,4 @@ def processes_for(
 ) -> Processes:
     """Return the processes that are worth starting for these tasks."""
     steps = RUNS * sum(task.epochs for _, task in tasks)
-    return Processes(actual, expected, usable_cores() if steps > WORTH_A_PROCESS else 1)
+    return prepared(actual, expected, usable_cores() if steps > WORTH_A_PROCESS else 1)

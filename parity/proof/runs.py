@@ -14,7 +14,7 @@ from typing import Any
 from parity.cli.options import tasks
 from parity.engines.registry import factory
 from parity.files import output_folder, write_whole
-from parity.processes import Processes, Side
+from parity.processes import Processes, Side, prepared
 from parity.proof.record import Job, Proof
 from parity.report.document import to_json
 from parity.report.model import Report
@@ -100,7 +100,7 @@ def prove(
                     done = f"[{len(proof.runs)}/{len(jobs)}]"
                     said(f"{done} {job}: {result} in {run['time_s']:.0f} s ({states})")
 
-    sets = [Processes(actual, expected, cores=1) for _ in range(min(workers, len(waiting)))]
+    sets = [prepared(actual, expected, cores=1) for _ in range(min(workers, len(waiting)))]
     with ThreadPoolExecutor(max(len(sets), 1)) as pool:
         futures = [pool.submit(work, processes) for processes in sets]
         try:

@@ -69,7 +69,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
         done.append(job)
         return report
 
-    monkeypatch.setattr(runs, "Processes", FakeProcesses)
+    monkeypatch.setattr(runs, "prepared", FakeProcesses)
     monkeypatch.setattr(runs, "judged", judged)
     return done
 

@@ -1,0 +1,238 @@
+"""The verdicts for anyone's tests: an engine of your own as pytest's tests, and gradients alone.
+
+    from parity.testing import parametrize_with_checks
+
+    @parametrize_with_checks(MyEngine)
+    def test_my_engine(engine, check):
+        check(engine)
+
+The engine is run in the process of the tests, so that a debugger and coverage see it, and a
+traceback is its own; torch, which it is held against, in another.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad
+from minigrad.architectures import Architecture, architecture
+from minigrad.arrays.conversion import budgeted
+from parity.checks.budget import Budget, budget_of
+from parity.checks.gradients import compare
+from parity.checks.judge import Judge
+from parity.engines import Array, Engine, Task
+from parity.engines.local import LocalObject
+from parity.engines.process import EngineProcess
+from parity.engines.registry import factory
+from parity.engines.trainer import Trainer
+from parity.errors import UsageError
+from parity.processes import Processes, Side, trainer
+from parity.report.failures import Failure, failures
+from parity.run import JUDGED, judged
+
+__all__ = ["Check", "checks", "parametrize_with_checks", "assert_gradients_agree"]
+__all__ += ["gradient_budget", "Budget"]
+
+AnyEngine = type[Engine] | Callable[[], Engine] | str
+"""A class, whatever makes an engine, or the name of one that is known."""
+
+REFERENCE = "torch"
+EPOCHS = 50
+PROBES = "probes"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One verdict on one network, or on the probes; called with an engine, it passes or fails.
+
+    Attributes:
+        verdict: as in report.json.
+        architecture: a name or layer sizes.
+        dtype: "float32" or "float64".
+        momentum: of SGD.
+    """
+
+    verdict: str
+    architecture: str
+    dtype: str
+    momentum: float = 0.0
+
+    def __call__(self, engine: AnyEngine) -> None:
+        """Judge the engine.
+
+        Raises:
+            AssertionError: the verdict fails; it says at which tensor, element and node.
+            pytest.skip.Exception: the verdict cannot be reached with this engine, and why.
+        """
+        try:
+            document = _document(engine, self.architecture, self.dtype, self.momentum)
+        except UsageError as error:
+            pytest.skip(str(error))
+        (entry,) = document["architectures"]
+        found = (document if self.verdict == PROBES else entry)[self.verdict]
+        if found is None or found["passed"] is None:
+            why = entry["not_judged"].get(self.verdict, "it needs what this engine does not have")
+            pytest.skip(f"{self.verdict} cannot be judged: {why}")
+        if not found["passed"]:
+            only = {**document, "architectures": [_only(entry, self.verdict)], "passed": False}
+            if self.verdict != PROBES:
+                only["probes"] = None
+            raise AssertionError("\n".join(map(_said, failures(only))))
+
+    def __str__(self) -> str:
+        momentum = f"-momentum{self.momentum:g}" if self.momentum else ""
+        return f"{self.verdict}-{self.architecture}-{self.dtype}{momentum}"
+
+
+def checks() -> list[Check]:
+    """Return every check: the verdicts on four networks in both dtypes, and the probes."""
+    networks: list[tuple[str, str, float]] = [
+        ("underfit", "float32", 0.0),
+        ("rightfit", "float32", 0.0),
+        ("1-8-8-1", "float64", 0.0),
+        ("1-8-8-1", "float32", 0.9),
+    ]
+    verdicts = [name for name in JUDGED if name != "bitwise"]
+    found = itertools.product(verdicts, networks)
+    return [*(Check(verdict, *network) for verdict, network in found), Check(PROBES, *networks[0])]
+
+
+def parametrize_with_checks(engine: AnyEngine | Sequence[AnyEngine]) -> pytest.MarkDecorator:
+    """Return a decorator for a test of two arguments, `engine` and `check`: a test for each check.
+
+    Args:
+        engine: a class that derives from `parity.Engine`, whatever makes an engine without being
+            given arguments, or a known engine's name; or several of these.
+    """
+    engines: list[Any] = list(engine) if isinstance(engine, list | tuple) else [engine]
+    return pytest.mark.parametrize(
+        ("engine", "check"),
+        [
+            pytest.param(
+                each, check, id=f"{check}-{_name(each)}" if len(engines) > 1 else f"{check}"
+            )
+            for each in engines
+            for check in checks()
+        ],
+    )
+
+
+def gradient_budget(function: Callable[..., minigrad.Tensor], **inputs: Array) -> dict[str, Budget]:
+    """Return minigrad's gradients of a function by its inputs, and how far rounding may move them.
+
+    The function is run on budgeted arrays, so the budget is of just these values.
+
+    Args:
+        function: takes tensors by the names of the inputs, of minigrad, whose names are torch's;
+            returns a tensor of one element.
+        inputs: float32 or float64 arrays. Their values count as exact.
+
+    Returns:
+        by the inputs' names: `value`, the gradient; `deviation`, the standard deviation of each
+        element's rounding error, float64; and what kinks may change.
+
+    Raises:
+        ValueError: the result does not depend on an input.
+    """
+    leaves = {
+        name: budgeted(minigrad.tensor(array, requires_grad=True)) for name, array in inputs.items()
+    }
+    with np.errstate(all="ignore"):
+        function(**leaves).backward()
+    found = {}
+    for name, leaf in leaves.items():
+        if leaf.grad is None:
+            raise ValueError(f"the function's result does not depend on {name!r}")
+        found[name] = budget_of(leaf.grad)
+    return found
+
+
+def assert_gradients_agree(
+    actual: Mapping[str, Array], expected: Mapping[str, Array], budget: Mapping[str, Budget]
+) -> None:
+    """Assert that gradients differ by no more than rounding explains: 6 standard deviations.
+
+    Each element is judged by its own budget, and each tensor as a whole: a factor or a bias that is
+    common to its elements shows before any of them is out of its budget.
+
+    Args:
+        actual: of the engine under test, by name.
+        expected: the reference's, for example torch's, or the `value` of each budget.
+        budget: from `gradient_budget`, of the same function at the same inputs.
+
+    Raises:
+        AssertionError: they differ by more; it names the tensor, the element, both values, and
+            what is allowed.
+        ValueError: names, shapes or dtypes differ from the expected ones.
+    """
+    found = compare(actual, expected, budget)
+    if found.worst_used > 1:
+        at = found.worst_at
+        values = [float.fromhex(at[side]) for side in ("actual", "expected")]
+        raise AssertionError(
+            f"{at['parameter']}{at['index']}: actual {values[0]!r}, expected {values[1]!r}, "
+            f"allowed difference {at['budget']:.3g}: {found.worst_used:.3g} times the budget"
+        )
+    if found.aggregate_used > 1:
+        assert found.aggregate_at is not None
+        fit = ", ".join(
+            f"{name} {found.aggregate_at[name]:.3g} ± {found.aggregate_at[f'{name}_error']:.2g}"
+            for name in ("scale", "bias")
+            if name in found.aggregate_at
+        )
+        raise AssertionError(
+            f"{found.aggregate_at['parameter']} as a whole: every element is within its budget, "
+            f"but all of them differ alike: {fit}, {found.aggregate_used:.3g} times the budget"
+        )
+
+
+# ---- how an engine is judged -----------------------------------------------------------------
+
+
+@functools.cache
+def _document(engine: AnyEngine, name: str, dtype: str, momentum: float) -> dict[str, Any]:
+    """Judge a network once for all its verdicts; return the content of a report.json."""
+    named: Architecture = architecture(name)
+    task = Task(named.sizes, EPOCHS, named.learning_rate, 100, 0, dtype, "cpu", momentum)
+    make = factory(engine) if isinstance(engine, str) else engine
+    local = LocalObject(Trainer(make), _name(engine))
+    processes = Processes(
+        (Side(_name(engine), make), Side(REFERENCE, factory(REFERENCE))),
+        local,
+        _reference(),
+        [_reference()],
+        [LocalObject(Judge())],
+    )
+    settings = {"seed": 0, "dtype": dtype, "device": "cpu", "quick": True}
+    with np.errstate():
+        return judged(processes, [(named, task)], settings, lambda *_: None).document
+
+
+@functools.cache
+def _reference() -> EngineProcess:
+    """Return a process of the reference, which lives as long as the tests."""
+    process = trainer(Side(REFERENCE, factory(REFERENCE)))
+    process.__enter__()
+    atexit.register(process.close)
+    return process
+
+
+def _name(engine: AnyEngine) -> str:
+    return engine if isinstance(engine, str) else getattr(engine, "__name__", type(engine).__name__)
+
+
+def _only(entry: Mapping[str, Any], verdict: str) -> dict[str, Any]:
+    """Return the entry of a network with one verdict, as if no other had been reached."""
+    return {**entry, **dict.fromkeys(JUDGED), verdict: entry.get(verdict)}
+
+
+def _said(failure: Failure) -> str:
+    return failure.sentence + (f"\n  first apart: {failure.node}" if failure.node else "")
