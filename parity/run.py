@@ -15,7 +15,6 @@ from parity.cases.counterexample import add_counterexamples, add_probe_counterex
 from parity.cases.judge import Engines
 from parity.checks.bitwise import check_bitwise
 from parity.checks.final_mse import check_final_mse
-from parity.checks.judge import Judge
 from parity.checks.locate import locate
 from parity.checks.start import check_start
 from parity.checks.state import state
@@ -26,7 +25,7 @@ from parity.engines.process import EngineProcess, together
 from parity.engines.registry import reproducible
 from parity.engines.trainer import Run
 from parity.probes.check import check_probes
-from parity.processes import Processes, Side, processes_for, trainer
+from parity.processes import Processes, Side, processes_for
 from parity.report.model import Curves, Report
 
 Progress = Callable[[str, str, int, int], object]
@@ -212,25 +211,6 @@ def _locate(processes: Processes, task: Task, start: Start, entry: dict[str, Any
     if processes.twins and bitwise["first_difference"]:
         epoch = bitwise["first_difference"]["epoch"]
         bitwise["first_node"] = first_node(processes.twins, epoch, bits=True)
-
-
-def train(
-    tasks: Sequence[tuple[Architecture, Task]], side: Side, progress: Progress
-) -> list[tuple[Start, Run, str]]:
-    """Train every task on one engine; return where each started, what it left, and its state.
-
-    Raises:
-        UsageError: the engine cannot do what is asked.
-    """
-    finished = []
-    with trainer(side) as process:
-        for architecture, task in tasks:
-            with np.errstate():  # which minigrad's engine sets for its process
-                start: Start = process.call("draw", task) or Judge().draw(task)
-            report = functools.partial(progress, architecture.name, side.name)
-            (trained,) = _trained([process], task, start, [report])
-            finished.append((start, trained, state(trained, start)))
-    return finished
 
 
 def passed(entry: dict[str, Any]) -> bool:

@@ -15,6 +15,9 @@ from parity.environment import blas_warning, environment, usable_cores
 if TYPE_CHECKING:
     from parity.engines import Task
 
+UNEQUAL = 0.25
+"""An engine that keeps so many more cores busy than it has threads has more threads than that."""
+
 Progress = Callable[[str, int, int], object]
 
 
@@ -33,8 +36,9 @@ def bench(
     requires it has
 
     - in each result `steps`, how many a round has, `final_loss`, after the last of them (`null` if
-      not finite), `process_medians_s`, one for each generation of processes, and
-      `peak_memory_bytes`, above what the process had before (`null` if not known);
+      not finite), `process_medians_s`, one for each generation of processes, `cores_used`, of all
+      threads together, and `peak_memory_bytes`, above what the process had before (`null` if not
+      known);
     - `engines`, the environment of each engine's process;
     - `agreement`, whether the engines compute the same: their losses in the first steps from the
       same start, taken before timing and again after it, and the largest relative difference from
@@ -117,8 +121,14 @@ def _add(
                 "steps": found.steps[name],
                 "final_loss": finite(found.final_loss[name]),
                 "peak_memory_bytes": found.peak_memory[name],
+                "cores_used": found.cores_used[name],
             }
         )
+        if found.cores_used[name] > threads + UNEQUAL:
+            document["warnings"].append(
+                f"{architecture}: {name} kept {found.cores_used[name]:.1f} cores busy, and was "
+                f"given {threads} thread{'s' * (threads != 1)}: its times are not to be compared"
+            )
 
 
 def load_warning(load: float, threads: int, cores: int) -> str | None:

@@ -48,6 +48,7 @@ class Timings:
         first: by engine, for each generation what its first steps did, before timing and after.
         final_loss: by engine, after the last round.
         peak_memory: by engine, in bytes, of the first generation.
+        cores_used: by engine, of all generations the most.
         left_out: by engine, why it was not timed.
         environments: by engine.
     """
@@ -58,6 +59,7 @@ class Timings:
     first: dict[str, list[First]] = field(default_factory=dict)
     final_loss: dict[str, float] = field(default_factory=dict)
     peak_memory: dict[str, int | None] = field(default_factory=dict)
+    cores_used: dict[str, float] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     environments: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -92,10 +94,15 @@ def time_network(
 def start_processes(
     stack: ExitStack, engines: Mapping[str, Factory], threads: int
 ) -> dict[str, EngineProcess]:
-    """Return a process for each engine, closed with the stack."""
+    """Return a process for each engine, closed with the stack.
+
+    NPROC limits the threads of XLA, which heeds no variable of OpenMP.
+    """
     return {
         name: stack.enter_context(
-            EngineProcess(functools.partial(TimedEngine, make), threads, name)
+            EngineProcess(
+                functools.partial(TimedEngine, make), threads, name, {"NPROC": str(threads)}
+            )
         )
         for name, make in engines.items()
     }
@@ -154,6 +161,8 @@ def _time(
         found.times.setdefault(name, []).extend(times[name])
         found.processes.setdefault(name, []).append(statistics.median(times[name]))
         found.steps[name] = process.call("steps", counts[name])
+        cores = process.call("cores_used")
+        found.cores_used[name] = max(cores, found.cores_used.get(name, 0.0))
         found.final_loss[name] = process.call("loss")
 
 

@@ -60,6 +60,12 @@ def reference(document: Mapping[str, Any]) -> str:
     return "torch" if "torch" in timed or not timed else timed[0]
 
 
+def _microseconds(time_s: float) -> str:
+    """Return a time with three digits, or all before the point."""
+    time_us = 1e6 * time_s
+    return f"{time_us:,.0f} µs" if time_us >= 100 else f"{time_us:.3g} µs"
+
+
 def markdown(document: Mapping[str, Any]) -> str:
     """Return a table of a `bench.json` document in Markdown: a row an engine, a column a network.
 
@@ -83,6 +89,6 @@ def markdown(document: Mapping[str, Any]) -> str:
         for network in networks:
             key = engine, network
             ratio = f" ({speed[key]:.2f})" if key in speed else ""
-            row.append(f"{1e6 * times[key]:,.3g} µs{ratio}" if key in times else "–")
+            row.append(f"{_microseconds(times[key])}{ratio}" if key in times else "–")
         rows.append(row)
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)

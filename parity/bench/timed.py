@@ -46,6 +46,7 @@ class TimedEngine:
         """Make the engine."""
         self._engine = factory()
         self._at_once: int = getattr(self._engine, "STEPS", 1)
+        self._busy_s = self._timed_s = 0.0
 
     def environment(self) -> dict[str, object]:
         """Return what this process runs on."""
@@ -101,7 +102,15 @@ class TimedEngine:
     def time(self, count: int) -> float:
         """Return the seconds a step takes, timing `count` calls after a tenth as many untimed."""
         self._time(max(1, count // 10))
-        return self._time(count) / self.steps(count)
+        busy_s = time.process_time()
+        elapsed_s = self._time(count)
+        self._busy_s += time.process_time() - busy_s
+        self._timed_s += elapsed_s
+        return elapsed_s / self.steps(count)
+
+    def cores_used(self) -> float:
+        """Return how many cores the process kept busy while it was timed, of all its threads."""
+        return self._busy_s / self._timed_s
 
     def peak_memory(self) -> int | None:
         """Return by how many bytes memory peaked above what there was before `load`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -55,19 +56,58 @@ def train_command(
     folder = output_folder(output)
     film = None if animate is None else _film(animate, len(tasks))
     with Progress() as progress:
-        finished = train(
-            tasks, side, progress.epochs, hold_out=hold_out, watch=film is not None
-        )
+        finished = train(tasks, side, progress.epochs, hold_out=hold_out, watch=film is not None)
     runs = {named.name: run for (named, _), run in zip(tasks, finished, strict=True)}
     for name, run in runs.items():
         Output().print(_said(name, run), soft_wrap=True)
     names = "_".join(runs) if len(runs) <= 8 else f"{len(runs)}-networks"
-    files = {"Picture": (folder / f"{names}-{engine}.png", _picture(runs))}
+    files = {"Picture": (folder / f"{names}-{engine.replace(':', '.')}.png", _picture(runs))}
     if film is not None:
-        from parity.report.animation import animation  # which takes a while
+        from parity.report.animation import animation
 
         files["Animation"] = (film, animation(runs))
     for what, (path, content) in files.items():
         write_whole(path, content)
         Output().print(f"{what}: {path}", soft_wrap=True)
     return 0
+
+
+def _film(name: str, networks: int) -> Path:
+    """Return where the animation goes, sure that it can be made and written there."""
+    from parity.report.animation import MOST_NETWORKS  # which takes a while
+
+    path = Path(name)
+    if path.suffix.lower() != ".gif":
+        raise UsageError(f"--animate {name}: animations are GIF, so give a name that ends in .gif")
+    if networks > MOST_NETWORKS:
+        raise UsageError(
+            f"--animate shows at most {MOST_NETWORKS} networks side by side, and {networks} are "
+            "named: name fewer"
+        )
+    output_folder(path.parent)
+    return path
+
+
+def _said(name: str, run: Finished) -> str:
+    """Return the line about a network."""
+    text = f"{name}: final MSE {run.run.final_mse:.6g}"
+    if run.held_out is not None:
+        text += (
+            f"; on {HELD_OUT} held-out points {run.held_out.mse:.6g}, "
+            f"generalisation gap {run.gap:+.4g}"
+        )
+    return text if run.state == "trained" else f"{text} ({run.state})"
+
+
+def _picture(runs: Mapping[str, Finished]) -> bytes:
+    """Return the picture of the fits."""
+    from parity.report.plots import Fit, training_picture  # which takes a while
+
+    fits = []
+    for name, finished in runs.items():
+        start, run, fresh = finished.start, finished.run, finished.held_out
+        held_out = None if fresh is None else (fresh.x, fresh.y, fresh.mse)
+        fits.append(Fit(name, start.x, start.y, run.prediction, run.final_mse, held_out))
+    picture = io.BytesIO()
+    training_picture(fits).savefig(picture, format="png")
+    return picture.getvalue()

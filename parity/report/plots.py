@@ -31,7 +31,7 @@ def fit(curves: Curves, *, actual: str, expected: str, name: str, key: str) -> s
     """
     with context(["default", STYLE]):
         figure, (axes,) = new_figure(1)
-        _data(axes, curves.x, curves.y, INK)
+        dots(axes, curves.x, curves.y, INK)
         drawn = {
             expected: _line(axes, curves.x, curves.prediction_expected, expected, **EXPECTED_STYLE),
             actual: _line(axes, curves.x, curves.prediction_actual, actual, **ACTUAL_STYLE),
@@ -57,8 +57,8 @@ def losses(curves: Curves, *, actual: str, expected: str, name: str, key: str) -
     with context(["default", STYLE]):
         figure, (upper, lower) = new_figure(2)
         drawn = [
-            _line(upper, epochs, _loggable(b), expected, **EXPECTED_STYLE | {"linewidth": 2.4}),
-            _line(upper, epochs, _loggable(a), actual, **ACTUAL_STYLE | {"linewidth": 0.7}),
+            _line(upper, epochs, loggable(b), expected, **EXPECTED_STYLE | {"linewidth": 2.4}),
+            _line(upper, epochs, loggable(a), actual, **ACTUAL_STYLE | {"linewidth": 0.7}),
         ]
         upper.set_ylabel("loss")
         gone = "\n".join(
@@ -78,7 +78,7 @@ def losses(curves: Curves, *, actual: str, expected: str, name: str, key: str) -
         equal = _equality(a, b)
         _note(lower, equal)
         if _line(
-            lower, epochs, _loggable(difference), "", color=INK, linewidth=0.8, markersize=3, **dots
+            lower, epochs, loggable(difference), "", color=INK, linewidth=0.8, markersize=3, **dots
         ):
             lower.set_yscale("log")
         else:
@@ -110,14 +110,14 @@ def divergence(
     epochs = np.arange(1.0, len(a) + 1)
     with context(["default", STYLE]):
         figure, (axes,) = new_figure(1)
-        allowed = _loggable(trajectory["limit"] * envelope)[:horizon]
-        difference = _loggable(_relative_difference(a, b))
+        allowed = loggable(trajectory["limit"] * envelope)[:horizon]
+        difference = loggable(_relative_difference(a, b))
         dots = {"marker": "."} if np.count_nonzero(difference > 0) < MIN_POINTS else {}
         drawn = [
             _line(
                 axes,
                 epochs,
-                _loggable(envelope),
+                loggable(envelope),
                 f"envelope of {expected}",
                 **EXPECTED_STYLE | {"linewidth": 2.4},
             ),
@@ -154,37 +154,54 @@ def divergence(
 
 
 class Fit(NamedTuple):
-    """A finished training run; `x`, `y` and `prediction` have shape (samples, 1)."""
+    """A finished training run; `x`, `y` and `prediction` have shape (samples, 1).
+
+    `held_out` is None or x and y of points that were not trained on, and the MSE on these.
+    """
 
     name: str
     x: Array
     y: Array
     prediction: Array
     final_mse: float
+    held_out: tuple[Array, Array, float] | None = None
 
 
 def training_picture(fits: Sequence[Fit]) -> Figure:
     """Training runs side by side: black dots for the data, a red line for the prediction.
 
-    Each title is the run's name and final MSE. Where there is no finite prediction, words take the
-    line's place. Save it with the figure's `savefig`.
+    Each title is the run's name and final MSE; where points are held out they are rings, and
+    below the name are the MSE on them and the generalisation gap. Where there is no finite
+    prediction, words take the line's place. Save it with the figure's `savefig`.
     """
     with context("default"):
         figure = Figure(figsize=(4.8 * len(fits), 4.2), dpi=150, layout="constrained")
         row = figure.subplots(1, len(fits), sharey=True, squeeze=False)[0]
         for axes, run in zip(row, fits, strict=True):
-            _data(axes, run.x, run.y, "black")
+            title = f"{run.name}: final MSE {run.final_mse:.6g}"
+            if run.held_out is not None:
+                x, y, mse = run.held_out
+                rings(axes, x, y)
+                title += f"\nheld out {mse:.6g}, gap {mse - run.final_mse:+.4g}"
+            dots(axes, run.x, run.y, "black")
             if not _line(axes, run.x, run.prediction, "prediction", color="red", linewidth=2.0):
                 axes.text(0.5, 0.5, "no finite prediction", transform=axes.transAxes, ha="center")
             # parse_math: a dollar sign in a title starts no formula.
-            axes.set_title(f"{run.name}: final MSE {run.final_mse:.6g}", parse_math=False)
+            axes.set_title(title, parse_math=False)
             axes.set_xlabel("x")
         row[0].set_ylabel("y")
         row[0].legend()
     return figure
 
 
-def _data(axes: Axes, x: Array, y: Array, color: str) -> None:
+def rings(axes: Axes, x: Array, y: Array) -> None:
+    """Points that were not trained on as rings."""
+    axes.plot(
+        x[:, 0], y[:, 0], "o", markersize=4, color=EXPECTED, fillstyle="none", label="held out"
+    )
+
+
+def dots(axes: Axes, x: Array, y: Array, color: str) -> None:
     """The data as dots, thinned evenly to at most `MAX_DOTS`."""
     every = math.ceil(len(x) / MAX_DOTS) or 1
     label = "data" if every == 1 else f"data (1 in {every})"
@@ -203,7 +220,7 @@ def _line(axes: Axes, x: Array, y: Array, label: str, **style: Any) -> bool:
     return True
 
 
-def _loggable(y: Array) -> Array:
+def loggable(y: Array) -> Array:
     """What a log axis can show of y, NaN elsewhere; clipped so that no tick overflows."""
     return np.where(np.isfinite(y) & (y > 0), np.clip(y, 1e-150, 1e150), np.nan)
 

@@ -56,7 +56,7 @@ def drawn(task: Task) -> Start:
 
 def loss_of(engine: Engine, step: object) -> float:
     engine.synchronize()
-    return float(step.item() if hasattr(step, "item") else step)  # type: ignore[arg-type]
+    return float(step)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

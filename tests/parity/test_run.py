@@ -22,7 +22,7 @@ from parity.report.document import schema, to_json
 from parity.report.failures import failures
 from parity.report.html import to_html
 from parity.report.model import Report
-from parity.run import JUDGED, passed, run, train
+from parity.run import JUDGED, passed, run
 from tests.parity import wrong_engines
 
 MINIGRAD, TORCH = Side("minigrad", factory("minigrad")), Side("torch", factory("torch"))
@@ -270,33 +270,11 @@ def test_two_engines_that_draw_nothing_start_from_what_minigrad_draws() -> None:
     found = run(jobs, FLOOR, other, SETTINGS, lambda *_: None)
     assert found.document["passed"] is True
     assert found.curves["1-4-1"].y.tolist() == drawn(jobs[0][1]).y.tolist()
-    before = np.geterr()
-    ((start, _, _),) = train(jobs, FLOOR, lambda *_: None)
-    assert start.y.tolist() == drawn(jobs[0][1]).y.tolist()
-    assert np.geterr() == before
 
 
 def drawn(task: Task) -> Start:
     with np.errstate():
         return MinigradEngine().draw(task)
-
-
-# ---- train ----------------------------------------------------------------------------------
-
-
-def test_train(report: Any) -> None:
-    calls: list[tuple[str, str, int, int]] = []
-    jobs = [*tasks("1-1"), *tasks("1-4-1")]
-    finished = train(jobs, MINIGRAD, lambda *call: calls.append(call))
-    (_, straight, _), (start, result, verdict) = finished
-    assert (len(straight.losses), straight.prediction.shape) == (EPOCHS, (30, 1))
-    # What `run` trained from the same seed.
-    judged = report[0].document["architectures"][0]
-    assert result.final_mse == judged["final_mse"]["actual"]
-    assert verdict == judged["state"]["actual"]
-    assert result.losses.tolist() == report[0].curves["1-4-1"].losses_actual.tolist()
-    assert start.x.tolist() == report[0].curves["1-4-1"].x.tolist()
-    assert calls[-1] == ("1-4-1", "minigrad", EPOCHS, EPOCHS)
 
 
 # ---- passed ---------------------------------------------------------------------------------

@@ -12,6 +12,16 @@ from parity.engines import Array, Start, Task
 from parity.engines.peers.peer import Peer, layers
 
 
+class Loss:
+    """A tensor that `float` reads: tinygrad's own cannot be given to it."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor = tensor
+
+    def __float__(self) -> float:
+        return float(self._tensor.item())
+
+
 class TinygradEngine(Peer):
     """The first steps after `load` are slow: tinygrad runs one, records one and compiles it."""
 
@@ -50,7 +60,7 @@ class TinygradEngine(Peer):
         """Take one training step."""
         loss = self._step()
         self._buffers = self._optimizer.b
-        return loss
+        return Loss(loss)
 
     def predict(self) -> Array:
         """Run forward."""

@@ -1,0 +1,165 @@
+"""Training as an animated picture: the fit, the loss and the gradients as epochs pass."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.style import context
+from matplotlib.ticker import LogFormatter
+from PIL import Image
+
+from parity.report.figure import EXPECTED
+from parity.report.plots import dots, loggable, rings
+from parity.training import Finished
+
+MOST_NETWORKS = 6
+"""So many stand side by side; more would be a large file that nobody can read."""
+
+FRAME_MS, LAST_MS = 120, 3000
+"""How long a frame is shown, and the last one, before it all begins again."""
+
+DPI = 80
+COLORS = 128
+"""Of the palette; a picture has few, in the shades of their edges."""
+NO_DITHER = Image.Dither.NONE
+
+LEGEND: dict[str, Any] = {"frameon": False, "fontsize": 8, "handlelength": 1, "columnspacing": 1}
+MOST_LABELS = 6
+"""Where there are more layers, the first and the last are named."""
+
+
+def animation(runs: Mapping[str, Finished]) -> bytes:
+    """Return a GIF of training runs side by side, by name.
+
+    There is a frame for each moment of their histories, so at most `parity.training.MOMENTS`. All
+    runs begin with the first frame and end with the last, however many epochs they have.
+    """
+    with context("default"):
+        figure, panels = _panels(len(runs))
+        networks = [
+            _Network(name, run, *axes)
+            for (name, run), axes in zip(runs.items(), panels, strict=True)
+        ]
+        canvas: Any = FigureCanvasAgg(figure)
+        canvas.draw()  # all that does not move
+        still = canvas.copy_from_bbox(figure.bbox)
+        pictures = []
+        for share in np.linspace(0, 1, max(len(network.moments) for network in networks)):
+            canvas.restore_region(still)
+            for network in networks:
+                network.draw(share)
+            pictures.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
+    # One palette, that of the last and fullest frame: with one for each frame colours flicker.
+    palette = pictures[-1].quantize(COLORS)
+    first, *others = [picture.quantize(palette=palette, dither=NO_DITHER) for picture in pictures]
+    durations = [FRAME_MS] * len(others) + [LAST_MS]
+    file = io.BytesIO()
+    first.save(file, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
+    return file.getvalue()
+
+
+def _panels(networks: int) -> tuple[Figure, list[list[Axes]]]:
+    """A figure, and for each network the panels of the fit, the loss and the gradients."""
+    if networks == 1:
+        figure = Figure(figsize=(9, 4.8), dpi=DPI, layout="constrained")
+        mosaic = figure.subplot_mosaic([["fit", "loss"], ["fit", "norms"]], width_ratios=[5, 4])
+        return figure, [[mosaic[name] for name in ("fit", "loss", "norms")]]
+    figure = Figure(figsize=(3.6 * networks, 7.2), dpi=DPI, layout="constrained")
+    rows = figure.subplots(3, networks, sharey="row", squeeze=False, height_ratios=[3, 2, 2])
+    return figure, [list(column) for column in rows.T]
+
+
+class _Network:
+    """A network's panels, and what moves in them."""
+
+    def __init__(self, name: str, run: Finished, fit: Axes, loss: Axes, norms: Axes) -> None:
+        assert run.history is not None
+        self._name, self._history = name, run.history
+        self.moments = run.history.moments
+        self._fit = fit
+        x = run.start.x[run.history.points, 0]
+        self._order = np.argsort(x, kind="stable")
+        x = x[self._order]
+        if run.held_out is not None:
+            rings(fit, run.held_out.x, run.held_out.y)
+        dots(fit, run.start.x, run.start.y, "black")
+        # The data stays in view, wherever the prediction goes.
+        fit.set(xlabel="x", ylabel="y", xlim=fit.get_xlim(), ylim=fit.get_ylim())
+        style: dict[str, Any] = {"color": "red", "linewidth": 2.0, "marker": "o" * (len(x) == 1)}
+        (self._prediction,) = fit.plot(x, x, label="prediction", **style)
+        fit.legend(loc="upper center")
+        self._title = fit.set_title(self._said(0), parse_math=False)
+        self._curves = [*self._losses(loss), *self._norms(norms)]
+        for axes, what in ((loss, "MSE"), (norms, "gradient norm")):
+            last = self.moments[-1]
+            axes.set(xlim=(0, last), xlabel="epoch", ylabel=what)
+            # Moments are spaced like squares: on this axis time passes evenly.
+            axes.set_xscale("function", functions=(np.sqrt, np.square))
+            axes.set_xticks(sorted({round(last * share**2) for share in np.linspace(0, 1, 6)}))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
+            axes.grid(alpha=0.3)
+            axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=6, **LEGEND)
+        for artist in (self._title, self._prediction, *(line for line, *_ in self._curves)):
+            artist.set_animated(True)  # drawn in each frame, and not with what stands still
+
+    def _losses(self, axes: Axes) -> list[Any]:
+        """Draw the losses; return each line with the epochs of its points and their values."""
+        curves = [_curve(axes, self._history.losses, "training data", color="black")]
+        if self._history.held_out:
+            curves.append(
+                _curve(axes, self._history.held_out, "held out", self.moments, color=EXPECTED)
+            )
+        return curves
+
+    def _norms(self, axes: Axes) -> list[Any]:
+        """Draw the gradient norm of each layer, as `_losses` does."""
+        norms = self._history.norms
+        shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(norms)))
+        curves = []
+        for number, (layer, values) in enumerate(norms.items()):
+            named = len(norms) <= MOST_LABELS or number in (0, len(norms) - 1)
+            label = f"layer {layer}" if number == 0 else layer if named else "_"
+            curves.append(_curve(axes, values, label, color=shades[number]))
+        return curves
+
+    def draw(self, share: float) -> None:
+        """Draw the moment at which this share of the frames is over."""
+        number = round(share * (len(self.moments) - 1))
+        prediction = self._history.predictions[number][self._order]
+        self._prediction.set_ydata(np.where(np.isfinite(prediction), prediction, np.nan))
+        self._title.set_text(self._said(number))
+        for line, epochs, values in self._curves:
+            so_far = epochs <= self.moments[number]
+            line.set_data(epochs[so_far], values[so_far])
+            line.axes.draw_artist(line)
+        self._fit.draw_artist(self._prediction)
+        self._fit.draw_artist(self._title)
+
+    def _said(self, number: int) -> str:
+        """What stands above the fit at this moment."""
+        history, epoch = self._history, self.moments[number]
+        text = f"{self._name}: epoch {epoch:,} of {self.moments[-1]:,}\n"
+        text += f"MSE {history.losses[epoch]:.4g}"
+        if not np.isfinite(history.predictions[number]).any():
+            text += ", no finite prediction"
+        elif history.held_out:
+            text += f", held out {history.held_out[number]:.4g}"
+        return text
+
+
+def _curve(axes: Axes, values: Any, label: str, epochs: Any = None, **style: Any) -> Any:
+    """Draw a line on a log axis that has room for all of it."""
+    shown = loggable(np.asarray(values))
+    at = np.arange(len(shown)) if epochs is None else np.array(epochs)
+    (line,) = axes.plot(at, shown, label=label, linewidth=1.0, **style)
+    if not np.isnan(shown).all():
+        axes.set_yscale("log")
+    return line, at, shown
