@@ -1,0 +1,132 @@
+"""`parity.testing`: what it lets pass, what it does not, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pytest
+import torch
+
+import minigrad
+from parity.engines import Array
+from parity.engines.minigrad import MinigradEngine
+from parity.testing import (
+    Check,
+    assert_gradients_agree,
+    checks,
+    gradient_budget,
+    parametrize_with_checks,
+)
+from tests.parity.case_engines import HalvedBias
+
+SHAPES = {"x": (20, 5), "w": (5, 3), "b": (3,)}
+
+
+def inputs(dtype: str = "float32") -> dict[str, Array]:
+    generator = np.random.default_rng(0)
+    return {name: generator.normal(size=shape).astype(dtype) for name, shape in SHAPES.items()}
+
+
+def loss(x: minigrad.Tensor, w: minigrad.Tensor, b: minigrad.Tensor) -> minigrad.Tensor:
+    return (((x @ w) + b).relu() ** 2).mean()
+
+
+def torch_gradients(dtype: str) -> dict[str, Array]:
+    leaves = {name: torch.tensor(a, requires_grad=True) for name, a in inputs(dtype).items()}
+    (((leaves["x"] @ leaves["w"]) + leaves["b"]).relu() ** 2).mean().backward()  # type: ignore[no-untyped-call]
+    return {name: leaf.grad.numpy() for name, leaf in leaves.items()}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_torch_is_within_the_budget_of_any_function(dtype: str) -> None:
+    budget = gradient_budget(loss, **inputs(dtype))
+    expected = {name: found.value for name, found in budget.items()}
+    assert_gradients_agree(torch_gradients(dtype), expected, budget)
+
+
+def scaled(gradients: Mapping[str, Array]) -> dict[str, Array]:
+    return {**gradients, "w": gradients["w"] * np.float32(1 + 1e-5)}
+
+
+def one_element(gradients: Mapping[str, Array]) -> dict[str, Array]:
+    changed = gradients["x"].copy()
+    changed[3, 2] += np.float32(1e-3)
+    return {**gradients, "x": changed}
+
+
+def missing_number(gradients: Mapping[str, Array]) -> dict[str, Array]:
+    changed = gradients["b"].copy()
+    changed[1] = np.nan
+    return {**gradients, "b": changed}
+
+
+@pytest.mark.parametrize(
+    ("defect", "said"),
+    [
+        (scaled, "w"),
+        (one_element, r"x\[3, 2\]: actual \S+, expected \S+, allowed difference \S+: \S+ times"),
+        (missing_number, r"b\[1\]: actual nan, expected"),
+    ],
+)
+def test_a_planted_defect_is_told(
+    defect: Callable[[Mapping[str, Array]], dict[str, Array]], said: str
+) -> None:
+    budget = gradient_budget(loss, **inputs())
+    expected = torch_gradients("float32")
+    with pytest.raises(AssertionError, match=said):
+        assert_gradients_agree(defect(expected), expected, budget)
+
+
+def test_what_shows_in_a_tensor_as_a_whole_is_told() -> None:
+    """A factor so near 1 that no element is out of its budget."""
+    weights = np.random.default_rng(1).normal(size=2000).astype(np.float32)
+    budget = gradient_budget(lambda w: (w * w * w).sum(), w=weights)
+    expected = {"w": budget["w"].value}
+    assert_gradients_agree(expected, expected, budget)
+    drifted = {"w": (expected["w"].astype(np.float64) * (1 + 3e-7)).astype(np.float32)}
+    with pytest.raises(AssertionError, match="w as a whole: every element is within its budget"):
+        assert_gradients_agree(drifted, expected, budget)
+
+
+def test_other_tensors_are_refused() -> None:
+    budget = gradient_budget(loss, **inputs())
+    expected = torch_gradients("float32")
+    with pytest.raises(ValueError, match="it must return"):
+        assert_gradients_agree({"x": expected["x"]}, expected, budget)
+
+
+def test_an_input_that_does_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not depend on 'b'"):
+        gradient_budget(lambda x, b: x.sum(), x=np.ones(1), b=np.ones(1))
+
+
+def test_every_check_has_a_name_of_its_own_and_every_verdict_a_check() -> None:
+    names = [str(check) for check in checks()]
+    assert len(set(names)) == len(names)
+    assert {check.verdict for check in checks()} == {
+        "start",
+        "gradients",
+        "steps",
+        "trajectory",
+        "final_mse",
+        "probes",
+    }
+    mark = parametrize_with_checks([MinigradEngine, "minigrad"]).mark
+    assert len(mark.args[1]) == 2 * len(names)
+    assert [parameter.id for parameter in mark.args[1]][:1] == [f"{names[0]}-MinigradEngine"]
+
+
+@parametrize_with_checks("minigrad")
+def test_minigrad(engine: str, check: Check) -> None:
+    if check.architecture == "1-8-8-1":  # the others take no part in what is tested here
+        check(engine)
+
+
+def test_a_failing_check_says_where() -> None:
+    with pytest.raises(
+        AssertionError, match="gradients: HalvedBias against torch, underfit"
+    ) as told:
+        Check("gradients", "underfit", "float32")(HalvedBias)
+    assert "first apart: backward, layer" in str(told.value)
+    Check("start", "underfit", "float32")(HalvedBias)  # a verdict stands alone
