@@ -10,7 +10,7 @@ BIN := .venv/bin
 MADE := .venv/made
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity explain test lint bench fuzz calibrate proof detection clean
+.PHONY: help setup parity explain test lint bench fuzz calibrate proof detection peers clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -62,6 +62,9 @@ calibrate: $(MADE) ## measure the budget: false alarms against z, defects caught
 # Resumes where it was stopped.
 detection: $(MADE) ## plant every defect of the catalogue in a copy, see what finds it, report in out/
 	$(BIN)/python -m parity.detection --output out $(ARGS)
+
+peers: $(MADE) ## judge the other engines against torch; put the result into README
+	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m parity.peers $(ARGS)
 
 clean: ## remove .venv, reports and caches
 	rm -rf .venv out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

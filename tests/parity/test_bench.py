@@ -26,9 +26,11 @@ from parity.bench.rounds import time_in_rounds
 from parity.bench.table import bench_table, markdown
 from parity.bench.timed import TimedEngine
 from parity.engines import Task
+from parity.engines.local import LocalObject
 from parity.engines.process import EngineProcess
 from parity.engines.registry import factory
 from parity.errors import UsageError
+from parity.published import markers, part
 from tests.parity import fake_engines
 
 # They do what `bench` asks of an engine and a task, and no more.
@@ -475,15 +477,25 @@ def test_publishing_writes_the_table_between_the_markers(
     monkeypatch.setattr(publish, "ROOT", tmp_path)
     monkeypatch.setattr(publish, "RESULT", tmp_path / "result.json")
     monkeypatch.setattr(publish, "PICTURE", tmp_path / "picture.png")
-    (tmp_path / "README.md").write_text(f"before\n{publish.BEGIN}old\n{publish.END}after\n")
+    begin, end = markers("bench")
+    (tmp_path / "README.md").write_text(f"before\n{begin}\nold\n{end}after\n")
     (tmp_path / "bench.json").write_text(json.dumps(document))
     (tmp_path / "bench.png").write_bytes(b"picture")
     publish.publish(tmp_path)
     readme = (tmp_path / "README.md").read_text()
-    assert readme.startswith(f"before\n{publish.BEGIN}")
-    assert readme.endswith(f"{publish.END}after\n")
-    assert publish.table(readme).strip() == markdown(document).strip()
+    assert readme == f"before\n{begin}\n{markdown(document)}\n{end}after\n"
     assert json.loads((tmp_path / "result.json").read_text()) == document
     assert (tmp_path / "picture.png").read_bytes() == b"picture"
-    with pytest.raises(ValueError, match="0 times"):
-        publish.table("no markers")
+    for text in ("no markers", 2 * readme):
+        with pytest.raises(ValueError, match="times, not once"):
+            part(text, "bench")
+
+
+def test_an_engine_of_more_threads_than_it_was_given_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(TimedEngine, "cores_used", lambda self: 1.4)
+    monkeypatch.setattr(module, "EngineProcess", lambda make, *_: LocalObject(make()))
+    found = run({"small": FakeTask()}, threaded=FakeEngine)
+    assert any("threaded kept 1.4 cores busy" in warning for warning in found["warnings"])
+    assert found["results"][0]["cores_used"] == 1.4

@@ -1,0 +1,52 @@
+"""`python -m parity.peers`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from parity import peers as package
+from parity.cli.command import Output
+from parity.cli.options import tasks
+from parity.engines.registry import factory
+from parity.errors import UsageError
+from parity.files import output_folder, write_whole
+from parity.peers.record import PEERS, RESULT, ROOT, document, judge_peer, markdown
+from parity.published import replaced
+from parity.report.document import to_json
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Judge the peers; write the document and, between its markers, README's table.
+
+    Returns 0 when all are judged, whatever is found; 2 if one is not installed.
+    """
+    parser = argparse.ArgumentParser(prog="parity.peers", description=package.__doc__)
+    parser.add_argument("--seed", default="0", help="of every run (0)")
+    parser.add_argument("--output", type=Path, default=RESULT, help="the file (parity/results/…)")
+    parser.add_argument("--readme", type=Path, default=ROOT / "README.md", help="gets the table")
+    parser.add_argument("engines", nargs="*", default=list(PEERS), help="of the peers (all)")
+    options = parser.parse_args(arguments)
+    console = Output()
+    try:
+        todo = tasks(None, options.seed, "float32")
+        for name in options.engines:
+            factory(name)  # is it there?
+        cases = output_folder(options.output.with_suffix(""))
+        found = []
+        for name in options.engines:
+            found.append(judge_peer(name, todo, cases))
+            console.print(f"{name}: {len(found[-1]['networks'])} networks judged", soft_wrap=True)
+    except UsageError as error:
+        print(f"parity.peers: {error}", file=sys.stderr)
+        return 2
+    result = document(found)
+    write_whole(options.output, to_json(result))
+    readme = options.readme.read_text(encoding="utf-8")
+    write_whole(options.readme, replaced(readme, "peers", markdown(result)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""What is kept of judged peers, and the table made of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minigrad.architectures import architecture
+from parity.bench import rounds
+from parity.cases.file import load
+from parity.engines import Task
+from parity.peers import __main__ as peers
+from parity.peers.record import document, judge_peer, markdown
+from parity.published import markers
+
+
+def tasks(*names: str) -> list[Any]:
+    networks = [architecture(name) for name in names]
+    return [(n, Task(n.sizes, 5, n.learning_rate, 10, 0, "float32", "cpu")) for n in networks]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    cases = tmp_path_factory.mktemp("cases")
+    wrong = "tests.parity.case_engines:HalvedBias"
+    todo = tasks("1-3-1", "1-2-1")
+    return cases, [judge_peer("numpy-floor", todo, cases), judge_peer(wrong, todo[:1], cases)]
+
+
+def test_what_passes_and_what_fails_is_kept(found: Any) -> None:
+    cases, (sound, wrong) = found
+    assert [entry["name"] for entry in sound["networks"]] == ["1-3-1", "1-2-1"]
+    assert all(entry["passed"] and not entry["cases"] for entry in sound["networks"])
+    assert sound["networks"][0]["not_judged"].keys() == {"start", "bitwise"}
+    (entry,) = wrong["networks"]
+    assert entry["passed"] is False
+    (case,) = {entry["cases"]["gradients"]}
+    assert load(cases / wrong["engine"] / case).kind == "gradients"
+    assert [path.name for path in cases.iterdir()] == [wrong["engine"]]
+
+
+def test_the_table(found: Any) -> None:
+    _, (sound, wrong) = found
+    slow = {**wrong, "engine": "slow", "networks": [], "left_out": {"1-3-1": "too long"}}
+    both = {**wrong, "left_out": {"1-2-1": "too long"}}
+    slow["left_out"]["1-2-1"] = "too long"
+    lines = markdown(document([sound, both, slow])).splitlines()
+    assert lines[0] == "| engine | 1-3-1 | 1-2-1 |"
+    assert lines[2].startswith("| `numpy-floor` | 4 of 4 pass, 0.")
+    assert lines[3].startswith(
+        "| `tests.parity.case_engines:HalvedBias` | **fails gradients, steps"
+    )
+    assert lines[3].endswith("** | too slow |")
+    assert lines[4] == "| `slow` | too slow | too slow |"
+
+
+def test_one_that_is_too_slow_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(rounds, "LONGEST_TRAINING_S", 0.0)
+    found = judge_peer("numpy-floor", tasks("1-3-1"), tmp_path)
+    assert found["networks"] == []
+    assert "5 epochs would take" in found["left_out"]["1-3-1"]
+
+
+def test_the_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begin, end = markers("peers")
+    readme, output = tmp_path / "README.md", tmp_path / "peers.json"
+    readme.write_text(f"{begin}\n\n{end}")
+    monkeypatch.setattr(peers, "tasks", lambda *_: tasks("1-2-1"))
+    arguments = ["--output", str(output), "--readme", str(readme)]
+    assert peers.main([*arguments, "numpy-floor"]) == 0
+    assert markdown(json.loads(output.read_text())) in readme.read_text()
+    assert peers.main([*arguments, "nonsense"]) == 2
+    assert "unknown engine 'nonsense'" in capsys.readouterr().err
