@@ -39,13 +39,13 @@ class First(NamedTuple):
 class TimedEngine:
     """An engine, and how long its steps take.
 
-    An engine that compiles a whole loop has `loop`, which takes `STEPS` steps: then that is timed.
+    An engine that takes several steps at once, of a compiled loop or of an ensemble of seeds, has
+    `loop`, which takes `STEPS` steps: then that is timed.
     """
 
     def __init__(self, factory: Callable[[], Engine]) -> None:
         """Make the engine."""
         self._engine = factory()
-        self._at_once: int = getattr(self._engine, "STEPS", 1)
         self._busy_s = self._timed_s = 0.0
 
     def environment(self) -> dict[str, object]:
@@ -67,6 +67,7 @@ class TimedEngine:
         _forget_peak_memory()
         self._start = start
         self._engine.load(task, start)  # which may make `step` anew
+        self._at_once: int = getattr(self._engine, "STEPS", 1)
         self._call: Callable[[], object] = getattr(self._engine, "loop", self._engine.step)
         return self._first_steps()
 
