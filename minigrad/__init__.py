@@ -6,8 +6,18 @@
     >>> x.grad
     tensor([2., 4.])
 
-To read it: `ops` holds every derivative, `tape` the sweep that chains them, `tensor` what ties the
-two together, `methods` torch's names. `nn` and `optim` are built on top of these.
+To read it, in the order in which it builds up; README.md goes the same way, with lines to try:
+
+    tensor              an array and its place on the tape; `recorded`, `backward`: its gradient
+    ops                 every operation, with its derivative directly beneath it
+    tape                what is remembered of an operation, and the sweep that runs backwards
+    nn, optim           layers, where they start, losses; SGD
+    protocols           NumPy's calls answered by tensors: derivatives that have derivatives
+    arrays              other arrays that flow through the same rules
+    capture, program    a training step as a list of NumPy calls, made cheaper and replayed
+
+Beside the path lie `methods`, torch's names for the rules, `random`, torch's random numbers,
+`autograd` and `gradcheck`, and `explain`, which shows a step at work.
 """
 
 from minigrad import autograd, cuda, nn, optim

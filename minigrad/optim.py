@@ -1,4 +1,4 @@
-"""Stochastic gradient descent."""
+"""Stochastic gradient descent: parameters take a step against their gradients, in place."""
 
 from __future__ import annotations
 

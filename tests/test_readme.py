@@ -20,6 +20,8 @@ from parity.published import part
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
+PYTHON = [block for kind, block in BLOCKS if kind == "python"]
+FILES = {match[1]: block for block in PYTHON if (match := re.match(r"# (\w+\.py)\n", block))}
 COMMANDS = [
     line.removeprefix("$ ").partition("#")[0].strip()
     for kind, block in BLOCKS
@@ -34,14 +36,22 @@ SHORT = {
 }
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the files that README shows."""
+    for name, code in FILES.items():
+        (tmp_path / name).write_text(code, encoding="utf-8")
+    return tmp_path
+
+
 @pytest.mark.parametrize("command", sorted({c for c in COMMANDS if c.startswith("parity ")}))
-def test_parity_commands_run(command: str, tmp_path: Path) -> None:
+def test_parity_commands_run(command: str, folder: Path) -> None:
     _, name, *arguments = shlex.split(command)
     if name == "bench":
         arguments.append("underfit")  # the three networks would take minutes
     shortened = [*arguments, *SHORT.get(name, [])]
     full = [sys.executable, "-m", "parity", name, *shortened]
-    result = subprocess.run(full, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    result = subprocess.run(full, cwd=folder, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
 
 
@@ -59,10 +69,17 @@ def test_make_targets_exist(command: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("code", [block for kind, block in BLOCKS if kind == "python"])
-def test_python_runs(code: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("test_")])
+def test_tests_pass(name: str, folder: Path) -> None:
+    command = [sys.executable, "-m", "pytest", name]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("code", PYTHON)
+def test_python_runs(code: str, folder: Path) -> None:
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120
     )
     assert result.returncode == 0, result.stderr
     printed = result.stdout.splitlines()

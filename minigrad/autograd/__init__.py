@@ -1,4 +1,11 @@
-"""Gradients as values, higher derivatives, their numerical check, and the recording switches."""
+"""Gradients as values, higher derivatives, their numerical check, and the recording switches.
+
+>>> from minigrad import tensor
+>>> x = tensor(3.0, requires_grad=True)
+>>> (slope,) = grad(x**3, x, create_graph=True)
+>>> slope.item(), grad(slope, x)
+(27.0, (tensor(18.),))
+"""
 
 import minigrad.autograd.functional as functional
 from minigrad.autograd.gradients import backward, grad
