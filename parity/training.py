@@ -50,18 +50,18 @@ class History:
         losses: on the data, (epochs + 1,) float64.
         norms: the 2-norm of the loss's gradient by the parameters of each layer, by the layer's
             name in `nn.Sequential`, (epochs + 1,) float64 each.
-        moments: the epochs of what follows, ascending from 0 to the last.
+        held_out: on the held-out points, (epochs + 1,) float64; None if there are none.
+        moments: the epochs of the predictions, ascending from 0 to the last.
         points: which of the data is predicted.
         predictions: (points,) for each moment.
-        held_out: the loss on the held-out points at each moment; empty if there are none.
     """
 
     losses: Array
     norms: dict[str, Array]
+    held_out: Array | None
     moments: list[int]
     points: slice
     predictions: list[Array]
-    held_out: list[float]
 
 
 @dataclass(frozen=True)
@@ -237,19 +237,19 @@ class _Watched:
         self._norms.append(layer_norms(gradients))
         if epoch in self._moments:
             self._predictions.append(self._engine.predict()[self._points, 0])
-            if self._beside is not None:
-                self._beside.put(self._engine.parameters())
-                self._held_out.append(self._beside.loss_and_gradients()[0])
+        if self._beside is not None:
+            self._beside.put(self._engine.parameters())
+            self._held_out.append(self._beside.loss_and_gradients()[0])
 
     def history(self, run: Run) -> History:
         """Return what was seen of a run that is over."""
         return History(
             losses=np.append(run.losses, run.final_mse),
             norms={name: np.array([n[name] for n in self._norms]) for name in self._norms[0]},
+            held_out=np.array(self._held_out) if self._held_out else None,
             moments=self._moments,
             points=self._points,
             predictions=self._predictions,
-            held_out=self._held_out,
         )
 
 

@@ -16,7 +16,7 @@ from parity.errors import UsageError
 from parity.files import output_folder, write_whole
 from parity.processes import Side
 from parity.progress import Progress
-from parity.training import HELD_OUT, Finished, train
+from parity.training import HELD_OUT, MOMENTS, Finished, train
 
 
 @command
@@ -33,13 +33,16 @@ def train_command(
     samples: options.Samples = 100,
     hold_out: Annotated[
         bool,
-        typer.Option("--holdout", help=f"Also give the MSE on {HELD_OUT} points not trained on."),
+        typer.Option(
+            "--holdout", help=f"Also try it on {HELD_OUT} points that it was not trained on."
+        ),
     ] = False,
     animate: Annotated[
         str | None,
         typer.Option(
             metavar="FILE.gif",
-            help="Also draw the fit, the loss and the layers' gradient norms as epochs pass.",
+            help="Also draw the fit, the loss and the layers' gradient norms as epochs pass, "
+            f"in {MOMENTS} frames or fewer, more of them early.",
             show_default=False,
         ),
     ] = None,
@@ -47,7 +50,8 @@ def train_command(
     """Train on one engine, print the final MSE and save the picture of the fit.
 
     Writes DIR/ARCHITECTURE-ENGINE.png: the data as dots, the prediction as a line, several
-    networks side by side.
+    networks side by side. With --holdout the MSE on fresh points and the generalisation gap, which
+    is that less the MSE on the data, are beside it.
     """
     side = Side(engine, factory(engine))
     tasks = options.tasks(

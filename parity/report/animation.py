@@ -16,6 +16,7 @@ from matplotlib.ticker import LogFormatter
 from PIL import Image
 
 from parity.report.figure import EXPECTED
+from parity.report.model import Array
 from parity.report.plots import dots, loggable, rings
 from parity.training import Finished
 
@@ -28,7 +29,6 @@ FRAME_MS, LAST_MS = 120, 3000
 DPI = 80
 COLORS = 128
 """Of the palette; a picture has few, in the shades of their edges."""
-NO_DITHER = Image.Dither.NONE
 
 LEGEND: dict[str, Any] = {"frameon": False, "fontsize": 8, "handlelength": 1, "columnspacing": 1}
 MOST_LABELS = 6
@@ -50,17 +50,22 @@ def animation(runs: Mapping[str, Finished]) -> bytes:
         canvas: Any = FigureCanvasAgg(figure)
         canvas.draw()  # all that does not move
         still = canvas.copy_from_bbox(figure.bbox)
-        pictures = []
-        for share in np.linspace(0, 1, max(len(network.moments) for network in networks)):
+
+        def picture(share: float) -> Image.Image:
             canvas.restore_region(still)
             for network in networks:
                 network.draw(share)
-            pictures.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
-    # One palette, that of the last and fullest frame: with one for each frame colours flicker.
-    palette = pictures[-1].quantize(COLORS)
-    first, *others = [picture.quantize(palette=palette, dither=NO_DITHER) for picture in pictures]
-    durations = [FRAME_MS] * len(others) + [LAST_MS]
+            return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+        # One palette, that of the last and fullest frame: with one for each, colours flicker.
+        palette = picture(1.0).quantize(COLORS)
+        count = max(len(network.moments) for network in networks)
+        first, *others = [
+            picture(share).quantize(palette=palette, dither=Image.Dither.NONE)
+            for share in np.linspace(0, 1, count)
+        ]
     file = io.BytesIO()
+    durations = [FRAME_MS] * len(others) + [LAST_MS]
     first.save(file, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
     return file.getvalue()
 
@@ -90,10 +95,10 @@ class _Network:
         if run.held_out is not None:
             rings(fit, run.held_out.x, run.held_out.y)
         dots(fit, run.start.x, run.start.y, "black")
-        # The data stays in view, wherever the prediction goes.
-        fit.set(xlabel="x", ylabel="y", xlim=fit.get_xlim(), ylim=fit.get_ylim())
+        fit.set(xlabel="x", ylabel="y")
         style: dict[str, Any] = {"color": "red", "linewidth": 2.0, "marker": "o" * (len(x) == 1)}
-        (self._prediction,) = fit.plot(x, x, label="prediction", **style)
+        # Still without values: the data alone is to be in view, wherever the prediction goes.
+        (self._prediction,) = fit.plot(x, np.full(len(x), np.nan), label="prediction", **style)
         fit.legend(loc="upper center")
         self._title = fit.set_title(self._said(0), parse_math=False)
         self._curves = [*self._losses(loss), *self._norms(norms)]
@@ -107,19 +112,19 @@ class _Network:
             axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
             axes.grid(alpha=0.3)
             axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=6, **LEGEND)
-        for artist in (self._title, self._prediction, *(line for line, *_ in self._curves)):
+        for artist in (self._title, self._prediction, *(line for line, _ in self._curves)):
             artist.set_animated(True)  # drawn in each frame, and not with what stands still
 
-    def _losses(self, axes: Axes) -> list[Any]:
-        """Draw the losses; return each line with the epochs of its points and their values."""
-        curves = [_curve(axes, self._history.losses, "training data", color="black")]
-        if self._history.held_out:
-            curves.append(
-                _curve(axes, self._history.held_out, "held out", self.moments, color=EXPECTED)
-            )
-        return curves
+    def _losses(self, axes: Axes) -> list[tuple[Any, Array]]:
+        """Draw the losses; return each line with its values, epoch by epoch."""
+        curves = []
+        if self._history.held_out is not None:
+            style: dict[str, Any] = {"color": EXPECTED, "linewidth": 2.4, "alpha": 0.7}
+            curves.append(_curve(axes, self._history.held_out, "held out", **style))
+        style = {"color": "black", "linewidth": 0.8}
+        return [*curves, _curve(axes, self._history.losses, "data", **style)]
 
-    def _norms(self, axes: Axes) -> list[Any]:
+    def _norms(self, axes: Axes) -> list[tuple[Any, Array]]:
         """Draw the gradient norm of each layer, as `_losses` does."""
         norms = self._history.norms
         shades = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(norms)))
@@ -127,7 +132,7 @@ class _Network:
         for number, (layer, values) in enumerate(norms.items()):
             named = len(norms) <= MOST_LABELS or number in (0, len(norms) - 1)
             label = f"layer {layer}" if number == 0 else layer if named else "_"
-            curves.append(_curve(axes, values, label, color=shades[number]))
+            curves.append(_curve(axes, values, label, color=shades[number], linewidth=1.0))
         return curves
 
     def draw(self, share: float) -> None:
@@ -136,9 +141,9 @@ class _Network:
         prediction = self._history.predictions[number][self._order]
         self._prediction.set_ydata(np.where(np.isfinite(prediction), prediction, np.nan))
         self._title.set_text(self._said(number))
-        for line, epochs, values in self._curves:
-            so_far = epochs <= self.moments[number]
-            line.set_data(epochs[so_far], values[so_far])
+        for line, values in self._curves:
+            so_far = values[: self.moments[number] + 1]
+            line.set_data(np.arange(len(so_far)), so_far)
             line.axes.draw_artist(line)
         self._fit.draw_artist(self._prediction)
         self._fit.draw_artist(self._title)
@@ -150,16 +155,15 @@ class _Network:
         text += f"MSE {history.losses[epoch]:.4g}"
         if not np.isfinite(history.predictions[number]).any():
             text += ", no finite prediction"
-        elif history.held_out:
-            text += f", held out {history.held_out[number]:.4g}"
+        elif history.held_out is not None:
+            text += f", held out {history.held_out[epoch]:.4g}"
         return text
 
 
-def _curve(axes: Axes, values: Any, label: str, epochs: Any = None, **style: Any) -> Any:
+def _curve(axes: Axes, values: Array, label: str, **style: Any) -> tuple[Any, Array]:
     """Draw a line on a log axis that has room for all of it."""
-    shown = loggable(np.asarray(values))
-    at = np.arange(len(shown)) if epochs is None else np.array(epochs)
-    (line,) = axes.plot(at, shown, label=label, linewidth=1.0, **style)
+    shown = loggable(values)
+    (line,) = axes.plot(np.arange(len(shown)), shown, label=label, **style)
     if not np.isnan(shown).all():
         axes.set_yscale("log")
-    return line, at, shown
+    return line, shown
