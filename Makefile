@@ -42,10 +42,10 @@ lint: $(MADE) ## check style and types
 	$(BIN)/mypy
 
 # These variables force kernels and block sizes on OpenBLAS that are not this processor's.
-bench: $(MADE) ## time every engine, half an hour; put the result into README
+bench: $(MADE) ## time every engine, half an hour; put the result into README, without ARGS
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/parity bench --engines all --threads 1 --scaling \
 		--output out $(ARGS)
-	$(BIN)/python -m parity.bench.publish out
+	$(if $(ARGS),,$(BIN)/python -m parity.bench.publish out)
 
 # Resumes where it was stopped; the threads of two libraries in one process would fight.
 fuzz: $(MADE) ## compare operations and random graphs with torch, for half an hour or more

@@ -6,3 +6,7 @@ class UsageError(Exception):
 
     The text names what was given, what would be right and what to do.
     """
+
+
+class CannotBeJudgedError(UsageError):
+    """An engine has not what a verdict needs."""

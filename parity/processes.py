@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -71,25 +71,32 @@ class Processes:
     def _all(self) -> Iterator[EngineProcess]:
         yield from (*self.references, self.actual, *self.judges)
 
-    def raised(self, error: Exception) -> dict[str, str] | None:
-        """Return what an engine raised, for a report; None if the error is no engine's.
+    @contextmanager
+    def noting(self, entry: dict[str, Any]) -> Iterator[None]:
+        """Note an exception that an engine raises as the `problem` of an entry, which has failed.
 
-        All processes are then ready for another call.
+        All processes are then ready for another call. Whatever else is raised goes on.
         """
-        cause = error.__cause__
-        engines = {process.name for process in (self.actual, self.expected, *(self.twins or ()))}
-        if isinstance(error, UsageError | MemoryError) or not isinstance(cause, ChildTraceback):
-            return None
-        if cause.process not in engines:
-            return None
-        for process in self._all():
-            process.settle()
-        return {
-            "engine": cause.process,
-            "call": cause.method,
-            "error": f"{type(error).__name__}: {error}",
-            "traceback": cause.trace,
-        }
+        try:
+            yield
+        except (UsageError, MemoryError):
+            raise
+        except Exception as error:
+            cause = error.__cause__
+            engines = self.actual, self.expected, *(self.twins or ())
+            for process in self._all():
+                process.settle()
+            if not isinstance(cause, ChildTraceback) or cause.process not in (
+                process.name for process in engines
+            ):
+                raise
+            entry["passed"] = False
+            entry["problem"] = {
+                "engine": cause.process,
+                "call": cause.method,
+                "error": f"{type(error).__name__}: {error}",
+                "traceback": cause.trace,
+            }
 
     def kill(self) -> None:
         """End them at once, from another thread."""

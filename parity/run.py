@@ -66,33 +66,29 @@ def judged(
     Raises:
         UsageError: an engine cannot do what is asked, for example use the device.
     """
-    found: list[tuple[dict[str, Any], Curves | None]] = []
+    entries: list[dict[str, Any]] = []
+    curves: dict[str, Curves] = {}
     for architecture, task in tasks:
-        report = functools.partial(progress, architecture.name)
-        try:
-            found.append(_judge(processes, architecture, task, report, folder))
-        except Exception as error:
-            problem = processes.raised(error)
-            if problem is None:
-                raise
-            found.append(({**_unjudged(architecture, task), "problem": problem}, None))
+        entries.append(entry := _unjudged(architecture, task))
+        with processes.noting(entry):
+            report = functools.partial(progress, architecture.name)
+            curves[architecture.name] = _judge(processes, entry, task, report, folder)
     actual, expected = processes.sides
-    probes = _probed(processes, tasks[0][1], folder) if tasks else None
-    verdicts = [entry["passed"] for entry, _ in found]
-    document = {
-        "schema": 1,
-        "passed": bool(found) and all(verdicts) and (probes is None or probes["passed"]),
+    document: dict[str, Any] = {"schema": 1, "passed": False, "probes": None}
+    if tasks:
+        with processes.noting(document):
+            document["probes"] = probes = _probed(processes, tasks[0][1], folder)
+            verdicts = [entry["passed"] for entry in entries]
+            document["passed"] = all(verdicts) and (probes is None or probes["passed"])
+    document |= {
         "environment": {
             "actual": processes.actual.call("environment"),
             "expected": processes.expected.call("environment"),
         },
-        "probes": probes,
         "settings": {**settings, "engine": actual.name, "against": expected.name},
-        "architectures": [entry for entry, _ in found],
+        "architectures": entries,
     }
-    return Report(
-        document, {entry["name"]: curves for entry, curves in found if curves is not None}
-    )
+    return Report(document, curves)
 
 
 def _unjudged(architecture: Architecture, task: Task) -> dict[str, Any]:
@@ -112,29 +108,28 @@ def _unjudged(architecture: Architecture, task: Task) -> dict[str, Any]:
 
 def _judge(
     processes: Processes,
-    architecture: Architecture,
+    entry: dict[str, Any],
     task: Task,
     progress: Callable[[str, int, int], object],
     folder: Path | None,
-) -> tuple[dict[str, Any], Curves]:
-    """Train one network on both engines; return its entry in the report and its curves."""
+) -> Curves:
+    """Train one network on both engines; fill its entry in the report, and return its curves."""
     actual, expected = engines = processes.actual, processes.expected
     judge = processes.judges[0]
-    ours_start, their_start = (engine.call("draw", task) for engine in engines)
+    starts = ours_start, their_start = [engine.call("draw", task) for engine in engines]
     # An engine that does not draw starts from what the other drew.
     start = their_start or ours_start or judge.call("draw", task)
-    gradients = judge.call(
-        "gradients",
-        task,
-        start,
-        *(engine.call("loss_and_gradients", task, start)[1] for engine in engines),
-    )
+    entry["not_judged"] = _not_judged(processes, starts)
+    entry["start"] = ours_start and their_start and check_start(ours_start, their_start)
+    found = [engine.call("loss_and_gradients", task, start)[1] for engine in engines]
+    entry["gradients"] = judge.call("gradients", task, start, *found)
     named = [functools.partial(progress, engine.name) for engine in engines]
     ours, theirs = _trained(engines, task, start, named)
+    entry["state"] = {"actual": state(ours, start), "expected": state(theirs, start)}
     perturbed = functools.partial(progress, f"{expected.name} perturbed")
     runs = perturbed_runs(processes.references, task, start, progress=perturbed)
-    trajectory = check_trajectory(ours, theirs, runs, task.dtype)
-    steps = check_steps(
+    entry["trajectory"] = trajectory = check_trajectory(ours, theirs, runs, task.dtype)
+    entry["steps"] = check_steps(
         actual,
         expected,
         task,
@@ -142,22 +137,13 @@ def _judge(
         lambda done: progress("steps", done, task.epochs),
         judges=processes.judges,
     )
-    bitwise = processes.twins and check_bitwise(
+    entry["bitwise"] = bitwise = processes.twins and check_bitwise(
         *processes.twins, task, start, functools.partial(progress, "bitwise")
     )
-    entry = {
-        **_unjudged(architecture, task),
-        "not_judged": _not_judged(processes, [ours_start, their_start]),
-        "start": ours_start and their_start and check_start(ours_start, their_start),
-        "gradients": gradients,
-        "steps": steps,
-        "trajectory": trajectory,
-        "bitwise": bitwise,
-        "final_mse": check_final_mse(ours.final_mse, theirs.final_mse, trajectory, bitwise),
-        "state": {"actual": state(ours, start), "expected": state(theirs, start)},
-    }
+    entry["final_mse"] = check_final_mse(ours.final_mse, theirs.final_mse, trajectory, bitwise)
     entry["passed"] = passed(entry)
-    _locate(processes, task, start, entry)
+    with processes.noting(entry):
+        _locate(processes, task, start, entry)
     if folder is not None:
         add_counterexamples(
             entry,
@@ -170,8 +156,7 @@ def _judge(
         )
     width = envelope(theirs, runs, task.dtype)
     arrays = (start.x, start.y, ours.prediction, theirs.prediction, ours.losses, theirs.losses)
-    curves = Curves(*(array.astype(np.float64) for array in (*arrays, width)))
-    return entry, curves
+    return Curves(*(array.astype(np.float64) for array in (*arrays, width)))
 
 
 def _not_judged(processes: Processes, starts: Sequence[Start | None]) -> dict[str, str]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 from numpy.typing import NDArray
 
-from parity.errors import UsageError
+from parity.errors import CannotBeJudgedError
 
 Array = NDArray[Any]
 
@@ -58,11 +59,17 @@ def require_same(
         ValueError: names, shapes or dtypes differ.
     """
     found, due = (
-        ", ".join(f"{n} {list(a.shape)} {a.dtype}" for n, a in arrays.items()) or "none"
+        ", ".join(sorted(_described(name, array) for name, array in arrays.items())) or "none"
         for arrays in (actual, expected)
     )
     if found != due:
-        raise ValueError(f"the engine under test returned the {what} {found}; it must return {due}")
+        raise ValueError(f"the engine returned the {what} {found}; it must return {due}")
+
+
+def _described(name: str, array: Any) -> str:
+    if not isinstance(array, np.ndarray):
+        return f"{name}, a {type(array).__name__} and no NumPy array"
+    return f"{name} {list(array.shape)} {array.dtype}"
 
 
 BUFFER = ".momentum_buffer"
@@ -90,6 +97,12 @@ class Traced(NamedTuple):
     value: Array
 
 
+def _copied(start: Start) -> Start:
+    return Start(
+        start.x.copy(), start.y.copy(), {n: array.copy() for n, array in start.parameters.items()}
+    )
+
+
 class Engine(ABC):
     """What is trained, judged and timed: the base of every engine, and of those from elsewhere.
 
@@ -99,14 +112,14 @@ class Engine(ABC):
     `trace` a defect is located (`TracingEngine`). One whose library has torch's names may have an
     attribute `namespace`, the module, and is then asked to run the probe suite.
 
-    An object is made without arguments, in a process of its own.
+    An object is made without arguments; `parity run` makes it in a process of its own.
     """
 
     namespace: ModuleType | None = None
 
     @abstractmethod
     def build(self, task: Task, start: Start) -> None:
-        """Build model, data and optimiser from these arrays, which must not be changed.
+        """Build model, data and optimiser from these arrays, which are the engine's to keep.
 
         Called once for each task, and then for other parameters unless there is a `put`.
         """
@@ -134,15 +147,18 @@ class Engine(ABC):
         """Begin a task.
 
         Raises:
-            UsageError: there is momentum, and the engine does not show its buffers.
+            CannotBeJudgedError: there is momentum, and the engine's buffers cannot be seen or set.
         """
-        if task.momentum and type(self).momentum_buffers is Engine.momentum_buffers:
-            raise UsageError(
-                f"{type(self).__name__} shows no momentum buffers, so it cannot be judged with "
-                "momentum: give --momentum 0, or give it `put` and `momentum_buffers`"
+        mine = type(self)
+        if task.momentum and (
+            mine.momentum_buffers is Engine.momentum_buffers or mine.put is Engine.put
+        ):
+            raise CannotBeJudgedError(
+                f"{mine.__name__} does not have its momentum buffers read and set, so it cannot be "
+                "judged with momentum: give --momentum 0, or give it `put` and `momentum_buffers`"
             )
         self._task, self._start = task, start
-        self.build(task, start)
+        self.build(task, _copied(start))
 
     def put(
         self, parameters: Mapping[str, Array], momentum_buffers: Mapping[str, Array] = {}
@@ -151,7 +167,7 @@ class Engine(ABC):
 
         Buffers are by the parameters' names; without them the next step is the optimiser's first.
         """
-        self.build(self._task, replace(self._start, parameters=dict(parameters)))
+        self.build(self._task, _copied(replace(self._start, parameters=dict(parameters))))
 
     def momentum_buffers(self) -> dict[str, Array]:
         """Return copies of the momentum buffers by the parameters' names.

@@ -241,6 +241,8 @@ class _Child:
             raised = pickle.loads(pickled)
         except Exception:
             raised = EngineProcessError(f"{method!r} of the {self._name} process raised {summary}")
+        if isinstance(raised, StopIteration):  # it would end a generator that it passes through
+            raised = RuntimeError(summary)
         raise raised from ChildTraceback(self._name, str(method), trace)
 
     def _death(self) -> EngineProcessError:

@@ -8,6 +8,7 @@ import importlib.metadata
 import importlib.util
 import shutil
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,9 +105,16 @@ GROUP = "parity.engines"
 
 
 def known() -> dict[str, Known]:
-    """Return the engines that are known by name, those of installed packages last."""
+    """Return the engines that are known by name, those of installed packages last.
+
+    A name of this package's own stays its own.
+    """
     found = {
-        point.name: Known(point.value, f"of the package {point.dist.name}" if point.dist else "")
+        point.name: Known(
+            point.value,
+            f"of the package {point.dist.name}" if point.dist else "",
+            (point.module.partition(".")[0],),
+        )
         for point in importlib.metadata.entry_points(group=GROUP)
     }
     return ENGINES | {name: engine for name, engine in found.items() if name not in ENGINES}
@@ -120,9 +128,15 @@ def factory(name: str) -> Callable[[], Engine]:
 
     Raises:
         UsageError: the engine is unknown, or something it needs is not installed. What is made
-            raises it, too, where there is no such module or class, or it is no engine.
+            raises it, too, where there is no such module or class, where it is no engine, and
+            where importing or making it fails.
     """
     if ":" in name:
+        module, _, class_name = name.partition(":")
+        if not all(part.isidentifier() for part in (*module.split("."), class_name)):
+            raise UsageError(
+                f"{name!r} does not name a class: give an engine as package.module:Class"
+            )
         return functools.partial(_make, name)
     engines = known()
     if name not in engines:
@@ -138,8 +152,18 @@ def factory(name: str) -> Callable[[], Engine]:
     return functools.partial(_make, engines[name].adapter)
 
 
+def same(name: str, other: str) -> bool:
+    """Return whether two names are of one engine."""
+    engines = known()
+    adapters = [engines[n].adapter if n in engines else n for n in (name, other)]
+    return adapters[0] == adapters[1]
+
+
 def runs_on(name: str, device: str) -> str:
-    """Return the device that an engine really uses when it is asked for this one."""
+    """Return the device that an engine uses when it is asked for this one.
+
+    Of an engine from elsewhere it is not known: it is taken at its word.
+    """
     return device if name not in ENGINES or ENGINES[name].cuda else "cpu"
 
 
@@ -158,11 +182,13 @@ def _make(adapter: str) -> Engine:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
         if not error.name or not f"{name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and needs something that is not
+            raise _unmade(adapter, error) from error  # the module is there, and needs another
         raise UsageError(
             f"there is no module {error.name!r} for the engine {adapter!r}: give one as "
             "package.module:Class, from the folder where it can be imported"
         ) from error
+    except Exception as error:
+        raise _unmade(adapter, error) from error
     made = getattr(module, attribute, None)
     if not (isinstance(made, type) and issubclass(made, Engine)):
         raise UsageError(
@@ -171,4 +197,15 @@ def _make(adapter: str) -> Engine:
         )
     if lacking := ", ".join(sorted(made.__abstractmethods__)):
         raise UsageError(f"the engine {adapter!r} lacks {lacking}, which parity.Engine asks for")
-    return made()
+    try:
+        return made()
+    except Exception as error:
+        raise _unmade(adapter, error) from error
+
+
+def _unmade(adapter: str, error: Exception) -> UsageError:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return UsageError(
+        f"the engine {adapter!r} cannot be made: {type(error).__name__}: {error} "
+        f"({frame.filename}:{frame.lineno})"
+    )

@@ -59,7 +59,17 @@ class Trainer:
     def loss_and_gradients(self, task: Task, start: Start) -> tuple[float, dict[str, Array]]:
         """Return loss and gradients at the given parameters."""
         self._engine.load(task, start)
-        return self._engine.loss_and_gradients()
+        return self._loss_and_gradients(start.parameters)
+
+    def _loss_and_gradients(self, due: Mapping[str, Array]) -> tuple[float, dict[str, Array]]:
+        """Return the engine's loss and gradients, in the order of the tensors that are due.
+
+        Raises:
+            ValueError: they are other tensors, or of other shapes or dtypes.
+        """
+        loss, gradients = self._engine.loss_and_gradients()
+        require_same(gradients, due)
+        return float(loss), {name: gradients[name] for name in due}
 
     def trace(
         self, task: Task, start: Start, momentum_buffers: Mapping[str, Array]
@@ -74,7 +84,7 @@ class Trainer:
         self._engine.put(start.parameters, momentum_buffers)
         self._engine.step()
         self._engine.put(start.parameters, momentum_buffers)
-        return self._engine.trace()
+        return [step._replace(value=np.asarray(step.value)) for step in self._engine.trace()]
 
     def state_before(
         self, task: Task, start: Start, epoch: int
@@ -115,7 +125,7 @@ class Trainer:
         given = self._exchange.room(f"{slot} given parameters")
         buffers = self._exchange.room(f"{slot} given buffers") if momentum_buffers else {}
         self._engine.put(given, buffers)
-        loss, gradients = self._engine.loss_and_gradients()
+        loss, gradients = self._loss_and_gradients(given)
         self._engine.step()
         left = {"gradients": gradients, "updated": self._engine.parameters()}
         if f"{slot} {self._side} buffers" in self._exchange:
@@ -142,5 +152,8 @@ class Trainer:
                 reported_s = time.monotonic()
                 yield epoch + 1
         yield task.epochs
-        final_mse, _ = self._engine.loss_and_gradients()
-        return Run(losses, final_mse, self._engine.predict(), self._engine.parameters())
+        final_mse, _ = self._loss_and_gradients(start.parameters)
+        parameters, prediction = self._engine.parameters(), self._engine.predict()
+        require_same(parameters, start.parameters, "parameters")
+        require_same({"prediction": prediction}, {"prediction": start.y}, "output")
+        return Run(losses, final_mse, prediction, parameters)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from parity import peers as package
 from parity.cli.command import Output
 from parity.cli.options import tasks
+from parity.engines.process import EngineProcessError
 from parity.engines.registry import factory
 from parity.errors import UsageError
 from parity.files import output_folder, write_whole
@@ -34,18 +37,29 @@ def main(arguments: list[str] | None = None) -> int:
         for name in options.engines:
             factory(name)  # is it there?
         cases = output_folder(options.output.with_suffix(""))
-        found = []
+        result = document([], _earlier(options.output))
         for name in options.engines:
-            found.append(judge_peer(name, todo, cases))
-            console.print(f"{name}: {len(found[-1]['networks'])} networks judged", soft_wrap=True)
-    except UsageError as error:
+            found = judge_peer(name, todo, cases)
+            result = document([found], result["peers"])
+            write_whole(options.output, to_json(result))
+            console.print(f"{name}: {len(found['networks'])} networks judged", soft_wrap=True)
+    except KeyboardInterrupt:
+        print("parity.peers: interrupted; name the engines that are missing", file=sys.stderr)
+        return 130
+    except (UsageError, EngineProcessError) as error:
         print(f"parity.peers: {error}", file=sys.stderr)
         return 2
-    result = document(found)
-    write_whole(options.output, to_json(result))
     readme = options.readme.read_text(encoding="utf-8")
     write_whole(options.readme, replaced(readme, "peers", markdown(result)))
     return 0
+
+
+def _earlier(file: Path) -> list[Any]:
+    """Return what a file holds of an earlier run, nothing if there is none."""
+    peers: list[Any] = (
+        json.loads(file.read_text(encoding="utf-8"))["peers"] if file.exists() else []
+    )
+    return peers
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ def judge_peer(
         other network.
     """
     networks, left_out = [], {}
+    shutil.rmtree(cases / name.replace(":", "."), ignore_errors=True)  # of an earlier state
     environment: dict[str, Any] | None = None
     for architecture, task in tasks:
         if reason := too_slow(name, task):
@@ -44,7 +46,7 @@ def judge_peer(
             continue
         sides = Side(name, factory(name)), Side(AGAINST, factory(AGAINST))
         settings = {"seed": task.seed, "dtype": task.dtype, "device": task.device, "quick": False}
-        folder = output_folder(cases / name)
+        folder = output_folder(cases / name.replace(":", "."))
         report = run([(architecture, task)], *sides, settings, lambda *_: None, folder).document
         (entry,) = report["architectures"]
         (kept,) = compact(report, 0.0)["architectures"]
@@ -69,9 +71,17 @@ def too_slow(name: str, task: Task) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def document(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the content of `peers.json`."""
-    return {"schema": 1, "against": AGAINST, "peers": list(found)}
+def document(
+    found: Sequence[Mapping[str, Any]], earlier: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
+    """Return the content of `peers.json`: what was found, and what was before of other engines."""
+    peers = {peer["engine"]: peer for peer in (*earlier, *found)}
+    order = [*PEERS, *(name for name in peers if name not in PEERS)]
+    return {
+        "schema": 1,
+        "against": AGAINST,
+        "peers": [peers[name] for name in order if name in peers],
+    }
 
 
 def markdown(found: Mapping[str, Any]) -> str:
@@ -81,7 +91,13 @@ def markdown(found: Mapping[str, Any]) -> str:
     for peer in found["peers"]:
         networks = _networks(peer)
         rows.append([f"`{peer['engine']}`", *(_cell(networks[name]) for name in names)])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    reasons = "".join(
+        f"`{peer['engine']}` is not judged on {name}: {reason}.\n"
+        for peer in found["peers"]
+        for name, reason in peer["left_out"].items()
+    )
+    return f"{table}\n{reasons}" if reasons else table
 
 
 def _networks(peer: Mapping[str, Any]) -> dict[str, Mapping[str, Any] | str]:
@@ -93,7 +109,9 @@ def _networks(peer: Mapping[str, Any]) -> dict[str, Mapping[str, Any] | str]:
 def _cell(entry: Mapping[str, Any] | str) -> str:
     """Return what failed, or how many verdicts passed and the largest share of a budget used."""
     if isinstance(entry, str):
-        return "too slow"
+        return "–"
+    if entry.get("problem"):
+        return f"**raises {entry['problem'].partition(':')[0]}**"
     reached = {n: entry[n]["passed"] for n in JUDGED if entry[n] and entry[n]["passed"] is not None}
     if failed := [name.replace("_", " ") for name, passed in reached.items() if not passed]:
         return f"**fails {', '.join(failed)}**"

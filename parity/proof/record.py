@@ -25,7 +25,9 @@ PROVED = (
     "parity/engines/*.py",
     "parity/probes/**/*.py",
     "parity/exchange.py",
+    "parity/cli/options.py",
     "parity/processes.py",
+    "parity/report/document.py",
     "parity/run.py",
 )
 """The sources that decide what a run finds: the engines, and who judges them."""
@@ -124,7 +126,7 @@ def totals(runs: Mapping[Job, Mapping[str, Any]], planned: int) -> dict[str, Any
         "failed": failed,
         "states": [
             {"architecture": name, "side": side, "state": state, "runs": count}
-            for (name, side, state), count in sorted(states.items())
+            for (name, side, state), count in sorted(states.items(), key=str)
         ],
         "time_s": sum(run["time_s"] for run in runs.values()),
     }

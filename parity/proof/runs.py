@@ -46,6 +46,7 @@ def compact(document: Mapping[str, Any], time_s: float) -> dict[str, Any]:
                 "name": entry["name"],
                 "passed": entry["passed"],
                 "state": entry["state"],
+                **({"problem": entry["problem"]["error"]} if "problem" in entry else {}),
                 **{
                     name: entry[name]
                     and {field: entry[name].get(field) for field in ("passed", *fields)}
@@ -96,7 +97,9 @@ def prove(
                         _keep_report(report, failures / str(job).replace(" ", "-"))
                     proof.add(job, run, report.document["environment"])
                     result = "passed" if run["passed"] else "FAILED"
-                    states = ", ".join(entry["state"]["actual"] for entry in run["architectures"])
+                    states = ", ".join(
+                        str(entry["state"]["actual"]) for entry in run["architectures"]
+                    )
                     done = f"[{len(proof.runs)}/{len(jobs)}]"
                     said(f"{done} {job}: {result} in {run['time_s']:.0f} s ({states})")
 

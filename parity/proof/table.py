@@ -57,7 +57,7 @@ def endings(runs: Mapping[Job, Mapping[str, Any]]) -> list[str]:
             states = entry["state"]["actual"], entry["state"]["expected"]
             if states == ("trained", "trained"):
                 continue
-            state = states[0] if states[0] == states[1] else " / ".join(states)
+            state = str(states[0]) if states[0] == states[1] else " / ".join(map(str, states))
             kind = f"{'quick' if job.quick else 'full'} {job.dtype} {entry['name']}"
             seeds.setdefault((kind, state), []).append(str(job.seed))
     return [

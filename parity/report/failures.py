@@ -14,7 +14,7 @@ class Failure:
 
     Attributes:
         sentence: engines, network, seed, element and values, as far as they are known.
-        node: the first node at which the engines part, or where one raised; empty if not known.
+        node: the first node at which the engines part; empty if that is not known.
         case: the file in the report's folder that `parity replay` runs again; `None` without one.
     """
 
@@ -34,6 +34,9 @@ def failures(document: Document) -> list[Failure]:
     probes = document.get("probes")
     if probes is not None and probes["passed"] is False:
         found.append(_failure_of_probes(probes, settings))
+    if problem := document.get("problem"):
+        subject = f"probes: {_engines(settings)}, {conditions(settings)}"
+        found.append(_failure_of_engine(subject, problem))
     if not found and not document["passed"]:
         said = f"{_engines(settings)}: failed, but no network and no probe did"
         found = [Failure(said, "", None)]
@@ -123,18 +126,17 @@ def _failures_of(architecture: Document, settings: Document) -> list[Failure]:
         if architecture[name] is not None and architecture[name]["passed"] is False
     ]
     if problem := architecture.get("problem"):
-        said = f"{subject}: {problem['engine']} raised {problem['error']}"
-        found.append(Failure(said, f"in its {problem['call']}, {_raised_at(problem)}", None))
+        found.append(_failure_of_engine(subject, problem))
     if not found and not architecture["passed"]:
         found = [Failure(f"{subject}: failed, but no verdict did", "", None)]
     return found
 
 
-def _raised_at(problem: Document) -> str:
-    """The line that raised, of a traceback's text: the last it names."""
-    frames = re.findall(r'File "(.+)", line (\d+), in (.+)', problem["traceback"])
-    file, line, function = frames[-1]
-    return f"{function}, {file}:{line}"
+def _failure_of_engine(subject: str, problem: Document) -> Failure:
+    """What an engine raised, and the line that did: the last that the traceback's text names."""
+    file, line, function = re.findall(r'File "(.+)", line (\d+), in (.+)', problem["traceback"])[-1]
+    said = f"{subject}: {problem['engine']} raised {problem['error']}, in {function}, {file}:{line}"
+    return Failure(said, "", None)
 
 
 def _failure(name: str, subject: str, architecture: Document, settings: Document) -> Failure:

@@ -173,3 +173,17 @@ class Unrepeatable(MinigradEngine):
         super().load(
             replace(task, learning_rate=task.learning_rate * (2 if self.runs == 1 else 1)), start
         )
+
+
+class Raising(MinigradEngine):
+    """Raises at its third step."""
+
+    def load(self, task: Task, start: Start) -> None:
+        super().load(task, start)
+        self._left = 2
+
+    def step(self) -> object:
+        self._left -= 1
+        if self._left < 0:
+            raise ZeroDivisionError("planted")
+        return super().step()

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -218,6 +219,17 @@ def test_the_clock_waits_for_the_device() -> None:
     engine.steps, engine.synchronized_at = 0, []
     timed.time(50)
     assert engine.synchronized_at == [0, 5, 5, 55]
+
+
+def test_cores_are_what_all_threads_used_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed: Any = TimedEngine(lambda: FakeEngine(pause_s=0.0))
+    timed.load(FakeTask(), FakeStart(1.0))
+    busy_s = iter([10.0, 13.0, 20.0, 21.0])
+    monkeypatch.setattr(time, "process_time", lambda: next(busy_s))
+    monkeypatch.setattr(timed, "_time", lambda count: 2.0)
+    timed.time(5)
+    timed.time(5)
+    assert timed.cores_used() == (3.0 + 1.0) / 4.0
 
 
 def test_warm_up_fills_the_duration() -> None:

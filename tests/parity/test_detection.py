@@ -20,7 +20,7 @@ from parity.detection.defect import Defect
 from parity.detection.practice import PRACTICES, assert_close, finite_differences
 from parity.detection.results import control, detect, document, verdict
 from parity.detection.table import table
-from parity.detection.trial import DIED, ROOT, copy_tree, digest, failed, run_in, trial
+from parity.detection.trial import DIED, RAISED, ROOT, copy_tree, digest, failed, run_in, trial
 from parity.errors import UsageError
 from parity.probes import PROBES
 
@@ -195,6 +195,10 @@ def test_every_failing_verdict_is_read_from_a_report() -> None:
         {"verdict": "probes", "where": "diamond", "tensor": "x", "rule": "_accumulate"},
     ]
     assert list(failed({"architectures": [], "probes": None})) == []
+    raising = {"name": "rightfit", "start": {"passed": True}, "problem": {"traceback": "…, in f\n"}}
+    assert list(failed({"architectures": [raising], "probes": None})) == [
+        {"verdict": RAISED, "where": "rightfit", "problem": "…, in f\n"}
+    ]
 
 
 def found(*located: dict[str, Any], status: int = 1, problem: str | None = None) -> dict[str, Any]:
@@ -213,6 +217,8 @@ PROBE = {"verdict": "probes", "where": "diamond", "rule": "linear_backward_weigh
 PROBE_ELSEWHERE = {"verdict": "probes", "where": "layers", "rule": "sweep"}
 NOWHERE = {"verdict": "trajectory", "where": "rightfit"}
 CRASHED = {"verdict": DIED}
+RAISED_THERE = {"verdict": RAISED, "where": "rightfit", "problem": "…, in linear_backward_weight\n"}
+RAISED_ELSEWHERE = {"verdict": RAISED, "where": "rightfit", "problem": "…, in numpy\n"}
 
 
 @pytest.mark.parametrize(
@@ -226,6 +232,11 @@ CRASHED = {"verdict": DIED}
         (found(NOWHERE), False, 0.0),
         (found(CRASHED, status=70, problem="…, in linear_backward_weight\n"), True, 1.0),
         (found(CRASHED, status=70, problem="…, in linear_backward_x\n"), False, 0.0),
+        (found(RAISED_THERE), True, 1.0),
+        (found(RAISED_THERE, PROBE_ELSEWHERE), False, 0.5),
+        (found(RAISED_ELSEWHERE), False, 0.0),
+        (found(RAISED_ELSEWHERE, PROBE), True, 1.0),
+        (found(RAISED_ELSEWHERE, PROBE_ELSEWHERE), False, 0.0),
         (found(status=0), False, 0.0),
     ],
 )

@@ -95,6 +95,24 @@ class Raising(TracingEngine):
         raise LookupError("no such step")
 
 
+class InPlace(TracingEngine):
+    def step(self):
+        loss, gradients = self.loss_and_gradients()
+        for name, gradient in gradients.items():
+            self.values[name] -= np.float32(self.learning_rate) * gradient
+        return loss
+
+
+class BlindTrace(HalvedWeight):
+    def trace(self):
+        raise LookupError("no trace")
+
+
+class Unmakeable(TracingEngine):
+    def __init__(self):
+        self.weights = 1 / 0
+
+
 class Lacking(__import__("parity").Engine):
     def build(self, task, start):
         pass
@@ -112,6 +130,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, code in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", README, re.DOTALL):
         (outside / name).write_text(code, encoding="utf-8")
     (outside / "tracing.py").write_text(TRACING, encoding="utf-8")
+    (outside / "broken.py").write_text("import no_such_library\n", encoding="utf-8")
     return outside
 
 
@@ -156,9 +175,9 @@ def test_the_tests_of_readme_pass(folder: Path) -> None:
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stdout
     passed, skipped = map(int, re.findall(r"(\d+) (?:passed|skipped)", ended.stdout))
-    assert (passed, skipped) == (12, 10)
+    assert (passed, skipped) == (13, 9)
     assert "nothing is drawn by ToyEngine" in ended.stdout
-    assert "shows no momentum buffers" in ended.stdout
+    assert "does not have its momentum buffers" in ended.stdout
 
 
 @pytest.mark.parametrize(
@@ -183,12 +202,25 @@ def test_the_sound_tracing_engine_is_not_failed(folder: Path) -> None:
     assert judged(folder, "tracing:TracingEngine", "1-8-1", "1-4-1")[0] == 0
 
 
+def test_an_engine_may_change_what_it_is_given(folder: Path) -> None:
+    assert judged(folder, "tracing:InPlace", "1-8-1")[0] == 0
+
+
+def test_a_defect_of_the_trace_hides_none_of_the_engine(folder: Path) -> None:
+    status, document, _ = judged(folder, "tracing:BlindTrace", "1-8-1")
+    (entry,) = document["architectures"]
+    assert status == 1
+    assert entry["gradients"]["passed"] is entry["steps"]["passed"] is False
+    assert entry["problem"]["error"] == "LookupError: no trace"
+    assert (folder / "out-BlindTrace" / entry["gradients"]["case"]).exists()
+
+
 def test_an_engine_that_raises_is_told_where(folder: Path) -> None:
     status, document, said = judged(folder, "tracing:Raising", "1-4-1")
     assert status == 1
     assert document["architectures"][0]["problem"]["error"] == "LookupError: no such step"
     assert "tracing:Raising raised LookupError: no such step" in " ".join(said.split())
-    assert re.search(r"initstrain,step,\S*tracing\.py:\d+", "".join(said.split()))
+    assert re.search(r"nosuchstep,instep,\S*tracing\.py:\d+", "".join(said.split()))
 
 
 @pytest.mark.parametrize(
@@ -203,6 +235,11 @@ def test_an_engine_that_raises_is_told_where(folder: Path) -> None:
             "lacks loss_and_gradients, parameters, predict, step",
         ),
         (("--engine", "toy"), "unknown engine 'toy'"),
+        (("--engine", ":ToyEngine"), "':ToyEngine' does not name a class"),
+        (("--engine", ".toy:ToyEngine"), "does not name a class"),
+        (("--engine", "tracing:Unmakeable"), "cannot be made: ZeroDivisionError: division by zero"),
+        (("--engine", "broken:Engine"), "cannot be made: ModuleNotFoundError: No module named 'no"),
+        (("--engine", "parity.engines.torch:TorchEngine"), "and that says nothing"),
         (("--engine", "toy:ToyEngine", "--momentum", "0.9"), "give --momentum 0"),
         (("--engine", "toy:ToyEngine", "--against", "toy:ToyEngine"), "agrees"),
     ],

@@ -38,8 +38,8 @@ def test_what_passes_and_what_fails_is_kept(found: Any) -> None:
     (entry,) = wrong["networks"]
     assert entry["passed"] is False
     (case,) = {entry["cases"]["gradients"]}
-    assert load(cases / wrong["engine"] / case).kind == "gradients"
-    assert [path.name for path in cases.iterdir()] == [wrong["engine"]]
+    assert load(cases / "tests.parity.case_engines.HalvedBias" / case).kind == "gradients"
+    assert len(list(cases.iterdir())) == 1  # nothing of the one that passed
 
 
 def test_the_table(found: Any) -> None:
@@ -53,8 +53,20 @@ def test_the_table(found: Any) -> None:
     assert lines[3].startswith(
         "| `tests.parity.case_engines:HalvedBias` | **fails gradients, steps"
     )
-    assert lines[3].endswith("** | too slow |")
-    assert lines[4] == "| `slow` | too slow | too slow |"
+    assert lines[3].endswith("** | – |")
+    assert lines[4] == "| `slow` | – | – |"
+    assert lines[6:] == [
+        "`tests.parity.case_engines:HalvedBias` is not judged on 1-2-1: too long.",
+        "`slow` is not judged on 1-3-1: too long.",
+        "`slow` is not judged on 1-2-1: too long.",
+    ]
+
+
+def test_one_that_raises_is_told(tmp_path: Path) -> None:
+    found = judge_peer("tests.parity.case_engines:Raising", tasks("1-3-1"), tmp_path)
+    assert found["networks"][0]["problem"] == "ZeroDivisionError: planted"
+    assert "| **raises ZeroDivisionError** |" in markdown(document([found]))
+    assert not any(tmp_path.iterdir())
 
 
 def test_one_that_is_too_slow_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -74,5 +86,9 @@ def test_the_command(
     arguments = ["--output", str(output), "--readme", str(readme)]
     assert peers.main([*arguments, "numpy-floor"]) == 0
     assert markdown(json.loads(output.read_text())) in readme.read_text()
+    assert peers.main([*arguments, "tests.parity.case_engines:HalvedBias"]) == 0
+    kept = [peer["engine"] for peer in json.loads(output.read_text())["peers"]]
+    assert kept == ["numpy-floor", "tests.parity.case_engines:HalvedBias"]
+    assert "| `numpy-floor` |" in readme.read_text()
     assert peers.main([*arguments, "nonsense"]) == 2
     assert "unknown engine 'nonsense'" in capsys.readouterr().err

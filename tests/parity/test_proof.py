@@ -16,6 +16,7 @@ from parity.engines.registry import ENGINES
 from parity.proof import __main__ as proof
 from parity.proof import record, runs
 from parity.proof.record import Job, planned, proved
+from parity.run import JUDGED
 from tests.parity.samples import report_of
 
 digest_of_code = record.code
@@ -56,7 +57,7 @@ class FakeProcesses:
 
 @pytest.fixture
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
-    """In place of runs a sample report: the jobs that were done. Seed 1 fails in float32."""
+    """In place of runs a sample report: the jobs that were done. In float32, seed 1 raises."""
     done = []
 
     def judged(processes: Any, tasks: Any, settings: dict[str, Any], progress: Any) -> Any:
@@ -65,7 +66,19 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
         assert {task.epochs <= 50 for _, task in tasks} == {job.quick}
         report = report_of("dead")
         report.document["settings"] |= settings
-        report.document["passed"] = (job.dtype, job.seed) != ("float32", 1)
+        if (job.dtype, job.seed) == ("float32", 1):
+            report.document["passed"] = False
+            report.document["architectures"][0] |= {
+                "passed": False,
+                **dict.fromkeys(JUDGED),
+                "state": {"actual": None, "expected": None},
+                "problem": {
+                    "engine": "minigrad",
+                    "call": "train",
+                    "error": "ValueError: planted",
+                    "traceback": 'File "rule.py", line 1, in rule',
+                },
+            }
         done.append(job)
         return report
 
@@ -132,6 +145,9 @@ def test_a_failing_run_is_named_and_keeps_its_report(
     said = capsys.readouterr().out
     assert "full float32 seed 1: FAILED" in said
     assert "FAILED: full float32 seed 1; its report is in" in said
+    raising = next(run for run in content["runs"] if not run["passed"])["architectures"][0]
+    assert raising["problem"] == "ValueError: planted"
+    assert f"{raising['name']}: 1 None, seed 1" in said
 
 
 def test_dead_and_diverged_runs_are_counted_and_named(
@@ -273,12 +289,12 @@ def test_what_a_run_loads_is_what_is_proved() -> None:
     others = {file.relative_to(ROOT).as_posix() for file in loaded - set(proved(ROOT))}
     # What saves cases of failures, writes files and says what the machine is.
     shown = {name for name in others if name.startswith(("parity/cases/", "minigrad/explain/"))}
+    assert ROOT / "parity/cli/options.py" in proved(ROOT), "which says what is run"
     assert others - shown == {
         "parity/__init__.py",
         "parity/environment.py",
         "parity/errors.py",
         "parity/files.py",
         "parity/report/__init__.py",
-        "parity/report/document.py",
         "parity/report/model.py",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 import minigrad
 from parity.engines import Array
 from parity.engines.minigrad import MinigradEngine
+from parity.errors import UsageError
 from parity.testing import (
     Check,
     assert_gradients_agree,
@@ -96,6 +98,19 @@ def test_other_tensors_are_refused() -> None:
         assert_gradients_agree({"x": expected["x"]}, expected, budget)
 
 
+def test_what_cannot_be_judged_is_refused() -> None:
+    budget = gradient_budget(loss, **inputs())
+    expected = torch_gradients("float32")
+    with pytest.raises(ValueError, match="there is no gradients"):
+        assert_gradients_agree({}, {}, budget)
+    with pytest.raises(ValueError, match="no budget of w"):
+        assert_gradients_agree(expected, expected, {n: b for n, b in budget.items() if n != "w"})
+    huge = gradient_budget(lambda x: (x * x).sum() * 1e38, x=np.full(3, 1e20, np.float32))
+    overflowed = {name: found.value for name, found in huge.items()}
+    with pytest.raises(ValueError, match="beside an overflow"):
+        assert_gradients_agree(overflowed, overflowed, huge)
+
+
 def test_an_input_that_does_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="does not depend on 'b'"):
         gradient_budget(lambda x, b: x.sum(), x=np.ones(1), b=np.ones(1))
@@ -117,10 +132,68 @@ def test_every_check_has_a_name_of_its_own_and_every_verdict_a_check() -> None:
     assert [parameter.id for parameter in mark.args[1]][:1] == [f"{names[0]}-MinigradEngine"]
 
 
-@parametrize_with_checks("minigrad")
-def test_minigrad(engine: str, check: Check) -> None:
-    if check.architecture == "1-8-8-1":  # the others take no part in what is tested here
-        check(engine)
+SOME = [
+    check
+    for check in checks()
+    if check.architecture in ("1-8-1", "1-8-8-1") or check.verdict == "probes"
+]
+
+
+@pytest.mark.parametrize("check", SOME, ids=str)
+def test_minigrad(check: Check) -> None:
+    check("minigrad")
+
+
+def test_what_a_check_does_not_judge_it_does_not_pass() -> None:
+    with pytest.raises(UsageError, match="no module 'nowhere'"):
+        Check("gradients", "1-2-1", "float32")("nowhere:Engine")
+    with pytest.raises(UsageError, match="unknown engine 'minigard'"):
+        parametrize_with_checks("minigard")
+    for reference in ("torch", "parity.engines.torch:TorchEngine"):
+        with pytest.raises(UsageError, match="agrees with itself"):
+            Check("gradients", "1-2-1", "float32")(reference)
+
+
+class Raising(MinigradEngine):
+    """Raises in the middle of its training, while torch trains too."""
+
+    def step(self) -> object:
+        raise ZeroDivisionError("planted")
+
+
+def test_an_engine_that_raises_does_not_spoil_the_next() -> None:
+    before = np.geterr()
+    with pytest.raises(ZeroDivisionError, match="planted"):
+        Check("gradients", "1-2-1", "float32")(Raising)
+    Check("gradients", "1-2-1", "float32")(MinigradEngine)
+    Check("gradients", "1-2-1", "float32")("numpy-floor")
+    assert np.geterr() == before
+
+
+class WithoutProbes(MinigradEngine):
+    """Has no namespace."""
+
+    namespace = None
+
+
+class SpoiledProbes(MinigradEngine):
+    """Is sound, but its namespace has a wrong function."""
+
+    namespace = types.ModuleType("spoiled", "minigrad with another exp")
+
+    def __init__(self) -> None:
+        super().__init__()
+        vars(self.namespace).update({**vars(minigrad), "tensor": lambda a: minigrad.tensor(a * 2)})
+
+
+def test_probes_are_judged_by_the_namespace() -> None:
+    check = Check("probes", "1-2-1", "float32")
+    with pytest.raises(pytest.skip.Exception, match="no `namespace` in torch's names"):
+        check(WithoutProbes)
+    with pytest.raises(AssertionError, match="probes: SpoiledProbes against torch") as told:
+        check(SpoiledProbes)
+    assert "no verdict did" not in str(told.value)
+    Check("gradients", "1-2-1", "float32")(SpoiledProbes)
 
 
 def test_a_failing_check_says_where() -> None:

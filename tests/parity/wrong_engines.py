@@ -9,6 +9,7 @@ from parity.engines.minigrad import MinigradEngine
 
 SPOILED = "2.weight"
 SOUND, SCALED_GRADIENT, ANOTHER_BIT, DIVERGING, MISSING_GRADIENT, RAISING = range(1, 7)
+RAISING_LATE, WIDE, SHUFFLED, LISTS, FLAT, STOPPING = range(7, 13)
 """Seeds, and what is wrong in the runs that start from them."""
 
 
@@ -23,7 +24,7 @@ class WrongEngine(MinigradEngine):
         return start
 
     def load(self, task: Task, start: Start) -> None:
-        self._seed = task.seed
+        self._seed, self._calls = task.seed, 0
         factor = 1e4 if task.seed == DIVERGING else 1
         super().load(replace(task, learning_rate=factor * task.learning_rate), start)
 
@@ -35,7 +36,23 @@ class WrongEngine(MinigradEngine):
             gradients[SPOILED] *= 1 + 1e-3
         if self._seed == MISSING_GRADIENT:
             del gradients[SPOILED]
+        if self._seed == RAISING_LATE:
+            self._calls += 1
+            if self._calls > 4:  # in the middle of the steps, with judges at work
+                raise ZeroDivisionError("late")
+        if self._seed == WIDE:
+            gradients = {name: value.astype(np.float64) for name, value in gradients.items()}
+        if self._seed == SHUFFLED:
+            gradients = dict(reversed(gradients.items()))
+        if self._seed == LISTS:
+            gradients = {name: value.tolist() for name, value in gradients.items()}
+        if self._seed == STOPPING:
+            raise StopIteration("planted")
         return loss, gradients
+
+    def predict(self) -> Array:
+        prediction = super().predict()
+        return prediction.ravel() if self._seed == FLAT else prediction
 
 
 class HookedEngine(MinigradEngine):
