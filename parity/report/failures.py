@@ -105,9 +105,16 @@ def exactly(value: float | str | None) -> str:
     return value if isinstance(value, str) else repr(float(value))
 
 
-def replay(case: str, folder: str | Path) -> str:
-    """The command that judges a saved case again, to be typed where `folder` is named from."""
-    return f"parity replay {shlex.quote(str(Path(folder) / case))}"
+def replay(case: str, folder: str | Path, settings: Document) -> str:
+    """The command that judges a saved case again, to be typed where `folder` is named from.
+
+    An engine from elsewhere must be named: that of a case is not run, whoever it is from.
+    """
+    command = f"parity replay {shlex.quote(str(Path(folder) / case))}"
+    for option in ("engine", "against"):
+        if ":" in settings[option]:
+            command += f" --{option} {shlex.quote(settings[option])}"
+    return command
 
 
 def _count(count: int, what: str) -> str:

@@ -33,7 +33,7 @@ def summary(document: Document, folder: str | Path = "") -> RenderableType:
         parts.append(_item("!", "bold black on yellow", Text(remark, style="bold")))
     failed = failures(document)
     for failure in failed:
-        parts.append(_item("FAIL", STYLES[False], _failure(failure, folder)))
+        parts.append(_item("FAIL", STYLES[False], _failure(failure, folder, document["settings"])))
     result = ("FAIL", STYLES[False]) if failed else ("PASS", STYLES[True])
     parts.append(_item(*result, Text(headline(document), style="bold")))
     return Trimmed(Group(*parts))
@@ -61,13 +61,13 @@ def _probes(document: Document) -> list[RenderableType]:
     return [Padding(table, (0, 0, 0, 2)), Text()]
 
 
-def _failure(failure: Failure, folder: str | Path) -> Group:
+def _failure(failure: Failure, folder: str | Path, settings: Document) -> Group:
     """The sentence, the first node, and the command that runs it again on a line of its own."""
     parts = [Text(failure.sentence, style="bold")]
     if failure.node:
         parts.append(Text(f"first apart: {failure.node}"))
     if failure.case:
-        parts.append(Text(replay(failure.case, folder)))
+        parts.append(Text(replay(failure.case, folder, settings)))
     return Group(*parts)
 
 

@@ -202,6 +202,23 @@ def test_the_sound_tracing_engine_is_not_failed(folder: Path) -> None:
     assert judged(folder, "tracing:TracingEngine", "1-8-1", "1-4-1")[0] == 0
 
 
+def test_a_case_runs_no_engine_but_one_that_is_named(folder: Path) -> None:
+    status, document, said = judged(folder, "tracing:HalvedWeight", "1-4-1")
+    assert status == 1
+    case = str(Path("out-HalvedWeight") / document["architectures"][0]["gradients"]["case"])
+    assert f"parityreplay{case}--enginetracing:HalvedWeight" in "".join(said.split())
+    (folder / "tracing.py").rename(folder / "away.py")
+    (folder / "tracing.py").write_text("raise SystemExit('run')", encoding="utf-8")
+    try:
+        refused = parity(folder, "replay", case)
+    finally:
+        (folder / "away.py").rename(folder / "tracing.py")
+    assert refused.returncode == 2
+    assert "name it yourself: --engine tracing:HalvedWeight" in " ".join(refused.stderr.split())
+    assert parity(folder, "replay", case, "--engine", "tracing:HalvedWeight").returncode == 1
+    assert parity(folder, "replay", case, "--engine", "toy:ToyEngine").returncode == 0
+
+
 def test_an_engine_may_change_what_it_is_given(folder: Path) -> None:
     assert judged(folder, "tracing:InPlace", "1-8-1")[0] == 0
 

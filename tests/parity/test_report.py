@@ -84,8 +84,13 @@ def test_a_failure_names_everything() -> None:
 
 
 def test_a_replay_can_be_typed() -> None:
-    assert failures.replay("case-a.safetensors", "") == "parity replay case-a.safetensors"
-    assert failures.replay("case-a b.safetensors", "o") == "parity replay 'o/case-a b.safetensors'"
+    known, own = (
+        {"engine": engine, "against": "torch"} for engine in ("minigrad", "my.module:Engine")
+    )
+    assert failures.replay("case-a.safetensors", "", known) == "parity replay case-a.safetensors"
+    typed = "parity replay 'o/case-a b.safetensors'"
+    assert failures.replay("case-a b.safetensors", "o", known) == typed
+    assert failures.replay("case-a b.safetensors", "o", own) == f"{typed} --engine my.module:Engine"
 
 
 def test_a_tensor_as_a_whole_can_fail() -> None:
