@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
 from string import Template
+from typing import Any
 
 from minigrad.explain.drawing import svg
 from minigrad.explain.explanation import Explanation
-from minigrad.explain.graph import graph
+from minigrad.explain.graph import Graph, graph
 from minigrad.explain.steps import Step, Story
-from minigrad.explain.summary import RULE, json_of
+from minigrad.explain.summary import RULE, Shown, json_of
 from minigrad.explain.table import count_text, kept, number_text
 
 PHASES = {"forward": "Forward", "backward": "Backward", "update": "Update"}
+SCRIPTS = ("heatmap.js", "page.js")
+
+LEAD = """<p class="lead">Forward, every operation computes a value and leaves a node on the tape,
+with what its derivative will need. Backward, the tape is walked from its youngest node to its
+oldest: each node turns the gradient of what it made into gradients of what it was made from. That
+is reverse-mode differentiation. <b>∂v</b> is the gradient of the result by v; it has the shape of
+v.</p>"""
+
+PARAMETERS = '<h2>Parameters and their gradients</h2>\n<div id="parameters"></div>'
 
 
 def page(explanation: Explanation) -> str:
@@ -30,38 +42,71 @@ def page(explanation: Explanation) -> str:
         )
     entries = kept(explanation.entries)
     story = Story(explanation, entries)
-    drawn = graph(explanation)
-    notes = [*drawn.notes, *explanation.missing]
+    notes = list(explanation.missing)
     left_out = len(explanation.entries) - len(entries)
     if left_out:
         notes.append(f"{left_out:,} values in the middle have no step of their own.")
-    norms = [edge.norm for edge in drawn.edges if edge.norm]
+    return assembled(
+        explanation.title,
+        story.steps,
+        story.shown,
+        graph(explanation),
+        lead=f'{LEAD}\n<p class="quiet">{escape(count_text(explanation))}</p>',
+        aside=PARAMETERS,
+        notes=notes,
+        data={"names": [entry.name for entry in story.parameters]},
+    )
+
+
+def assembled(
+    title: str,
+    steps: list[Step],
+    shown: Shown,
+    drawn: Graph,
+    *,
+    lead: str,
+    aside: str,
+    notes: list[str],
+    data: Mapping[str, Any],
+    css: str = "",
+    js: str = "",
+) -> str:
+    """Return a page of these steps.
+
+    Args:
+        title: what is stepped through.
+        steps: as `Story` tells them.
+        shown: the arrays and the source that the steps name by their numbers.
+        drawn: the graph; a step lights the box that its `entry` is in.
+        lead, aside: HTML, to stand above the steps and beside them.
+        notes: sentences to stand below them.
+        data: more for the scripts, ready to become JSON.
+        css, js: more style, and a script that adds to `FIGURES`.
+    """
+    norms = [edge.norm for edge in drawn.edges if edge.norm and math.isfinite(edge.norm)]
+    said = list(drawn.notes)
     if norms:
-        notes.append(
+        said.append(
             "The lines of the gradients are the thicker the larger the norm, on a logarithmic "
             f"scale from {number_text(min(norms))} to {number_text(max(norms))}."
         )
-    data = json.dumps(
-        {
-            "steps": story.steps,
-            "codes": story.shown.codes,
-            "names": [e.name for e in story.parameters],
-        }
-    )
+    told = json.dumps({"steps": steps, "codes": shown.codes, **data})
     folder = files("minigrad.explain")
+    heat_map, stepping = (folder.joinpath(name).read_text(encoding="utf-8") for name in SCRIPTS)
     return Template(folder.joinpath("page.html").read_text(encoding="utf-8")).substitute(
-        title=escape(explanation.title),
-        counts=escape(count_text(explanation)),
-        links=_links(story.steps),
-        last=len(story.steps),
+        title=escape(title),
+        lead=lead,
+        aside=aside,
+        links=_links(steps),
+        last=len(steps),
         graph=svg(drawn),
-        notes="".join(f"<p>{escape(note)}</p>" for note in notes),
+        notes="".join(f"<p>{escape(note)}</p>" for note in [*said, *notes]),
         rule=escape(RULE),
-        data=f"{data[:-1]}, {json.dumps('arrays')}: {json_of(story.shown.arrays)}}}".replace(
+        data=f"{told[:-1]}, {json.dumps('arrays')}: {json_of(shown.arrays)}}}".replace(
             "<", "\\u003c"
         ),
-        css=folder.joinpath("page.css").read_text(encoding="utf-8"),
-        js=folder.joinpath("page.js").read_text(encoding="utf-8"),
+        css=folder.joinpath("page.css").read_text(encoding="utf-8") + css,
+        js=heat_map + js + stepping,
     )
 
 
@@ -70,7 +115,8 @@ def _links(steps: list[Step]) -> str:
     found = []
     for phase, heading in PHASES.items():
         links = [
-            f'<li><a href="#step-{i}"><span>{i}</span> {escape(step["title"])}</a></li>'
+            f'<li><a href="#step-{i}"><span>{i}</span> {escape(step["title"])}'
+            f"{' ✗' if step['alerts'] else ''}</a></li>"
             for i, step in enumerate(steps, 1)
             if step["phase"] == phase
         ]

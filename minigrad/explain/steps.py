@@ -24,13 +24,15 @@ from minigrad.explain.observe import (
 )
 from minigrad.explain.source import block_of, code_of, formula_of, remark_of
 from minigrad.explain.summary import Shown
-from minigrad.explain.table import number_text, shape_text
+from minigrad.explain.table import shape_text
 from minigrad.explain.wording import (
     formulas_of_sgd,
+    group,
     input_names,
     line_of,
     listed,
     maker,
+    of,
     short,
     where,
 )
@@ -99,7 +101,8 @@ class Story:
             for entry in self.parameters
         ]
         step = {"phase": phase, "title": title, "says": says, "parameters": parameters}
-        defaults: Step = {"entry": None, "line": None, "code": [], "formulas": [], "groups": []}
+        defaults: Step = {"entry": None, "line": None, "formulas": []}
+        defaults |= {"alerts": [], "code": [], "groups": []}
         self.steps.append(defaults | step | rest)
 
     # ---- each kind of step ------------------------------------------------------------------
@@ -125,6 +128,9 @@ class Story:
         names = input_names(rule.forward, len(operation.inputs))
         makers = [maker(value) for value in entry.inputs]
         kept = [("out", *names)[i] for i in plan.values]
+        figure = self.shown.figure
+        given = zip(names, operation.inputs, makers, entry.inputs, strict=True)
+        takes = [figure(name, value, made, of("value", x)) for name, value, made, x in given]
         shapes = [f"{names[key - 1]}'s shape" for kind, key in plan.extras if kind == "shape"]
         tape_keeps = ", ".join([*kept, *shapes]) or "nothing"
         says = [
@@ -147,20 +153,15 @@ class Story:
             formulas=formula_of(rule.forward, "out"),
             remark=remark_of(rule.forward),
             groups=[
-                self._group(
-                    "takes",
-                    [
-                        self._figure(name, operation.inputs[i], made)
-                        for i, (name, made) in enumerate(zip(names, makers, strict=True))
-                    ],
-                ),
-                self._group("makes", [self._figure("out", operation.output, entry.name)]),
+                group("takes", takes),
+                group("makes", [figure("out", operation.output, entry.name, of("value", entry))]),
             ],
         )
 
     def _seed(self, event: Backward) -> None:
         entry = self._entry_of[event.operation]
         one = event.grad_out.shape == () and float(event.grad_out) == 1
+        arrived = self.shown.figure("∂out", event.grad_out, entry.name, of("gradient", entry))
         self._add(
             "backward",
             "The way back begins",
@@ -174,12 +175,13 @@ class Story:
             ],
             entry=entry.number,
             code=[self.shown.code(block_of(tape.sweep, ast.While, "heappop"))],
-            groups=[self._group("arrives", [self._figure("∂out", event.grad_out, entry.name)])],
+            groups=[group("arrives", [arrived])],
         )
 
     def _backward(self, events: list[Backward]) -> None:
         entry = self._entry_of[events[0].operation]
         operation, grad_out = events[0].operation, events[0].grad_out
+        figure = self.shown.figure
         names = input_names(operation.rule.forward, len(operation.inputs))
         needed: list[str] = []
         leaves, formulas, code, says, remarks, edges = [], [], [], [], [], []
@@ -198,7 +200,7 @@ class Story:
                 self._gradients[parent] = self.shown.array(total)
                 self._said[parent] = GATHERING
             edges.append(parent.number)
-            leaves.append(self._figure(f"∂{name}", share, parent.name))
+            leaves.append(figure(f"∂{name}", share, parent.name, of("gradient", parent)))
             formulas += formula_of(event.derivative, f"∂{name}")
             code.append(self.shown.code(code_of(event.derivative)))
             remarks.append(remark_of(event.derivative))
@@ -209,10 +211,15 @@ class Story:
         if without:
             says.append(f"{listed(without)} needs no gradient.")
         values = {"out": operation.output, **dict(zip(names, operation.inputs, strict=True))}
-        made = {"out": entry.name, **dict(zip(names, map(maker, entry.inputs), strict=True))}
-        kept = [self._figure(n, values[n], made[n]) for n in dict.fromkeys(needed) if n in values]
+        made = {"out": entry, **dict(zip(names, entry.inputs, strict=True))}
+        kept = [
+            figure(n, values[n], maker(made[n]), of("value", made[n]))
+            for n in dict.fromkeys(needed)
+            if n in values
+        ]
         if entry not in self._told:
             return
+        arrived = figure("∂out", grad_out, entry.name, of("gradient", entry))
         self._add(
             "backward",
             f"{where(entry)}, backward",
@@ -229,9 +236,9 @@ class Story:
             formulas=list(dict.fromkeys(formulas)),
             remark=" ".join(dict.fromkeys(filter(None, remarks))),
             groups=[
-                self._group("arrives", [self._figure("∂out", grad_out, entry.name)]),
-                self._group("kept since forward", kept),
-                self._group("leaves", leaves),
+                group("arrives", [arrived]),
+                group("kept since forward", kept),
+                group("leaves", leaves),
             ],
         )
 
@@ -266,32 +273,23 @@ class Story:
         self._values[entry], self._said[entry] = self.shown.array(event.after), UPDATED
         options = event.options
         used = ["lr", *(n for n in ("momentum", "dampening", "weight_decay") if options.get(n))]
-        takes = [self._figure("p", event.before, "before"), self._figure("g", event.grad, ".grad")]
+        figure = self.shown.figure
+        takes = [
+            figure("p", event.before, "before", of("value", entry)),
+            figure("g", event.grad, ".grad", of("gradient", entry)),
+        ]
+        makes = [figure("p", event.after, "after", of("updated", entry))]
         if event.buffer is not None:
-            takes.append(self._figure("b", event.buffer, "momentum"))
+            makes.insert(0, figure("b", event.buffer, "momentum, after", of("buffer", entry)))
         self._add(
             "update",
             f"SGD: {entry.name}",
             [
                 "The gradient points to where the loss grows: the parameter takes a step against "
-                f"it, with {', '.join(f'{name} = {options[name]}' for name in used)}. The "
-                "gradient's norm is "
-                f"{number_text(np.linalg.norm(event.grad.astype(float)))}."
+                f"it, with {', '.join(f'{name} = {options[name]}' for name in used)}."
             ],
             entry=entry.number,
             code=[self.shown.code(block_of(SGD.step, ast.For, "np.subtract"))],
             formulas=formulas_of_sgd(options),
-            groups=[
-                self._group("takes", takes),
-                self._group("makes", [self._figure("p", event.after, "after")]),
-            ],
+            groups=[group("takes", takes), group("makes", makes)],
         )
-
-    # ---- figures ----------------------------------------------------------------------------
-
-    def _group(self, title: str, figures: list[Step]) -> Step:
-        return {"title": title, "figures": figures}
-
-    def _figure(self, name: str, values: Any, note: str) -> Step:
-        array = self.shown.array(values) if isinstance(values, np.ndarray) else None
-        return {"name": name, "note": note, "array": array, "text": short(values)}

@@ -10,6 +10,7 @@ import numpy as np
 
 from minigrad.explain.observe import Values
 from minigrad.explain.source import Code
+from minigrad.explain.wording import short
 
 MOST_WHOLE = 2048
 """An array of more elements is shown as means of blocks."""
@@ -46,6 +47,12 @@ class Shown:
             self._known[key] = len(self.arrays)
             self.arrays.append(summary(values))
         return self._known[key]
+
+    def figure(self, name: str, values: Any, note: str, of: str | None) -> dict[str, Any]:
+        """Return how the page shows a value under a name; `of` tells which tensor it is."""
+        array = self.array(values) if isinstance(values, np.ndarray) else None
+        shown = {"array": array, "text": short(values)}
+        return {"kind": "tensor", "name": name, "note": note, "of": of, **shown}
 
     def code(self, code: Code) -> int:
         """Return the number of lines of source."""

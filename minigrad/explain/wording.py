@@ -29,6 +29,19 @@ def maker(value: Any) -> str:
     return value.name if isinstance(value, Entry) else str(value)
 
 
+def group(title: str, figures: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return figures that stand under one title."""
+    return {"title": title, "figures": figures}
+
+
+def of(kind: str, value: Any) -> str | None:
+    """Name a tensor of the computation: of an entry its "value", "gradient", "updated", "buffer".
+
+    The last two are what an optimizer's step made of a parameter. None for a number.
+    """
+    return f"{kind} {value.number}" if isinstance(value, Entry) else None
+
+
 def short(value: Any) -> str:
     """Return a value as Python writes it, on one line and not too long."""
     said = " ".join(repr(value).split())

@@ -42,7 +42,7 @@ def judge(case: Case, engines: Engines) -> dict[str, Any]:
     Raises:
         UsageError: an engine cannot do what the case asks, or raises an exception.
     """
-    with _raised_by(engines):
+    with raised_by(engines):
         return _judge(case, engines)
 
 
@@ -52,7 +52,7 @@ def locate_in(case: Case, verdict: dict[str, Any], engines: Engines) -> dict[str
         return verdict
     assert case.start is not None
     try:
-        with _raised_by(engines):
+        with raised_by(engines):
             node = locate(
                 *engines[:2],
                 case.task,
@@ -66,7 +66,7 @@ def locate_in(case: Case, verdict: dict[str, Any], engines: Engines) -> dict[str
 
 
 @contextmanager
-def _raised_by(engines: Engines) -> Iterator[None]:
+def raised_by(engines: Engines) -> Iterator[None]:
     """Turn what an engine raises, in its process, into a UsageError; await what others do."""
     try:
         yield

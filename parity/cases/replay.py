@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from minigrad.architectures import Architecture
 from parity.cases.case import Case
 from parity.cases.judge import Engines, judge, locate_in
+from parity.cases.traces import Traces, require_step, traces
 from parity.checks.bitwise import digest_trainer
 from parity.engines.registry import reproducible
 from parity.environment import usable_cores
@@ -41,12 +42,14 @@ class Replayed(NamedTuple):
         names: of the engines that judged it now.
         verdict: now, in values that JSON can hold.
         environment: of both engines' processes, by "actual" and "expected".
+        traces: of the step at which it failed, if they were asked for.
     """
 
     case: Case
     names: tuple[str, str]
     verdict: dict[str, Any]
     environment: dict[str, Any]
+    traces: Traces | None = None
 
 
 def twin(case: Case, name: str) -> str:
@@ -54,12 +57,19 @@ def twin(case: Case, name: str) -> str:
     return (reproducible(name) if case.kind == "bitwise" else None) or name
 
 
-def replay(case: Case, actual: Side, expected: Side) -> Replayed:
+def replay(case: Case, actual: Side, expected: Side, *, traced: bool = False) -> Replayed:
     """Judge the case by these engines, each in a process of its own.
+
+    Args:
+        case: as it was saved.
+        actual, expected: the engines.
+        traced: whether to have all values of the step at which it fails, too.
 
     Raises:
         UsageError: an engine cannot do what the case asks, or nothing can be judged.
     """
+    if traced:
+        require_step(case)
     with threadpool_limits(1), ExitStack() as stack:
         count = usable_cores() if case.kind in ("trajectory", "final_mse") else 0
         ours, theirs, *perturbed = (
@@ -68,6 +78,7 @@ def replay(case: Case, actual: Side, expected: Side) -> Replayed:
         )
         engines = Engines(ours, theirs, perturbed)
         verdict = locate_in(case, judge(case, engines), engines)
+        found = traces(case, verdict, engines) if traced else None
         environment = {
             "actual": ours.call("environment"),
             "expected": theirs.call("environment"),
@@ -78,7 +89,7 @@ def replay(case: Case, actual: Side, expected: Side) -> Replayed:
             "to its end"
         )
     verdict = json.loads(to_json(verdict))
-    return Replayed(case, (actual.name, expected.name), verdict, environment)
+    return Replayed(case, (actual.name, expected.name), verdict, environment, found)
 
 
 def document(replayed: Replayed) -> Document:
@@ -112,14 +123,9 @@ def summary(replayed: Replayed, name: str) -> RenderableType:
         replayed: the case judged again.
         name: of its file.
     """
-    case, found = replayed.case, document(replayed)
-    label = wording.LABELS.get(case.kind, "probe")
-    parts: list[RenderableType] = [
-        Text(f"{name}: {label} of {' against '.join(replayed.names)}", style="bold"),
-        Text(_origin(case)),
-        *(Text(f"{_network(entry, case)}") for entry in found["architectures"]),
-        Text(),
-    ]
+    found = document(replayed)
+    title, *lines = heading(replayed, name)
+    parts: list[RenderableType] = [Text(title, style="bold"), *map(Text, lines), Text()]
     if replayed.verdict["passed"] is False:
         for failure in failures(found):
             node = [f"first apart: {failure.node}"] if failure.node else []
@@ -132,6 +138,16 @@ def summary(replayed: Replayed, name: str) -> RenderableType:
     parts.append(_item("=", None, outcome(replayed)))
     parts += [_item("!", None, difference) for difference in differences(replayed)]
     return Trimmed(Group(*parts))
+
+
+def heading(replayed: Replayed, name: str) -> list[str]:
+    """Return what is judged, by whom, where the case was found, and what network it is of."""
+    case = replayed.case
+    return [
+        f"{name}: {wording.LABELS.get(case.kind, 'probe')} of {' against '.join(replayed.names)}",
+        _origin(case),
+        *(_network(entry, case) for entry in document(replayed)["architectures"]),
+    ]
 
 
 def outcome(replayed: Replayed) -> str:

@@ -12,9 +12,11 @@ from parity.cases.file import load
 from parity.cases.replay import replay, summary, twin
 from parity.cli import options
 from parity.cli.command import Output, command
-from parity.engines.registry import factory
+from parity.engines.registry import factory, known, same
 from parity.errors import UsageError
+from parity.files import write_whole
 from parity.processes import Side
+from parity.report.pair.page import page
 
 
 @command
@@ -29,22 +31,48 @@ def replay_command(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda or cuda:N. Default: the case's.")
     ] = None,
+    html: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Write a page that steps through the failing step on both engines."
+        ),
+    ] = None,
 ) -> int:
     """Judge a saved counterexample again, by the same engines or by others.
 
     Exit status: 0 the verdict passes now, 1 it fails, 2 bad usage or input.
     """
     found = load(case)
-    names = [
-        twin(found, name) for name in (engine or found.engines[0], against or found.engines[1])
-    ]
-    if names[0] == names[1]:
+    given = {"--engine": engine, "--against": against}
+    chosen = zip(given.items(), found.engines, strict=True)
+    names = [twin(found, name or _known(recorded, o)) for (o, name), recorded in chosen]
+    if same(*names):
         raise UsageError(
             f"{names[0]!r} would be held against itself, and that says nothing: choose another "
             "--engine or --against; `parity engines` lists them"
         )
     if device is not None:
         found = replace(found, task=replace(found.task, device=options.checked_device(device)))
-    replayed = replay(found, *(Side(name, factory(name)) for name in names))
+    sides = (Side(name, factory(name)) for name in names)
+    replayed = replay(found, *sides, traced=html is not None)
+    if html is not None:
+        write_whole(html, page(replayed, Path(case).name))
     Output().print(summary(replayed, Path(case).name))
+    if html is not None:
+        said = f"The page is {html}: open it in a browser."
+        Output(stderr=True).print(said, soft_wrap=True, markup=False, highlight=False)
     return {True: 0, False: 1}[replayed.verdict["passed"]]
+
+
+def _known(recorded: str, option: str) -> str:
+    """Return the engine that a case was recorded with, if its name alone does not run foreign code.
+
+    Raises:
+        UsageError: it is not one that is known here.
+    """
+    if recorded not in known():
+        raise UsageError(
+            f"the case is of the engine {recorded!r}, which is not known here. If it is code that "
+            f"you trust, name it yourself: {option} {recorded}; or choose another engine"
+        )
+    return recorded
