@@ -56,6 +56,10 @@ ENGINES = {
         "parity.engines.minigrad_captured:MinigradCapturedEngine",
         "minigrad, each step recorded once and replayed",
     ),
+    "minigrad-ensemble": Known(
+        "parity.ensembles:EnsembleEngine",
+        "minigrad, many seeds at once; a step is one seed's",
+    ),
     "minigrad-reproducible": Known(
         "parity.engines.minigrad_reproducible:MinigradReproducibleEngine",
         "minigrad on reproducible arrays, the same bits everywhere",

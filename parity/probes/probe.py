@@ -82,6 +82,11 @@ def integers(*shape: int, below: int = 16) -> Draw:
     return lambda rng: rng.integers(1, below, shape) * rng.choice([-1.0, 1.0], shape)
 
 
+def twelve_bits(*shape: int) -> Draw:
+    """Odd integers of twelve bits, of either sign; float16 and TF32 have eleven."""
+    return lambda rng: (2 * rng.integers(1024, 2048, shape) + 1) * rng.choice([-1.0, 1.0], shape)
+
+
 def distinct(*shape: int, beside: float = 0.0) -> Draw:
     """Integers that are all different: no ties; `beside` is added to them all."""
     size = int(np.prod(shape))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from parity.probes.probe import distinct, integers, normal, probe
+from parity.probes.probe import distinct, integers, normal, probe, twelve_bits
 from parity.probes.suite.shared import singly
 
 
@@ -176,6 +176,21 @@ def linear_with_a_square_weight(lib: Any, inputs: Any, note: Any) -> None:
 def linear_of_reals(lib: Any, inputs: Any, note: Any) -> None:
     """A linear layer in which every digit counts."""
     singly(lib, note, {"linear": lib.nn.functional.linear}, *inputs)
+
+
+@probe(
+    exact=True,
+    x=twelve_bits(5, 3),
+    weight=twelve_bits(2, 3),
+    bias=twelve_bits(2),
+    small_x=integers(5, 3),
+    small_weight=integers(2, 3),
+)
+def linear_of_twelve_bits(lib: Any, inputs: Any, note: Any) -> None:
+    """Operands rounded to the eleven bits of float16 and TF32, where all products are exact."""
+    linear = lib.nn.functional.linear
+    singly(lib, note, {"large x": linear}, "x", "small_weight", "bias")
+    singly(lib, note, {"large weight": linear}, "small_x", "weight", "bias")
 
 
 @probe(exact=True, x=integers(2, 4), y=integers(2, 4))

@@ -1,0 +1,158 @@
+"""Ensembles: many networks of one shape, trained at once along a leading axis.
+
+A NumPy call takes about as long to begin as a small network takes to compute, so an ensemble takes
+each step with the calls of one network. (torch has `torch.func.stack_module_state` and `vmap`.)
+
+>>> import minigrad as torch
+>>> from minigrad import nn
+>>> from minigrad.ensembles import ensemble, mse_losses
+>>> networks = [nn.Sequential(nn.Linear(1, 4), nn.ReLU(), nn.Linear(4, 1)) for _ in range(100)]
+>>> model = ensemble(networks)
+>>> model[0].weight.shape
+torch.Size([100, 4, 1])
+>>> x = torch.linspace(-1, 1, 10).reshape(-1, 1)
+>>> losses = mse_losses(model(x), x**2)
+>>> losses.shape
+torch.Size([100])
+>>> losses.sum().backward()
+
+The gradient of the sum is, for each member, that of its own loss. Members share nothing: one that
+diverges leaves the others as they are, and none depends in any bit on how many others there are.
+
+In reproducible arithmetic a member has the bits of its network trained by itself. Sums over samples
+are products with ones here, since products are made matrix by matrix and a sum has one exponent for
+all; in float32 a product with ones leaves out no slice up to 2,048 samples and units of a layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+
+from minigrad.creation import ones
+from minigrad.methods.shape import stack
+from minigrad.nn.layers import Linear, Sequential
+from minigrad.nn.module import Module
+from minigrad.nn.parameter import Parameter
+from minigrad.ops import linalg
+from minigrad.ops.rule import Rule
+from minigrad.tape import Array
+from minigrad.tensor import Tensor, apply
+
+__all__ = ["LinearEnsemble", "ensemble", "mse_losses"]
+
+
+def linear_backward_bias(grad_out: Array) -> Array:
+    # The bias was added to every row of its member's. Sums of rows are products with ones, and
+    # products are made matrix by matrix.
+    rows = np.ones((1, grad_out.shape[-2]), grad_out.dtype)
+    return np.matmul(rows, grad_out)
+
+
+LINEAR = Rule(
+    linalg.linear,
+    linalg.linear_backward_x,
+    linalg.linear_backward_weight,
+    linear_backward_bias,
+).named("BaddbmmBackward0")
+"""`linear` for stacks of matrices: x (..., n, in), weight (members, out, in), bias (members, 1,
+out). Only the derivative by the bias has to know that there are members."""
+
+
+class LinearEnsemble(Module):
+    """The `Linear` layers of an ensemble: (n, in) or (members, n, in) to (members, n, out).
+
+    Attributes:
+        weight: (members, out, in).
+        bias: (members, out).
+
+    Raises:
+        ValueError: there are no layers, or they differ in shape or dtype, or have no bias.
+    """
+
+    weight: Parameter
+    bias: Parameter
+
+    def __init__(self, layers: Sequence[Linear]) -> None:
+        super().__init__()
+        for name in ("weight", "bias"):
+            values = [getattr(layer, name) for layer in layers]
+            kinds = {None if v is None else (v.shape, str(v.dtype)) for v in values}
+            if len(kinds) != 1 or None in kinds:
+                raise ValueError(
+                    f"LinearEnsemble: the layers' {name} must be of one shape and dtype in all, "
+                    f"but these are {sorted(map(str, kinds))}"
+                )
+            setattr(self, name, Parameter(stack([value.detach() for value in values])))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return input·weightᵀ + bias of every member."""
+        return apply(LINEAR, input, self.weight, self.bias.unsqueeze(1))
+
+    def extra_repr(self) -> str:
+        """Return what stands between the brackets when the module is printed."""
+        members, out_features, in_features = self.weight.shape
+        return f"members={members}, in_features={in_features}, out_features={out_features}"
+
+
+def ensemble(networks: Sequence[Sequential]) -> Sequential:
+    """Return one network that does what each of these does, with copies of their parameters.
+
+    Args:
+        networks: of the same layers, each a `Linear` or one without parameters.
+
+    Returns:
+        a network for inputs (n, in), the same for all members, or (members, n, in), and with
+        outputs (members, n, out). Its parameters have the names of a member's, and in front of
+        their axes one for the members.
+
+    Raises:
+        ValueError: there are no networks, or they are not of the same layers.
+    """
+    named = [list(network.named_children()) for network in networks]
+    kinds = {tuple((name, type(layer)) for name, layer in layers) for layers in named}
+    if len(kinds) != 1:
+        raise ValueError(
+            f"ensemble: the {len(named)} networks must be at least one, and of the same layers: "
+            "members compute by the same calls"
+        )
+    layers: list[tuple[str, Module]] = []
+    for members in zip(*named, strict=True):
+        name, first = members[0]
+        if isinstance(first, Linear):
+            layers.append((name, LinearEnsemble([layer for _, layer in members])))
+        elif next(first.parameters(), None) is None:
+            layers.append((name, first))
+        else:
+            raise ValueError(
+                f"ensemble: layer {name!r} is a {type(first).__name__} with parameters, and only "
+                "Linear layers can be put together"
+            )
+    return Sequential(OrderedDict(layers))
+
+
+def mse_losses(input: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error of every member, (members,): `nn.functional.mse_loss` of each.
+
+    Args:
+        input: (members, n, out).
+        target: of the same shape, or (n, out) for the same of all members.
+
+    Raises:
+        ValueError: the shapes are others.
+    """
+    if input.ndim != 3 or target.shape not in (input.shape, input.shape[1:]):
+        raise ValueError(
+            f"mse_losses: expected input (members, n, out) and target of that shape or (n, out), "
+            f"not {list(input.shape)} and {list(target.shape)}"
+        )
+    members, *rest = input.shape
+    count = math.prod(rest)
+    difference = input - target
+    # Not square(), whose derivative doubles the difference first: that may overflow.
+    squares = (difference * difference).reshape(members, count, 1)
+    sums = ones(1, count, dtype=input.dtype).matmul(squares)
+    return (sums / count).reshape(members)

@@ -1,0 +1,231 @@
+"""Ensembles: every member computes what its network computes by itself, and none sees another."""
+
+from __future__ import annotations
+
+import doctest
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import minigrad
+import minigrad.ensembles
+from minigrad import nn, optim
+from minigrad.architectures import build
+from minigrad.arrays.conversion import reproducible
+from minigrad.ensembles import LINEAR, LinearEnsemble, ensemble, mse_losses
+from minigrad.gradcheck import gradcheck
+from minigrad.ops import Rule, linalg
+from minigrad.tape import Array
+from minigrad.tensor import apply
+
+DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
+SAMPLES = 9
+
+
+def networks(
+    count: int, dtype: str = "float32", sizes: tuple[int, ...] = (2, 5, 3)
+) -> list[nn.Sequential]:
+    minigrad.manual_seed(1)
+    return [build(sizes, dtype) for _ in range(count)]
+
+
+def data(*shape: int, dtype: str = "float32", seed: int = 0) -> minigrad.Tensor:
+    values = np.random.default_rng(seed).standard_normal(shape)
+    return minigrad.tensor(values.astype(dtype))
+
+
+def grad(parameter: minigrad.Tensor) -> Array:
+    assert parameter.grad is not None
+    return parameter.grad.numpy()
+
+
+def test_the_example_in_the_docstring_is_true() -> None:
+    found = doctest.testmod(minigrad.ensembles)
+    assert found.attempted > 5
+    assert found.failed == 0
+
+
+def test_parameters_are_the_members() -> None:
+    members = networks(3)
+    model = ensemble(members)
+    assert [name for name, _ in model.named_parameters()] == list(members[0].state_dict())
+    for name, value in model.state_dict().items():
+        assert value.requires_grad is False
+        for i, member in enumerate(members):
+            np.testing.assert_array_equal(value[i].numpy(), member.state_dict()[name].numpy())
+    model[0].bias.detach().zero_()
+    assert np.abs(members[0][0].bias.detach().numpy()).min() > 0  # they were copied
+
+
+def test_it_is_printed_with_its_members() -> None:
+    assert "LinearEnsemble(members=3, in_features=2, out_features=5)" in repr(ensemble(networks(3)))
+
+
+@DTYPES
+@pytest.mark.parametrize("shared", [True, False])
+def test_losses_and_gradients_are_those_of_each_network(dtype: str, shared: bool) -> None:
+    members = networks(4, dtype)
+    x = data(SAMPLES, 2, dtype=dtype) if shared else data(4, SAMPLES, 2, dtype=dtype)
+    y = data(4, SAMPLES, 3, dtype=dtype, seed=1)
+    model = ensemble(members)
+    losses = mse_losses(model(x), y)
+    losses.sum().backward()
+    tolerance = 100 * float(np.finfo(dtype).eps)
+    for i, member in enumerate(members):
+        loss = nn.functional.mse_loss(member(x if shared else x[i]), y[i])
+        loss.backward()
+        assert losses[i].item() == pytest.approx(loss.item(), rel=tolerance)
+        for stacked, parameter in zip(model.parameters(), member.parameters(), strict=True):
+            expected, actual = grad(parameter), grad(stacked)[i]
+            np.testing.assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_targets_may_be_shared() -> None:
+    model = ensemble(networks(3))
+    x, y = data(SAMPLES, 2), data(SAMPLES, 3)
+    given = minigrad.stack([y] * 3)
+    actual, expected = (mse_losses(model(x), target) for target in (y, given))
+    np.testing.assert_array_equal(actual.detach().numpy(), expected.detach().numpy())
+
+
+def test_derivatives_are_right_by_finite_differences() -> None:
+    layer = LinearEnsemble([network[0] for network in networks(2, "float64")])
+    x = data(2, 4, 2, dtype="float64").requires_grad_()
+
+    def forward(
+        x: minigrad.Tensor, weight: minigrad.Tensor, bias: minigrad.Tensor
+    ) -> minigrad.Tensor:
+        return apply(LINEAR, x, weight, bias.unsqueeze(1))
+
+    weight, bias = (value.detach().clone().requires_grad_() for value in layer.parameters())
+    assert gradcheck(forward, (x, weight, bias))
+
+
+def trained(
+    model: nn.Module,
+    loss: Callable[[], minigrad.Tensor],
+    momentum: float,
+    run: Callable[..., Callable[[], minigrad.Tensor]] = lambda step: step,
+) -> list[bytes]:
+    """The bits of losses, and of the gradients and parameters after the last of four steps."""
+    optimizer = optim.SGD(model.parameters(), lr=0.05, momentum=momentum)
+
+    def step() -> minigrad.Tensor:
+        optimizer.zero_grad()
+        losses = loss()
+        losses.sum().backward()
+        optimizer.step()
+        return losses
+
+    take = run(step)
+    return [bits(take()) for _ in range(4)] + [
+        found for p in model.parameters() for found in (grad(p).tobytes(), bits(p))
+    ]
+
+
+def bits(value: minigrad.Tensor) -> bytes:
+    return value.detach().numpy().tobytes()
+
+
+@DTYPES
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_captured_steps_are_eager_steps_in_every_bit(dtype: str, momentum: float) -> None:
+    x, y = data(SAMPLES, 2, dtype=dtype), data(3, SAMPLES, 3, dtype=dtype)
+    found = []
+    for run in (lambda step: step, minigrad.capture):
+        model = ensemble(networks(3, dtype))
+        found.append(trained(model, lambda m=model: mse_losses(m(x), y), momentum, run))  # type: ignore[misc]
+    assert found[0] == found[1]
+
+
+def unlike(dtype: str) -> list[int]:
+    """Train members in reproducible arithmetic; return those without the bits of their network."""
+    members = [reproducible(network) for network in networks(3, dtype)]
+    model = reproducible(ensemble(networks(3, dtype)))
+    # Errors so unlike that an exponent for all would leave the second member few bits to round, but
+    # not so unlike that each row gets an exponent of its own; and so many that slices are narrow,
+    # and hold hardly more bits than they must.
+    samples, scale = (2000, 2.0**-16) if dtype == "float32" else (3000, 2.0**-7)
+    scales = np.array([1.0, scale, 1.0], dtype).reshape(3, 1, 1)
+    x = reproducible(data(samples, 2, dtype=dtype))
+    noise = data(3, samples, 3, dtype=dtype).numpy() * scales
+    y = reproducible(minigrad.tensor(model(x).detach().numpy() + noise))
+    found = trained(model, lambda: mse_losses(model(x), y), 0.9)
+    different = []
+    for i, member in enumerate(members):
+        own = trained(member, lambda m=member, i=i: nn.functional.mse_loss(m(x), y[i]), 0.9)  # type: ignore[misc]
+        mine = [value[i * len(value) // 3 : (i + 1) * len(value) // 3] for value in found]
+        if mine != own:
+            different.append(i)
+    return different
+
+
+@DTYPES
+def test_in_reproducible_arithmetic_a_member_has_the_bits_of_its_network(dtype: str) -> None:
+    assert unlike(dtype) == []
+
+
+def linear_backward_bias(grad_out: Array) -> Array:
+    return np.add.reduce(grad_out, axis=-2, keepdims=True)
+
+
+@DTYPES
+def test_a_sum_that_members_share_an_exponent_in_is_seen(
+    dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    derivatives = linalg.linear_backward_x, linalg.linear_backward_weight, linear_backward_bias
+    monkeypatch.setattr(minigrad.ensembles, "LINEAR", Rule(linalg.linear, *derivatives))
+    assert unlike(dtype) != []
+
+
+def test_a_member_that_is_not_finite_leaves_the_others_as_they_are() -> None:
+    x, y = data(SAMPLES, 2), data(3, SAMPLES, 3)
+    found = []
+    for spoilt in (1.0, float("nan"), float("inf"), 1e38):
+        model = ensemble(networks(3))
+        with np.errstate(all="ignore"), minigrad.no_grad():
+            model[2].weight[1] *= spoilt
+        with np.errstate(all="ignore"):
+            trained(model, lambda m=model: mse_losses(m(x), y), 0.9)  # type: ignore[misc]
+        found.append([value.detach().numpy() for value in model.parameters()])
+    for values in found[1:]:
+        for actual, expected in zip(values, found[0], strict=True):
+            assert actual[[0, 2]].tobytes() == expected[[0, 2]].tobytes()
+            assert not np.array_equal(actual[1], expected[1])
+
+
+class Scale(nn.Module):
+    """A layer with a parameter that is no Linear."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(minigrad.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (list, "0 networks must be at least one"),
+        (lambda: [*networks(1), *networks(1, sizes=(2, 5, 3, 3))], "of the same layers"),
+        (lambda: [*networks(1), *networks(1, sizes=(2, 4, 3))], "weight must be of one shape"),
+        (lambda: [*networks(1), *networks(1, "float64")], "one shape and dtype"),
+        (lambda: [nn.Sequential(nn.Linear(1, 1, bias=False))], "bias must be of one shape"),
+        (lambda: [nn.Sequential(Scale())], "layer '0' is a Scale with parameters"),
+    ],
+)
+def test_what_cannot_be_put_together_is_refused(
+    make: Callable[[], list[nn.Sequential]], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        ensemble(make())
+
+
+@pytest.mark.parametrize(
+    ("input_shape", "target_shape"), [((4, 3), (4, 3)), ((2, 4, 3), (4, 1)), ((2, 4, 3), (2, 4))]
+)
+def test_losses_of_other_shapes_are_refused(
+    input_shape: tuple[int, ...], target_shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(ValueError, match=r"expected input \(members, n, out\)"):
+        mse_losses(data(*input_shape), data(*target_shape))
