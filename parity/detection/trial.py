@@ -66,7 +66,8 @@ def trial(
     failures: list[dict[str, Any]] = [{"verdict": DIED}]
     problem: str | None = ended.stderr
     if ended.returncode in (0, 1):
-        report = json.loads((tree / "out" / "report.json").read_text(encoding="utf-8"))
+        text = (tree / "out" / "report.json").read_text(encoding="utf-8")
+        report = json.loads(text.replace(f"{tree.resolve()}/", ""))  # tracebacks name files
         assert report["passed"] == (ended.returncode == 0), "status and report differ"
         failures, problem = list(failed(report)), None
     return {
