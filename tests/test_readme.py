@@ -32,6 +32,7 @@ COMMANDS = [
 SHORT = {
     "run": ["--epochs", "3"],
     "train": ["--epochs", "3"],
+    "sweep": ["--epochs", "3", "--horizons", "1"],
     "bench": ["--rounds", "6", "--processes", "1"],
 }
 

@@ -12,6 +12,7 @@ from parity.cli.command import Output
 from parity.cli.engines import engines_command
 from parity.cli.replay import replay_command
 from parity.cli.run import run_command
+from parity.cli.sweep import sweep_command
 from parity.cli.train import train_command
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -41,5 +42,6 @@ def default(
 app.command("run")(run_command)
 app.command("train")(train_command)
 app.command("bench")(bench_command)
+app.command("sweep")(sweep_command)
 app.command("replay")(replay_command)
 app.command("engines")(engines_command)

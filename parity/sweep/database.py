@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import fcntl
+import io
 import os
 import platform
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -16,7 +18,7 @@ from parity.errors import UsageError
 SCHEMA = 1
 
 TABLES = """
-CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE results (
     architecture TEXT NOT NULL,
     seed INTEGER NOT NULL,
@@ -31,7 +33,7 @@ CREATE TABLE results (
     time_s REAL NOT NULL,
     host TEXT NOT NULL,
     PRIMARY KEY (architecture, seed, engine, dtype)
-) STRICT, WITHOUT ROWID;
+) WITHOUT ROWID;
 """
 
 
@@ -66,12 +68,13 @@ class Row(NamedTuple):
 
 
 COLUMNS = Row._fields
-_KEY = COLUMNS[:4]
+KEY = COLUMNS[:4]
 
 # A result is written once; one with a horizon replaces the one without.
 _ADD = (
     f"INSERT INTO results ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
-    f" ON CONFLICT DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in COLUMNS[4:])}"
+    f" ON CONFLICT ({', '.join(KEY)}) DO UPDATE"
+    f" SET {', '.join(f'{c} = excluded.{c}' for c in COLUMNS if c not in KEY)}"
     " WHERE excluded.horizon_runs > results.horizon_runs"
 )
 
@@ -207,3 +210,12 @@ def _locked(path: Path) -> int:
     os.ftruncate(lock, 0)
     os.write(lock, f"process {os.getpid()} on {platform.node()}".encode())
     return lock
+
+
+def to_csv(rows: Iterable[Row]) -> str:
+    """Return results as CSV with a heading, numbers in full precision, None as nothing."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(rows)
+    return text.getvalue()

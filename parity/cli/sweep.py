@@ -1,0 +1,139 @@
+"""`parity sweep`."""
+
+from __future__ import annotations
+
+import io
+from typing import Annotated
+
+import typer
+
+from parity.cli import options
+from parity.cli.command import INTERRUPTED, Output, command, complain
+from parity.engines.registry import factory, same
+from parity.environment import usable_cores
+from parity.errors import UsageError
+from parity.files import output_folder, write_whole
+from parity.progress import Progress
+from parity.sweep import plan as plans
+from parity.sweep.compare import compare
+from parity.sweep.database import Database, to_csv
+from parity.sweep.executors import DaskWorkers, LocalWorkers
+from parity.sweep.scheduler import Stream, schedule
+from parity.sweep.settings import settings
+from parity.sweep.table import passed, summary
+
+HORIZONS = 20
+
+
+@command
+def sweep_command(
+    architectures: options.Names = None,
+    seeds: Annotated[
+        str, typer.Option(metavar="A:B", help="The first, and the one after the last.")
+    ] = "0:100",
+    dtype: options.DType = "float32",
+    device: options.Device = "cpu",
+    engine: options.Engine = "minigrad",
+    against: options.Against = "torch",
+    horizons: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Seek the horizons of the first N seeds, by 8 more runs each."
+        ),
+    ] = HORIZONS,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes at work. Default: all cores.")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Of a Dask cluster that trains, tcp://HOST:PORT."),
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Write DIR/sweep.csv, too.")] = False,
+    output: options.Folder = "out",
+    epochs: options.Epochs = None,
+    learning_rate: options.Rate = None,
+    momentum: options.Momentum = 0.0,
+    samples: options.Samples = 100,
+) -> int:
+    """Train many seeds on two engines and judge whether their results are of one distribution.
+
+    Keeps every result in DIR/sweep.sqlite and goes on where it was stopped; draws DIR/sweep.png.
+    Exit status: 0 they are, 1 a verdict failed, 2 bad usage or a seed that could not be trained.
+    """
+    if same(engine, against):
+        raise UsageError(
+            f"--engine and --against are both {engine!r}: an engine compared with itself agrees, "
+            "and that says nothing. Choose two; `parity engines` lists them"
+        )
+    if scheduler is not None and workers is not None:
+        raise UsageError("--workers is for this machine: a Dask cluster has its own, leave it out")
+    for name in (engine, against):
+        factory(name)
+    networks = {
+        named.name: (named, task)
+        for named, task in options.tasks(
+            architectures, "0", dtype, device, epochs, learning_rate, momentum, samples
+        )
+    }
+    plan = plans.Plan(networks, plans.seeds(seeds), engine, against, horizons)
+    with Database(output_folder(output)) as database:
+        tasks = {name: task for name, (_, task) in networks.items()}
+        database.settle(settings(tasks, (engine, against)))
+        try:
+            streams = _train(plan, database, workers, scheduler)
+            agree = _judge(plan, database, csv)
+        except KeyboardInterrupt:
+            kept = sum(
+                len(rows) for sides in plans.results(plan, database).values() for rows in sides
+            )
+            count = f"{kept:,} of {2 * len(networks) * len(plan.seeds):,} results"
+            said = f"interrupted: {count} are in {database.path}; start it again to go on"
+            return complain(said, INTERRUPTED)
+    lost = [line for stream in streams for line in stream.losses()]
+    for line in lost:
+        complain(line, 2)
+    return 2 if lost else {True: 0, False: 1, None: 0}[agree]
+
+
+def _train(
+    plan: plans.Plan, database: Database, count: int | None, scheduler: str | None
+) -> list[Stream]:
+    """Have everything trained that is missing; return what was to be trained."""
+    streams = plans.streams(plan, database)
+    if not any(stream.seeds for stream in streams):
+        return streams
+    workers = LocalWorkers(count or usable_cores()) if scheduler is None else DaskWorkers(scheduler)
+    with workers, Progress() as progress:
+        schedule(
+            streams,
+            workers,
+            database.add,
+            lambda stream, done: progress.epochs(
+                stream.architecture,
+                f"{stream.engine}{' horizons' * stream.horizon}",
+                done * stream.task.epochs,
+                stream.total * stream.task.epochs,
+            ),
+            lambda lack: complain(lack, 2),
+        )
+    return streams
+
+
+def _judge(plan: plans.Plan, database: Database, csv: bool) -> bool | None:
+    """Compare what there is, print and draw it; return whether the engines agree."""
+    results = plans.results(plan, database)
+    compared = {name: compare(*sides, len(results)) for name, sides in results.items()}
+    console = Output()
+    console.print(summary(plan, compared))
+    from parity.sweep.plots import picture  # matplotlib takes long to load
+
+    drawn = io.BytesIO()
+    picture(plan, results).savefig(drawn, format="png")
+    write_whole(database.path.with_suffix(".png"), drawn.getvalue())
+    written = "sweep.png"
+    if csv:
+        every = [row for sides in results.values() for rows in sides for row in rows.values()]
+        write_whole(database.path.with_suffix(".csv"), to_csv(sorted(every)))
+        written += ", sweep.csv"
+    console.print(f"Written: {database.path}, {written}", soft_wrap=True)
+    return passed(compared)

@@ -1,0 +1,144 @@
+"""Workers: threads that drive processes of this machine, or those of a Dask cluster."""
+
+from __future__ import annotations
+
+import logging
+import re
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any, Protocol, Self
+
+from parity.errors import UsageError
+from parity.sweep.database import Row
+from parity.sweep.work import Job, Stock
+
+
+class Workers(Protocol):
+    """Who does jobs."""
+
+    def slots(self) -> int:
+        """Return how many jobs are worth submitting at the same time."""
+        ...
+
+    def submit(self, job: Job) -> Future[list[Row]]:
+        """Have a job done."""
+        ...
+
+    def lack(self) -> str | None:
+        """Return what is lacking if nothing can happen as it is."""
+        ...
+
+
+class LocalWorkers:
+    """Processes of this machine; a context manager.
+
+    Args:
+        count: how many may work at the same time.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._stock = Stock()
+        self._threads = ThreadPoolExecutor(count)
+
+    def slots(self) -> int:
+        """Return one more than there are workers: nobody waits while results are written."""
+        return self._count + 1
+
+    def submit(self, job: Job) -> Future[list[Row]]:
+        """Have a job done by the first process that is free."""
+        return self._threads.submit(self._stock.work, job)
+
+    def lack(self) -> str | None:
+        """Return None: a job may take long, and a process that dies is noticed."""
+        return None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+        if kind is None:
+            self._stock.close()
+        else:
+            self._stock.kill()
+        self._threads.shutdown(cancel_futures=True)
+
+
+IDLE_S = 30.0
+"""How long a cluster's worker keeps a process that has nothing to do."""
+
+CONNECT_S = 5.0
+
+_stock = Stock(IDLE_S)
+
+
+def work(job: Job) -> list[Row]:
+    """Do a job in a process below this one: a worker of a Dask cluster."""
+    from multiprocessing import current_process
+
+    # Nannies start workers as daemons, which may have no children. Ours end with their parent.
+    current_process().daemon = False
+    return _stock.work(job)
+
+
+class DaskWorkers:
+    """The workers of a Dask cluster, whose scheduler gives a job to another where one dies.
+
+    A context manager.
+
+    Args:
+        address: the scheduler's, such as "tcp://192.168.0.2:8786".
+
+    Raises:
+        UsageError: Dask is not installed, or there is no scheduler at the address.
+    """
+
+    def __init__(self, address: str) -> None:
+        if not re.fullmatch(r"\w+://.+:\d+", address):
+            raise UsageError(f"--scheduler {address!r} is no address: give one as tcp://HOST:PORT")
+        try:
+            import distributed
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"--scheduler needs {error.name}, which is not installed: "
+                "pip install 'minigrad-parity[distributed]'"
+            ) from error
+        # What goes wrong is said here, once, and not with tracebacks.
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        connect: Any = distributed.Client  # of incomplete types
+        self._address = address
+        try:
+            self._client = connect(address, timeout=CONNECT_S, set_as_default=False)
+        except OSError as error:
+            raise UsageError(
+                f"there is no Dask scheduler at {address} ({error}): start one with `dask "
+                "scheduler`, and give the address that it prints"
+            ) from error
+        self._executor: Executor = self._client.get_executor(pure=False)
+
+    def slots(self) -> int:
+        """Return twice the cluster's threads: jobs wait where they will be done."""
+        try:
+            threads: dict[str, int] = self._client.nthreads()
+        except OSError as error:
+            raise UsageError(
+                f"the Dask scheduler at {self._address} is gone ({error}): what was finished is "
+                "kept; start the sweep again when it is back, or without --scheduler"
+            ) from error
+        return 2 * sum(threads.values())
+
+    def submit(self, job: Job) -> Future[list[Row]]:
+        """Have a job done somewhere."""
+        return self._executor.submit(work, job)
+
+    def lack(self) -> str | None:
+        """Return that there are no workers, if there are none."""
+        if self.slots():
+            return None
+        return f"there are no workers at {self._address}: start some with `dask worker`"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+        self._executor.shutdown(wait=False)
+        self._client.close()

@@ -1,0 +1,89 @@
+"""What all results of a folder have in common, so that they can be compared."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from parity.engines import Task
+from parity.engines.registry import known
+
+TRAINING = (
+    "minigrad",
+    "torch_impl",
+    "parity/engines",
+    "parity/ensembles.py",
+    "parity/checks/state.py",
+    "parity/checks/trajectory.py",
+)
+"""The sources that results depend on."""
+
+
+def settings(tasks: Mapping[str, Task], engines: Sequence[str]) -> dict[str, str]:
+    """Return by name what may not change while results gather in a folder.
+
+    Networks, seeds, engines and dtypes may be added at any time: they tell results apart.
+
+    Args:
+        tasks: by the networks' names; equal in samples, momentum and device.
+        engines: the names of the engines.
+    """
+    found: dict[str, str] = {}
+    for name, task in tasks.items():
+        found |= {
+            f"epochs of {name}": str(task.epochs),
+            f"learning rate of {name}": str(task.learning_rate),
+            "samples": str(task.samples),
+            "momentum": str(task.momentum),
+            "device": task.device,
+        }
+    return found | versions(engines)
+
+
+def versions(engines: Sequence[str]) -> dict[str, str]:
+    """Return the versions of what trains: the engines' packages, and a digest of the sources."""
+    packages = {"numpy"}.union(*map(_packages, engines))
+    return {f"version of {name}": _version(name) for name in sorted(packages - {"parity"})} | {
+        "code of minigrad, torch_impl and parity.engines": _code()
+    }
+
+
+@functools.cache
+def _packages(name: str) -> set[str]:
+    engine = known().get(name)
+    adapter = engine.adapter if engine else name
+    return {*(engine.needs if engine else ()), adapter.partition(":")[0].split(".")[0]}
+
+
+@functools.cache
+def _version(package: str) -> str:
+    """Return the version of an installed package; a digest of the sources of any other."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        pass
+    found = PathFinder.find_spec(package, [*sys.path, str(Path.cwd())])
+    if found is None:
+        return "missing"
+    folders = map(Path, found.submodule_search_locations or ())
+    files = [file for folder in folders for file in folder.rglob("*.py")]
+    return _digest(files or [Path(str(found.origin))])
+
+
+@functools.cache
+def _code(root: Path = Path(__file__).parents[2]) -> str:
+    places = [root / place for place in TRAINING]
+    files = {f for place in places for f in ([place] if place.is_file() else place.rglob("*.py"))}
+    return _digest(files - set((root / "minigrad" / "explain").rglob("*.py")))
+
+
+def _digest(files: Iterable[Path]) -> str:
+    found = hashlib.blake2b(digest_size=8)
+    for file in sorted(files):
+        found.update(file.read_bytes())
+    return found.hexdigest()

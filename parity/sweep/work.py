@@ -1,0 +1,218 @@
+"""What a sweep has done elsewhere: the training of some seeds, in a process of the engine's own."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import platform
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from parity.checks.judge import KEPT
+from parity.checks.state import state
+from parity.checks.trajectory import RUNS, check_trajectory, perturbed
+from parity.engines import Start, Task
+from parity.engines.minigrad import MinigradEngine
+from parity.engines.process import EngineProcess, EngineProcessError
+from parity.engines.registry import factory
+from parity.engines.trainer import Run, Trainer
+from parity.errors import UsageError
+from parity.sweep.database import Row
+from parity.sweep.settings import versions
+
+ENSEMBLES = "minigrad"
+"""The engine that trains many seeds at once."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Seeds of one network for one engine.
+
+    Attributes:
+        architecture: the network's name.
+        engine: the engine's name.
+        task: what is trained, at whatever seed.
+        seeds: the seeds to train it at.
+        horizon: whether perturbed runs are to find each seed's horizon.
+        versions: what the worker must have, as `settings.versions` gives it.
+    """
+
+    architecture: str
+    engine: str
+    task: Task
+    seeds: tuple[int, ...]
+    horizon: bool
+    versions: tuple[tuple[str, str], ...]
+
+
+class Worker:
+    """Trains on one engine; lives in a process of that engine."""
+
+    def __init__(self, engine: str) -> None:
+        self._trainer = Trainer(factory(engine))
+
+    def work(self, job: Job) -> list[Row]:
+        """Train the job's seeds.
+
+        Raises:
+            UsageError: this machine has other versions than the sweep is of.
+        """
+        _require_same_versions(job)
+        began_s = time.perf_counter()
+        tasks = [replace(job.task, seed=seed) for seed in job.seeds]
+        starts = [self._trainer.draw(task) or MinigradEngine().draw(task) for task in tasks]
+        runs = self._runs(job.engine, tasks, starts)
+        horizons = [
+            self._horizon(job.engine, task, start, run) if job.horizon else (None, 0, None)
+            for task, start, run in zip(tasks, starts, runs, strict=True)
+        ]
+        time_s = (time.perf_counter() - began_s) / len(tasks)
+        return [
+            Row(
+                architecture=job.architecture,
+                seed=task.seed,
+                engine=job.engine,
+                dtype=task.dtype,
+                final_mse=run.final_mse,
+                state=state(run, start),
+                horizon_epoch=horizon,
+                horizon_runs=count,
+                final_spread=spread,
+                start=digest(start),
+                time_s=time_s,
+                host=platform.node(),
+            )
+            for task, start, run, (horizon, count, spread) in zip(
+                tasks, starts, runs, horizons, strict=True
+            )
+        ]
+
+    def _runs(self, engine: str, tasks: Sequence[Task], starts: Sequence[Start]) -> list[Run]:
+        if engine == ENSEMBLES:
+            from parity.ensembles import train_ensemble
+
+            return train_ensemble(tasks, starts)
+        return [_finished(self._trainer, *each) for each in zip(tasks, starts, strict=True)]
+
+    def _horizon(
+        self, engine: str, task: Task, start: Start, run: Run
+    ) -> tuple[int | None, int, float]:
+        """Return the horizon, of how many perturbed runs it is, and how far these end apart."""
+        starts = [perturbed(start, task.seed, number) for number in range(RUNS)]
+        moved = self._runs(engine, [task] * RUNS, starts)
+        found = check_trajectory(run, run, moved, task.dtype)
+        return found["horizon_epoch"], found["runs"], found["final_spread"]
+
+
+def digest(start: Start) -> str:
+    """Return 16 hexadecimal digits of the data and initial parameters: names, shapes and bits."""
+    found = hashlib.blake2b(digest_size=8)
+    for name, array in {"x": start.x, "y": start.y, **start.parameters}.items():
+        found.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
+
+
+def _finished(trainer: Trainer, task: Task, start: Start) -> Run:
+    """Return what the training comes to."""
+    training = trainer.train(task, start)
+    while True:
+        try:
+            next(training)
+        except StopIteration as stop:
+            run: Run = stop.value
+            return run
+
+
+def _require_same_versions(job: Job) -> None:
+    here = versions([job.engine])
+    other = [
+        f"{name} {here.get(name)} instead of {version}"
+        for name, version in job.versions
+        if here.get(name) != version
+    ]
+    if other:
+        raise UsageError(
+            f"the worker on {platform.node()} has {', '.join(other)}: install there what is "
+            "installed here, or its results would be of something else"
+        )
+
+
+# ---- processes of engines -----------------------------------------------------------------------
+
+
+class Stock:
+    """Processes of one thread each, of whatever engines there is work for.
+
+    One library a process, as everywhere in parity; as many at once as there are threads that call
+    `work`. A process that dies costs the job that it had.
+
+    Args:
+        idle_s: after how long without work a process is ended; None for never.
+    """
+
+    def __init__(self, idle_s: float | None = None) -> None:
+        self._idle_s = idle_s
+        self._waiting: list[tuple[str, EngineProcess, float]] = []
+        self._all: set[EngineProcess] = set()
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def work(self, job: Job) -> list[Row]:
+        """Have a job done. Raises what `Worker.work` does; `EngineProcessError` for a death."""
+        process = self._taken(job.engine)
+        try:
+            rows: list[Row] = process.call("work", job)
+        except EngineProcessError:
+            with self._lock:
+                self._all.discard(process)
+            process.close()
+            raise
+        finally:
+            with self._lock:
+                if process in self._all:
+                    self._waiting.append((job.engine, process, time.monotonic()))
+        if self._idle_s is not None:
+            timer = threading.Timer(self._idle_s, self._end_idle)
+            timer.daemon = True
+            timer.start()
+        return rows
+
+    def kill(self) -> None:
+        """End all processes at once, in the middle of whatever they do; start no more."""
+        with self._lock:
+            self._closed = True
+            for process in self._all:
+                process.kill()
+
+    def close(self) -> None:
+        """End all processes, which are waiting for work."""
+        with self._lock:
+            self._closed = True
+            for process in self._all:
+                process.close()
+
+    def _taken(self, engine: str) -> EngineProcess:
+        with self._lock:
+            if self._closed:
+                raise EngineProcessError("the sweep is being ended")
+            for entry in reversed(self._waiting):  # the one that waits shortest
+                if entry[0] == engine:
+                    self._waiting.remove(entry)
+                    return entry[1]
+            process = EngineProcess(functools.partial(Worker, engine), 1, engine, KEPT).__enter__()
+            self._all.add(process)
+            return process
+
+    def _end_idle(self) -> None:
+        assert self._idle_s is not None
+        with self._lock:
+            since = time.monotonic() - self._idle_s
+            for entry in [entry for entry in self._waiting if entry[2] <= since]:
+                self._waiting.remove(entry)
+                self._all.discard(entry[1])
+                entry[1].close()

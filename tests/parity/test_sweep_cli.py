@@ -1,0 +1,147 @@
+"""`parity sweep`, as a person at a shell meets it."""
+
+from __future__ import annotations
+
+import csv
+import os
+import pty
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from parity.sweep.plan import MOST_SEEDS
+from tests.parity.sweeping import ENGINES, ROOT, command, results
+from tests.parity.test_cli import parity
+
+SMALL = ("1-4-1", "--epochs", "40", "--workers", "1")
+
+
+def test_a_sweep_and_its_continuation(tmp_path: Path) -> None:
+    options = [*SMALL, *ENGINES, "--horizons", "4", "--output", str(tmp_path)]
+    first = parity("sweep", *options, "--seeds", "0:20")
+    assert first.returncode == 0, first.stderr
+    assert first.stderr == ""
+    assert "PASS  minigrad and numpy-floor agree on 1-4-1" in first.stdout
+    assert "\x1b" not in first.stdout
+    assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
+    kept = results(tmp_path)
+    assert len(kept) == 40
+    changed = time.time_ns()
+
+    again = parity("sweep", *options, "--seeds", "0:20", "--csv")
+    assert again.returncode == 0
+    table, _, _ = first.stdout.partition("Written")
+    assert again.stdout.startswith(table), "the same verdicts from the same results"
+    assert (tmp_path / "sweep.sqlite").stat().st_mtime_ns < changed, "nothing was trained"
+    with (tmp_path / "sweep.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(int(row["seed"]), row["engine"], float(row["final_mse"])) for row in rows] == [
+        (seed, engine, final_mse) for _, seed, engine, _, final_mse, *_ in kept
+    ]
+
+    more = parity("sweep", *options, "--seeds", "10:30")
+    assert more.returncode == 0
+    assert "20 seeds" in more.stdout
+    found = results(tmp_path)
+    assert {row[:6] for row in kept} < {row[:6] for row in found}
+    assert sum(row[7] > 0 for row in found) == 8, "horizons of 0 to 3, and now of 10 to 13"
+
+
+def test_changed_settings_are_refused(tmp_path: Path) -> None:
+    options: list[str | Path] = [
+        *ENGINES,
+        "--horizons",
+        "0",
+        "--seeds",
+        "0:2",
+        "--output",
+        tmp_path,
+    ]
+    assert parity("sweep", *SMALL, *options).returncode == 0
+    kept = results(tmp_path)
+    for change, said in (
+        (["--learning-rate", "0.02"], "learning rate of 1-4-1 0.01 there and 0.02 now"),
+        (["--samples", "50"], "samples 100 there and 50 now"),
+        (["--momentum", "0.5"], "momentum 0.0 there and 0.5 now"),
+        (["--epochs", "41"], "epochs of 1-4-1 40 there and 41 now"),
+    ):
+        refused = parity("sweep", *SMALL, *options, *change)
+        assert refused.returncode == 2
+        assert f"other settings: {said}. Choose" in refused.stderr
+    assert results(tmp_path) == kept
+    other = parity("sweep", *SMALL, *options, "--dtype", "float64")
+    assert other.returncode == 0, "results of another dtype are told apart"
+    assert len(results(tmp_path)) == 2 * len(kept)
+
+
+@pytest.mark.parametrize("engine", ["FasterEngine", "MovedEngine"])
+def test_a_wrong_engine_fails(tmp_path: Path, engine: str) -> None:
+    """Where the final MSE itself differs by less than seeds differ among themselves."""
+    name = f"tests.parity.sweeping:{engine}"
+    options = ["--engine", name, "--against", "minigrad", "--horizons", "20", "--seeds", "0:20"]
+    result = parity("sweep", *SMALL, *options, "--output", tmp_path)
+    assert result.returncode == 1, result.stdout
+    assert f"FAIL  {name} and minigrad disagree on 1-4-1" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--seeds", "9"], "--seeds '9' names no seeds: give A:B"),
+        (["--seeds", "9:1"], "--seeds '9:1' names no seeds"),
+        (["--seeds", f"0:{MOST_SEEDS + 1}"], "is the most that is swept at once"),
+        (["rightift"], "unknown architecture 'rightift'"),
+        (["--engine", "torch"], "compared with itself"),
+        (["--engine", "tensorflow"], "unknown engine"),
+        (["--workers", "0"], "workers"),
+        (["--horizons", "-1"], "horizons"),
+        (["--workers", "2", "--scheduler", "tcp://127.0.0.1:9"], "leave it out"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_usage(
+    tmp_path: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = parity("sweep", *arguments)
+    assert result.returncode == 2
+    assert said in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_an_engine_refuses_is_said(tmp_path: Path) -> None:
+    engines = ["--engine", "tests.parity.sweeping:RefusingEngine", "--against", "minigrad"]
+    result = parity("sweep", *SMALL, *engines, "--seeds", "0:3", "--output", tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "parity: no device 'abacus' here\n"
+
+
+def test_a_terminal_sees_progress(tmp_path: Path) -> None:
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        command(tmp_path, *SMALL, "--seeds", "0:12", "--horizons", "2"),
+        stdout=subprocess.PIPE,
+        stderr=child,
+        env={**os.environ, "COLUMNS": "60", "TERM": "xterm"},
+        text=True,
+        cwd=ROOT,
+    )
+    os.close(child)
+    seen = b""
+    while True:
+        try:
+            part = os.read(parent, 65536)
+        except OSError:  # the other end of the terminal is closed
+            break
+        if not part:
+            break
+        seen += part
+    table, _ = process.communicate(timeout=60)
+    os.close(parent)
+    assert process.returncode == 0
+    assert b"1-4-1 minigrad" in seen
+    assert b"1-4-1 numpy-floor horizons" in seen
+    assert all(len(line) <= 60 for line in table.splitlines() if not line.startswith("Written:"))
