@@ -94,15 +94,10 @@ def time_network(
 def start_processes(
     stack: ExitStack, engines: Mapping[str, Factory], threads: int
 ) -> dict[str, EngineProcess]:
-    """Return a process for each engine, closed with the stack.
-
-    NPROC limits the threads of XLA, which heeds no variable of OpenMP.
-    """
+    """Return a process for each engine, closed with the stack."""
     return {
         name: stack.enter_context(
-            EngineProcess(
-                functools.partial(TimedEngine, make), threads, name, {"NPROC": str(threads)}
-            )
+            EngineProcess(functools.partial(TimedEngine, make, threads), threads, name)
         )
         for name, make in engines.items()
     }

@@ -232,6 +232,12 @@ def test_cores_are_what_all_threads_used_of_the_time(monkeypatch: pytest.MonkeyP
     assert timed.cores_used() == (3.0 + 1.0) / 4.0
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cannot be done on this system")
+def test_an_engine_has_no_more_cores_than_threads() -> None:
+    with EngineProcess(functools.partial(TimedEngine, FakeEngine, 1), 1) as process:
+        assert process.call("environment")["usable_cores"] == 1
+
+
 def test_warm_up_fills_the_duration() -> None:
     engine = FakeEngine(pause_s=0.002)
     timed: Any = TimedEngine(lambda: engine)
