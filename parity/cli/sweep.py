@@ -21,6 +21,7 @@ from parity.sweep.executors import DaskWorkers, LocalWorkers
 from parity.sweep.scheduler import Stream, schedule
 from parity.sweep.settings import settings
 from parity.sweep.table import passed, summary
+from parity.sweep.work import trained_by
 
 HORIZONS = 20
 
@@ -58,9 +59,9 @@ def sweep_command(
     """Train many seeds on two engines and judge whether their results are of one distribution.
 
     Keeps every result in DIR/sweep.sqlite and goes on where it was stopped; draws DIR/sweep.png.
-    Exit status: 0 they are, 1 a verdict failed, 2 bad usage or a seed that could not be trained.
+    Exit status: 0 no verdict failed, 1 one did, 2 bad usage or a seed that could not be trained.
     """
-    if same(engine, against):
+    if same(*map(trained_by, (engine, against))):
         raise UsageError(
             f"--engine and --against are both {engine!r}: an engine compared with itself agrees, "
             "and that says nothing. Choose two; `parity engines` lists them"
@@ -92,7 +93,9 @@ def sweep_command(
     lost = [line for stream in streams for line in stream.losses()]
     for line in lost:
         complain(line, 2)
-    return 2 if lost else {True: 0, False: 1, None: 0}[agree]
+    if agree is False:
+        return 1
+    return 2 if lost else 0
 
 
 def _train(

@@ -18,6 +18,9 @@ from parity.processes import Side
 from parity.progress import Progress
 from parity.training import HELD_OUT, MOMENTS, Finished, train
 
+LONGEST_NAME = 100
+"""Of a picture; more or deeper networks are counted in it."""
+
 
 @command
 def train_command(
@@ -64,7 +67,9 @@ def train_command(
     runs = {named.name: run for (named, _), run in zip(tasks, finished, strict=True)}
     for name, run in runs.items():
         Output().print(_said(name, run), soft_wrap=True)
-    names = "_".join(runs) if len(runs) <= 8 else f"{len(runs)}-networks"
+    names = "_".join(runs)
+    if len(names) > LONGEST_NAME:
+        names = f"{len(runs)}-network{'s' * (len(runs) > 1)}"
     files = {"Picture": (folder / f"{names}-{engine.replace(':', '.')}.png", _picture(runs))}
     if film is not None:
         from parity.report.animation import animation
@@ -88,6 +93,8 @@ def _film(name: str, networks: int) -> Path:
             f"--animate shows at most {MOST_NETWORKS} networks side by side, and {networks} are "
             "named: name fewer"
         )
+    if path.is_dir():
+        raise UsageError(f"--animate {name} is a folder: give the name of a file in it")
     output_folder(path.parent)
     return path
 

@@ -39,7 +39,7 @@ import numpy as np
 from parity.checks.final_mse import check_final_mse
 from parity.checks.trajectory import LIMIT, deviation, floor
 from parity.engines import Array
-from parity.sweep.database import Row
+from parity.sweep.database import GIVEN, Row
 
 LEVEL = 1e-3
 """How often a sweep of correct engines may fail at its two tests of significance, on all networks
@@ -99,9 +99,15 @@ def side(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def check_starts(actual: Sequence[Row], expected: Sequence[Row]) -> dict[str, Any]:
-    """Judge whether the engines began from the same bits; `differ` has the seeds where not."""
-    differ = [a.seed for a, b in zip(actual, expected, strict=True) if a.start != b.start]
-    return {"passed": not differ if actual else None, "seeds": len(actual), "differ": differ}
+    """Judge whether the engines began from the same bits; `differ` has the seeds where not.
+
+    `seeds` is how many both engines drew themselves; without any the verdict is not reached, but
+    seeds that begin from other bits fail it, whoever drew them: nothing else could be judged.
+    """
+    pairs = list(zip(actual, expected, strict=True))
+    differ = [a.seed for a, b in pairs if a.start.split()[-1] != b.start.split()[-1]]
+    drawn = sum(not any(row.start.startswith(GIVEN) for row in pair) for pair in pairs)
+    return {"passed": not differ if drawn or differ else None, "seeds": drawn, "differ": differ}
 
 
 def check_distribution(actual: Array, expected: Array, level: float) -> dict[str, Any]:
@@ -123,12 +129,13 @@ def check_distribution(actual: Array, expected: Array, level: float) -> dict[str
         return dict.fromkeys(
             ("passed", "statistic", "p_value", "fails_from", "independent_p_value")
         ) | {"level": level}
-    statistic, exchanged = _distances(actual, expected)
-    p_value = float((1 + np.count_nonzero(exchanged >= statistic)) / (1 + EXCHANGES))
+    exchanges = max(EXCHANGES, math.ceil(2 / level))  # or no p-value could be below the level
+    statistic, exchanged = _distances(actual, expected, exchanges)
+    p_value = float((1 + np.count_nonzero(exchanged >= statistic)) / (1 + exchanges))
     # Of p-values below the level, the largest: so many of those exchanged may be as large.
-    may = math.ceil(level * (1 + EXCHANGES)) - 2
-    largest = np.sort(exchanged)[::-1]
-    fails_from = int(largest[may]) + 1 if may >= 0 else count + 1
+    may = math.ceil(level * (1 + exchanges)) - 2
+    assert may >= 0
+    fails_from = int(np.sort(exchanged)[::-1][may]) + 1
     # Every pair the same way round, of 2ⁿ arrangements two, is the least likely of all.
     enough = 2.0 ** (1 - count) < level
     return {
@@ -143,8 +150,8 @@ def check_distribution(actual: Array, expected: Array, level: float) -> dict[str
     }
 
 
-def _distances(actual: Array, expected: Array) -> tuple[int, Array]:
-    """Return D times n as observed, and for `EXCHANGES` random arrangements, (EXCHANGES,)."""
+def _distances(actual: Array, expected: Array, exchanges: int) -> tuple[int, Array]:
+    """Return D times n as observed, and for random arrangements, (exchanges,)."""
     count = len(actual)
     values = np.concatenate([actual, expected])
     order = np.argsort(values, kind="stable")
@@ -162,7 +169,7 @@ def _distances(actual: Array, expected: Array) -> tuple[int, Array]:
     rows = max(1, 4_000_000 // (2 * count))  # at once, to bound memory
     exchanged = [
         distance(generator.choice(np.array([-1, 1], np.int32), size=(some, count)))
-        for some in _parts(EXCHANGES, rows)
+        for some in _parts(exchanges, rows)
     ]
     return int(distance(np.ones((1, count), np.int32))[0]), np.concatenate(exchanged)
 
@@ -195,7 +202,8 @@ def check_pairs(actual: Sequence[Row], expected: Sequence[Row], level: float) ->
     sought = [pair for pair in pairs if pair[1].horizon_runs]
     outliers, used, furthest = [], [], []
     for ours, theirs, apart in sought:
-        found = check_final_mse(ours.final_mse, theirs.final_mse, _trajectory(theirs))
+        mine, reference = map(float, final_mse([ours, theirs]))
+        found = check_final_mse(mine, reference, _trajectory(theirs))
         spread = float(theirs.final_spread or 0)
         if found["passed"] is not None:
             used.append(apart / (LIMIT * spread))

@@ -36,6 +36,9 @@ CREATE TABLE results (
 ) WITHOUT ROWID;
 """
 
+GIVEN = "given "
+"""Before the digest of a start that the engine did not draw itself."""
+
 
 class Row(NamedTuple):
     """A row of the table `results`: what became of one seed.
@@ -48,7 +51,8 @@ class Row(NamedTuple):
             None if all are, or if there were no such runs.
         horizon_runs: how many perturbed runs there were, 0 where the horizon was not asked for.
         final_spread: the largest relative deviation of their final MSE from this one; None without.
-        start: a digest of the data and of the initial parameters.
+        start: a digest of the data and of the initial parameters, with `GIVEN` before it if the
+            engine did not draw them itself.
         time_s: what the seed took, its share of the time of all that were trained together.
         host: the machine that trained it.
     """

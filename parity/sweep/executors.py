@@ -119,7 +119,7 @@ class DaskWorkers:
         """Return twice the cluster's threads: jobs wait where they will be done."""
         try:
             threads: dict[str, int] = self._client.nthreads()
-        except OSError as error:
+        except (OSError, AttributeError) as error:  # the latter if the client has closed itself
             raise UsageError(
                 f"the Dask scheduler at {self._address} is gone ({error}): what was finished is "
                 "kept; start the sweep again when it is back, or without --scheduler"
@@ -140,5 +140,6 @@ class DaskWorkers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
-        self._executor.shutdown(wait=False)
+        if self._client.status == "running":  # else there is nobody to tell
+            self._executor.shutdown(wait=False)
         self._client.close()

@@ -106,7 +106,7 @@ class Stream:
             for seed, error in self.lost.items()
         ]
         if self.untried:
-            found.append(f"{what}: so {self.untried:,} more seeds were not tried again")
+            found.append(f"{what}: so {self.untried:,} more seeds were left out")
         return found
 
 

@@ -16,6 +16,7 @@ from parity.report.table import STYLES
 from parity.report.trimmed import Trimmed
 from parity.sweep.compare import QUANTILES
 from parity.sweep.plan import Plan
+from parity.sweep.work import trained_by
 
 WORDS = {True: "pass", False: "FAIL", None: "–"}
 SHOWN = 5
@@ -75,8 +76,8 @@ def _verdicts(plan: Plan, name: str, found: Mapping[str, Any]) -> Table:
 
 
 def _start(plan: Plan, name: str, start: Mapping[str, Any]) -> str:
-    if not start["seeds"]:
-        return "there are no results to compare"
+    if start["passed"] is None:
+        return "no seed was drawn by both engines"
     if start["passed"]:
         return "data and parameters equal in every bit at every seed"
     differ = start["differ"]
@@ -159,7 +160,7 @@ def passed(compared: Mapping[str, Mapping[str, Any]]) -> bool | None:
 
 
 def _command(plan: Plan, name: str, seed: int) -> str:
-    engines = f"--engine {plan.engine} --against {plan.against}"
+    engines = f"--engine {trained_by(plan.engine)} --against {trained_by(plan.against)}"
     return f"parity run {name} --seed {seed} --dtype {plan.dtype} {engines}"
 
 

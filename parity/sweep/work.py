@@ -21,11 +21,16 @@ from parity.engines.process import EngineProcess, EngineProcessError
 from parity.engines.registry import factory
 from parity.engines.trainer import Run, Trainer
 from parity.errors import UsageError
-from parity.sweep.database import Row
+from parity.sweep.database import GIVEN, Row
 from parity.sweep.settings import versions
 
 ENSEMBLES = "minigrad"
 """The engine that trains many seeds at once."""
+
+
+def trained_by(engine: str) -> str:
+    """Return the engine whose code trains the seeds of another."""
+    return "minigrad-ensemble" if engine == ENSEMBLES else engine
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,10 @@ class Worker:
         _require_same_versions(job)
         began_s = time.perf_counter()
         tasks = [replace(job.task, seed=seed) for seed in job.seeds]
-        starts = [self._trainer.draw(task) or MinigradEngine().draw(task) for task in tasks]
+        drawn = [self._trainer.draw(task) for task in tasks]
+        starts = [
+            start or MinigradEngine().draw(task) for task, start in zip(tasks, drawn, strict=True)
+        ]
         runs = self._runs(job.engine, tasks, starts)
         horizons = [
             self._horizon(job.engine, task, start, run) if job.horizon else (None, 0, None)
@@ -82,12 +90,12 @@ class Worker:
                 horizon_epoch=horizon,
                 horizon_runs=count,
                 final_spread=spread,
-                start=digest(start),
+                start=digest(start) if own else f"{GIVEN}{digest(start)}",
                 time_s=time_s,
                 host=platform.node(),
             )
-            for task, start, run, (horizon, count, spread) in zip(
-                tasks, starts, runs, horizons, strict=True
+            for task, own, start, run, (horizon, count, spread) in zip(
+                tasks, drawn, starts, runs, horizons, strict=True
             )
         ]
 

@@ -256,7 +256,7 @@ def test_an_engine_that_always_fails_is_not_tried_at_every_seed() -> None:
     assert len(scheduled(workers, only, other)) == 60
     assert len(only.lost) >= MOST_LOST
     assert only.losses()[-1] == (
-        f"1-4-1 on ours: so {60 - len(only.lost)} more seeds were not tried again"
+        f"1-4-1 on ours: so {60 - len(only.lost)} more seeds were left out"
     )
 
 

@@ -145,3 +145,11 @@ def test_a_terminal_sees_progress(tmp_path: Path) -> None:
     assert b"1-4-1 minigrad" in seen
     assert b"1-4-1 numpy-floor horizons" in seen
     assert all(len(line) <= 60 for line in table.splitlines() if not line.startswith("Written:"))
+
+
+@pytest.mark.parametrize("other", ["minigrad", "parity.ensembles:EnsembleEngine"])
+def test_an_ensemble_is_not_held_against_itself(other: str, tmp_path: Path) -> None:
+    engines = ["--engine", "minigrad-ensemble", "--against", other]
+    ended = parity("sweep", "1-1", "--seeds", "0:2", *engines, "--output", tmp_path)
+    assert ended.returncode == 2
+    assert "an engine compared with itself" in " ".join(ended.stderr.split())

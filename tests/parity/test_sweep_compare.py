@@ -203,6 +203,33 @@ def test_other_starts_are_found() -> None:
     assert found["start"]["differ"] == [3, 5]
 
 
+def test_a_start_that_was_given_is_no_start_that_agrees() -> None:
+    ours, theirs = correct(count=20)
+    given = compare(rows(ours, "m", start=["given a"] * 20), rows(theirs, "torch"))["start"]
+    assert (given["passed"], given["seeds"]) == (None, 0)
+    other = compare(rows(ours, "m", start=["given b"] * 20), rows(theirs, "torch"))["start"]
+    assert other["passed"] is False, "nothing else can be judged from other starts"
+
+
+@pytest.mark.parametrize("networks", [1, 25, 26, 400])
+def test_however_many_networks_there_are_one_can_fail(networks: int) -> None:
+    _, theirs = correct(count=40)
+    found = compare(rows(1000 * theirs, "m"), rows(theirs, "torch"), networks)
+    assert found["distribution"]["passed"] is False
+    assert 0 < found["distribution"]["fails_from"] <= 1
+
+
+def test_nan_and_infinity_are_one_where_runs_are_predictable_too() -> None:
+    ours, theirs = np.array([math.nan, 1.0]), np.array([math.inf, 1.0])
+    sought: dict[str, Any] = {"horizon_runs": 8, "horizon_epoch": None, "final_spread": 2.4e-7}
+    mine, reference = (
+        {seed: row._replace(**sought) for seed, row in rows(values, name).items()}
+        for values, name in ((ours, "m"), (theirs, "torch"))
+    )
+    found = compare(mine, reference)["pairs"]
+    assert (found["predictable"], found["outliers"]) == (2, [])
+
+
 def test_seeds_that_one_side_lacks_are_left_out() -> None:
     ours, theirs = correct(count=30)
     found = compare(rows(ours[:20], "m"), rows(theirs, "torch"))
@@ -214,7 +241,7 @@ def test_seeds_that_one_side_lacks_are_left_out() -> None:
 
 def test_horizons_are_counted() -> None:
     _, theirs = correct(count=4)
-    sought = {"horizon_runs": [8, 8, 8, 0], "horizon_epoch": [7, None, 9, None]}
+    sought: dict[str, Any] = {"horizon_runs": [8, 8, 8, 0], "horizon_epoch": [7, None, 9, None]}
     epochs = rows(theirs, "torch", **sought, final_spread=[1e-3, 1e-3, 1e-3, None])
     found = compare(rows(theirs, "m"), epochs)["horizon"]
     assert (found["seeds"], found["none"]) == (3, 1)
@@ -248,8 +275,8 @@ def test_a_failure_names_the_seed_and_the_command_that_looks_at_it() -> None:
     ours[17] *= 1.001
     text = " ".join(shown(rows(ours, "minigrad"), with_spread(theirs, 4 * U, None)).split())
     assert "seed 17: minigrad" in text
-    command = "parity run rightfit --seed 17 --dtype float32 --engine minigrad --against torch"
-    assert command in text
+    command = "parity run rightfit --seed 17 --dtype float32 --engine minigrad-ensemble"
+    assert f"{command} --against torch" in text
     assert "FAIL minigrad and torch disagree on rightfit" in text
 
 
