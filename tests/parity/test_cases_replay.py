@@ -113,7 +113,7 @@ def test_a_sound_engine_in_its_place(saved: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "unknown engine 'defective'"),
+        ([], "engine 'defective', which is not known here"),
         (["--engine", "torch"], "'torch' would be held against itself"),
         (["--engine", "minigrad", "--against", "nothing"], "unknown engine 'nothing'"),
         (["--engine", "minigrad", "--device", "tpu"], "unknown device 'tpu'"),
