@@ -145,10 +145,19 @@ def test_what_is_said_of_detection_and_proof_is_what_was_measured() -> None:
         ("probes", "on the probes {caught} "),
     ):
         assert said.format(**judges[name]) in text
-    full = sum(not run["quick"] for run in proof["runs"])
-    assert f"{proof['done']} of these {proof['planned']} runs are done" in text
-    assert f"and {full} in full, and all have passed" in text
+    assert proof["passed"] is True
     assert proof["failed"] == []
+    assert f"all {proof['done']} runs have passed" in text
+    for quick, seeds in ((False, 12), (True, 50)):
+        for dtype in ("float32", "float64"):
+            runs = [run for run in proof["runs"] if (run["quick"], run["dtype"]) == (quick, dtype)]
+            assert {run["seed"] for run in runs} == set(range(seeds))
+    entries = [entry for run in proof["runs"] for entry in run["architectures"]]
+    assert {entry["state"]["actual"] for entry in entries} == {"trained", "dead", "diverged"}
+    for entry in entries:
+        mse = entry["bitwise"]["final_mse_hex"]
+        assert entry["bitwise"]["passed"] is True
+        assert mse["actual"] == mse["expected"]
 
 
 @pytest.mark.parametrize(

@@ -46,27 +46,36 @@ def settings(tasks: Mapping[str, Task], engines: Sequence[str]) -> dict[str, str
 
 
 def versions(engines: Sequence[str]) -> dict[str, str]:
-    """Return the versions of what trains: the engines' packages, and a digest of the sources."""
-    packages = {"numpy"}.union(*map(_packages, engines))
-    return {f"version of {name}": _version(name) for name in sorted(packages - {"parity"})} | {
-        "code of minigrad, torch_impl and parity.engines": _code()
+    """Return the versions of what trains: the engines' packages, and a digest of the sources.
+
+    An engine's own package is also known by its sources: while it is worked on, it keeps its
+    version.
+    """
+    own = {_package(name) for name in engines} - {"parity"}
+    needed = {"numpy"}.union(*(known()[name].needs for name in engines if name in known()))
+    return {
+        **{f"version of {name}": _version(name) for name in sorted(needed | own)},
+        **{f"sources of {name}": _sources(name) for name in sorted(own)},
+        "code of minigrad, torch_impl and parity.engines": _code(),
     }
 
 
-@functools.cache
-def _packages(name: str) -> set[str]:
-    engine = known().get(name)
-    adapter = engine.adapter if engine else name
-    return {*(engine.needs if engine else ()), adapter.partition(":")[0].split(".")[0]}
+def _package(engine: str) -> str:
+    adapter = known()[engine].adapter if engine in known() else engine
+    return adapter.partition(":")[0].split(".")[0]
 
 
 @functools.cache
 def _version(package: str) -> str:
-    """Return the version of an installed package; a digest of the sources of any other."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        pass
+        return "none"
+
+
+@functools.cache
+def _sources(package: str) -> str:
+    """Return a digest of a package's sources, or of a single module's."""
     found = PathFinder.find_spec(package, [*sys.path, str(Path.cwd())])
     if found is None:
         return "missing"

@@ -135,15 +135,15 @@ def test_an_engine_from_a_file_is_told_by_its_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    of._version.cache_clear()
-    assert of.versions(["mine:Engine"])["version of mine"] == "missing"
+    of._sources.cache_clear()
+    assert of.versions(["mine:Engine"])["sources of mine"] == "missing"
     digests = set()
     for text in ("a = 1", "a = 2"):
         (tmp_path / "mine.py").write_text(text)
-        of._version.cache_clear()
-        digests.add(of.versions(["mine:Engine"])["version of mine"])
+        of._sources.cache_clear()
+        digests.add(of.versions(["mine:Engine"])["sources of mine"])
     assert len(digests) == 2
-    of._version.cache_clear()
+    of._sources.cache_clear()
 
 
 @pytest.mark.parametrize("content", [b"no database" * 1000, b"other table", b"newer"])

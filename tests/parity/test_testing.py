@@ -20,7 +20,7 @@ from parity.testing import (
     gradient_budget,
     parametrize_with_checks,
 )
-from tests.parity.case_engines import HalvedBias
+from tests.parity.wrong_engines import HookedEngine
 
 SHAPES = {"x": (20, 5), "w": (5, 3), "b": (3,)}
 
@@ -197,9 +197,8 @@ def test_probes_are_judged_by_the_namespace() -> None:
 
 
 def test_a_failing_check_says_where() -> None:
-    with pytest.raises(
-        AssertionError, match="gradients: HalvedBias against torch, underfit"
-    ) as told:
-        Check("gradients", "underfit", "float32")(HalvedBias)
-    assert "first apart: backward, layer" in str(told.value)
-    Check("start", "underfit", "float32")(HalvedBias)  # a verdict stands alone
+    said = "gradients: HookedEngine against torch, underfit"
+    with pytest.raises(AssertionError, match=said) as told:
+        Check("gradients", "underfit", "float32")(HookedEngine)
+    assert "first apart: backward, layer 2 (Linear): 2.weight" in str(told.value)
+    Check("start", "underfit", "float32")(HookedEngine)  # a verdict stands alone
