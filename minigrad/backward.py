@@ -10,7 +10,7 @@ import numpy as np
 from minigrad import tape
 from minigrad.grad_mode import enable_grad
 from minigrad.methods.mixin import is_tensor
-from minigrad.tape import Node
+from minigrad.tape import Array, Node
 
 if TYPE_CHECKING:
     from minigrad.tensor import Tensor
@@ -30,7 +30,7 @@ def backward(
         for node in watched:
             node.retains_grad = node.rule is not None
     for node, grad in gradients_of(outputs, grad_outputs, retain_graph, create_graph, watched):
-        accumulate(node, grad, create_graph)
+        accumulate(node, grad if create_graph else outputs[0]._tensor(grad), create_graph)
 
 
 def accumulate(node: Node, grad: Tensor, recorded: bool) -> None:
@@ -89,29 +89,29 @@ def gradients_of(
     retain_graph: bool | None,
     create_graph: bool,
     watched: Collection[Node] = (),
-) -> Iterator[tuple[Node, Tensor]]:
-    """Sweep from the outputs; yield leaves and watched nodes with their gradients.
+) -> Iterator[tuple[Node, Array]]:
+    """Sweep from the outputs; return leaves and watched nodes with their gradients, one by one.
 
-    Under `create_graph` the sweep runs on tensors instead of arrays, and is recorded: the
-    gradients then have a history of their own. See `Tensor.backward` for what is raised.
+    These are arrays. Under `create_graph` the sweep runs on tensors instead, and is recorded: then
+    they are tensors with a history of their own. See `Tensor.backward` for what is raised.
     """
     roots = [
         (output._recorded("backward"), _root(output, grad))
         for output, grad in zip(outputs, grad_outputs, strict=True)
     ]
-    tensor = outputs[0]._tensor
     if not create_graph:
         arrays = [(node, grad._array) for node, grad in roots]
-        for node, array in tape.sweep(arrays, bool(retain_graph), watched):
-            yield node, tensor(array)
-        return
+        return tape.sweep(arrays, bool(retain_graph), watched)
 
     def wrap(value: Any, node: Node | None) -> Any:
         """Return a saved array as a tensor again, in its place on the tape."""
-        return tensor(value, node) if hasattr(value, "base") else value
+        return outputs[0]._tensor(value, node) if hasattr(value, "base") else value
 
-    with enable_grad():
-        yield from tape.sweep(roots, retain_graph is not False, watched, wrap)
+    def recorded_sweep() -> Iterator[tuple[Node, Tensor]]:
+        with enable_grad():
+            yield from tape.sweep(roots, retain_graph is not False, watched, wrap)
+
+    return recorded_sweep()
 
 
 def _root(output: Tensor, grad: Tensor | None) -> Tensor:
@@ -123,7 +123,7 @@ def _root(output: Tensor, grad: Tensor | None) -> Tensor:
                 f"has shape {list(output.shape)}: reduce it first, for example with .sum(), or "
                 "pass the gradient of the final result by it"
             )
-        one = np.ones(output._array.shape, output._array.dtype)
+        one = np.array(1, output._array.dtype, ndmin=output.ndim)  # np.ones takes longer
         if not isinstance(output._array, np.ndarray):  # go on in the same array type
             one = np.add(np.zeros_like(output._array), one)
         return output._tensor(one)

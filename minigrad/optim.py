@@ -185,7 +185,7 @@ class SGD:
                 if array.dtype is not dtype:
                     dtype = array.dtype
                     rate = self._as_array(group, "lr", dtype)
-                np.subtract(array, np.multiply(direction, rate), out=array)
+                np.subtract(array, np.multiply(direction, rate), array)
                 arrays.append(array)
         changed(*arrays)
         return loss

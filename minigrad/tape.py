@@ -157,7 +157,7 @@ def sweep(
                 grad = np.copy(grad)  # a leaf's gradient is the user's to change in place
             if grad.shape != parent.shape:
                 grad = unbroadcast(grad, parent.shape)
-            if grad.dtype != parent.dtype:
+            if grad.dtype is not parent.dtype and grad.dtype != parent.dtype:
                 grad = np.astype(grad, parent.dtype)
             _accumulate(gradients, queue, parent, grad)
     for leaf_node, grad in gradients.items():
@@ -198,7 +198,7 @@ def _is_shared(grad: Array, grad_out: Array, saved: Sequence[Any]) -> bool:
     """Return whether something else may refer to the memory of `grad`."""
     if grad is grad_out or getattr(grad, "base", None) is not None:
         return True
-    return any(value is grad for value in saved)
+    return id(grad) in map(id, saved)
 
 
 def _accumulate(

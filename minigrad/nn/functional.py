@@ -39,9 +39,10 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         for argument in (input, weight, bias):
             require_tensor("linear", argument)
         raise
+    shape = w.shape
     if (
-        (b is not None and x.ndim == 2 == w.ndim)
-        and (x.shape[1] == w.shape[1] and b.shape == w.shape[:1])
+        (b is not None and len(shape) == 2)
+        and (x.shape[1:] == shape[1:] and b.shape == shape[:1])
         and x.dtype == w.dtype == b.dtype  # not `is`: an unpickled array has a dtype of its own
     ):
         return apply(_LINEAR, input, weight, bias)

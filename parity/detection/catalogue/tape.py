@@ -109,8 +109,8 @@ DEFECTS = (
         "second-order-inputs-constant",
         BACKWARD,
         "gradients_of",
-        'return tensor(value, node) if hasattr(value, "base") else value',
-        'return tensor(value) if hasattr(value, "base") else value',
+        'return outputs[0]._tensor(value, node) if hasattr(value, "base") else value',
+        'return outputs[0]._tensor(value) if hasattr(value, "base") else value',
         "twice_differentiated",
     ),
     Defect(
