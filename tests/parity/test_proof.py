@@ -275,6 +275,63 @@ def test_the_code_is_known_by_what_it_does(tmp_path: Path) -> None:
     assert digest_of_code() not in (first, digest_of_code(tmp_path / "nothing"))
 
 
+CAPTURED = (
+    "minigrad/arrays/recording.py",
+    "minigrad/capture.py",
+    "minigrad/captured/",
+    "minigrad/program/",
+)
+JUDGED_IN_ONE_PROCESS = """
+import sys
+from parity.checks.budget import budgeted_step
+from parity.engines import Task
+from parity.engines.registry import factory
+from parity.engines.trainer import Trainer
+
+names = sys.argv[1:]
+engines = [factory(name) for name in names]
+task = Task((1, 4, 1), 2, 0.01, 10, 0, "float32", "cpu", momentum=0.9)
+files = set()
+sys.setprofile(lambda frame, *_: files.add(frame.f_code.co_filename))
+for make in engines:
+    trainer, engine = Trainer(make), make()
+    start = engine.draw(task)
+    trainer.trace(task, start, {})
+    for _ in trainer.train(task, start):
+        pass
+    for _ in trainer.probes("float32", 0):
+        pass
+    engine.load(task, start)
+    engine.step()
+    engine.put(engine.parameters(), engine.momentum_buffers())
+    engine.loss_and_gradients()
+budgeted_step(task, start)(start.parameters)
+sys.setprofile(None)
+print(*files, sep="\\n")
+"""
+
+
+def files_run(*engines: str) -> set[str]:
+    """Return the files of which something is run when these engines do what they are judged by."""
+    ended = subprocess.run(
+        [sys.executable, "-c", JUDGED_IN_ONE_PROCESS, *engines],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    files = map(Path, ended.stdout.splitlines())
+    return {f.relative_to(ROOT).as_posix() for f in files if f.is_relative_to(ROOT)}
+
+
+def test_no_captured_code_is_run_in_a_proof() -> None:
+    run = files_run("minigrad", "minigrad-reproducible")
+    assert {"minigrad/tape.py", "minigrad/arrays/budgeted.py", "minigrad/optim.py"} <= run
+    assert not [name for name in run if name.startswith(CAPTURED)]
+    captured = files_run("minigrad-captured")
+    assert {name for name in captured if name.startswith(CAPTURED)} > {"minigrad/capture.py"}
+
+
 def test_what_a_run_loads_is_what_is_proved() -> None:
     adapters = [ENGINES[name] for side in runs.ENGINES for name in (side, f"{side}-reproducible")]
     modules = ["parity.run", *(engine.adapter.partition(":")[0] for engine in adapters)]
@@ -287,8 +344,10 @@ def test_what_a_run_loads_is_what_is_proved() -> None:
     )
     loaded = {Path(file) for file in ended.stdout.split()}
     others = {file.relative_to(ROOT).as_posix() for file in loaded - set(proved(ROOT))}
-    # What saves cases of failures, writes files and says what the machine is.
-    shown = {name for name in others if name.startswith(("parity/cases/", "minigrad/explain/"))}
+    # What saves cases of failures, writes files and says what the machine is; what captures steps
+    # comes with minigrad, and is not run: see below.
+    folders = ("parity/cases/", "minigrad/explain/", *CAPTURED)
+    shown = {name for name in others if name.startswith(folders)}
     assert ROOT / "parity/cli/options.py" in proved(ROOT), "which says what is run"
     assert others - shown == {
         "parity/__init__.py",
