@@ -69,13 +69,21 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def require_comparable(
-    before: Mapping[str, Any], architectures: Iterable[str], engines: Iterable[str], against: str
+    before: Mapping[str, Any],
+    architectures: Iterable[str],
+    engines: Iterable[str],
+    against: str,
+    read_losses: bool = False,
 ) -> None:
     """Check, before anything is timed, that a baseline has something to compare.
 
     Raises:
-        UsageError: no engine was held against `against` there on any of the architectures.
+        UsageError: no engine was held against `against` there on any of the architectures, or
+            losses were read there and are not to be now, or the reverse.
     """
+    if before.get("read_losses", False) != read_losses:
+        give, read = ("without", "not ") if read_losses else ("with", "")
+        raise UsageError(f"in the baseline losses were {read}read: compare {give} --read-losses")
     wanted = {(architecture, engine) for architecture in architectures for engine in engines}
     if not wanted & _ratios(before, against).keys():
         known = sorted({result["engine"] for result in before["results"]})

@@ -28,12 +28,15 @@ def bench(
     rounds: int = 30,
     progress: Progress | None = None,
     generations: int = 1,
+    read_losses: bool = False,
 ) -> dict[str, Any]:
     """Time the training steps of `engines`, by name, on `tasks`, by architecture.
 
     Each engine runs on `threads` threads, by default as many as there are cores. Returns the
     document of `bench.json`, all times in seconds per training step. Beside what its schema
     requires it has
+
+    - `read_losses`, whether every step's loss was read before the next step;
 
     - in each result `steps`, how many a round has, `final_loss`, after the last of them (`null` if
       not finite), `process_medians_s`, one for each generation of processes, `cores_used`, of all
@@ -65,6 +68,7 @@ def bench(
     document: dict[str, Any] = {
         "schema": 1,
         "environment": environment(),
+        "read_losses": read_losses,
         "engines": {},
         "agreed": True,
         "warnings": [warning] if warning else [],
@@ -79,7 +83,7 @@ def bench(
             if progress is not None:
                 progress(name, done, total)
 
-        found = time_network(task, engines, threads, rounds, generations, report)
+        found = time_network(task, engines, threads, rounds, generations, report, read_losses)
         _add(document, architecture, task, threads, found)
     document["agreed"] = all(entry["agrees"] for entry in document["agreement"])
     forced = {blas_warning(found) for found in document["engines"].values()}

@@ -71,6 +71,7 @@ def time_network(
     rounds: int,
     generations: int,
     report: Callable[[int, int], object],
+    read_losses: bool = False,
 ) -> Timings:
     """Time the steps of every engine on one network; `report(done, rounds)` follows the rounds."""
     found = Timings()
@@ -80,7 +81,7 @@ def time_network(
     for share in shares:
         timed = {name: make for name, make in engines.items() if name not in found.left_out}
         with ExitStack() as stack:
-            processes = start_processes(stack, timed, threads)
+            processes = start_processes(stack, timed, threads, read_losses)
             _load(processes, task, found)
             _time(processes, share, found, lambda n, done=done: report(done + n, rounds))  # type: ignore[misc]
             for name, process in processes.items():
@@ -92,12 +93,12 @@ def time_network(
 
 
 def start_processes(
-    stack: ExitStack, engines: Mapping[str, Factory], threads: int
+    stack: ExitStack, engines: Mapping[str, Factory], threads: int, read_losses: bool = False
 ) -> dict[str, EngineProcess]:
     """Return a process for each engine, closed with the stack."""
     return {
         name: stack.enter_context(
-            EngineProcess(functools.partial(TimedEngine, make, threads), threads, name)
+            EngineProcess(functools.partial(TimedEngine, make, threads, read_losses), threads, name)
         )
         for name, make in engines.items()
     }

@@ -73,7 +73,11 @@ class Matmul:
 
 
 def scaling(
-    task: Task, engines: Mapping[str, Factory], threads: int, progress: Progress
+    task: Task,
+    engines: Mapping[str, Factory],
+    threads: int,
+    progress: Progress,
+    read_losses: bool = False,
 ) -> dict[str, Any]:
     """Time every engine on every network of `points`.
 
@@ -81,6 +85,7 @@ def scaling(
         task: what to take seed, dtype, device and momentum from.
         engines: by name.
         threads: of each engine.
+        read_losses: whether every step's loss is read before the next step.
         progress: called as `progress("scaling", done, networks)`.
 
     Returns:
@@ -94,7 +99,7 @@ def scaling(
     found = []
     networks = list(points())
     with ExitStack() as stack:
-        processes = start_processes(stack, engines, threads)
+        processes = start_processes(stack, engines, threads, read_losses)
         for done, point in enumerate(networks):
             progress("scaling", done, len(networks))
             found.append(_time(processes, point, task))

@@ -26,7 +26,8 @@ def bench_table(document: Mapping[str, Any]) -> Trimmed:
     threads = sorted({result["threads"] for result in document["results"]})
     table = Table(
         title=f"Time per training step, {', '.join(map(str, threads))} "
-        f"{'thread' if threads == [1] else 'threads'}",
+        f"{'thread' if threads == [1] else 'threads'}"
+        f"{', every loss read' if document.get('read_losses') else ''}",
         caption="medians; \\[quartiles] of the time, \\[95 % confidence interval] of the ratio",
     )
     table.add_column("network")

@@ -44,15 +44,22 @@ class TimedEngine:
     `loop`, which takes `STEPS` steps: then that is timed.
     """
 
-    def __init__(self, factory: Callable[[], Engine], cores: int | None = None) -> None:
+    def __init__(
+        self,
+        factory: Callable[[], Engine],
+        cores: int | None = None,
+        read_losses: bool = False,
+    ) -> None:
         """Make the engine, in a process that is confined to so many cores if that can be done.
 
         Limits that libraries heed are not enough: JAX dispatches on one thread and computes on
-        another, and kept 1.4 cores busy with one thread.
+        another, and kept 1.4 cores busy with one thread. With `read_losses` each step's loss is
+        read before the next begins, so that it has to be waited for.
         """
         if cores is not None and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-cores:])
         self._engine = factory()
+        self._read_losses = read_losses
         self._busy_s = self._timed_s = 0.0
 
     def environment(self) -> dict[str, object]:
@@ -75,7 +82,9 @@ class TimedEngine:
         self._start = start
         self._engine.load(task, start)  # which may make `step` anew
         self._at_once: int = getattr(self._engine, "STEPS", 1)
-        self._call: Callable[[], object] = getattr(self._engine, "loop", self._engine.step)
+        step = self._engine.step
+        call = (lambda: float(step())) if self._read_losses else step  # type: ignore[arg-type]
+        self._call: Callable[[], object] = getattr(self._engine, "loop", call)
         return self._first_steps()
 
     def again(self) -> First:

@@ -38,6 +38,10 @@ def bench_command(
     processes: Annotated[
         int, typer.Option(min=1, help="Of each engine, one after the other, sharing the rounds.")
     ] = 3,
+    read_losses: Annotated[
+        bool,
+        typer.Option("--read-losses", help="Read every step's loss before the next step begins."),
+    ] = False,
     with_scaling: Annotated[
         bool, typer.Option("--scaling", help="Also against width, batch and depth: minutes more.")
     ] = False,
@@ -64,7 +68,8 @@ def bench_command(
     before = None
     if baseline is not None:
         before = older.read(baseline)
-        older.require_comparable(before, [named.name for named, _ in tasks], names, against)
+        known = [named.name for named, _ in tasks]
+        older.require_comparable(before, known, names, against, read_losses)
     folder = output_folder(output)
     threads = threads or usable_cores()
     if processes > rounds:
@@ -77,9 +82,12 @@ def bench_command(
             rounds,
             progress.rounds,
             processes,
+            read_losses,
         )
         if with_scaling:
-            document["scaling"] = scaling(tasks[0][1], factories, threads, progress.rounds)
+            document["scaling"] = scaling(
+                tasks[0][1], factories, threads, progress.rounds, read_losses
+            )
     write_whole(folder / "bench.json", to_json(document))
     console = Output()
     console.print(bench_table(document))

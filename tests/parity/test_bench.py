@@ -49,6 +49,14 @@ def in_a_hurry() -> Iterator[None]:
         yield
 
 
+class Telling(FakeEngine):  # type: ignore[misc]
+    """Returns a loss."""
+
+    def step(self) -> object:
+        super().step()
+        return 0.5
+
+
 def run(tasks: Any, **factories: Any) -> dict[str, Any]:
     return bench(tasks, factories, threads=1, rounds=6)
 
@@ -78,6 +86,7 @@ def test_document(document: dict[str, Any]) -> None:
     for ratio in document["ratios"]:
         assert 0 < ratio["low"] <= ratio["median"] <= ratio["high"]
     assert set(document["engines"]) == {"slow", "torch"}
+    assert document["read_losses"] is False
     assert document["engines"]["slow"]["variables"]["OMP_NUM_THREADS"] == "1"
 
 
@@ -108,6 +117,15 @@ def test_table(document: dict[str, Any]) -> None:
     assert f"{ratio['median']:.2f}" in row
     assert "times as fast as torch" in text
     assert not any(line.endswith(" ") for line in text.splitlines())
+    assert "loss" not in text
+    console.print(bench_table(document | {"read_losses": True}))
+    assert "Time per training step, 1 thread, every loss read" in console.export_text()
+
+
+def test_losses_are_read_in_the_engines_processes() -> None:
+    assert bench({"net": FakeTask()}, {"a": Telling}, 1, 6, read_losses=True)["read_losses"] is True
+    with pytest.raises(TypeError, match=r"float\(\) argument .* not 'NoneType'"):
+        bench({"net": FakeTask()}, {"a": FakeEngine}, 1, 6, read_losses=True)
 
 
 def test_table_marks_disagreement(document: dict[str, Any]) -> None:
@@ -379,6 +397,29 @@ def test_the_step_that_is_timed_is_the_one_that_load_made() -> None:
     assert engine.steps == 0
 
 
+@pytest.mark.parametrize("read_losses", [False, True])
+def test_losses_are_read_if_that_is_asked_for(read_losses: bool) -> None:
+    read = []
+
+    class Loss:
+        def __float__(self) -> float:
+            read.append(engine.steps)
+            return 0.0
+
+    class Lazy(FakeEngine):  # type: ignore[misc]
+        def step(self) -> object:
+            super().step()
+            return Loss()
+
+    engine = Lazy(pause_s=0.0)
+    timed: Any = TimedEngine(lambda: engine, read_losses=read_losses)
+    timed.load(FakeTask(), FakeStart(1.0))
+    engine.steps = 0
+    timed.time(20)
+    assert engine.steps == 2 + 20
+    assert read == (list(range(1, 23)) if read_losses else []), "each before the next step"
+
+
 def test_memory_is_measured_from_where_the_task_begins() -> None:
     class Hungry(FakeEngine):  # type: ignore[misc]
         def step(self) -> object:
@@ -432,6 +473,11 @@ def test_a_baseline_that_cannot_be_compared_is_refused_before_anything_is_timed(
     for architectures, engines in ((["other"], ["minigrad"]), (["net"], ["jax"])):
         with pytest.raises(UsageError, match="it timed minigrad, torch on net"):
             baseline.require_comparable(before, architectures, engines, "torch")
+    with pytest.raises(UsageError, match="losses were not read: compare without --read-losses"):
+        baseline.require_comparable(before, ["net"], ["minigrad"], "torch", read_losses=True)
+    before["read_losses"] = True
+    with pytest.raises(UsageError, match="losses were read: compare with --read-losses"):
+        baseline.require_comparable(before, ["net"], ["minigrad"], "torch")
     path = tmp_path / "old.json"
     with pytest.raises(UsageError, match=r"cannot read the baseline .*old.json"):
         baseline.read(path)
