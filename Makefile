@@ -46,6 +46,9 @@ bench: $(MADE) ## time every engine, half an hour; put the result into README, w
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/parity bench --engines all --threads 1 --scaling \
 		--output out $(ARGS)
 	$(if $(ARGS),,$(BIN)/python -m parity.bench.publish out)
+	$(if $(ARGS),,env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/parity bench --threads 1 --read-losses \
+		--engines minigrad,minigrad-captured,torch,torch-compile,numpy-floor,jax --output out/losses)
+	$(if $(ARGS),,$(BIN)/python -m parity.bench.publish out/losses)
 
 # Resumes where it was stopped; the threads of two libraries in one process would fight.
 fuzz: $(MADE) ## compare operations and random graphs with torch, for half an hour or more

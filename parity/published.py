@@ -6,8 +6,9 @@ import re
 
 
 def markers(name: str) -> tuple[str, str]:
-    """Return the lines before and after the part of this name."""
-    return f"<!-- {name}: written by make {name} -->\n", f"<!-- end of {name} -->\n"
+    """Return the lines before and after the part of this name; `make bench` writes bench-losses."""
+    target = name.partition("-")[0]
+    return f"<!-- {name}: written by make {target} -->\n", f"<!-- end of {name} -->\n"
 
 
 def part(readme: str, name: str) -> str:

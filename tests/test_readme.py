@@ -161,7 +161,12 @@ def test_what_is_said_of_detection_and_proof_is_what_was_measured() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "table"), [("bench", bench_table.markdown), ("peers", peers_table.markdown)]
+    ("name", "table"),
+    [
+        ("bench", bench_table.markdown),
+        ("bench-losses", bench_table.markdown),
+        ("peers", peers_table.markdown),
+    ],
 )
 def test_tables_are_of_the_results_checked_in(name: str, table: Callable[[Any], str]) -> None:
     assert part(README, name) == table(result(name))

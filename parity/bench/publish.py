@@ -1,7 +1,8 @@
 """Put a run of `parity bench` into README: `python -m parity.bench.publish DIR`.
 
-It copies the document and the picture to where README finds them, and writes the table of speeds
-between its markers. `make bench` ends with it.
+It copies the document, and the picture if there is one, to where README finds them, and writes the
+table of speeds between its markers. A run with `--read-losses` has a place of its own. `make bench`
+ends with it.
 """
 
 from __future__ import annotations
@@ -16,17 +17,19 @@ from parity.files import write_whole
 from parity.published import replaced
 
 ROOT = Path(__file__).parents[2]
-RESULT = ROOT / "parity" / "results" / "bench.json"
+RESULTS = ROOT / "parity" / "results"
 PICTURE = ROOT / ".readme" / "bench.png"
 
 
 def publish(folder: Path) -> None:
     """Copy what `parity bench` wrote to `folder` into the repository."""
     document = read(folder / "bench.json")
+    name = "bench-losses" if document.get("read_losses") else "bench"
     readme = ROOT / "README.md"
-    text = replaced(readme.read_text(encoding="utf-8"), "bench", markdown(document))
-    write_whole(RESULT, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    write_whole(PICTURE, (folder / "bench.png").read_bytes())
+    text = replaced(readme.read_text(encoding="utf-8"), name, markdown(document))
+    write_whole(RESULTS / f"{name}.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    if "scaling" in document:
+        write_whole(PICTURE, (folder / "bench.png").read_bytes())
     write_whole(readme, text)
 
 

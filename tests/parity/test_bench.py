@@ -535,24 +535,37 @@ def test_markdown_has_a_row_an_engine_and_a_column_a_network(document: dict[str,
     assert torch.endswith("µs")
 
 
+SCALING = {"threads": 1, "matmul_flops_per_s": 1e9, "points": []}
+
+
+@pytest.mark.parametrize(
+    ("name", "more"), [("bench", {"scaling": SCALING}), ("bench-losses", {"read_losses": True})]
+)
 def test_publishing_writes_the_table_between_the_markers(
-    document: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    more: dict[str, Any],
+    document: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(publish, "ROOT", tmp_path)
-    monkeypatch.setattr(publish, "RESULT", tmp_path / "result.json")
+    monkeypatch.setattr(publish, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(publish, "PICTURE", tmp_path / "picture.png")
-    begin, end = markers("bench")
+    (tmp_path / "results").mkdir()
+    document = document | more
+    begin, end = markers(name)
+    assert begin.endswith(": written by make bench -->\n")
     (tmp_path / "README.md").write_text(f"before\n{begin}\nold\n{end}after\n")
     (tmp_path / "bench.json").write_text(json.dumps(document))
     (tmp_path / "bench.png").write_bytes(b"picture")
     publish.publish(tmp_path)
     readme = (tmp_path / "README.md").read_text()
     assert readme == f"before\n{begin}\n{markdown(document)}\n{end}after\n"
-    assert json.loads((tmp_path / "result.json").read_text()) == document
-    assert (tmp_path / "picture.png").read_bytes() == b"picture"
+    assert json.loads((tmp_path / "results" / f"{name}.json").read_text()) == document
+    assert (tmp_path / "picture.png").exists() == ("scaling" in more)
     for text in ("no markers", 2 * readme):
         with pytest.raises(ValueError, match="times, not once"):
-            part(text, "bench")
+            part(text, name)
 
 
 def test_an_engine_of_more_threads_than_it_was_given_is_told(
