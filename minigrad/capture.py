@@ -23,6 +23,7 @@ import gc
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -109,9 +110,11 @@ class Captured:
         if recording_threads and is_recording():
             return self._step(*args, **kwargs)
         tensors: list[Tensor] = []
-        signature = [grad_mode.enabled, *[_key(argument, tensors) for argument in args]]
-        for name, argument in kwargs.items():
-            signature += (name, _key(argument, tensors))
+        signature: list[Any] = [grad_mode.enabled]
+        if args or kwargs:
+            signature += [_key(argument, tensors) for argument in args]
+            for name, argument in kwargs.items():
+                signature += (name, _key(argument, tensors))
         if signature == self._latest:
             result = self._run(*tensors)
             if result is not MISFIT:
@@ -156,12 +159,14 @@ class Captured:
         trial = self._trials.pop(key, None) or Trial()
         with no_garbage_collection():
             recording = record(self._step, run, tensors)
-            recorded = trial.trusted(recording)
+            value, recorded = recording.value, trial.trusted(recording)
+            del recording  # for each thing is dropped as soon as what is made of it is there
             if recorded is None:
                 self._trials = {key: trial}
-                return recording.value
+                return value
             self._forget(self._cache_size - 1)
-            replay = Replay(recorded, lower(recorded.program))
+            recorded = replace(recorded, program=lower(recorded.program))
+            replay = Replay(recorded)
         self._replays.setdefault(key, []).append(replay)
         self._in_a_row += 1
         if self._in_a_row == max(self._cache_size, MANY) + 1:
@@ -173,7 +178,7 @@ class Captured:
                 RuntimeWarning,
                 stacklevel=4,
             )
-        return recording.value
+        return value
 
     def _forget(self, most: int) -> None:
         """Drop the replays that were not used for longest, until so many are left."""

@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minigrad.program.memory import address
-from minigrad.program.program import Buffer, Call, View
+from minigrad.program.memory import address, extent
+from minigrad.program.program import Buffer, Call, Source, View
 from minigrad.program.sources import CaptureError, refuse, source
 from minigrad.vocabulary import FUNCTIONS, REDUCTIONS, UFUNCS
 
@@ -38,6 +38,8 @@ class Recording:
         self.fresh: dict[Buffer, Any] = {}  # see `made`
         self.before: dict[Buffer, Any] = {}  # see `written`
         self.read_only: dict[Buffer, str] = {}  # what must not be written to, and why
+        self.same: dict[tuple[int, ...], tuple[int, ...]] = {}  # each shape once,
+        self.sources: dict[Any, Source] = {}  # and each source
 
     def array(self, value: Any) -> RecordingArray:
         """Return a recording array of memory from outside the recording."""
@@ -46,7 +48,7 @@ class Recording:
             owner = owner.base
         root = self.outside.get(id(owner))
         if root is None:
-            root = RecordingArray(self, owner, Buffer(_extent(owner), owner))
+            root = RecordingArray(self, owner, Buffer(extent(owner), owner))
             self.outside[id(owner)] = root
         if value is owner:
             return root
@@ -67,9 +69,14 @@ class Recording:
         self, function: Callable[..., Any], inputs: Any, out: RecordingArray, **options: Any
     ) -> RecordingArray:
         """Note a call."""
-        call = Call(function, self._views(inputs), out._view(), options, source())
+        call = Call(function, self._views(inputs), out._view(), options, source(self.sources))
         self.calls.append(call)
         return out
+
+    def forget(self) -> None:
+        """Let go of the arrays: they refer to the recording, which the garbage collector finds."""
+        self.outside.clear()
+        self.fresh.clear()
 
     def result(self, array: Any) -> RecordingArray:
         """Return a recording array of what a call has just computed, in memory of its own."""
@@ -115,7 +122,7 @@ class RecordingArray:
         CaptureError: the call is not in `minigrad.vocabulary`, or asks for values.
     """
 
-    __slots__ = ("__weakref__", "_array", "_buffer", "_recording", "_root")
+    __slots__ = ("__weakref__", "_array", "_buffer", "_known", "_recording", "_root")
 
     def __init__(
         self, recording: Recording, array: Any, buffer: Buffer, root: RecordingArray | None = None
@@ -124,6 +131,7 @@ class RecordingArray:
         self._array = array
         self._buffer = buffer
         self._root = root
+        self._known: View | None = None
 
     # ---- what it is -------------------------------------------------------------------------
 
@@ -183,9 +191,13 @@ class RecordingArray:
         return False
 
     def _view(self) -> View:
-        array = self._array
-        offset = 0 if self._root is None else address(array) - address(self._root._array)
-        return View(self._buffer, array.dtype, array.shape, array.strides, offset)
+        if self._known is None:
+            array = self._array
+            offset = 0 if self._root is None else address(array) - address(self._root._array)
+            same = self._recording.same
+            shape, strides = (same.setdefault(x, x) for x in (array.shape, array.strides))
+            self._known = View(self._buffer, array.dtype, shape, strides, offset)
+        return self._known
 
     # ---- NumPy's calls ----------------------------------------------------------------------
 
@@ -286,11 +298,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return type(value)(map(_plain, value))
     return value
-
-
-def _extent(owner: Any) -> int:
-    """Return how many bytes from its first element on an array's elements take up."""
-    if owner.size == 0:
-        return 0
-    last = sum((n - 1) * s for n, s in zip(owner.shape, owner.strides, strict=True) if s > 0)
-    return int(last) + int(owner.itemsize)

@@ -68,6 +68,7 @@ def record(step: Callable[..., Any], run: Run, arguments: list[Tensor]) -> Recor
             tuple(tensor._array._view() for tensor in tensors),
         )
         results = [wrapped(np.copy(out._array)) for out in outputs]
+    watch.recording.forget()
     for i, output in argument_gradients.items():
         add_gradient(arguments[i], results[output.index])
     recorded = Recorded(

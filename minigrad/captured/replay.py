@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from minigrad.captured.optimizers import OptimizerBefore
 from minigrad.captured.surroundings import Surroundings
 from minigrad.captured.watch import array_of, show
 from minigrad.changes import changes, numbers
-from minigrad.program.function import Names, Writer, define, in_parts
+from minigrad.program.function import Names, Writer
 from minigrad.program.memory import Memory
 from minigrad.program.passes.reuse import reuse_memory
 from minigrad.program.program import Program
@@ -78,9 +78,10 @@ class Replay:
 
     run: Callable[..., Any]
 
-    def __init__(self, recorded: Recorded, program: Program) -> None:
-        self.program = program
-        self._recorded = recorded = replace(recorded, program=program)
+    def __init__(self, recorded: Recorded) -> None:
+        """Make the function that runs a recorded step, its program lowered."""
+        program = self.program = recorded.program
+        self._recorded = recorded
         self._names = Names()
         parameters = [f"argument_{i}" for i in range(len(program.inputs))]
         self._names.namespace.update(dict.fromkeys(parameters), misfit=MISFIT)
@@ -88,19 +89,23 @@ class Replay:
         self._arrays = self._move(memory)
         writer = Writer(memory, self._names)
         program = reuse_memory(program)
-        conditions = [f"if {condition}: return misfit" for condition in self._conditions()]
-        conditions = in_parts(conditions, self._names, "if {}() is misfit: return misfit")
-        copyto = self._names.of(np.copyto, "copyto", np.copyto)
+        conditions = (f"if {condition}: return misfit" for condition in self._conditions())
         fill = [
-            f"{copyto}({writer.argument(view)}, {parameter}._array)"
+            f"{writer.argument(view)}[...] = {parameter}._array"
             for view, parameter in zip(program.inputs, parameters, strict=True)
         ]
-        calls = in_parts([writer.statement(call) for call in program.calls], self._names)
-        after = in_parts(list(self._left_behind()), self._names)
-        body = [*conditions, *fill, *calls, *after, *self._results(writer)]
-        self.run = define("replay", parameters, body, self._names.namespace)
+        body = [
+            *writer.in_parts(conditions, "if {}() is misfit: return misfit"),
+            *fill,
+            *writer.in_parts(map(writer.statement, program.calls)),
+            *writer.in_parts(self._left_behind()),
+            *self._results(writer),
+        ]
+        self.run = writer.define("replay", parameters, body)
         self._names.forget()
         self._arrays.clear()
+        self._optimizers = recorded.optimizers
+        del self._recorded
 
     def _move(self, memory: Memory) -> list[Any]:
         """Let the tensors show the program's memory; return the array of each."""
@@ -108,7 +113,7 @@ class Replay:
         for tensor, view in zip(self._recorded.tensors, self.program.tensors, strict=True):
             array = array_of(tensor)
             if view.buffer.memory is None:
-                moved = memory.array(view)
+                moved = memory.own_array(view)
                 np.copyto(moved, array)
                 show(tensor, moved)
                 array = moved
@@ -194,7 +199,7 @@ class Replay:
 
     def follow(self) -> None:
         """Take over the numbers among an optimizer's options."""
-        for i, before in enumerate(self._recorded.optimizers):
+        for i, before in enumerate(self._optimizers):
             optimizer = before.optimizer
             if optimizers.structure(optimizer) == before.structure:
                 optimizers.follow(optimizer)

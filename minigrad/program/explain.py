@@ -55,7 +55,8 @@ def flops_of(call: Call) -> int:
         return 2 * call.out.size * int(call.inputs[0].shape[-1])
     if isinstance(call.function, np.ufunc):
         return call.out.size
-    if isinstance(getattr(call.function, "__self__", None), np.ufunc):  # a reduction, or add.at
+    of_ufunc = isinstance(getattr(call.function, "__self__", None), np.ufunc)
+    if of_ufunc or call.function is np.einsum:  # a reduction, or add.at
         return max((view.size for view in call.reads()), default=0)
     return 0
 

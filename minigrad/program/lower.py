@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from minigrad.program.passes.blocks import work_in_blocks
 from minigrad.program.passes.choices import choose_by_bits, compare_with_zeros
 from minigrad.program.passes.constants import fold_constants
 from minigrad.program.passes.dead import remove_dead_calls
 from minigrad.program.passes.flat import join_calls
 from minigrad.program.passes.numbers import use_arrays
-from minigrad.program.passes.products import use_dot
+from minigrad.program.passes.products import use_dot, use_multiply
 from minigrad.program.passes.repeated import remove_repeated_calls
+from minigrad.program.passes.sums import use_einsum
 from minigrad.program.program import Program
 
 PASSES = (
@@ -16,10 +18,13 @@ PASSES = (
     remove_repeated_calls,
     choose_by_bits,
     remove_dead_calls,
-    compare_with_zeros,
     use_dot,
+    use_multiply,
+    use_einsum,
     use_arrays,
     join_calls,
+    work_in_blocks,
+    compare_with_zeros,
 )
 
 

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,9 @@ from minigrad.dtypes import DType
 
 UPDATES = frozenset({np.add.at, operator.setitem})
 """Functions that change a part of what they write into, and so depend on what was there."""
+
+
+NO_PARTS: Mapping[int, str] = MappingProxyType({})
 
 
 class Buffer:
@@ -45,7 +49,7 @@ class Buffer:
         self.memory = memory
         self.constant = constant
         self.name = name
-        self.parts: dict[int, str] = {}
+        self.parts = NO_PARTS
 
     def __repr__(self) -> str:
         return f"<Buffer {self.name or hex(id(self))} of {self.size} bytes>"
@@ -146,9 +150,11 @@ class Call(NamedTuple):
         return views
 
     def moved(self, change: Callable[[View], View]) -> Call:
-        """Return the call with every view in it changed."""
-        inputs = with_views(self.inputs, change)
-        return Call(self.function, inputs, change(self.out), self.options, self.source)
+        """Return the call with every view in it changed; the call itself if none is."""
+        inputs, out = with_views(self.inputs, change), change(self.out)
+        if inputs is self.inputs and out is self.out:
+            return self
+        return Call(self.function, inputs, out, self.options, self.source)
 
     def name(self) -> str:
         """Return what NumPy calls the function: 'add', 'add.reduce'."""
@@ -169,17 +175,18 @@ def views_in(values: Iterable[Any]) -> list[View]:
 
 
 def with_views(values: Any, change: Callable[[View], Any]) -> Any:
-    """Return arguments, a tuple or list, with every view in them changed."""
-    return type(values)(
-        [
-            change(value)
-            if type(value) is View
-            else with_views(value, change)
-            if isinstance(value, (tuple, list))
-            else value
-            for value in values
-        ]
-    )
+    """Return arguments, a tuple or list, with every view in them changed; the same if none is."""
+    changed = [
+        change(value)
+        if type(value) is View
+        else with_views(value, change)
+        if isinstance(value, (tuple, list))
+        else value
+        for value in values
+    ]
+    if all(map(operator.is_, changed, values)):
+        return values
+    return type(values)(changed)
 
 
 @dataclass(frozen=True)

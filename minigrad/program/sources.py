@@ -28,20 +28,25 @@ def _is_inside(code: CodeType) -> bool:
     return inside
 
 
-def source() -> Source:
-    """Return where the call that is being noted comes from."""
-    frame: Any = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename == RECORDING:
-        frame = frame.f_back
-    rule, rule_line = "", ""
-    if frame is not None and _is_inside(frame.f_code):
-        rule = frame.f_code.co_name
-        path = frame.f_code.co_filename.removeprefix(PACKAGE)
-        rule_line = f"minigrad/{path}:{frame.f_lineno}"
-    while frame is not None and _is_inside(frame.f_code):
-        frame = frame.f_back
-    line = "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
-    return Source(rule, rule_line, line)
+def source(known: dict[Any, Source]) -> Source:
+    """Return where the call that is being noted comes from; add it to the known ones."""
+    rule: Any = sys._getframe(2)
+    while rule is not None and rule.f_code.co_filename == RECORDING:
+        rule = rule.f_back
+    user = rule
+    while user is not None and _is_inside(user.f_code):
+        user = user.f_back
+    key = tuple((f.f_code, f.f_lineno) if f is not None else None for f in (rule, user))
+    found = known.get(key)
+    if found is None:
+        name, rule_line = "", ""
+        if rule is not user:
+            name = rule.f_code.co_name
+            path = rule.f_code.co_filename.removeprefix(PACKAGE)
+            rule_line = f"minigrad/{path}:{rule.f_lineno}"
+        line = "" if user is None else f"{user.f_code.co_filename}:{user.f_lineno}"
+        found = known[key] = Source(name, rule_line, line)
+    return found
 
 
 def _name(code: CodeType) -> str:

@@ -14,8 +14,8 @@ import functools
 import random
 import statistics
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -76,13 +76,15 @@ def time_network(
     """Time the steps of every engine on one network; `report(done, rounds)` follows the rounds."""
     found = Timings()
     report(0, rounds)
+    with closing(_one_by_one(engines, threads)) as first_to_last:
+        start = drawn(first_to_last, task)
     shares = [rounds // generations + (i < rounds % generations) for i in range(generations)]
     done = 0
     for share in shares:
         timed = {name: make for name, make in engines.items() if name not in found.left_out}
         with ExitStack() as stack:
             processes = start_processes(stack, timed, threads, read_losses)
-            _load(processes, task, found)
+            _load(processes, task, start, found)
             _time(processes, share, found, lambda n, done=done: report(done + n, rounds))  # type: ignore[misc]
             for name, process in processes.items():
                 found.first[name].append(process.call("again"))
@@ -104,9 +106,19 @@ def start_processes(
     }
 
 
-def drawn(processes: Mapping[str, EngineProcess], task: Task) -> Start:
+def _one_by_one(engines: Mapping[str, Factory], threads: int) -> Generator[EngineProcess]:
+    """Yield a process for each engine, one after the other.
+
+    What drawing leaves in a process's memory would make its engine seem to need less than others.
+    """
+    for name, make in engines.items():
+        with EngineProcess(functools.partial(TimedEngine, make), threads, name) as process:
+            yield process
+
+
+def drawn(processes: Iterable[EngineProcess], task: Task) -> Start:
     """Return what the first engine draws that draws anything; else what minigrad does."""
-    for process in processes.values():
+    for process in processes:
         start: Start | None = process.call("draw", task)
         if start is not None:
             return start
@@ -130,9 +142,8 @@ def load(process: EngineProcess, task: Task, start: Start) -> First | str:
     )
 
 
-def _load(processes: dict[str, EngineProcess], task: Task, found: Timings) -> None:
+def _load(processes: dict[str, EngineProcess], task: Task, start: Start, found: Timings) -> None:
     """Have all engines begin; forget those that must be left out."""
-    start = drawn(processes, task)
     for name, process in list(processes.items()):
         first = load(process, task, start)
         if isinstance(first, str):

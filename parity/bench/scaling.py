@@ -115,7 +115,7 @@ def _time(processes: Mapping[str, EngineProcess], point: Point, task: Task) -> d
         learning_rate=LEARNING_RATE,
         epochs=EPOCHS,
     )
-    start = drawn(processes, task)
+    start = drawn(processes.values(), task)
     first = {name: load(process, task, start) for name, process in processes.items()}
     able = {name: processes[name] for name, done in first.items() if not isinstance(done, str)}
     counts = {name: process.call("warm_up", ROUND_S) for name, process in able.items()}

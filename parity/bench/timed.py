@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # `overfit`, which is chaotic, by 30,000·u.
 AGREEMENT_STEPS = 2
 
+# So many calls of a step, and it needs no more memory: one compiles or records, one runs that.
+MEMORY_CALLS = 2
+
 
 class First(NamedTuple):
     """What is known of an engine before it is timed.
@@ -77,7 +80,7 @@ class TimedEngine:
         Raises:
             UsageError: the engine cannot do this task.
         """
-        self._resident = _memory("VmRSS")
+        resident = _memory("VmRSS")
         _forget_peak_memory()
         self._start = start
         self._engine.load(task, start)  # which may make `step` anew
@@ -85,7 +88,10 @@ class TimedEngine:
         step = self._engine.step
         call = (lambda: float(step())) if self._read_losses else step  # type: ignore[arg-type]
         self._call: Callable[[], object] = getattr(self._engine, "loop", call)
-        return self._first_steps()
+        self._time(MEMORY_CALLS)  # and nothing else before: a look at the loss takes memory, too
+        peak = _memory("VmHWM")
+        self._peak_memory = None if peak is None or resident is None else peak - resident
+        return self.again()
 
     def again(self) -> First:
         """Take the first steps again, from the same start."""
@@ -130,12 +136,12 @@ class TimedEngine:
         return self._busy_s / self._timed_s
 
     def peak_memory(self) -> int | None:
-        """Return by how many bytes memory peaked above what there was before `load`.
+        """Return by how many bytes memory peaked above what there was before `load`, in training.
 
-        It is the process's resident memory; None where the system does not tell.
+        It is the process's resident memory, while the engine was given its task and took its first
+        steps; None where the system does not tell.
         """
-        peak = _memory("VmHWM")
-        return None if peak is None or self._resident is None else peak - self._resident
+        return self._peak_memory
 
     def _time(self, count: int) -> float:
         return self._timer(self._call).timeit(count)

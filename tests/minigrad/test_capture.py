@@ -32,9 +32,15 @@ def network(*sizes: int) -> nn.Sequential:
 
 
 def bits(value: Any) -> Any:
-    """What two results have in common that are the same in every bit."""
+    """What two results have in common that are the same in every bit.
+
+    All NaNs count as equal: of two, NumPy's sums and products return either, by where in an array
+    they stand and whether the result takes an operand's place.
+    """
     if isinstance(value, Tensor):
         array = value.detach().numpy()
+        if array.dtype.kind == "f":
+            array = np.where(np.isnan(array), np.nan, array).astype(array.dtype)
         return array.dtype.str, array.shape, array.tobytes()
     if isinstance(value, (tuple, list)):
         return type(value), [bits(part) for part in value]

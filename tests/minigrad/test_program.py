@@ -75,15 +75,24 @@ STEPS: dict[str, Callable[[], Any]] = {
 }
 
 
-def results(program: Program, values: list[Any], inputs: list[Any]) -> list[bytes]:
-    """What a program computes from such tensors and arguments, in memory of its own."""
+def results(
+    program: Program, values: list[Any], inputs: list[Any], exact: bool = False
+) -> list[bytes]:
+    """What a program computes from such tensors and arguments, in memory of its own.
+
+    Unless it is to be exact, all NaNs count as equal: of two NaNs, NumPy's sums and products return
+    either, by where in an array they stand and whether the result takes an operand's place.
+    """
     memory = Memory()
     for view, value in zip(program.tensors, values, strict=True):
         np.copyto(memory.array(view), value)
     for view, value in zip(program.inputs, inputs, strict=True):
         np.copyto(memory.array(view), value)
     runner(program, memory)()
-    return [memory.array(view).tobytes() for view in (*program.outputs, *program.tensors)]
+    arrays = [memory.array(view) for view in (*program.outputs, *program.tensors)]
+    return [
+        (x if exact else np.where(np.isnan(x), x.dtype.type(np.nan), x)).tobytes() for x in arrays
+    ]
 
 
 def starts(program: Program, seed: int) -> tuple[list[Any], list[Any]]:
@@ -272,7 +281,7 @@ def test_choices_have_the_bits_of_where(dtype: Any, shape: Any) -> None:
     for _ in range(20):
         inputs = [rng.choice(SPECIAL, shape).astype(dtype) for _ in range(2)]
         inputs.append(rng.random(shape) < 0.5)
-        assert results(lowered, [], inputs) == results(program, [], inputs)
+        assert results(lowered, [], inputs, True) == results(program, [], inputs, True)
 
 
 # ---- products ---------------------------------------------------------------------------------
@@ -334,6 +343,51 @@ def test_a_matrix_times_its_own_transpose(n: int) -> None:
 def test_matrices_with_gaps_are_left_to_matmul(layouts: Any) -> None:
     program = product(matrix(3, 4, layouts[0]), matrix(4, 5, layouts[1]))
     assert names(products.use_dot(program)) == ["matmul" if "with gaps" in layouts else "dot"]
+
+
+@pytest.mark.parametrize("dtype", [np.dtype(np.float32), np.dtype(np.float64)])
+@pytest.mark.parametrize(
+    ("x_shape", "y_shape"),
+    [((5, 1), (3, 1, 4)), ((3, 5, 1), (3, 1, 4)), ((3, 5, 1), (1, 4)), ((2, 3, 5, 1), (3, 1, 1))],
+)
+def test_products_of_a_single_term_have_the_same_bits(
+    x_shape: tuple[int, ...], y_shape: tuple[int, ...], dtype: Any
+) -> None:
+    out = (*np.broadcast_shapes(x_shape[:-2], y_shape[:-2]), x_shape[-2], y_shape[-1])
+    x, y, z = (contiguous(Buffer(512 * 8), dtype, shape) for shape in (x_shape, y_shape, out))
+    program = Program((Call(np.matmul, (x, y), z),), (x, y), (z,))
+    lowered = products.use_multiply(program)
+    assert names(lowered) == ["multiply", "add"]
+    rng = np.random.default_rng(0)
+    smallest = np.finfo(dtype).smallest_subnormal
+    special = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, smallest, -smallest]
+    with np.errstate(all="ignore"):
+        for _ in range(50):
+            values = [rng.choice(special, view.shape).astype(dtype) for view in (x, y)]
+            assert results(lowered, [], values) == results(program, [], values)
+        without = lowered.with_calls([lowered.calls[0]])
+        assert results(without, [], values) != results(program, [], values)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(2, 70), st.data())
+def test_columns_times_a_single_element_have_the_same_bits(rows: int, data: st.DataObject) -> None:
+    x, y, out = matrix(rows, 1, "dense"), matrix(1, 1, "dense"), matrix(rows, 1, "dense")
+    program = Program((Call(np.matmul, (x, y), out),), (x, y), (out,))
+    lowered = use_arrays(products.use_multiply(products.use_dot(program)))
+    assert names(lowered) == ["multiply", "add"]
+    elements = st.floats(width=32) | st.sampled_from(SPECIAL[:7])
+    for_x = data.draw(st.lists(elements, min_size=rows, max_size=rows))
+    inputs = [np.array(for_x, np.float32).reshape(rows, 1), np.float32(data.draw(elements))]
+    assert results(lowered, [], inputs) == results(program, [], inputs)
+
+
+@pytest.mark.parametrize(("x_shape", "y_shape"), [((5, 2), (3, 2, 4)), ((1, 1), (1, 1, 1))])
+def test_other_products_are_left_to_matmul(x_shape: Any, y_shape: Any) -> None:
+    x, y = (contiguous(Buffer(512), F32, shape) for shape in (x_shape, y_shape))
+    out = (*y_shape[:1], x_shape[0], y_shape[2])
+    program = Program((Call(np.matmul, (x, y), contiguous(Buffer(512), F32, out)),), (x, y))
+    assert names(products.use_multiply(program)) == ["matmul"]
 
 
 # ---- views ------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from parity.bench.plots import scaling_picture
 from parity.bench.ratios import agreement, median_interval, ratios
 from parity.bench.rounds import time_in_rounds
 from parity.bench.table import bench_table, markdown
-from parity.bench.timed import TimedEngine
+from parity.bench.timed import AGREEMENT_STEPS, MEMORY_CALLS, TimedEngine
 from parity.engines import Task
 from parity.engines.local import LocalObject
 from parity.engines.process import EngineProcess
@@ -370,7 +370,7 @@ def test_an_engine_that_takes_many_steps_in_a_call_is_timed_so() -> None:
     engine = Looping(pause_s=0.0)
     timed: Any = TimedEngine(lambda: engine)
     timed.load(FakeTask(), FakeStart(1.0))
-    assert engine.steps == 2
+    assert engine.steps == 10 * MEMORY_CALLS + AGREEMENT_STEPS
     engine.steps = 0
     timed.time(50)
     assert engine.steps == 10 * (5 + 50)
@@ -393,7 +393,7 @@ def test_the_step_that_is_timed_is_the_one_that_load_made() -> None:
     timed: Any = TimedEngine(lambda: engine)
     timed.load(FakeTask(), FakeStart(1.0))
     timed.time(50)
-    assert engine.replayed == 2 + 5 + 50
+    assert engine.replayed == MEMORY_CALLS + AGREEMENT_STEPS + 5 + 50
     assert engine.steps == 0
 
 
@@ -415,24 +415,45 @@ def test_losses_are_read_if_that_is_asked_for(read_losses: bool) -> None:
     timed: Any = TimedEngine(lambda: engine, read_losses=read_losses)
     timed.load(FakeTask(), FakeStart(1.0))
     engine.steps = 0
+    read.clear()
     timed.time(20)
     assert engine.steps == 2 + 20
     assert read == (list(range(1, 23)) if read_losses else []), "each before the next step"
 
 
-def test_memory_is_measured_from_where_the_task_begins() -> None:
+@pytest.mark.parametrize("method", ["step", "loss_and_gradients", "draw"])
+def test_memory_is_that_of_training(method: str) -> None:
     class Hungry(FakeEngine):  # type: ignore[misc]
-        def step(self) -> object:
-            np.ones(4_000_000).sum()  # 32 MB, given back at once
-            return super().step()
+        """Takes 32 MB for one of its methods, and gives them back at once."""
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == method:
+                np.ones(4_000_000).sum()
+            return super().__getattribute__(name)
 
     timed: Any = TimedEngine(lambda: Hungry(pause_s=0.0))
+    timed.draw(FakeTask())
     timed.load(FakeTask(), FakeStart(1.0))
     peak = timed.peak_memory()
     if not Path("/proc/self/status").exists():
         assert peak is None
     else:
-        assert peak > 30e6
+        assert (peak > 30e6) == (method == "step")
+
+
+def test_no_engine_is_drawn_with_in_the_process_where_it_is_timed() -> None:
+    class Drawing(FakeEngine):  # type: ignore[misc]
+        def draw(self, task: Any) -> Any:
+            self.has_drawn = True
+            return super().draw(task)
+
+        def load(self, task: Any, start: Any) -> None:
+            assert not hasattr(self, "has_drawn")
+            super().load(task, start)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "EngineProcess", lambda make, *_: LocalObject(make()))
+        assert run({"net": FakeTask()}, drawing=Drawing)["agreed"]
 
 
 def ratio(median: float, low: float, high: float, engine: str = "minigrad") -> dict[str, Any]:

@@ -26,9 +26,6 @@ UNSIGNED: dict[DType, DType] = {
 MANY = 512
 """So many elements make it worth while to convert a mask for them."""
 
-LARGEST = 2**20
-"""Bytes: the most zeros that are kept."""
-
 
 def choose_by_bits(program: Program) -> Program:
     """Choose between a value and 0 by arithmetic on bits."""
@@ -66,6 +63,9 @@ def _choice(call: Call, results: Results) -> Iterator[Call]:
 
 
 def _is_zero(x: Any) -> bool:
+    if isinstance(x, View):
+        known = x.buffer.constant and x.shape == ()
+        return known and x.dtype in UNSIGNED and not any(x.buffer.memory.tobytes())
     return type(x) in (int, float, bool) and x == 0 and not str(x).startswith("-")
 
 
@@ -121,4 +121,4 @@ def compare_with_zeros(program: Program) -> Program:
 
 
 def _is_comparable(call: Call) -> bool:
-    return _is_relu(call) and _alike(call.inputs[1], call.out) and call.out.nbytes <= LARGEST
+    return _is_relu(call) and _alike(call.inputs[1], call.out)

@@ -17,6 +17,9 @@ from minigrad.program.memory import address, spanning
 from minigrad.program.passes.exact import EXACT
 from minigrad.program.program import Buffer, Call, Program, View, contiguous
 
+SMALL = 2**16
+"""Bytes: a call on more takes so long that nothing is gained by joining it with others."""
+
 PATIENCE = 64
 """So many calls in a row that cannot be moved, and the search for others ends."""
 
@@ -64,6 +67,8 @@ def join_calls(program: Program) -> Program:
 def _kind(call: Call) -> Any:
     """Return what calls that can be joined have in common; None where none can."""
     if call.function not in EXACT or call.options or not call.out.is_whole():
+        return None
+    if call.out.nbytes > SMALL:
         return None
     kind: list[Any] = [call.function, call.out.dtype]
     for x in call.inputs:
@@ -149,9 +154,9 @@ class _Layout:
         for column, flat in zip(new, flats, strict=True):
             assert flat is not None
             offsets = accumulate((buffer.size for buffer in column), initial=0)
-            for buffer, offset in zip(column, offsets, strict=False):
-                self.places[buffer] = flat, offset
-                flat.parts[offset] = buffer.name
+            parts = dict(zip(offsets, column, strict=False))
+            self.places.update((buffer, (flat, offset)) for offset, buffer in parts.items())
+            flat.parts = {offset: buffer.name for offset, buffer in parts.items()}
         return True
 
     def lay_rest(self, program: Program) -> None:
@@ -163,7 +168,8 @@ class _Layout:
         rest: dict[Any, dict[Buffer, None]] = defaultdict(dict)
         for view in program.tensors:
             buffer = view.buffer
-            if buffer.memory is None and buffer not in self.places and view.is_whole():
+            small = buffer.memory is None and buffer.size <= SMALL
+            if small and buffer not in self.places and view.is_whole():
                 rest[view.dtype][buffer] = None
         for buffers in rest.values():
             self.lay([tuple(buffers)])

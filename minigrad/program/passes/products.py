@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.program.program import Program, View
+from minigrad.program.program import Call, Program, View
 
 
 def use_dot(program: Program) -> Program:
@@ -25,6 +25,34 @@ def use_dot(program: Program) -> Program:
             else call
             for call in program.calls
         ]
+    )
+
+
+def use_multiply(program: Program) -> Program:
+    """Multiply columns by rows, products of a single term, by `np.multiply`.
+
+    `np.matmul` makes them element by element, which takes several times as long. It adds each to
+    0, which makes 0.0 of -0.0, and so must this.
+    """
+    calls: list[Call] = []
+    for call in program.calls:
+        if call.function is np.matmul and _is_outer(call):
+            calls.append(call._replace(function=np.multiply))
+            calls.append(call._replace(function=np.add, inputs=(call.out, 0.0)))
+        else:
+            calls.append(call)
+    return program.with_calls(calls)
+
+
+def _is_outer(call: Call) -> bool:
+    """Return whether matrices of one column are multiplied by matrices of one row."""
+    x, y = call.inputs
+    return (
+        min(len(x.shape), len(y.shape)) >= 2
+        and x.shape[-1] == 1
+        and call.out.size > 1
+        and call.out.dtype.kind == "f"
+        and x.dtype == y.dtype == call.out.dtype
     )
 
 
