@@ -45,8 +45,9 @@ def capture(step: Callable[..., Any], *, cache_size: int = 8) -> Captured:
     """Return a function that does what a step does, and from the second call on faster.
 
     The first call runs the step and records the NumPy calls that it makes. Later calls repeat
-    these alone, with the same results in every bit; no Python of the step, of modules, hooks or
-    the optimizer runs again. Everything that is made of minigrad's operations can be captured.
+    these alone, with the same results in every bit, a NaN's sign excepted; no Python of the step,
+    of modules, hooks or the optimizer runs again. Everything that is made of minigrad's operations
+    can be captured.
 
     What can differ between two calls:
 
