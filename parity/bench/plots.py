@@ -66,7 +66,9 @@ def scaling_picture(found: Mapping[str, Any]) -> Figure:
         each.yaxis.set_major_formatter(EngFormatter(unit="s"))
         each.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes[0].set_ylabel("time per training step")
-    axes[0].set_ylim(bottom=5e-7)
+    times = [t.get("median_s") for point in found["points"] for t in point["times"].values()]
+    # The line of the peak goes on below.
+    axes[0].set_ylim(bottom=min(filter(None, times), default=1e-6) / 1.5)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=7)
     peak = found["matmul_flops_per_s"] / 1e9
     threads = "1 thread" if found["threads"] == 1 else f"{found['threads']} threads"
