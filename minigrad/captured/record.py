@@ -13,6 +13,7 @@ from minigrad.arrays.recording import CaptureError, RecordingArray
 from minigrad.captured.replay import Argument, Output, Recorded, add_gradient
 from minigrad.captured.surroundings import Surroundings
 from minigrad.captured.watch import Watch, array_of, show
+from minigrad.program.memory import address
 from minigrad.program.program import Call, Program, View
 from minigrad.tensor import Tensor, wrapped
 
@@ -47,6 +48,7 @@ def record(step: Callable[..., Any], run: Run, arguments: list[Tensor]) -> Recor
     surroundings = Surroundings(step)
     with Watch() as watch:
         inputs, returned, outputs, argument_gradients = _run(watch, run, arguments)
+        _refuse_overlaps(watch)
         _write_back(watch)
         for before in watch.optimizers.values():
             before.check()
@@ -185,6 +187,28 @@ def _left(watch: Watch, known: set[int]) -> list[Tensor]:
     if any(id(tensor) not in known for tensor in watch.left()):
         gc.collect()  # they may have been left to the garbage collector
     return [tensor for tensor in watch.left() if id(tensor) not in known]
+
+
+def _refuse_overlaps(watch: Watch) -> None:
+    """Check that what the step writes to is not in two arrays that NumPy does not know are one.
+
+    Raises:
+        CaptureError: it is, as arrays of `as_strided` and of `frombuffer` may be.
+    """
+    written = {call.out.buffer for call in watch.recording.calls}
+    roots = sorted(watch.recording.outside.values(), key=lambda root: address(root._array))
+    reaching: list[RecordingArray] = []  # those before that end behind the start of this one
+    for root in roots:
+        start = address(root._array)
+        reaching = [r for r in reaching if address(r._array) + r._buffer.size > start]
+        for other in reaching:
+            if root._buffer.size and not written.isdisjoint((root._buffer, other._buffer)):
+                raise CaptureError(
+                    "capture: the step changes memory that belongs to two arrays, of shapes "
+                    f"{list(other.shape)} and {list(root.shape)}, neither of which is a view of "
+                    "the other to NumPy (made by as_strided or frombuffer, say): copy one of them"
+                )
+        reaching.append(root)
 
 
 def _begin_afresh(watch: Watch) -> None:

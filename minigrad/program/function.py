@@ -98,7 +98,7 @@ class Writer:
         if function is np.copyto:
             return f"{out}[...] = {arguments[0]}"
         if function is operator.getitem and any(x.dtype == bool for x in views_in(call.inputs[1:])):
-            # Unlike copyto it does not repeat a single element.
+            # Unlike an assignment it does not repeat a single element.
             concatenate = self._names.of(np.concatenate, "concatenate", np.concatenate)
             return f"{concatenate}(({name}({', '.join(arguments)}),), 0, {out})"
         if function is operator.getitem or function is np.where:

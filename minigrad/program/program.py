@@ -127,10 +127,11 @@ class Call(NamedTuple):
     """One NumPy call that writes its result into `out`.
 
     Attributes:
-        function: a ufunc or its `reduce`, `at` of `np.add`; `np.where`, `np.concatenate` or
-            `np.copyto`; `operator.getitem` and `operator.setitem` with keys that select elements
-            one by one (other keys are views).
-        inputs: views, Python numbers, and tuples of them; without what is written into.
+        function: a ufunc or its `reduce`, `at` of `np.add`; `np.where`, `np.concatenate`,
+            `np.copyto`, `np.dot` or `np.einsum`; `operator.getitem` and `operator.setitem` with
+            keys that select elements one by one (other keys are views).
+        inputs: views, Python numbers, and tuples of them; without what is written into. Of
+            `np.einsum` also the text that says what is summed.
         out: what is written into.
         options: keyword arguments.
         source: where it comes from.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from parity.bench.baseline import read
 from parity.bench.table import markdown
+from parity.errors import UsageError
 from parity.files import write_whole
 from parity.published import replaced
 
@@ -25,10 +26,12 @@ def publish(folder: Path) -> None:
     """Copy what `parity bench` wrote to `folder` into the repository."""
     document = read(folder / "bench.json")
     name = "bench-losses" if document.get("read_losses") else "bench"
+    if name == "bench" and "scaling" not in document:
+        raise UsageError(f"{folder} has no picture for README: run `parity bench` with --scaling")
     readme = ROOT / "README.md"
     text = replaced(readme.read_text(encoding="utf-8"), name, markdown(document))
     write_whole(RESULTS / f"{name}.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    if "scaling" in document:
+    if name == "bench":
         write_whole(PICTURE, (folder / "bench.png").read_bytes())
     write_whole(readme, text)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from parity.environment import environment
+from parity.errors import UsageError
 
 if TYPE_CHECKING:
     from parity.engines import Engine, Start, Task
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 # `overfit`, which is chaotic, by 30,000·u.
 AGREEMENT_STEPS = 2
 
-# So many calls of a step, and it needs no more memory: one compiles or records, one runs that.
-MEMORY_CALLS = 2
+# So many calls of a step, and it needs no more memory: one compiles or records, with momentum the
+# one after it again, and one runs that.
+MEMORY_CALLS = 3
 
 
 class First(NamedTuple):
@@ -78,8 +80,14 @@ class TimedEngine:
         """Begin a new task, and take the first steps.
 
         Raises:
-            UsageError: the engine cannot do this task.
+            UsageError: the engine cannot do this task, or losses are to be read of one that takes
+                many steps in a call.
         """
+        if self._read_losses and hasattr(self._engine, "loop"):
+            raise UsageError(
+                "it takes many steps in a call, and between them no loss can be read: "
+                "time it without --read-losses"
+            )
         resident = _memory("VmRSS")
         _forget_peak_memory()
         self._start = start

@@ -297,3 +297,25 @@ def test_an_sgd_that_changes_its_own_options() -> None:
 
     with pytest.raises(CaptureError, match="lr"):
         torch.capture(step)()
+
+
+@pytest.mark.parametrize("size", [10, 300_000])
+def test_changes_in_memory_that_numpy_does_not_know_to_be_shared(size: int) -> None:
+    def tensors(whole: Any) -> list[Tensor]:
+        shifted = np.lib.stride_tricks.as_strided(whole[1:], (size,), (4,))
+        return [torch.from_numpy(array) for array in (whole[:size], shifted)]
+
+    def step() -> Tensor:
+        a.add_(1)
+        return b * 2
+
+    a, b = tensors(np.zeros(size + 1, np.float32))
+    with pytest.raises(CaptureError, match="belongs to two arrays"):
+        torch.capture(step)()
+    only_read = torch.capture(lambda: a + b)
+    expected = (a + b).tolist()
+    assert all(only_read().tolist() == expected for _ in range(3))
+    apart = [torch.from_numpy(np.zeros(size, np.float32)) for _ in range(2)]
+    a, b = apart
+    captured = torch.capture(step)
+    assert [captured().sum().item() for _ in range(3)] == [0.0] * 3

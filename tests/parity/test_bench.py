@@ -377,6 +377,28 @@ def test_an_engine_that_takes_many_steps_in_a_call_is_timed_so() -> None:
     assert timed.steps(50) == 500
 
 
+def test_between_the_steps_of_a_loop_no_loss_can_be_read() -> None:
+    timed: Any = TimedEngine(lambda: Looping(pause_s=0.0), read_losses=True)
+    with pytest.raises(UsageError, match="time it without --read-losses"):
+        timed.load(FakeTask(), FakeStart(1.0))
+    document = bench({"net": FakeTask()}, {"a": Telling, "b": Looping}, 1, 6, read_losses=True)
+    assert [(entry["engine"]) for entry in document["left_out"]] == ["b"]
+    assert {result["engine"] for result in document["results"]} == {"a"}
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_memory_is_read_when_a_captured_step_was_replayed(momentum: float) -> None:
+    task = Task((1, 4, 1), 10, 0.01, 10, 0, "float32", "cpu", momentum)
+    engine: Any = factory("minigrad-captured")()
+    engine.load(task, engine.draw(task))
+    replayed = []
+    for _ in range(MEMORY_CALLS):
+        engine.step()
+        replayed.append(engine.step._latest is not None)
+    assert not replayed[0], "it was recorded"
+    assert replayed[-1]
+
+
 def test_the_step_that_is_timed_is_the_one_that_load_made() -> None:
     class Capturing(FakeEngine):  # type: ignore[misc]
         """Replaces its step when it is given a task, as the captured engine does."""
@@ -453,6 +475,7 @@ def test_no_engine_is_drawn_with_in_the_process_where_it_is_timed() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "EngineProcess", lambda make, *_: LocalObject(make()))
+        patch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)  # of this process
         assert run({"net": FakeTask()}, drawing=Drawing)["agreed"]
 
 
@@ -587,6 +610,11 @@ def test_publishing_writes_the_table_between_the_markers(
     for text in ("no markers", 2 * readme):
         with pytest.raises(ValueError, match="times, not once"):
             part(text, name)
+    if name == "bench":
+        del document["scaling"]
+        (tmp_path / "bench.json").write_text(json.dumps(document))
+        with pytest.raises(UsageError, match=r"no picture for README.* with --scaling"):
+            publish.publish(tmp_path)
 
 
 def test_an_engine_of_more_threads_than_it_was_given_is_told(
@@ -594,6 +622,7 @@ def test_an_engine_of_more_threads_than_it_was_given_is_told(
 ) -> None:
     monkeypatch.setattr(TimedEngine, "cores_used", lambda self: 1.4)
     monkeypatch.setattr(module, "EngineProcess", lambda make, *_: LocalObject(make()))
+    monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)  # of this process
     found = run({"small": FakeTask()}, threaded=FakeEngine)
     assert any("threaded kept 1.4 cores busy" in warning for warning in found["warnings"])
     assert found["results"][0]["cores_used"] == 1.4

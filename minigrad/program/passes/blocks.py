@@ -155,7 +155,9 @@ class _Run:
             for view in call.reads():
                 buffer = view.buffer
                 known = buffer in uses and buffer not in small and buffer not in free
-                if known and view.is_whole() and uses[buffer][-1] == i:
+                # Not where a later block reads what an earlier one would have overwritten.
+                aligned = self.places[buffer] is not NOWHERE
+                if known and aligned and view.is_whole() and uses[buffer][-1] == i:
                     free.append(buffer)
             out = call.out.buffer
             if out in uses and out not in small and call.out.is_whole() and uses[out][0] == i:
@@ -165,7 +167,8 @@ class _Run:
                     merged[out] = merged.get(given, given)
 
 
-NOWHERE = View(Buffer(0), np.dtype(np.bool_), (), ())
+NOWHERE = View(Buffer(0), np.dtype(np.bool_), (), (), -1)
+"""In place of where a buffer is used, if calls use different parts of it for an element."""
 
 
 def _runs(calls: tuple[Call, ...]) -> Iterator[_Run]:
