@@ -1,11 +1,17 @@
 """One thread a library: the tests run in as many processes as there are cores."""
 
 import os
+import signal
 
 import pytest
 
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
+
+# Where the tests run in the background of a shell, Ctrl-C is ignored, and the programs that they
+# start and interrupt would ignore it, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config: pytest.Config) -> None:
