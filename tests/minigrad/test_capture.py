@@ -740,3 +740,23 @@ def test_a_captured_step_within_another() -> None:
     for value in (1.0, 2.0, 3.0):
         assert outer(torch.tensor([value])).tolist() == [4 * value + 2]
     assert inner(x).tolist() == [2.0]
+
+
+@pytest.mark.parametrize("sizes", [(0, 3), (3, 0, 2), (0, 0, 2, 4)])
+def test_parameters_without_elements(sizes: tuple[int, ...]) -> None:
+    def make() -> tuple[Callable[..., Any], list[Any]]:
+        parameters = [torch.ones(n, requires_grad=True) for n in sizes]
+        optimizer = optim.SGD(parameters, lr=0.1, momentum=0.5)
+
+        def step() -> Tensor:
+            optimizer.zero_grad()
+            loss = torch.zeros(())
+            for parameter in parameters:
+                loss = loss + (parameter * parameter).sum()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return step, parameters
+
+    assert_same(make)

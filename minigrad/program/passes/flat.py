@@ -154,9 +154,11 @@ class _Layout:
         for column, flat in zip(new, flats, strict=True):
             assert flat is not None
             offsets = accumulate((buffer.size for buffer in column), initial=0)
-            parts = dict(zip(offsets, column, strict=False))
-            self.places.update((buffer, (flat, offset)) for offset, buffer in parts.items())
-            flat.parts = {offset: buffer.name for offset, buffer in parts.items()}
+            parts = {}
+            for buffer, offset in zip(column, offsets, strict=False):
+                self.places[buffer] = flat, offset  # of empty ones several have the same offset
+                parts[offset] = buffer.name
+            flat.parts = parts
         return True
 
     def lay_rest(self, program: Program) -> None:
