@@ -10,8 +10,11 @@ from typing import Any, NoReturn
 
 from minigrad.program.program import Source
 
-PACKAGE = f"{Path(__file__).parents[1]}/"
-RECORDING = f"{PACKAGE}arrays/recording.py"
+ROOT = f"{Path(__file__).parents[2]}/"
+PACKAGE = f"{ROOT}minigrad/"
+RECORDING = f"{ROOT}minigrad/arrays/recording.py"
+OF_TENSOR = ("minigrad/methods/", "minigrad/protocols.py", "minigrad/recorded.py")
+"""Where the methods of `Tensor` are written."""
 
 
 class CaptureError(RuntimeError):
@@ -42,8 +45,7 @@ def source(known: dict[Any, Source]) -> Source:
         name, rule_line = "", ""
         if rule is not user:
             name = rule.f_code.co_name
-            path = rule.f_code.co_filename.removeprefix(PACKAGE)
-            rule_line = f"minigrad/{path}:{rule.f_lineno}"
+            rule_line = f"{rule.f_code.co_filename.removeprefix(ROOT)}:{rule.f_lineno}"
         line = "" if user is None else f"{user.f_code.co_filename}:{user.f_lineno}"
         found = known[key] = Source(name, rule_line, line)
     return found
@@ -51,8 +53,7 @@ def source(known: dict[Any, Source]) -> Source:
 
 def _name(code: CodeType) -> str:
     """Return what a person who called a function calls it."""
-    path = code.co_filename.removeprefix(PACKAGE)
-    of_tensor = path.startswith(("methods/", "protocols", "recorded"))
+    of_tensor = code.co_filename.removeprefix(ROOT).startswith(OF_TENSOR)
     return f"Tensor.{code.co_name}()" if of_tensor else f"{code.co_qualname}()"
 
 

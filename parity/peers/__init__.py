@@ -3,5 +3,5 @@
     python -m parity.peers
 
 A peer is judged on the networks whose training takes it at most two minutes; of the others the
-reason is kept. Its failures leave their counterexamples in `parity/results/peers/`.
+reason is kept. Its failures leave their counterexamples in `peers/` within `parity/results/`.
 """

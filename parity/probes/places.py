@@ -13,6 +13,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType
@@ -27,8 +28,16 @@ from parity.engines import Array
 from parity.probes import PROBES
 from parity.probes.run import Key, Notes, run_probe
 
-ROOT = Path(str(minigrad.__file__)).parent
-TAPE = ("tape.py", "backward.py")
+ROOT = Path(str(minigrad.__file__)).parents[1]
+TAPE = ("minigrad/tape.py", "minigrad/backward.py")
+COMPUTING = (
+    "minigrad/ops/*.py",
+    "minigrad/random/*.py",
+    "minigrad/optim.py",
+    "minigrad/nn/init.py",
+    "minigrad/nn/layers.py",
+)
+"""The files whose functions compute something; the others of minigrad call these."""
 
 
 class Spectrum:
@@ -59,7 +68,7 @@ class Spectrum:
 
         def rank(code: CodeType) -> tuple[float, bool]:
             wrong, right = self._wrong[code], self._right[code]
-            return wrong**2 / (wrong + right), Path(code.co_filename).name in TAPE
+            return wrong**2 / (wrong + right), _place(code.co_filename) in TAPE
 
         return max(suspects, key=rank, default=None)
 
@@ -160,14 +169,19 @@ def _stretches(consumer: Node, parent: Node) -> bool:
 
 
 @cache
+def _place(file: str) -> str:
+    """Return a file's path from the root of the project; another file's as it is."""
+    path = Path(file)
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else file
+
+
+@cache
 def _kind(file: str) -> str | None:
     """Return whether functions of a file "compute" something, are "minigrad" otherwise, or None."""
-    path = Path(file)
-    if not path.is_relative_to(ROOT):
+    place = _place(file)
+    if not place.startswith("minigrad/"):
         return None
-    folder, name = path.relative_to(ROOT).parent.name, path.name
-    computes = folder in ("ops", "random") or name in ("optim.py", "init.py", "layers.py")
-    return "compute" if computes else "minigrad"
+    return "compute" if any(fnmatch(place, pattern) for pattern in COMPUTING) else "minigrad"
 
 
 class TracedNotes(Notes):

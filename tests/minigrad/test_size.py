@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-MINIGRAD = Path(__file__).parents[2] / "minigrad"
+ROOT = Path(__file__).parents[2]
+MINIGRAD = ROOT / "minigrad"
 
 MEASURE = """
 {imports}
@@ -38,8 +39,14 @@ def lines(*paths: Path) -> int:
 
 def test_the_core_stays_under_1500_lines() -> None:
     """Rules, tape and tensor, and what a tensor has to do with the tape."""
-    names = ("tape.py", "changes.py", "tensor.py", "recorded.py", "backward.py")
-    assert lines(*MINIGRAD.glob("ops/*.py"), *(MINIGRAD / name for name in names)) < 1500
+    files = (
+        "minigrad/tape.py",
+        "minigrad/changes.py",
+        "minigrad/tensor.py",
+        "minigrad/recorded.py",
+        "minigrad/backward.py",
+    )
+    assert lines(*MINIGRAD.glob("ops/*.py"), *(ROOT / name for name in files)) < 1500
 
 
 @pytest.mark.parametrize(
