@@ -8,7 +8,7 @@
 
 To read it, in the order in which it builds up; README.md goes the same way, with lines to try:
 
-    tensor              an array and its place on the tape; `recorded`, `backward`: its gradient
+    tensor              an array and its place on the tape; its gradient
     ops                 every operation, with its derivative directly beneath it
     tape                what is remembered of an operation, and the sweep that runs backwards
     nn, optim           layers, where they start, losses; SGD
@@ -80,11 +80,11 @@ from minigrad.functions import (
     unsqueeze,
 )
 from minigrad.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from minigrad.methods.elementwise import where
-from minigrad.methods.shape import cat, stack
-from minigrad.printing import set_printoptions
 from minigrad.random import Generator, default_generator, initial_seed, manual_seed, seed
 from minigrad.tensor import Size, Tensor
+from minigrad.tensor.arithmetic import where
+from minigrad.tensor.printing import set_printoptions
+from minigrad.tensor.shape import cat, stack
 
 float = float32
 double = float64

@@ -9,9 +9,9 @@ from typing import Any
 
 from minigrad.creation import linspace, randn
 from minigrad.dtypes import float32
-from minigrad.methods.shape import stack
 from minigrad.nn import Linear, Module, ReLU, Sequential
 from minigrad.tensor import Tensor
+from minigrad.tensor.shape import stack
 
 MOST_PARAMETERS = 100_000_000
 """More than this is taken for a typing error."""

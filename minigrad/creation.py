@@ -18,10 +18,10 @@ from minigrad.dtypes import (
     number_as,
     python_number,
 )
-from minigrad.methods.dims import varargs
-from minigrad.methods.mixin import Number, is_tensor, require_tensor
 from minigrad.random import Generator, chosen, fused
 from minigrad.tensor import Tensor
+from minigrad.tensor.base import Number, is_tensor, require_tensor
+from minigrad.tensor.dims import varargs
 
 
 def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:

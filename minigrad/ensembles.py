@@ -33,7 +33,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from minigrad.creation import ones
-from minigrad.methods.shape import stack
 from minigrad.nn.layers import Linear, Sequential
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter
@@ -41,6 +40,7 @@ from minigrad.ops import linalg
 from minigrad.ops.rule import Rule
 from minigrad.tape import Array
 from minigrad.tensor import Tensor, apply
+from minigrad.tensor.shape import stack
 
 __all__ = ["LinearEnsemble", "ensemble", "mse_losses"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from parity.engines import DrawingEngine, Engine, Start, Task, Traced, TracingEngine
+    from parity.engines.protocol import DrawingEngine, Engine, Start, Task, Traced, TracingEngine
 
 __all__ = ["Engine", "DrawingEngine", "TracingEngine", "Task", "Start", "Traced"]
 

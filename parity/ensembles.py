@@ -13,8 +13,8 @@ from minigrad import optim
 from minigrad.architectures import build
 from minigrad.arrays.conversion import reproducible
 from minigrad.ensembles import ensemble, mse_losses
-from parity.engines import Array, Engine, Start, Task
-from parity.engines.minigrad import MinigradEngine
+from parity.engines.adapters.minigrad import MinigradEngine
+from parity.engines.protocol import Array, Engine, Start, Task
 from parity.engines.trainer import Run
 
 CACHE = 2**20

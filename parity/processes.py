@@ -12,8 +12,8 @@ from minigrad.architectures import Architecture
 from parity.checks.bitwise import DigestTrainer
 from parity.checks.judge import KEPT, judge
 from parity.checks.trajectory import RUNS
-from parity.engines import Engine, Task
 from parity.engines.process import ChildTraceback, EngineProcess
+from parity.engines.protocol import Engine, Task
 from parity.engines.registry import factory, reproducible
 from parity.engines.trainer import Trainer
 from parity.environment import usable_cores

@@ -20,8 +20,8 @@ from parity.checks.start import check_start
 from parity.checks.state import state
 from parity.checks.steps import check_steps
 from parity.checks.trajectory import check_trajectory, envelope, perturbed_runs
-from parity.engines import Start, Task
 from parity.engines.process import EngineProcess, together
+from parity.engines.protocol import Start, Task
 from parity.engines.registry import reproducible
 from parity.engines.trainer import Run
 from parity.probes.check import check_probes

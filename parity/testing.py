@@ -28,9 +28,9 @@ from minigrad.arrays.conversion import budgeted
 from parity.checks.budget import Budget, budget_of
 from parity.checks.gradients import compare
 from parity.checks.judge import Judge
-from parity.engines import Array, Engine, Task
 from parity.engines.local import LocalObject
 from parity.engines.process import EngineProcess
+from parity.engines.protocol import Array, Engine, Task
 from parity.engines.registry import factory, same
 from parity.engines.trainer import Trainer
 from parity.errors import CannotBeJudgedError, UsageError

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 
 from parity.checks.state import state
-from parity.engines import Array, Engine, Start, Task
 from parity.engines.process import EngineProcess, together
+from parity.engines.protocol import Array, Engine, Start, Task
 from parity.engines.trainer import Run, Trainer
 
 if TYPE_CHECKING:  # an engine's process imports this module, and has no need of these
@@ -156,7 +156,7 @@ def fresh_points(task: Task) -> tuple[Array, Array]:
 
 def _drawn(task: Task) -> Start:
     """Return what minigrad draws."""
-    from parity.engines.minigrad import MinigradEngine
+    from parity.engines.adapters.minigrad import MinigradEngine
 
     with np.errstate():  # which the engine sets for its process
         return MinigradEngine().draw(task)

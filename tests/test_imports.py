@@ -130,7 +130,7 @@ def test_no_cycles(package: str) -> None:
     [
         ("minigrad", "import torch", "torch"),
         ("minigrad", "def f():\n    from matplotlib import pyplot", "matplotlib"),
-        ("minigrad", "if TYPE_CHECKING:\n    from parity.engines import Task", "parity"),
+        ("minigrad", "if TYPE_CHECKING:\n    from parity.engines.protocol import Task", "parity"),
         ("minigrad", "import safetensors", "safetensors"),
         ("minigrad", "class C:\n    from safetensors.numpy import load", "safetensors"),
         ("minigrad", "import importlib\nimportlib.import_module('scipy.stats')", "scipy"),

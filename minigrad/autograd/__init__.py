@@ -8,9 +8,9 @@
 """
 
 import minigrad.autograd.functional as functional
-from minigrad.autograd.gradients import backward, grad
+from minigrad.autograd.grad import backward, grad
+from minigrad.autograd.gradcheck import gradcheck, gradgradcheck
 from minigrad.grad_mode import enable_grad, no_grad, set_grad_enabled
-from minigrad.gradcheck import gradcheck, gradgradcheck
 
 __all__ = [
     "backward",

@@ -30,11 +30,11 @@ from minigrad.autograd.arguments import (
     value_of,
     vectors_of,
 )
-from minigrad.autograd.gradients import grad
+from minigrad.autograd.grad import grad
 from minigrad.creation import zeros_like
 from minigrad.grad_mode import enable_grad
-from minigrad.methods.shape import stack
 from minigrad.tensor import Tensor
+from minigrad.tensor.shape import stack
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vjp"]
 

@@ -19,15 +19,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minigrad import backward as sweeps
 from minigrad import tape
-from minigrad.captured.watch import is_recording
+from minigrad.capture.watch import is_recording
 from minigrad.explain.names import Names
 from minigrad.nn import Module
 from minigrad.ops.rule import Plan, Rule
 from minigrad.optim import SGD
 from minigrad.tape import Node
 from minigrad.tensor import Tensor
+from minigrad.tensor import backward as sweeps
 
 Values = NDArray[Any]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import backward, tape
+from minigrad import tape
 from minigrad.explain.explanation import Entry, Explanation
 from minigrad.explain.observe import (
     Accumulated,
@@ -37,6 +37,7 @@ from minigrad.explain.wording import (
     where,
 )
 from minigrad.optim import SGD
+from minigrad.tensor import backward
 
 Step = dict[str, Any]
 NO_GRADIENT, GATHERING, LEFT, ASIDE, UPDATED = (

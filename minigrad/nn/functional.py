@@ -8,9 +8,9 @@ import warnings
 import numpy as np
 
 from minigrad.dtypes import result_type
-from minigrad.methods.mixin import own, require_tensor
 from minigrad.ops import RULES
 from minigrad.tensor import Tensor, apply
+from minigrad.tensor.base import own, require_tensor
 
 _LINEAR = RULES["linear"]
 _MSE_LOSS = RULES["mse_loss"]

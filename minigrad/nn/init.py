@@ -7,9 +7,9 @@ import warnings
 
 from minigrad.dtypes import python_number
 from minigrad.grad_mode import no_grad
-from minigrad.methods.mixin import require_tensor
 from minigrad.random import Generator
 from minigrad.tensor import Tensor
+from minigrad.tensor.base import require_tensor
 
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3, "relu": math.sqrt(2.0)}
 

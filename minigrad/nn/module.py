@@ -8,10 +8,10 @@ from typing import Any, Self
 
 from minigrad.dtypes import float32, float64
 from minigrad.grad_mode import no_grad
-from minigrad.methods.conversion import dtype_among
 from minigrad.nn.parameter import Parameter
 from minigrad.nn.state import IncompatibleKeys, load
 from minigrad.tensor import Tensor
+from minigrad.tensor.conversion import dtype_among
 
 
 class Module:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.methods.mixin import require_tensor
 from minigrad.tensor import Tensor
+from minigrad.tensor.base import require_tensor
 
 
 class Parameter(Tensor):

@@ -13,7 +13,7 @@ from parity.engines.registry import runs_on
 from parity.environment import blas_warning, environment, usable_cores
 
 if TYPE_CHECKING:
-    from parity.engines import Task
+    from parity.engines.protocol import Task
 
 UNEQUAL = 0.25
 """An engine that keeps so many more cores busy than it has threads has more threads than that."""

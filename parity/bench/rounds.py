@@ -24,7 +24,7 @@ from parity.engines.process import EngineProcess
 from parity.errors import UsageError
 
 if TYPE_CHECKING:
-    from parity.engines import Engine, Start, Task
+    from parity.engines.protocol import Engine, Start, Task
 
 Factory = Callable[[], "Engine"]
 
@@ -122,7 +122,7 @@ def drawn(processes: Iterable[EngineProcess], task: Task) -> Start:
         start: Start | None = process.call("draw", task)
         if start is not None:
             return start
-    from parity.engines.minigrad import MinigradEngine
+    from parity.engines.adapters.minigrad import MinigradEngine
 
     return MinigradEngine().draw(task)
 

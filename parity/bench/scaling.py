@@ -14,8 +14,8 @@ import numpy as np
 
 from parity.bench.ratios import agreement
 from parity.bench.rounds import Factory, drawn, load, start_processes, time_in_rounds
-from parity.engines import Task
 from parity.engines.process import EngineProcess
+from parity.engines.protocol import Task
 
 WIDTHS = (1, 4, 16, 64, 256, 1024, 2048)
 BATCHES = (1, 10, 100, 1_000, 10_000, 100_000)

@@ -17,7 +17,7 @@ from parity.environment import environment
 from parity.errors import UsageError
 
 if TYPE_CHECKING:
-    from parity.engines import Engine, Start, Task
+    from parity.engines.protocol import Engine, Start, Task
 
 # Before timing and after it, all engines take this many steps from the same start, and their losses
 # before and after each must agree. torch against itself with every parameter moved by one ulp

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from parity.engines import Array, Start, Task
+from parity.engines.protocol import Array, Start, Task
 
 DRAWN = ("start", "probe")
 """Kinds that are drawn from a seed, each time they are judged."""

@@ -16,7 +16,7 @@ from parity.cases.file import save
 from parity.cases.judge import Engines, judge, locate_in
 from parity.cases.reductions import epochs
 from parity.cases.shrink import MOST_SECONDS, MOST_TRIALS, shrink
-from parity.engines import Start, Task
+from parity.engines.protocol import Start, Task
 
 KINDS = ("start", "gradients", "steps", "trajectory", "bitwise", "final_mse")
 

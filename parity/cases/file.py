@@ -26,7 +26,7 @@ from safetensors import SafetensorError, safe_open
 
 from minigrad.architectures import MOST_PARAMETERS
 from parity.cases.case import DRAWN, FROM_START, Case, shapes
-from parity.engines import Array, Start, Task
+from parity.engines.protocol import Array, Start, Task
 from parity.errors import UsageError
 from parity.files import write_whole
 from parity.report.document import to_json

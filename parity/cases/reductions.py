@@ -16,7 +16,7 @@ import minigrad
 from minigrad import nn
 from minigrad.architectures import build
 from parity.cases.case import Case
-from parity.engines import Array, Start
+from parity.engines.protocol import Array, Start
 
 SAMPLES = -1
 """In place of a layer's number: the samples."""

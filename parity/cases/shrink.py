@@ -18,7 +18,7 @@ import numpy as np
 
 from parity.cases.case import Case
 from parity.cases.reductions import SAMPLES, count, epochs, keep, plainer, rewritten, shallower
-from parity.engines import Array
+from parity.engines.protocol import Array
 from parity.errors import UsageError
 
 Judge = Callable[[Case], Mapping[str, Any]]

@@ -17,7 +17,7 @@ from parity.checks.gradients import compare, tolerance
 from parity.checks.nodes import Nodes
 from parity.checks.start import first_difference
 from parity.checks.ulp import ulp_distance
-from parity.engines import Array
+from parity.engines.protocol import Array
 
 Key = tuple[str, str, str]
 """Phase, node and tensor, as in `Traced`."""

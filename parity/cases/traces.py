@@ -8,7 +8,7 @@ from typing import Any
 
 from parity.cases.case import DRAWN, Case
 from parity.cases.judge import Engines, raised_by
-from parity.engines import BUFFER, Array, Start, Task, Traced
+from parity.engines.protocol import BUFFER, Array, Start, Task, Traced
 from parity.errors import UsageError
 
 SINGLE_STEPS = ("gradients", "steps", "bitwise")

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from parity.checks.start import first_difference
-from parity.engines import Array, Engine, Start, Task
 from parity.engines.process import EngineProcess, together
+from parity.engines.protocol import Array, Engine, Start, Task
 from parity.engines.trainer import Trainer
 
 Progress = Callable[[int, int], object]

@@ -15,9 +15,9 @@ import minigrad
 from minigrad import nn, optim
 from minigrad.architectures import build
 from minigrad.arrays.budgeted import BudgetedArray
+from minigrad.arrays.budgeted.kinks import counting_kinks
 from minigrad.arrays.conversion import budgeted
-from minigrad.arrays.kinks import counting_kinks
-from parity.engines import Array, Start, Task
+from parity.engines.protocol import Array, Start, Task
 
 
 class Budget(NamedTuple):

@@ -1,6 +1,6 @@
 """gradients: from the same parameters, every element of every gradient is within its budget.
 
-The budget is derived, not chosen: see `parity.checks.budget` and `minigrad.arrays.rounding`. Two
+The budget is derived, not chosen: see `parity.checks.budget` and `minigrad.arrays.budgeted`. Two
 values, each with a rounding error of deviation σ, differ by √2·σ; an element passes up to `Z` times
 that. `make calibrate` tells how often correct engines differ by how much.
 
@@ -22,7 +22,7 @@ import numpy as np
 
 from parity.checks.budget import Budget
 from parity.checks.ulp import ulp_distance
-from parity.engines import Array, require_same
+from parity.engines.protocol import Array, require_same
 
 Z = 6.0
 """So many standard deviations of a difference are an element's budget."""

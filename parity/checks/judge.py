@@ -9,10 +9,10 @@ import numpy as np
 
 from parity.checks.budget import Budget, budgeted_step, step_budget
 from parity.checks.gradients import Comparison, check_gradients, compare
-from parity.engines import Array, Start, Task
-from parity.engines.minigrad import MinigradEngine
+from parity.engines.adapters.minigrad import MinigradEngine
+from parity.engines.exchange import Exchange
 from parity.engines.process import EngineProcess
-from parity.exchange import Exchange
+from parity.engines.protocol import Array, Start, Task
 
 SIDES = ("actual", "expected")
 

@@ -23,8 +23,8 @@ import minigrad
 from parity.checks.gradients import compare
 from parity.checks.nodes import Nodes
 from parity.checks.start import first_difference
-from parity.engines import Array, Start, Task, Traced
 from parity.engines.process import EngineProcess
+from parity.engines.protocol import Array, Start, Task, Traced
 
 
 def locate(

@@ -13,7 +13,7 @@ from minigrad.architectures import build
 from minigrad.arrays.conversion import budgeted
 from minigrad.tape import ancestors
 from parity.checks.budget import Budget, budget_of
-from parity.engines import BUFFER, Array, Start, Task, Traced
+from parity.engines.protocol import BUFFER, Array, Start, Task, Traced
 
 Function = Callable[..., Any]
 

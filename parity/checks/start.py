@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.engines import Array, Start
+from parity.engines.protocol import Array, Start
 
 
 def check_start(actual: Start, expected: Start) -> dict[str, Any]:

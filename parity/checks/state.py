@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from parity.engines import Array, Start
+from parity.engines.protocol import Array, Start
 from parity.engines.trainer import Run
 
 CONSTANT = 1e-3

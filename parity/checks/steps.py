@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from parity.checks.judge import SIDES, Judge, Judgement
-from parity.engines import Array, Start, Task
+from parity.engines.exchange import Exchange
 from parity.engines.local import LocalObject
 from parity.engines.process import EngineProcess
-from parity.exchange import Exchange
+from parity.engines.protocol import Array, Start, Task
 
 Progress = Callable[[int], object]
 """Called with the number of epochs that are done."""

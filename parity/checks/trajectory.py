@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from parity.engines import Array, Start, Task
 from parity.engines.process import EngineProcess, together
+from parity.engines.protocol import Array, Start, Task
 from parity.engines.trainer import Run
 
 RUNS = 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from parity.engines import Array
+from parity.engines.protocol import Array
 
 
 def ulp_distance(actual: Array, expected: Array) -> Array:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from minigrad.architectures import ARCHITECTURES, Architecture, architecture
-from parity.engines import Task
+from parity.engines.protocol import Task
 from parity.errors import UsageError
 
 QUICK_EPOCHS = 50

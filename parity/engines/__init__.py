@@ -1,198 +1,23 @@
-"""Engines: what they are asked to do; which ones are known is in `registry`."""
+"""Engines: what they are asked to do, which ones are known, and the processes they run in."""
 
-from __future__ import annotations
+from parity.engines.protocol import (
+    BUFFER,
+    Array,
+    DrawingEngine,
+    Engine,
+    Start,
+    Task,
+    Traced,
+    TracingEngine,
+)
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from types import ModuleType
-from typing import Any, NamedTuple, Protocol, runtime_checkable
-
-import numpy as np
-from numpy.typing import NDArray
-
-from parity.errors import CannotBeJudgedError
-
-Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is trained, and how.
-
-    Attributes:
-        sizes: the layer sizes, ReLU between the layers.
-        epochs: the number of full-batch steps.
-        learning_rate: of SGD.
-        samples: how many points of the noisy parabola.
-        seed: of the data and the initial parameters, 0 to 2⁶⁴ - 1.
-        dtype: "float32" or "float64".
-        device: "cpu", "cuda" or "cuda:N"; an engine that only knows the CPU stays there.
-        momentum: of SGD.
-    """
-
-    sizes: tuple[int, ...]
-    epochs: int
-    learning_rate: float
-    samples: int
-    seed: int
-    dtype: str
-    device: str
-    momentum: float = 0.0
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where a run starts: data x and y, each (samples, 1), and parameters by torch's names."""
-
-    x: Array
-    y: Array
-    parameters: dict[str, Array]
-
-
-def require_same(
-    actual: Mapping[str, Array], expected: Mapping[str, Array], what: str = "gradients"
-) -> None:
-    """Check that an engine returned the tensors it had to.
-
-    Raises:
-        ValueError: names, shapes or dtypes differ.
-    """
-    found, due = (
-        ", ".join(sorted(_described(name, array) for name, array in arrays.items())) or "none"
-        for arrays in (actual, expected)
-    )
-    if found != due:
-        raise ValueError(f"the engine returned the {what} {found}; it must return {due}")
-
-
-def _described(name: str, array: Any) -> str:
-    if not isinstance(array, np.ndarray):
-        return f"{name}, a {type(array).__name__} and no NumPy array"
-    return f"{name} {list(array.shape)} {array.dtype}"
-
-
-BUFFER = ".momentum_buffer"
-"""Behind a parameter's name, its momentum buffer."""
-
-
-class Traced(NamedTuple):
-    """One of the values that a training step computes.
-
-    Attributes:
-        phase: "forward", "backward" or "optimizer".
-        node: what computed it: a layer by its name in `nn.Sequential`, or "loss".
-        operation: the node's kind, "Linear", "ReLU" or "MSELoss"; of an update, "SGD".
-        tensor: forward, "output"; backward, "input" for the gradient by the node's input, or the
-            name of one of its parameters for the gradient by that, and before all of them "output"
-            for the loss's by itself; optimizer, the name of a parameter for its new value, and
-            before that with ".momentum_buffer" behind it for its new buffer.
-        value: on the CPU, the engine's dtype.
-    """
-
-    phase: str
-    node: str
-    operation: str
-    tensor: str
-    value: Array
-
-
-def _copied(start: Start) -> Start:
-    return Start(
-        start.x.copy(), start.y.copy(), {n: array.copy() for n, array in start.parameters.items()}
-    )
-
-
-class Engine(ABC):
-    """What is trained, judged and timed: the base of every engine, and of those from elsewhere.
-
-    An engine gives loss and gradients of fully connected layers with ReLU between them, the mean
-    squared error, and SGD. Five methods are needed. With `put` and `momentum_buffers` it can be
-    judged with momentum, too; with `draw` its random numbers are judged (`DrawingEngine`), with
-    `trace` a defect is located (`TracingEngine`). One whose library has torch's names may have an
-    attribute `namespace`, the module, and is then asked to run the probe suite.
-
-    An object is made without arguments; `parity run` makes it in a process of its own.
-    """
-
-    namespace: ModuleType | None = None
-
-    @abstractmethod
-    def build(self, task: Task, start: Start) -> None:
-        """Build model, data and optimiser from these arrays, which are the engine's to keep.
-
-        Called once for each task, and then for other parameters unless there is a `put`.
-        """
-
-    @abstractmethod
-    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
-        """Return the loss at the present parameters and its gradients; change no parameter.
-
-        Gradients are NumPy arrays by the parameters' names, of their shapes and the task's dtype.
-        """
-
-    @abstractmethod
-    def step(self) -> object:
-        """Take one training step; return the loss before it in the engine's own type, unread."""
-
-    @abstractmethod
-    def parameters(self) -> dict[str, Array]:
-        """Return copies of the present parameters as NumPy arrays."""
-
-    @abstractmethod
-    def predict(self) -> Array:
-        """Return the network's output for the data, (samples, 1)."""
-
-    def load(self, task: Task, start: Start) -> None:
-        """Begin a task.
-
-        Raises:
-            CannotBeJudgedError: there is momentum, and the engine's buffers cannot be seen or set.
-        """
-        mine = type(self)
-        if task.momentum and (
-            mine.momentum_buffers is Engine.momentum_buffers or mine.put is Engine.put
-        ):
-            raise CannotBeJudgedError(
-                f"{mine.__name__} does not have its momentum buffers read and set, so it cannot be "
-                "judged with momentum: give --momentum 0, or give it `put` and `momentum_buffers`"
-            )
-        self._task, self._start = task, start
-        self.build(task, _copied(start))
-
-    def put(
-        self, parameters: Mapping[str, Array], momentum_buffers: Mapping[str, Array] = {}
-    ) -> None:
-        """Replace the values of the loaded network's parameters and the optimiser's buffers.
-
-        Buffers are by the parameters' names; without them the next step is the optimiser's first.
-        """
-        self.build(self._task, _copied(replace(self._start, parameters=dict(parameters))))
-
-    def momentum_buffers(self) -> dict[str, Array]:
-        """Return copies of the momentum buffers by the parameters' names.
-
-        There are none before the first step, and none without momentum.
-        """
-        return {}
-
-    def synchronize(self) -> None:  # noqa: B027
-        """Wait until the device has done what it was told; NumPy has when it returns."""
-
-
-@runtime_checkable
-class DrawingEngine(Protocol):
-    """An engine with torch's random numbers, which the verdict `start` judges."""
-
-    def draw(self, task: Task) -> Start:
-        """Seed the engine's own generator; draw the data, then the initial parameters."""
-        ...
-
-
-@runtime_checkable
-class TracingEngine(Protocol):
-    """An engine that can show what its steps compute, so that a defect can be located."""
-
-    def trace(self) -> list[Traced]:
-        """Take one training step; return all it computed, in the order of computing."""
-        ...
+__all__ = [
+    "BUFFER",
+    "Array",
+    "DrawingEngine",
+    "Engine",
+    "Start",
+    "Task",
+    "Traced",
+    "TracingEngine",
+]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from parity.engines import Engine
+from parity.engines.protocol import Engine
 from parity.errors import UsageError
 
 
@@ -48,12 +48,12 @@ PEERS = "parity.engines.peers"
 
 ENGINES = {
     "minigrad": Known(
-        "parity.engines.minigrad:MinigradEngine",
+        "parity.engines.adapters.minigrad:MinigradEngine",
         "minigrad, eager, on NumPy",
         twin="minigrad-reproducible",
     ),
     "minigrad-captured": Known(
-        "parity.engines.minigrad_captured:MinigradCapturedEngine",
+        "parity.engines.adapters.minigrad_captured:MinigradCapturedEngine",
         "minigrad, each step recorded once and replayed",
     ),
     "minigrad-ensemble": Known(
@@ -61,25 +61,25 @@ ENGINES = {
         "minigrad, many seeds at once; a step is one seed's",
     ),
     "minigrad-reproducible": Known(
-        "parity.engines.minigrad_reproducible:MinigradReproducibleEngine",
+        "parity.engines.adapters.minigrad_reproducible:MinigradReproducibleEngine",
         "minigrad on reproducible arrays, the same bits everywhere",
     ),
     "torch": Known(
-        "parity.engines.torch:TorchEngine",
+        "parity.engines.adapters.torch:TorchEngine",
         "torch, eager, CPU or CUDA",
         ("torch",),
         cuda=True,
         twin="torch-reproducible",
     ),
     "torch-compile": Known(
-        "parity.engines.torch_compile:TorchCompileEngine",
+        "parity.engines.adapters.torch_compile:TorchCompileEngine",
         "torch, the whole step compiled, CPU or CUDA",
         ("torch",),
         ("g++",),
         cuda=True,
     ),
     "torch-reproducible": Known(
-        "parity.engines.torch_reproducible:TorchReproducibleEngine",
+        "parity.engines.adapters.torch_reproducible:TorchReproducibleEngine",
         "torch with reproducible sums and products, CPU or CUDA",
         ("torch",),
         cuda=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from parity.engines import BUFFER, Array, Traced
+from parity.engines.protocol import BUFFER, Array, Traced
 
 
 def traced_step(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from parity.engines import (
+from parity.engines.exchange import Exchange
+from parity.engines.protocol import (
     Array,
     DrawingEngine,
     Engine,
@@ -19,7 +20,6 @@ from parity.engines import (
     require_same,
 )
 from parity.environment import environment
-from parity.exchange import Exchange
 from parity.probes.run import Outcome, run_probes
 
 REPORT_EVERY_S = 0.05

@@ -15,8 +15,8 @@ from minigrad.arrays.conversion import budgeted
 from parity.checks.budget import Budget, budget_of
 from parity.checks.gradients import compare, tolerance
 from parity.checks.locate import line_of
-from parity.engines import Array
 from parity.engines.process import EngineProcess
+from parity.engines.protocol import Array
 from parity.probes import PROBES
 from parity.probes.places import Graph, Spectrum, traced_suspects
 from parity.probes.run import Key, Notes, Outcome, Problem, run_probe

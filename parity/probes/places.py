@@ -22,14 +22,15 @@ from typing import Any
 import numpy as np
 
 import minigrad
-from minigrad import backward, tape
+from minigrad import tape
 from minigrad.tape import Node
-from parity.engines import Array
+from minigrad.tensor import backward
+from parity.engines.protocol import Array
 from parity.probes import PROBES
 from parity.probes.run import Key, Notes, run_probe
 
 ROOT = Path(str(minigrad.__file__)).parents[1]
-TAPE = ("minigrad/tape.py", "minigrad/backward.py")
+TAPE = ("minigrad/tape.py", "minigrad/tensor/backward.py")
 COMPUTING = (
     "minigrad/ops/*.py",
     "minigrad/random/*.py",

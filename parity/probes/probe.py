@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.engines import Array
+from parity.engines.protocol import Array
 
 Draw = Callable[[np.random.Generator], Array]
 """Draws the values of an input, in float64."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from parity.engines import Array
+from parity.engines.protocol import Array
 from parity.probes import PROBES
 from parity.probes.probe import Probe
 

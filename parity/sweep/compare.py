@@ -38,7 +38,7 @@ import numpy as np
 
 from parity.checks.final_mse import check_final_mse
 from parity.checks.trajectory import LIMIT, deviation, floor
-from parity.engines import Array
+from parity.engines.protocol import Array
 from parity.sweep.database import GIVEN, Row
 
 LEVEL = 1e-3

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from minigrad.architectures import Architecture
-from parity.engines import Task
+from parity.engines.protocol import Task
 from parity.errors import UsageError
 from parity.sweep.database import Database, Row
 from parity.sweep.scheduler import Stream

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.style import context
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from parity.engines import Array
+from parity.engines.protocol import Array
 from parity.report.figure import ACTUAL, EXPECTED
 from parity.sweep.compare import final_mse
 from parity.sweep.database import Row

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 
-from parity.engines import Task
+from parity.engines.protocol import Task
 from parity.errors import UsageError
 from parity.sweep.database import Row
 from parity.sweep.executors import Workers

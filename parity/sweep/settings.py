@@ -10,7 +10,7 @@ from importlib import metadata
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from parity.engines import Task
+from parity.engines.protocol import Task
 from parity.engines.registry import known
 
 TRAINING = (

@@ -15,9 +15,9 @@ import numpy as np
 from parity.checks.judge import KEPT
 from parity.checks.state import state
 from parity.checks.trajectory import RUNS, check_trajectory, perturbed
-from parity.engines import Start, Task
-from parity.engines.minigrad import MinigradEngine
+from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.process import EngineProcess, EngineProcessError
+from parity.engines.protocol import Start, Task
 from parity.engines.registry import factory
 from parity.engines.trainer import Run, Trainer
 from parity.errors import UsageError

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-RESULT = Path(__file__).parents[2] / "parity/results/fuzz.json"
+RESULT = Path(__file__).parents[2] / "parity/evidence/results/fuzz.json"
 PASSING = re.compile(r"(\d+) passing")
 COUNTS = ("examples", "graphs", "valid_graphs")
 

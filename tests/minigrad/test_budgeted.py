@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 import minigrad
 from minigrad import nn, optim
 from minigrad.arrays.budgeted import BudgetedArray
+from minigrad.arrays.budgeted.kinks import FOLLOWED, NEAR, counting_kinks
+from minigrad.arrays.budgeted.rounding import LONG, copies, product
 from minigrad.arrays.conversion import budgeted
-from minigrad.arrays.kinks import FOLLOWED, NEAR, counting_kinks
-from minigrad.arrays.rounding import LONG, copies, product
 from minigrad.vocabulary import FUNCTIONS, REDUCTIONS, UFUNCS
 from tests.minigrad.agreement import minigrad_tensors
 from tests.minigrad.operations import COMPARISONS, OPERATIONS, Operation

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 import minigrad as torch
 from minigrad import CaptureError, Tensor, nn, optim
 from minigrad.architectures import ARCHITECTURES, build
-from minigrad.captured import optimizers
-from minigrad.captured.replay import Replay
-from parity.engines import Task
-from parity.engines.minigrad import MinigradEngine
-from parity.engines.minigrad_captured import MinigradCapturedEngine
+from minigrad.capture import optimizers
+from minigrad.capture.replay import Replay
+from parity.engines.adapters.minigrad import MinigradEngine
+from parity.engines.adapters.minigrad_captured import MinigradCapturedEngine
+from parity.engines.protocol import Task
 from tests.minigrad.operations import FUZZ
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")

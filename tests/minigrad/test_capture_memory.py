@@ -11,7 +11,7 @@ import numpy as np
 import minigrad as torch
 from minigrad import Tensor, nn, optim
 from minigrad.architectures import build
-from minigrad.program.passes.flat import SMALL
+from minigrad.capture.passes.flat import SMALL
 
 X = torch.from_numpy(np.linspace(-5, 5, 400, dtype=np.float32).reshape(-1, 1))
 

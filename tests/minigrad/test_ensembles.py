@@ -13,8 +13,8 @@ import minigrad.ensembles
 from minigrad import nn, optim
 from minigrad.architectures import build
 from minigrad.arrays.conversion import reproducible
+from minigrad.autograd.gradcheck import gradcheck
 from minigrad.ensembles import LINEAR, LinearEnsemble, ensemble, mse_losses
-from minigrad.gradcheck import gradcheck
 from minigrad.ops import Rule, linalg
 from minigrad.tape import Array
 from minigrad.tensor import apply

@@ -14,7 +14,6 @@ import pytest
 
 import minigrad
 import minigrad.__main__ as command
-from minigrad import backward as sweeps
 from minigrad import nn, optim, tape
 from minigrad.architectures import ARCHITECTURES
 from minigrad.arrays.conversion import budgeted, reproducible
@@ -28,6 +27,7 @@ from minigrad.explain.table import text
 from minigrad.ops import RULES
 from minigrad.ops.rule import Rule
 from minigrad.tensor import Tensor
+from minigrad.tensor import backward as sweeps
 
 ROOT = Path(__file__).parents[2]
 

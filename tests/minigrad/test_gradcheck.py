@@ -13,8 +13,8 @@ import pytest
 import minigrad
 from minigrad import nn, tape
 from minigrad.autograd import gradcheck, gradgradcheck
-from minigrad.gradcheck import GradcheckError, KinkWarning, compare
-from minigrad.gradcheck.differences import slopes
+from minigrad.autograd.gradcheck import GradcheckError, KinkWarning, compare
+from minigrad.autograd.gradcheck.differences import slopes
 from minigrad.ops import RULES, Rule
 from minigrad.tensor import apply
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import minigrad
 from minigrad.autograd import gradcheck, gradgradcheck
-from minigrad.gradcheck import GradcheckError
+from minigrad.autograd.gradcheck import GradcheckError
 from minigrad.ops import RULES, Rule
 from tests.minigrad import agreement
 from tests.minigrad.agreement import minigrad_tensors

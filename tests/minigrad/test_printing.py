@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from minigrad import printing
-from minigrad.printing import set_printoptions, tensor_text
+from minigrad.tensor import printing
+from minigrad.tensor.printing import set_printoptions, tensor_text
 
 Array = NDArray[Any]
 FLOATS = ["float32", "float64", "float16"]

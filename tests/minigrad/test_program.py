@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 import minigrad as torch
 from minigrad import Tensor, nn, optim
 from minigrad.architectures import build
-from minigrad.captured.record import record
-from minigrad.program.function import runner
-from minigrad.program.lower import PASSES, lower
-from minigrad.program.memory import Memory
-from minigrad.program.passes import choices, constants, dead, flat, products, repeated, reuse
-from minigrad.program.passes.numbers import use_arrays
-from minigrad.program.program import Buffer, Call, Program, View, contiguous, views_in
+from minigrad.capture.function import runner
+from minigrad.capture.lower import PASSES, lower
+from minigrad.capture.memory import Memory
+from minigrad.capture.passes import choices, constants, dead, flat, products, repeated, reuse
+from minigrad.capture.passes.numbers import use_arrays
+from minigrad.capture.program import Buffer, Call, Program, View, contiguous, views_in
+from minigrad.capture.record import record
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as torch
-from minigrad.program.passes import blocks, choices, reuse, sums
-from minigrad.program.program import Buffer, Call, Program, View, contiguous
+from minigrad.capture.passes import blocks, choices, reuse, sums
+from minigrad.capture.program import Buffer, Call, Program, View, contiguous
 from tests.minigrad.operations import FUZZ
 from tests.minigrad.test_program import F32, SPECIAL, names, results
 

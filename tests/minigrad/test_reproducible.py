@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 import minigrad
 from minigrad import nn, optim
-from minigrad.arrays import slices
 from minigrad.arrays.conversion import reproducible
-from minigrad.arrays.reproducible import REFUSED, ReproducibleArray
-from minigrad.arrays.slices import FORMATS, Splits
+from minigrad.arrays.reproducible import slices
+from minigrad.arrays.reproducible.array import REFUSED, ReproducibleArray
+from minigrad.arrays.reproducible.slices import FORMATS, Splits
 from minigrad.vocabulary import FUNCTIONS, UFUNCS
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.arrays import sums
+from minigrad.arrays.reproducible import sums
 from minigrad.ops import elementwise, linalg
-from parity.engines import Start, Task
-from parity.engines.minigrad import MinigradEngine
-from parity.engines.minigrad_reproducible import MinigradReproducibleEngine
+from parity.engines.adapters.minigrad import MinigradEngine
+from parity.engines.adapters.minigrad_reproducible import MinigradReproducibleEngine
+from parity.engines.protocol import Start, Task
 
 
 def plant(function: Callable[..., Any], defective: Callable[..., Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.ops import elementwise
-from parity.engines.minigrad import MinigradEngine
+from parity.engines.adapters.minigrad import MinigradEngine
 from tests.parity.case_engines import plant
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from parity.engines import Array, Start, Task
 from parity.engines.peers.numpy_floor import NumpyFloorEngine
+from parity.engines.protocol import Array, Start, Task
 from parity.errors import UsageError
 from parity.sweep.database import COLUMNS
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from parity.bench import baseline, publish
+from parity.bench import baseline
 from parity.bench import rounds as module
 from parity.bench import scaling as growth
 from parity.bench.document import bench, load_warning
@@ -26,12 +26,13 @@ from parity.bench.ratios import agreement, median_interval, ratios
 from parity.bench.rounds import time_in_rounds
 from parity.bench.table import bench_table, markdown
 from parity.bench.timed import AGREEMENT_STEPS, MEMORY_CALLS, TimedEngine
-from parity.engines import Task
 from parity.engines.local import LocalObject
 from parity.engines.process import EngineProcess
+from parity.engines.protocol import Task
 from parity.engines.registry import factory
 from parity.errors import UsageError
-from parity.published import markers, part
+from parity.evidence import publish
+from parity.evidence.figures import markers, part
 from tests.parity import fake_engines
 
 # They do what `bench` asks of an engine and a task, and no more.

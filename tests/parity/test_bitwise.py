@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from minigrad.arrays.reproducible import ReproducibleArray
 from parity.checks.bitwise import DigestTrainer, canonical, check_bitwise, digest, digest_trainer
-from parity.engines import Array, Task
 from parity.engines.process import EngineProcess
+from parity.engines.protocol import Array, Task
 from parity.engines.registry import factory
 from tests.parity.unfaithful_engines import (
     ANOTHER_BIT,

@@ -22,11 +22,11 @@ from parity.checks.budget import BudgetedStep, StepBudget, step_budget
 from parity.checks.gradients import Z, compare
 from parity.checks.judge import Judge, judge
 from parity.checks.steps import check_steps
-from parity.engines import Array, Start, Task
+from parity.engines.adapters.minigrad import MinigradEngine
+from parity.engines.adapters.torch import TorchEngine
 from parity.engines.local import LocalObject
-from parity.engines.minigrad import MinigradEngine
 from parity.engines.process import EngineProcess
-from parity.engines.torch import TorchEngine
+from parity.engines.protocol import Array, Start, Task
 from parity.engines.trainer import Trainer
 
 RIGHTFIT = (1, 16, 16, 1)

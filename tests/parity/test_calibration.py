@@ -9,17 +9,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity.calibration import jobs, measure
-from parity.calibration.__main__ import main
-from parity.calibration.cases import BIASED, DATA, DTYPES, NETWORKS, draw_case, draw_shape
-from parity.calibration.measure import COMMONS
-from parity.calibration.planted import DEFECTS, Gradient, detect, first_step, tf32, torch_gradients
-from parity.calibration.plot import plot
-from parity.calibration.practices import PRACTICES
-from parity.calibration.rows import Rows
-from parity.calibration.summary import detection, summary
 from parity.checks.gradients import AGGREGATE_Z, COMMON, Z
 from parity.errors import UsageError
+from parity.evidence.calibration import jobs, measure
+from parity.evidence.calibration.__main__ import main
+from parity.evidence.calibration.cases import BIASED, DATA, DTYPES, NETWORKS, draw_case, draw_shape
+from parity.evidence.calibration.measure import COMMONS
+from parity.evidence.calibration.planted import (
+    DEFECTS,
+    Gradient,
+    detect,
+    first_step,
+    tf32,
+    torch_gradients,
+)
+from parity.evidence.calibration.plot import plot
+from parity.evidence.calibration.practices import PRACTICES
+from parity.evidence.calibration.rows import Rows
+from parity.evidence.calibration.summary import detection, summary
 
 MINE = COMMONS.index(COMMON)
 

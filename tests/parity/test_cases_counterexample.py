@@ -25,8 +25,8 @@ from parity.cases.file import load
 from parity.cases.judge import Engines, judge, locate_in
 from parity.cases.replay import Replayed, summary
 from parity.checks.bitwise import DigestTrainer, digest_trainer
-from parity.engines import Engine, Start, Task
 from parity.engines.process import EngineProcess
+from parity.engines.protocol import Engine, Start, Task
 from parity.engines.registry import factory
 from parity.errors import UsageError
 from parity.probes.check import check_probes

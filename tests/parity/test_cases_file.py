@@ -20,7 +20,7 @@ from jsonschema import Draft202012Validator
 
 from parity.cases.case import Case
 from parity.cases.file import load, save, validator
-from parity.engines import Array, Start, Task
+from parity.engines.protocol import Array, Start, Task
 from parity.errors import UsageError
 from parity.report.document import to_json
 

@@ -20,7 +20,7 @@ from parity.cases.file import load, save
 from parity.cases.judge import Engines, judge, locate_in
 from parity.cases.replay import Replayed, differences, outcome, twin
 from parity.checks.bitwise import digest_trainer
-from parity.engines import Start, Task
+from parity.engines.protocol import Start, Task
 from parity.engines.registry import ENGINES, Known, factory
 from tests.parity import case_engines
 

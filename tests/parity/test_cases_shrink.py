@@ -17,7 +17,7 @@ from minigrad.architectures import build
 from parity.cases.case import Case
 from parity.cases.reductions import SAMPLES, keep, shallower
 from parity.cases.shrink import round_to, shrink
-from parity.engines import Array, Start, Task
+from parity.engines.protocol import Array, Start, Task
 from parity.errors import UsageError
 
 SIZES = (1, 6, 5, 4, 1)

@@ -13,15 +13,24 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from parity.detection import results
-from parity.detection.__main__ import chosen, main
-from parity.detection.catalogue import DEFECTS
-from parity.detection.defect import Defect
-from parity.detection.practice import PRACTICES, assert_close, finite_differences
-from parity.detection.results import control, detect, document, verdict
-from parity.detection.table import table
-from parity.detection.trial import DIED, RAISED, ROOT, copy_tree, digest, failed, run_in, trial
 from parity.errors import UsageError
+from parity.evidence.detection import results
+from parity.evidence.detection.__main__ import chosen, main
+from parity.evidence.detection.catalogue import DEFECTS
+from parity.evidence.detection.defect import Defect
+from parity.evidence.detection.practice import PRACTICES, assert_close, finite_differences
+from parity.evidence.detection.results import control, detect, document, verdict
+from parity.evidence.detection.table import table
+from parity.evidence.detection.trial import (
+    DIED,
+    RAISED,
+    ROOT,
+    copy_tree,
+    digest,
+    failed,
+    run_in,
+    trial,
+)
 from parity.probes import PROBES
 
 LINEAR = Defect(
@@ -76,9 +85,13 @@ def test_every_place_that_the_project_names_has_defects() -> None:
     files = {defect.file for defect in DEFECTS}
     assert {f"minigrad/ops/{name}.py" for name in ("elementwise", "linalg", "loss")} <= files
     assert {f"minigrad/ops/{name}.py" for name in ("reduction", "shape", "indexing")} <= files
-    assert {"minigrad/tape.py", "minigrad/backward.py", "minigrad/tensor.py"} <= files
+    assert {
+        "minigrad/tape.py",
+        "minigrad/tensor/backward.py",
+        "minigrad/tensor/__init__.py",
+    } <= files
     assert {"minigrad/nn/layers.py", "minigrad/nn/init.py", "minigrad/optim.py"} <= files
-    assert {"minigrad/random/generator.py", "minigrad/methods/inplace.py"} <= files
+    assert {"minigrad/random/generator.py", "minigrad/tensor/inplace.py"} <= files
 
 
 # ---- planting -------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity.engines import Array, DrawingEngine, Engine, Start, Task, TracingEngine
+from parity.engines.protocol import Array, DrawingEngine, Engine, Start, Task, TracingEngine
 from parity.engines.registry import ENGINES, factory, reproducible
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -16,10 +16,10 @@ from parity.bench.timed import TimedEngine
 from parity.checks.bitwise import digest
 from parity.checks.state import state
 from parity.checks.steps import check_steps
-from parity.engines import Array, Engine, Start, Task
+from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.local import LocalObject
-from parity.engines.minigrad import MinigradEngine
 from parity.engines.process import together
+from parity.engines.protocol import Array, Engine, Start, Task
 from parity.engines.registry import factory
 from parity.engines.trainer import Run, Trainer
 from parity.ensembles import Ensemble, EnsembleEngine, members_at_once, train_ensemble

@@ -13,15 +13,16 @@ import pytest
 import torch
 
 import minigrad
-from minigrad import backward, optim
+from minigrad import optim
 from minigrad.arrays.reproducible import ReproducibleArray
 from minigrad.ops import RULES
+from minigrad.tensor import backward
 from parity.checks.locate import line_of, locate
-from parity.engines import Array, Start, Task, Traced
+from parity.engines.adapters.torch import TorchEngine
 from parity.engines.local import LocalObject
 from parity.engines.process import EngineProcess
+from parity.engines.protocol import Array, Start, Task, Traced
 from parity.engines.registry import factory
-from parity.engines.torch import TorchEngine
 from parity.engines.trainer import Trainer
 from tests.parity.wrong_engines import HookedEngine, TaciturnEngine
 

@@ -256,7 +256,7 @@ def test_an_engine_that_raises_is_told_where(folder: Path) -> None:
         (("--engine", ".toy:ToyEngine"), "does not name a class"),
         (("--engine", "tracing:Unmakeable"), "cannot be made: ZeroDivisionError: division by zero"),
         (("--engine", "broken:Engine"), "cannot be made: ModuleNotFoundError: No module named 'no"),
-        (("--engine", "parity.engines.torch:TorchEngine"), "and that says nothing"),
+        (("--engine", "parity.engines.adapters.torch:TorchEngine"), "and that says nothing"),
         (("--engine", "toy:ToyEngine", "--momentum", "0.9"), "give --momentum 0"),
         (("--engine", "toy:ToyEngine", "--against", "toy:ToyEngine"), "agrees"),
     ],

@@ -14,8 +14,8 @@ import pytest
 
 from parity.checks.budget import BudgetedStep
 from parity.checks.gradients import compare
-from parity.engines import Engine, Start, Task
-from parity.engines.minigrad import MinigradEngine
+from parity.engines.adapters.minigrad import MinigradEngine
+from parity.engines.protocol import Engine, Start, Task
 from parity.errors import UsageError
 
 PEERS = {

@@ -11,10 +11,10 @@ import pytest
 from minigrad.architectures import architecture
 from parity.bench import rounds
 from parity.cases.file import load
-from parity.engines import Task
-from parity.peers import __main__ as peers
-from parity.peers.record import document, judge_peer, markdown
-from parity.published import markers
+from parity.engines.protocol import Task
+from parity.evidence.figures import markers
+from parity.evidence.peers import __main__ as peers
+from parity.evidence.peers.record import document, judge_peer, markdown
 
 
 def tasks(*names: str) -> list[Any]:

@@ -215,7 +215,7 @@ def test_an_exception_fails_the_probe_and_no_more() -> None:
     assert failed["probe"] == "diamond_of_functions"
     assert failed["problem"].startswith("RuntimeError: reshape: shape '[0, 0]'")
     assert failed["rule"] == "fit_shape"
-    assert failed["line"].startswith("minigrad/methods/shape.py:")
+    assert failed["line"].startswith("minigrad/tensor/shape.py:")
     assert {failed[k] for k in ("tensor", "index", "actual", "expected", "budget")} == {None}
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import minigrad
-from minigrad import backward, nn, optim, tape
-from minigrad.methods.inplace import InPlace
+from minigrad import nn, optim, tape
 from minigrad.random import Generator
+from minigrad.tensor import backward
+from minigrad.tensor.inplace import InPlace
 from tests.parity.spoiler import Function, Spoiler, verdict
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from parity.engines.process import EngineProcessError
 from parity.engines.registry import ENGINES
-from parity.proof import __main__ as proof
-from parity.proof import record, runs
-from parity.proof.record import Job, planned, proved
+from parity.evidence.proof import __main__ as proof
+from parity.evidence.proof import record, runs
+from parity.evidence.proof.record import Job, planned, proved
 from parity.run import JUDGED
 from tests.parity.samples import report_of
 
@@ -275,16 +275,11 @@ def test_the_code_is_known_by_what_it_does(tmp_path: Path) -> None:
     assert digest_of_code() not in (first, digest_of_code(tmp_path / "nothing"))
 
 
-CAPTURED = (
-    "minigrad/arrays/recording.py",
-    "minigrad/capture.py",
-    "minigrad/captured/",
-    "minigrad/program/",
-)
+CAPTURED = ("minigrad/capture/",)
 JUDGED_IN_ONE_PROCESS = """
 import sys
 from parity.checks.budget import budgeted_step
-from parity.engines import Task
+from parity.engines.protocol import Task
 from parity.engines.registry import factory
 from parity.engines.trainer import Trainer
 
@@ -326,10 +321,12 @@ def files_run(*engines: str) -> set[str]:
 
 def test_no_captured_code_is_run_in_a_proof() -> None:
     run = files_run("minigrad", "minigrad-reproducible")
-    assert {"minigrad/tape.py", "minigrad/arrays/budgeted.py", "minigrad/optim.py"} <= run
+    assert {"minigrad/tape.py", "minigrad/arrays/budgeted/array.py", "minigrad/optim.py"} <= run
     assert not [name for name in run if name.startswith(CAPTURED)]
     captured = files_run("minigrad-captured")
-    assert {name for name in captured if name.startswith(CAPTURED)} > {"minigrad/capture.py"}
+    assert {name for name in captured if name.startswith(CAPTURED)} > {
+        "minigrad/capture/captured.py"
+    }
 
 
 def test_what_a_run_loads_is_what_is_proved() -> None:

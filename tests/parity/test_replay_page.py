@@ -25,11 +25,11 @@ from parity.checks.bitwise import DigestTrainer, digest_trainer
 from parity.checks.budget import Budget
 from parity.checks.gradients import compare
 from parity.checks.locate import first_node
-from parity.engines import Engine, Start, Task
+from parity.engines.adapters.minigrad import MinigradEngine
+from parity.engines.adapters.minigrad_reproducible import MinigradReproducibleEngine
 from parity.engines.local import LocalObject
-from parity.engines.minigrad import MinigradEngine
-from parity.engines.minigrad_reproducible import MinigradReproducibleEngine
 from parity.engines.process import EngineProcess
+from parity.engines.protocol import Engine, Start, Task
 from parity.engines.registry import ENGINES, Known, factory
 from parity.errors import UsageError
 from parity.report.pair.page import page

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from parity.engines import Start
+from parity.engines.protocol import Start
 from parity.engines.trainer import Run
 from parity.report import animation as module
 from parity.report.animation import FRAME_MS, LAST_MS, MOST_NETWORKS, animation

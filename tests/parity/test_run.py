@@ -14,8 +14,8 @@ import pytest
 
 from minigrad.architectures import Architecture, architecture
 from parity import run as main_job
-from parity.engines import Start, Task
-from parity.engines.minigrad import MinigradEngine
+from parity.engines.adapters.minigrad import MinigradEngine
+from parity.engines.protocol import Start, Task
 from parity.engines.registry import factory
 from parity.errors import UsageError
 from parity.processes import Side

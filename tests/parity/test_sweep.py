@@ -15,8 +15,8 @@ import pytest
 
 from minigrad.architectures import architecture
 from parity.checks.trajectory import RUNS
-from parity.engines import Task
 from parity.engines.process import EngineProcessError
+from parity.engines.protocol import Task
 from parity.errors import UsageError
 from parity.sweep import settings as of
 from parity.sweep.database import COLUMNS, Database, Row, to_csv

@@ -13,7 +13,7 @@ from scipy.stats import ks_2samp
 
 from minigrad.architectures import ARCHITECTURES
 from parity.checks.trajectory import FLOOR, LIMIT, RUNS
-from parity.engines import Array, Task
+from parity.engines.protocol import Array, Task
 from parity.sweep import compare as module
 from parity.sweep.compare import LEVEL, check_distribution, compare
 from parity.sweep.database import Row

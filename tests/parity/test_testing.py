@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import minigrad
-from parity.engines import Array
-from parity.engines.minigrad import MinigradEngine
+from parity.engines.adapters.minigrad import MinigradEngine
+from parity.engines.protocol import Array
 from parity.errors import UsageError
 from parity.testing import (
     Check,
@@ -149,7 +149,7 @@ def test_what_a_check_does_not_judge_it_does_not_pass() -> None:
         Check("gradients", "1-2-1", "float32")("nowhere:Engine")
     with pytest.raises(UsageError, match="unknown engine 'minigard'"):
         parametrize_with_checks("minigard")
-    for reference in ("torch", "parity.engines.torch:TorchEngine"):
+    for reference in ("torch", "parity.engines.adapters.torch:TorchEngine"):
         with pytest.raises(UsageError, match="agrees with itself"):
             Check("gradients", "1-2-1", "float32")(reference)
 

@@ -79,10 +79,10 @@ def test_a_diverged_network_says_so(tmp_path: Path) -> None:
 
 
 def test_an_engine_of_ones_own_leaves_a_usual_name(tmp_path: Path) -> None:
-    engine = "parity.engines.minigrad:MinigradEngine"
+    engine = "parity.engines.adapters.minigrad:MinigradEngine"
     assert parity(*SMALL, "--engine", engine, "--output", tmp_path)[0] == 0
     (path,) = tmp_path.iterdir()
-    assert path.name == "1-4-1-parity.engines.minigrad.MinigradEngine.png"
+    assert path.name == "1-4-1-parity.engines.adapters.minigrad.MinigradEngine.png"
 
 
 @pytest.mark.parametrize("name", ["fit.mp4", "fit.png", "fit", "fit.gif.html", ".gif"])

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from parity.cli import options
-from parity.engines import Array, Start, Task
-from parity.engines.minigrad import MinigradEngine
+from parity.engines.adapters.minigrad import MinigradEngine
+from parity.engines.protocol import Array, Start, Task
 from parity.engines.registry import ENGINES, factory
 from parity.processes import Side
 from parity.training import (

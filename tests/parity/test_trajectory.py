@@ -28,9 +28,9 @@ from parity.checks.trajectory import (
     perturbed,
     perturbed_runs,
 )
-from parity.engines import Start, Task
-from parity.engines.minigrad import MinigradEngine
+from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.process import EngineProcess
+from parity.engines.protocol import Start, Task
 from parity.engines.registry import factory
 from parity.engines.trainer import Run, Trainer
 from parity.report.document import schema, to_json

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from minigrad.arrays import sums
-from parity.engines import Array, Start, Task
-from parity.engines.minigrad_reproducible import MinigradReproducibleEngine
+from minigrad.arrays.reproducible import sums
+from parity.engines.adapters.minigrad_reproducible import MinigradReproducibleEngine
+from parity.engines.protocol import Array, Start, Task
 
 PAYLOAD, SOUND, PLAIN_PRODUCTS, ANOTHER_BIT, ANOTHER_LOSS, LATE, UNREPEATABLE = range(7)
 ANOTHER_BUFFER = 7

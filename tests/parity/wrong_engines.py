@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from parity.engines import Array, Start, Task
-from parity.engines.minigrad import MinigradEngine
+from parity.engines.adapters.minigrad import MinigradEngine
+from parity.engines.protocol import Array, Start, Task
 
 SPOILED = "2.weight"
 SOUND, SCALED_GRADIENT, ANOTHER_BIT, DIVERGING, MISSING_GRADIENT, RAISING = range(1, 7)

@@ -7,8 +7,8 @@ from typing import Any
 import autograd.numpy as np
 from autograd import value_and_grad
 
-from parity.engines import Array
 from parity.engines.peers.peer import Peer, layers
+from parity.engines.protocol import Array
 
 
 def forward(parameters: list[Any], x: Any) -> Any:

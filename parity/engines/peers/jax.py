@@ -11,8 +11,8 @@ import numpy as np
 from jax import Array as JaxArray
 from jax import lax, nn
 
-from parity.engines import Array, Start, Task
 from parity.engines.peers.peer import Peer, layers
+from parity.engines.protocol import Array, Start, Task
 
 State = tuple[list[JaxArray], list[JaxArray]]
 """Parameters and momentum buffers; no buffers before the first step, and none without momentum."""

@@ -9,8 +9,8 @@ import numpy as np
 from micrograd.engine import Value
 from micrograd.nn import MLP
 
-from parity.engines import Array, Start, Task
 from parity.engines.peers.peer import Peer
+from parity.engines.protocol import Array, Start, Task
 from parity.errors import UsageError
 
 BYTES_A_PRODUCT = 1600

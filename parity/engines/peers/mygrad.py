@@ -7,8 +7,8 @@ from typing import Any
 import mygrad
 from mygrad.nnet import relu
 
-from parity.engines import Array, Start, Task
 from parity.engines.peers.peer import Peer, layers
+from parity.engines.protocol import Array, Start, Task
 
 
 class MyGradEngine(Peer):

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from parity.engines import Array, Start, Task
 from parity.engines.peers.peer import Peer, layers
+from parity.engines.protocol import Array, Start, Task
 
 
 class NumpyFloorEngine(Peer):

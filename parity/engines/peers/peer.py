@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.engines import Array, Engine, Start, Task
+from parity.engines.protocol import Array, Engine, Start, Task
 
 
 class Peer(Engine):

@@ -8,8 +8,8 @@ from typing import Any
 from tinygrad import Context, Tensor, TinyJit
 from tinygrad.nn.optim import SGD
 
-from parity.engines import Array, Start, Task
 from parity.engines.peers.peer import Peer, layers
+from parity.engines.protocol import Array, Start, Task
 
 
 class Loss:

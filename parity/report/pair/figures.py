@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad.explain.summary import MOST_WHOLE, Shown, as_table, block_means
 from parity.cases.tensors import Tensor
-from parity.engines import Array
+from parity.engines.protocol import Array
 
 
 def said_of(tensor: Tensor, *, short: bool = False) -> str:

@@ -24,7 +24,7 @@ from parity.cases.tensors import Key, Tensor, tensors
 from parity.cases.traces import SINGLE_STEPS, Traces
 from parity.checks.gradients import Z
 from parity.checks.locate import first_node
-from parity.engines import BUFFER
+from parity.engines.protocol import BUFFER
 from parity.report.failures import failures, node
 from parity.report.pair.figures import data_of, said_of
 from parity.report.wording import LABELS

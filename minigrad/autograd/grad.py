@@ -1,0 +1,134 @@
+"""Gradients of several tensors at once: accumulated by `backward`, returned by `grad`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.tensor import Tensor
+from minigrad.tensor import backward as sweeps
+from minigrad.tensor.backward import accumulate, gradients_of, sequence, sources
+
+Tensors = Tensor | Sequence[Tensor]
+Cotangents = Tensor | Sequence[Tensor | None] | None
+
+
+def backward(
+    tensors: Tensors,
+    grad_tensors: Cotangents = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    *,
+    inputs: Tensors | None = None,
+) -> None:
+    """Add the gradients of the sum of `tensors` to the `.grad` of the leaves.
+
+    Args:
+        tensors: one tensor or several.
+        grad_tensors: for each the gradient of the final result by it; by default 1, which needs
+            tensors of a single element.
+        retain_graph, create_graph, inputs, and what is raised: as for `Tensor.backward`.
+    """
+    outputs, grad_outputs = _paired("backward", tensors, grad_tensors)
+    sweeps.backward(outputs, grad_outputs, retain_graph, create_graph, inputs)
+
+
+def grad(
+    outputs: Tensors,
+    inputs: Tensors,
+    grad_outputs: Cotangents = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    *,
+    materialize_grads: bool = False,
+) -> tuple[Any, ...]:
+    """Return the gradients of the sum of `outputs` by `inputs`; no leaf's `.grad` is touched.
+
+    Only the part of the graph that leads to the inputs is run and released. An input's hooks are
+    called, and its gradient is what they return.
+
+    Args:
+        outputs: one tensor or several.
+        inputs: one tensor or several, leaves or results.
+        grad_outputs: for each output the gradient of the final result by it; by default 1,
+            which needs outputs of a single element.
+        retain_graph: keep what was saved, so that the graph can be used again; by default what
+            `create_graph` is.
+        create_graph: record the computation of the gradients, to differentiate it in turn.
+        allow_unused: return None for an input that no output depends on.
+        materialize_grads: return zeros for such an input.
+
+    Returns:
+        for each input a tensor of its shape and dtype, or None.
+
+    Raises:
+        RuntimeError: an input or output requires no gradient, there are no inputs, one of them is
+            no tensor or was not used, or as `Tensor.backward`.
+        TypeError: outputs or inputs are neither a tensor nor several, one of the outputs is no
+            tensor, or one of their gradients neither tensor nor None.
+        ValueError: `allow_unused=False` together with `materialize_grads=True`.
+    """
+    if materialize_grads and allow_unused is False:
+        raise ValueError(
+            "grad: materialize_grads=True gives zeros for unused inputs: Expected allow_unused to "
+            "be True or not passed"
+        )
+    results, cotangents = _paired("grad", outputs, grad_outputs)
+    wanted = sources("grad", inputs)
+    nodes = [x._recorded("grad") for x in wanted]
+    found: dict[Any, Any] = {}
+    for node, gradient in gradients_of(
+        results, cotangents, retain_graph, create_graph, frozenset(nodes)
+    ):
+        found[node] = gradient if create_graph else Tensor(gradient)
+        if node.retains_grad:
+            accumulate(node, found[node], create_graph)
+    if materialize_grads:
+        for node in nodes:
+            found.setdefault(node, Tensor(np.zeros(node.shape, node.dtype)))
+    elif not allow_unused and not found.keys() >= set(nodes):
+        position = next(i for i, node in enumerate(nodes) if node not in found)
+        raise RuntimeError(
+            f"grad: One of the differentiated Tensors, input {position} of shape "
+            f"{list(wanted[position].shape)}, appears to not have been used in the graph. Set "
+            "allow_unused=True if None is the desired gradient for it, or materialize_grads=True "
+            "if zeros are."
+        )
+    return tuple(found.get(node) for node in nodes)
+
+
+def _paired(
+    operation: str, outputs: Tensors, grad_outputs: Cotangents
+) -> tuple[list[Tensor], list[Tensor | None]]:
+    """Return outputs and their gradients as two lists of the same length.
+
+    Raises:
+        TypeError: the outputs are no tensor nor several, one of them is no tensor, or one of the
+            gradients neither tensor nor None.
+        RuntimeError: there are more or fewer gradients than outputs.
+    """
+    results = sequence(operation, "outputs", outputs)
+    if grad_outputs is None:
+        cotangents: list[Tensor | None] = [None] * len(results)
+    else:
+        cotangents = sequence(operation, "their gradients", grad_outputs)
+    if len(cotangents) != len(results):
+        raise RuntimeError(
+            f"{operation}: {len(results)} outputs, but {len(cotangents)} gradients were given: "
+            "give one for each, a tensor or None"
+        )
+    if not results:
+        raise RuntimeError(f"{operation}: there is no output to start from: give one at least")
+    for result in results:
+        if not isinstance(result, Tensor):
+            raise TypeError(f"{operation}: outputs must be Tensors, not {type(result).__name__}")
+    for cotangent in cotangents:
+        if cotangent is not None and not isinstance(cotangent, Tensor):
+            raise TypeError(
+                f"{operation}: gradients can be either Tensors or None, but got "
+                f"{type(cotangent).__name__}"
+            )
+    return results, cotangents

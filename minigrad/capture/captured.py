@@ -1,0 +1,247 @@
+"""`capture`: a step that runs once, is recorded, and from then on is replayed.
+
+>>> import minigrad as torch
+>>> w = torch.tensor([1.0, 2.0], requires_grad=True)
+>>> optimizer = torch.optim.SGD([w], lr=0.1)
+>>> @torch.capture
+... def step(x):
+...     optimizer.zero_grad()
+...     loss = (w * x).sum()
+...     loss.backward()
+...     optimizer.step()
+...     return loss
+>>> step(torch.tensor([1.0, 1.0]))
+tensor(3.)
+>>> step(torch.tensor([1.0, 0.0]))
+tensor(0.9000)
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from minigrad.capture.lower import lower
+from minigrad.capture.program import Program
+from minigrad.capture.record import record
+from minigrad.capture.recording import CaptureError
+from minigrad.capture.replay import MISFIT, Replay
+from minigrad.capture.trust import Trial
+from minigrad.capture.watch import is_recording, recording_threads
+from minigrad.grad_mode import grad_mode
+from minigrad.tensor import Tensor
+
+__all__ = ["CaptureError", "Captured", "capture"]
+
+
+def capture(step: Callable[..., Any], *, cache_size: int = 8) -> Captured:
+    """Return a function that does what a step does, and from the second call on faster.
+
+    The first call runs the step and records the NumPy calls that it makes. Later calls repeat
+    these alone, with the same results in every bit, a NaN's sign excepted; no Python of the step,
+    of modules, hooks or the optimizer runs again. Everything that is made of minigrad's operations
+    can be captured.
+
+    What can differ between two calls:
+
+    - *Tensors among the arguments*, also within tuples, lists and dicts, are copied at each
+      call. For other shapes, strides or dtypes, and for other values of arguments that are no
+      tensors, there is another recording.
+    - *What tensors hold*: parameters, buffers and `.grad` can be changed between two calls, by
+      loading a state, by `zero_grad` or by hand, and hold the current values after every call.
+    - *Options* of an `SGD`, the learning rate for one.
+    - *Variables*, global or of an enclosing function, that the step's own text refers to: where
+      one is something else than it was, the step is recorded anew.
+
+    All other Python is looked at while the step is recorded, and no more: a number that an
+    attribute holds, the length of a list, the side of an `if`. A step that leaves tensors where
+    nothing here knows to look for them, as an optimizer of your own leaves its buffers, is recorded
+    until two recordings in a row are the same.
+
+    What the step returns are copies without history (`requires_grad` is False); containers are
+    made anew. Other tensors that it leaves behind, `.grad` for one, are the same objects after
+    every call, with new values. An argument's gradient is added to the argument's `.grad`.
+
+    Args:
+        step: a function. It must not read values (`item()`, `print`, `if loss > 1`), select
+            elements by a mask, or draw random numbers.
+        cache_size: how many recordings are kept. Each has memory of its own for intermediate
+            results. Of more, the one that was not used for longest is dropped.
+
+    Raises (when it is called):
+        CaptureError: the step cannot be captured. The message names the line.
+        TypeError: an argument is neither a tensor nor can it be hashed.
+
+    A captured step is not to be called from several threads at the same time. Within a step that
+    is being recorded it is a part of that step.
+    """
+    return Captured(step, cache_size)
+
+
+MANY = 8
+"""More recordings in a row than this, and than are kept, are not what anyone wants."""
+
+
+class Captured:
+    """A step that is recorded and replayed; see `capture`."""
+
+    def __init__(self, step: Callable[..., Any], cache_size: int) -> None:
+        if not callable(step):
+            raise TypeError(f"capture: step must be a function, not a {type(step).__name__}")
+        if cache_size < 1:
+            raise ValueError(f"capture: cache_size must be at least 1, not {cache_size}")
+        functools.update_wrapper(self, step)
+        self._step = step
+        self._cache_size = cache_size
+        self._replays: dict[Any, list[Replay]] = {}  # by signature; the latest last
+        self._trials: dict[Any, Trial] = {}
+        self._in_a_row = 0  # recordings, since one was last replayed
+        self._latest: Any = None  # the signature of the last call,
+        self._run: Callable[..., Any] = _misfit  # and what was run then
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Do what the step does."""
+        if recording_threads and is_recording():
+            return self._step(*args, **kwargs)
+        tensors: list[Tensor] = []
+        signature: list[Any] = [grad_mode.enabled]
+        if args or kwargs:
+            signature += [_key(argument, tensors) for argument in args]
+            for name, argument in kwargs.items():
+                signature += (name, _key(argument, tensors))
+        if signature == self._latest:
+            result = self._run(*tensors)
+            if result is not MISFIT:
+                return result
+        return self._find(signature, tensors, args, kwargs)
+
+    @property
+    def program(self) -> Program | None:
+        """What the last call ran, or recorded; None before a recording is trusted.
+
+        `step.program.explain()` prints it.
+        """
+        replays = [replay for replays in self._replays.values() for replay in replays]
+        return replays[-1].program if replays else None
+
+    def _find(self, signature: list[Any], tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
+        """Run the replay that fits, or record one."""
+        self._latest = None
+        replays = self._replays[tuple(signature)] = self._replays.pop(tuple(signature), [])
+        for replay in reversed(replays):
+            replay.follow()
+            result = replay.run(*tensors)
+            if result is not MISFIT:
+                replays.remove(replay)
+                replays.append(replay)
+                self._latest, self._run = signature, replay.run
+                self._in_a_row = 0
+                return result
+
+        return self._record(signature, tensors, args, kwargs)
+
+    def _record(self, signature: list[Any], tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
+        """Run the step and record it; keep the recording if it can be trusted."""
+
+        def run(copies: list[Tensor]) -> Any:
+            given = iter(copies)
+            values = [_replaced(value, given) for value in args]
+            named = {name: _replaced(value, given) for name, value in kwargs.items()}
+            return self._step(*values, **named)
+
+        key = tuple(signature)
+        trial = self._trials.pop(key, None) or Trial()
+        with no_garbage_collection():
+            recording = record(self._step, run, tensors)
+            value, recorded = recording.value, trial.trusted(recording)
+            del recording  # for each thing is dropped as soon as what is made of it is there
+            if recorded is None:
+                self._trials = {key: trial}
+                return value
+            self._forget(self._cache_size - 1)
+            recorded = replace(recorded, program=lower(recorded.program))
+            replay = Replay(recorded)
+        self._replays.setdefault(key, []).append(replay)
+        self._in_a_row += 1
+        if self._in_a_row == max(self._cache_size, MANY) + 1:
+            warnings.warn(
+                f"capture: the last {self._in_a_row} calls were all recorded and none replayed, "
+                "which is slower than calling the step itself: a variable that the step refers "
+                "to, an argument that is no tensor, or a shape is another one each time. Pass "
+                "tensors that change as arguments.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        return value
+
+    def _forget(self, most: int) -> None:
+        """Drop the replays that were not used for longest, until so many are left."""
+        while sum(map(len, self._replays.values())) > most:
+            signature = next(key for key, replays in self._replays.items() if replays)
+            del self._replays[signature][0]
+        self._replays = {key: replays for key, replays in self._replays.items() if replays}
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Do not look for garbage: of all that a recording makes there is hardly any.
+
+    Looking at everything again and again takes as long as the recording itself.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _misfit(*_: Any) -> Any:
+    return MISFIT
+
+
+def _key(value: Any, tensors: list[Tensor]) -> Any:
+    """Return what tells one argument from another that needs another recording."""
+    if isinstance(value, Tensor):
+        tensors.append(value)
+        array = value._array
+        if type(array) is not np.ndarray:
+            raise CaptureError(
+                f"capture: an argument is a tensor of {type(array).__name__}, and only steps on "
+                "ndarrays can be captured: run this one eagerly"
+            )
+        return Tensor, array.shape, array.strides, array.dtype, value._node is None
+    kind = type(value)
+    if kind in (tuple, list):
+        return kind, tuple([_key(part, tensors) for part in value])
+    if kind is dict:
+        return kind, tuple([(name, _key(part, tensors)) for name, part in value.items()])
+    if kind is float:
+        return kind, value.hex()
+    try:
+        hash(value)
+    except TypeError:
+        raise TypeError(
+            f"capture: an argument of type {kind.__name__} is neither a tensor nor can it be "
+            "hashed: make a tensor of an array, with from_numpy(...)"
+        ) from None
+    return kind, value
+
+
+def _replaced(value: Any, tensors: Iterator[Tensor]) -> Any:
+    """Return an argument with other tensors in it, in order."""
+    if isinstance(value, Tensor):
+        return next(tensors)
+    if type(value) in (tuple, list):
+        return type(value)([_replaced(part, tensors) for part in value])
+    if type(value) is dict:
+        return {name: _replaced(part, tensors) for name, part in value.items()}
+    return value

@@ -1,0 +1,124 @@
+"""Choices between elements: the derivative of ReLU, ReLU itself, and `where` with zeros.
+
+`np.where` goes through the elements one by one and has to guess, for each, which way it will go.
+Where the guesses are wrong, 100 by 512 elements take 400 µs. Arithmetic on the bits of the elements
+takes a few, and gives the same bits, those of NaNs, infinities and zeros of both signs included:
+an unsigned integer times 1 is what it was, and times 0 it is 0, which are the bits of +0.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minigrad.capture.passes.numbers import constant
+from minigrad.capture.passes.written import Results
+from minigrad.capture.program import Buffer, Call, Program, View, contiguous
+from minigrad.dtypes import DType
+
+UNSIGNED: dict[DType, DType] = {
+    np.dtype(np.float32): np.dtype(np.uint32),
+    np.dtype(np.float64): np.dtype(np.uint64),
+}
+
+MANY = 512
+"""So many elements make it worth while to convert a mask for them."""
+
+
+def choose_by_bits(program: Program) -> Program:
+    """Choose between a value and 0 by arithmetic on bits."""
+    results = Results(program)
+    calls: list[Call] = []
+    for call in program.calls:
+        calls += _choice(call, results) if call.function is np.where else [call]
+    return program.with_calls(calls)
+
+
+def _choice(call: Call, results: Results) -> Iterator[Call]:
+    condition, x, y = call.inputs
+    out = call.out
+    kept = y if _is_zero(x) else x
+    if condition is True or condition is False:
+        chosen = x if condition else y
+        yield call._replace(function=np.copyto, inputs=(chosen,))
+    elif not (_is_zero(x) or _is_zero(y)) or not _alike(condition, kept, out):
+        yield call
+    elif kept is y and (relu := _relu_beneath(condition, results)) and _alike(relu, out):
+        # relu > 0 or NaN. Doubling loses the bit of the sign: only zeros become 0.
+        bits = _bits(relu)
+        mask = _new(bits, "positive")
+        yield call._replace(function=np.add, inputs=(bits, bits), out=mask)
+        yield call._replace(function=np.sign, inputs=(mask,), out=mask)
+        yield call._replace(function=np.multiply, inputs=(_bits(kept), mask), out=_bits(out))
+    elif out.size < MANY:
+        yield call
+    else:
+        mask = condition
+        if kept is y:
+            mask = _new(condition, "mask")
+            yield call._replace(function=np.logical_not, inputs=(condition,), out=mask)
+        yield call._replace(function=np.multiply, inputs=(_bits(kept), mask), out=_bits(out))
+
+
+def _is_zero(x: Any) -> bool:
+    if isinstance(x, View):
+        known = x.buffer.constant and x.shape == ()
+        return known and x.dtype in UNSIGNED and not any(x.buffer.memory.tobytes())
+    return type(x) in (int, float, bool) and x == 0 and not str(x).startswith("-")
+
+
+def _alike(*views: Any) -> bool:
+    """Return whether all are contiguous arrays of one shape, and those of numbers of one dtype."""
+    if not all(isinstance(view, View) and view.is_contiguous() for view in views):
+        return False
+    floats = {view.dtype for view in views if view.dtype.kind != "b"}
+    return len({view.shape for view in views}) == 1 and len(floats) == 1 and floats <= set(UNSIGNED)
+
+
+def _relu_beneath(condition: View, results: Results) -> View | None:
+    """Return x where the condition is x <= 0, x the result of a ReLU: positive, zero or NaN."""
+    call = results.call_of(condition)
+    if call is None or call.function is not np.less_equal or not _is_zero(call.inputs[1]):
+        return None
+    x: View = call.inputs[0]
+    made = results.call_of(x)
+    return x if made is not None and _is_relu(made) else None
+
+
+def _is_relu(call: Call) -> bool:
+    return call.function is np.maximum and _is_zero(call.inputs[0])
+
+
+def _bits(view: View) -> View:
+    return view._replace(dtype=UNSIGNED[view.dtype])
+
+
+def _new(like: View, name: str) -> View:
+    return contiguous(Buffer(like.nbytes, name=name), like.dtype, like.shape)
+
+
+def compare_with_zeros(program: Program) -> Program:
+    """Give ReLU zeros for all elements: NumPy compares two contiguous arrays several at a time.
+
+    With a single 0 it takes them one by one. Of two zeros of unlike sign it returns the second, in
+    either case.
+    """
+    sizes: dict[Any, int] = {}
+    for call in filter(_is_comparable, program.calls):
+        sizes[call.out.dtype] = max(call.out.size, sizes.get(call.out.dtype, 0))
+    zeros = {
+        dtype: constant(np.zeros(size, dtype), "zeros").buffer for dtype, size in sizes.items()
+    }
+    calls = []
+    for call in program.calls:
+        if _is_comparable(call):
+            zero = contiguous(zeros[call.out.dtype], call.out.dtype, call.out.shape)
+            call = call._replace(inputs=(zero, call.inputs[1]))
+        calls.append(call)
+    return program.with_calls(calls)
+
+
+def _is_comparable(call: Call) -> bool:
+    return _is_relu(call) and _alike(call.inputs[1], call.out)

@@ -1,0 +1,46 @@
+"""Python numbers, and arrays of a single element."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.capture.passes.exact import EXACT
+from minigrad.capture.program import Buffer, Call, Program, View, contiguous
+
+
+def use_arrays(program: Program) -> Program:
+    """Give NumPy arrays without axes in place of Python numbers, which it converts at every call.
+
+    A number beside arrays of one floating-point dtype becomes one of that dtype (NEP 50). A single
+    element with axes becomes one without as well: it need not be broadcast then.
+    """
+    known: dict[Any, View] = {}
+
+    def lowered(call: Call) -> Call:
+        dtypes = {x.dtype for x in call.inputs if isinstance(x, View)}
+        if not isinstance(call.function, np.ufunc) or len(dtypes) != 1:
+            return call
+        (dtype,) = dtypes
+        full = any(isinstance(x, View) and x.shape == call.out.shape for x in call.inputs)
+        inputs: list[Any] = []
+        for x in call.inputs:
+            if type(x) in (int, float) and dtype.kind == "f":
+                key = dtype, float(x).hex()
+                if key not in known:
+                    known[key] = constant(np.asarray(x, dtype))
+                x = known[key]
+            elif (
+                isinstance(x, View) and x.size == 1 < call.out.size and full
+            ) and call.function in EXACT:
+                x = View(x.buffer, x.dtype, (), (), x.offset)
+            inputs.append(x)
+        return call._replace(inputs=tuple(inputs))
+
+    return program.with_calls([lowered(call) for call in program.calls])
+
+
+def constant(array: Any, name: str = "number") -> View:
+    """Return a view of a constant with these values, a contiguous array."""
+    return contiguous(Buffer(array.nbytes, array, True, name), array.dtype, array.shape)

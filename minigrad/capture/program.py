@@ -1,0 +1,236 @@
+"""What a recorded step is: a list of NumPy calls on views of numbered pieces of memory.
+
+    Program    the calls in order, and the views through which the outside is met
+    Call       one NumPy function, its inputs, and the view that it writes its result into
+    View       what NumPy calls an array: memory with a dtype, a shape, strides and an offset
+    Buffer     a piece of memory
+
+None of them holds a result. A pass (`minigrad.capture.passes`) is a function from Program to
+Program; `minigrad.capture.function` allocates the memory and makes a Python function of the calls.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.dtypes import DType
+
+UPDATES = frozenset({np.add.at, operator.setitem})
+"""Functions that change a part of what they write into, and so depend on what was there."""
+
+
+NO_PARTS: Mapping[int, str] = MappingProxyType({})
+
+
+class Buffer:
+    """A piece of memory; two of them never overlap.
+
+    Attributes:
+        size: in bytes.
+        memory: the array whose memory it is; None if the program has to allocate it.
+        constant: whether its contents never change.
+        name: what is in it, for people.
+        parts: names of what is at which offset, where there are several.
+    """
+
+    __slots__ = ("constant", "memory", "name", "parts", "size")
+
+    def __init__(
+        self, size: int, memory: Any = None, constant: bool = False, name: str = ""
+    ) -> None:
+        self.size = size
+        self.memory = memory
+        self.constant = constant
+        self.name = name
+        self.parts = NO_PARTS
+
+    def __repr__(self) -> str:
+        return f"<Buffer {self.name or hex(id(self))} of {self.size} bytes>"
+
+
+class View(NamedTuple):
+    """An array in a buffer; strides and offset in bytes."""
+
+    buffer: Buffer
+    dtype: DType
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int = 0
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of its elements."""
+        return self.size * self.dtype.itemsize
+
+    def within(self, buffer: Buffer, offset: int = 0) -> View:
+        """Return the same view of another buffer, from an offset on."""
+        return View(buffer, self.dtype, self.shape, self.strides, self.offset + offset)
+
+    def is_contiguous(self) -> bool:
+        """Whether the elements lie one behind the other, in C order."""
+        expected = self.dtype.itemsize
+        for length, stride in zip(reversed(self.shape), reversed(self.strides), strict=True):
+            if length != 1 and stride != expected:
+                return False
+            expected *= length
+        return True
+
+    def is_inside(self) -> bool:
+        """Return whether all elements are in the buffer."""
+        reach = [(n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)]
+        first = self.offset + sum(r for r in reach if r < 0)
+        end = self.offset + sum(r for r in reach if r > 0) + self.dtype.itemsize
+        return self.size == 0 or (first >= 0 and end <= self.buffer.size)
+
+    def is_whole(self) -> bool:
+        """Whether its elements lie one behind the other, in C order, and fill the buffer."""
+        return self.offset == 0 and self.nbytes == self.buffer.size and self.is_contiguous()
+
+
+def contiguous(buffer: Buffer, dtype: DType, shape: tuple[int, ...], offset: int = 0) -> View:
+    """Return a view whose elements lie one behind the other, in C order."""
+    strides = []
+    step = dtype.itemsize
+    for length in reversed(shape):
+        strides.append(step)
+        step *= length
+    return View(buffer, dtype, shape, tuple(reversed(strides)), offset)
+
+
+class Source(NamedTuple):
+    """Where a call comes from.
+
+    Attributes:
+        rule: the function of minigrad that made it.
+        rule_line: that function's file and the line in it.
+        line: the file and the line of the user's that led there.
+    """
+
+    rule: str = ""
+    rule_line: str = ""
+    line: str = ""
+
+
+class Call(NamedTuple):
+    """One NumPy call that writes its result into `out`.
+
+    Attributes:
+        function: a ufunc or its `reduce`, `at` of `np.add`; `np.where`, `np.concatenate`,
+            `np.copyto`, `np.dot` or `np.einsum`; `operator.getitem` and `operator.setitem` with
+            keys that select elements one by one (other keys are views).
+        inputs: views, Python numbers, and tuples of them; without what is written into. Of
+            `np.einsum` also the text that says what is summed.
+        out: what is written into.
+        options: keyword arguments.
+        source: where it comes from.
+    """
+
+    function: Callable[..., Any]
+    inputs: tuple[Any, ...]
+    out: View
+    options: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    source: Source = Source()
+
+    def reads(self) -> list[View]:
+        """Return the views whose values the call depends on."""
+        views = views_in(self.inputs)
+        if self.function in UPDATES:
+            views.append(self.out)
+        return views
+
+    def moved(self, change: Callable[[View], View]) -> Call:
+        """Return the call with every view in it changed; the call itself if none is."""
+        inputs, out = with_views(self.inputs, change), change(self.out)
+        if inputs is self.inputs and out is self.out:
+            return self
+        return Call(self.function, inputs, out, self.options, self.source)
+
+    def name(self) -> str:
+        """Return what NumPy calls the function: 'add', 'add.reduce'."""
+        owner = getattr(self.function, "__self__", None)
+        name = self.function.__name__
+        return f"{owner.__name__}.{name}" if isinstance(owner, np.ufunc) else name
+
+
+def views_in(values: Iterable[Any]) -> list[View]:
+    """Return the views among arguments, and in tuples and lists among them, however deep."""
+    found: list[View] = []
+    for value in values:
+        if type(value) is View:
+            found.append(value)
+        elif isinstance(value, (tuple, list)):
+            found += views_in(value)
+    return found
+
+
+def with_views(values: Any, change: Callable[[View], Any]) -> Any:
+    """Return arguments, a tuple or list, with every view in them changed; the same if none is."""
+    changed = [
+        change(value)
+        if type(value) is View
+        else with_views(value, change)
+        if isinstance(value, (tuple, list))
+        else value
+        for value in values
+    ]
+    if all(map(operator.is_, changed, values)):
+        return values
+    return type(values)(changed)
+
+
+@dataclass(frozen=True)
+class Program:
+    """The calls of one step.
+
+    Attributes:
+        calls: in order.
+        inputs: views that are filled from the step's arguments before the first call.
+        outputs: views whose values are what the step returns.
+        tensors: views of tensors that outlive the step: what they show can be read, and changed,
+            between two runs. A pass may move them, and says so by giving another view.
+    """
+
+    calls: tuple[Call, ...]
+    inputs: tuple[View, ...] = ()
+    outputs: tuple[View, ...] = ()
+    tensors: tuple[View, ...] = ()
+
+    def explain(self) -> None:
+        """Print the calls as NumPy, with where each comes from and what it costs."""
+        print(self)
+
+    def __str__(self) -> str:
+        from minigrad.capture.rendering import explain
+
+        return explain(self)
+
+    def with_calls(self, calls: list[Call]) -> Program:
+        """Return the program with other calls."""
+        return replace(self, calls=tuple(calls))
+
+    def moved(self, change: Callable[[View], View]) -> Program:
+        """Return the program with every view in it changed."""
+        return Program(
+            tuple([call.moved(change) for call in self.calls]),
+            tuple(map(change, self.inputs)),
+            tuple(map(change, self.outputs)),
+            tuple(map(change, self.tensors)),
+        )
+
+    def lasting(self) -> set[Buffer]:
+        """Return the buffers whose contents matter before the first call or after the last."""
+        views = (*self.inputs, *self.outputs, *self.tensors)
+        outside = {c.out.buffer for c in self.calls if c.out.buffer.memory is not None}
+        return outside | {view.buffer for view in views}

@@ -1,0 +1,271 @@
+"""Running a step once, and turning what it did into a program."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.capture.memory import address
+from minigrad.capture.program import Call, Program, View
+from minigrad.capture.recording import CaptureError, RecordingArray
+from minigrad.capture.replay import Argument, Output, Recorded, add_gradient
+from minigrad.capture.surroundings import Surroundings
+from minigrad.capture.watch import Watch, array_of, show
+from minigrad.tensor import Tensor, wrapped
+
+Run = Callable[[list[Tensor]], Any]
+
+
+class Recording(NamedTuple):
+    """What a step returned when it was recorded, and what is known of it now.
+
+    Attributes:
+        value: what it returned.
+        recorded: how it is replayed.
+        left: tensors that it made and left somewhere, where nothing here knows to look for them.
+    """
+
+    value: Any
+    recorded: Recorded
+    left: list[Tensor]
+
+
+def record(step: Callable[..., Any], run: Run, arguments: list[Tensor]) -> Recording:
+    """Run a step and record it.
+
+    Args:
+        step: the step.
+        run: calls it, with these tensors in place of those among its arguments.
+        arguments: the tensors among its arguments, of which it is given copies.
+
+    Raises:
+        CaptureError: the step does what cannot be replayed.
+    """
+    surroundings = Surroundings(step)
+    with Watch() as watch:
+        inputs, returned, outputs, argument_gradients = _run(watch, run, arguments)
+        _refuse_overlaps(watch)
+        _write_back(watch)
+        for before in watch.optimizers.values():
+            before.check()
+        gradients_after = {node: node.__dict__.get("grad") for node in watch.graded}
+        left = _left(watch, {id(grad) for grad in gradients_after.values()})
+        made = watch.left()
+        for tensor in made:
+            if not tensor.is_leaf:
+                tensor._node = None  # the record of how it was made is not made anew
+        tensors = [before.tensor for before in watch.before.values()] + made
+        _begin_afresh(watch)
+        _find_constants(watch)
+        _let_move(watch, tensors)
+        _name(watch, surroundings)
+        program = Program(
+            tuple(watch.recording.calls),
+            inputs,
+            tuple(out._view() for out in outputs),
+            tuple(tensor._array._view() for tensor in tensors),
+        )
+        results = [wrapped(np.copy(out._array)) for out in outputs]
+    watch.recording.forget()
+    for i, output in argument_gradients.items():
+        add_gradient(arguments[i], results[output.index])
+    recorded = Recorded(
+        program,
+        tensors,
+        [before.node for before in watch.before.values()],
+        returned,
+        argument_gradients,
+        watch.gradients,
+        gradients_after,
+        list(watch.optimizers.values()),
+        surroundings,
+    )
+    return Recording(_value(returned, results, arguments), recorded, left)
+
+
+def _run(
+    watch: Watch, run: Run, arguments: list[Tensor]
+) -> tuple[tuple[View, ...], Any, list[RecordingArray], dict[int, Output]]:
+    """Run the step; return its inputs, what it returned, the outputs, and arguments' gradients."""
+    stand_ins = [_stand_in(watch, i, x) for i, x in enumerate(arguments)]
+    inputs = tuple(x._array._view() for x in stand_ins)
+    outputs: list[RecordingArray] = []
+    returned = _described(run(stand_ins), watch, stand_ins, outputs)
+    argument_gradients = {}
+    for i, (argument, x) in enumerate(zip(arguments, stand_ins, strict=True)):
+        if argument.requires_grad and x.grad is not None:
+            argument_gradients[i] = Output(len(outputs))
+            outputs.append(x.grad._array)
+    return inputs, returned, outputs, argument_gradients
+
+
+def _stand_in(watch: Watch, i: int, argument: Tensor) -> Tensor:
+    """Return a copy of an argument, laid out like it, that must not be changed."""
+    array = array_of(argument)
+    reach = [(n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)]
+    first = -sum(r for r in reach if r < 0)
+    size = first + sum(r for r in reach if r > 0) + array.itemsize
+    copy = np.empty(0 if array.size == 0 else size, np.uint8)
+    if array.size == 0:
+        copy = np.copy(array)
+    elif not array.flags.forc:
+        copy = np.ndarray(array.shape, array.dtype, copy, first, array.strides)
+        np.copyto(copy, array)
+    else:
+        copy = np.copy(array)
+    recorded = watch.recording.result(copy)
+    recorded._buffer.name = f"argument_{i}"
+    watch.recording.read_only[recorded._buffer] = (
+        "{call} changes argument " + str(i) + " of a captured step, which is a copy of what was "
+        "given: return the new value, or change a tensor that is no argument"
+    )
+    return wrapped(recorded).requires_grad_(argument.requires_grad)
+
+
+def _described(
+    value: Any, watch: Watch, stand_ins: list[Tensor], outputs: list[RecordingArray]
+) -> Any:
+    """Return a value with places in place of tensors that the step made; add these to outputs."""
+    if isinstance(value, Tensor):
+        for i, x in enumerate(stand_ins):
+            if value is x:
+                return Argument(i)
+        if not watch.has_made(value):
+            return value
+        outputs.append(value._array)
+        return Output(len(outputs) - 1)
+    if type(value) in (tuple, list):
+        return type(value)(_described(part, watch, stand_ins, outputs) for part in value)
+    if type(value) is dict:
+        return {k: _described(v, watch, stand_ins, outputs) for k, v in value.items()}
+    return value
+
+
+def _value(returned: Any, results: list[Tensor], arguments: list[Tensor]) -> Any:
+    """Return what was described, with these tensors in the places."""
+    if isinstance(returned, Output):
+        return results[returned.index]
+    if isinstance(returned, Argument):
+        return arguments[returned.index]
+    if type(returned) in (tuple, list):
+        return type(returned)(_value(part, results, arguments) for part in returned)
+    if type(returned) is dict:
+        return {k: _value(v, results, arguments) for k, v in returned.items()}
+    return returned
+
+
+def _write_back(watch: Watch) -> None:
+    """Note that tensors that were given other memory have the new values in the old memory.
+
+    Raises:
+        CaptureError: something else may refer to the old memory.
+    """
+    recording = watch.recording
+    for tensor, array, _ in watch.before.values():
+        old, new = recording.array(array), tensor._array
+        if new is old or new._view() == old._view():
+            continue
+        if (new.shape, new.dtype) != (old.shape, old.dtype) or id(tensor) not in watch.movable:
+            raise CaptureError(
+                f"capture: the step gives a tensor of shape {list(old.shape)} other memory, by "
+                "assigning to .data or converting its module: write into it with copy_() instead"
+            )
+        np.copyto(old._array, new._array)
+        recording.add(np.copyto, (new,), recording.writes(old))
+        show(tensor, old)
+
+
+def _left(watch: Watch, known: set[int]) -> list[Tensor]:
+    """Return the tensors that the step left behind where nobody knows to look for them."""
+    for before in watch.optimizers.values():
+        for state in before.optimizer.state.values():
+            known.add(id(state.get("momentum_buffer")))
+    if any(id(tensor) not in known for tensor in watch.left()):
+        gc.collect()  # they may have been left to the garbage collector
+    return [tensor for tensor in watch.left() if id(tensor) not in known]
+
+
+def _refuse_overlaps(watch: Watch) -> None:
+    """Check that what the step writes to is not in two arrays that NumPy does not know are one.
+
+    Raises:
+        CaptureError: it is, as arrays of `as_strided` and of `frombuffer` may be.
+    """
+    written = {call.out.buffer for call in watch.recording.calls}
+    roots = sorted(watch.recording.outside.values(), key=lambda root: address(root._array))
+    reaching: list[RecordingArray] = []  # those before that end behind the start of this one
+    for root in roots:
+        start = address(root._array)
+        reaching = [r for r in reaching if address(r._array) + r._buffer.size > start]
+        for other in reaching:
+            if root._buffer.size and not written.isdisjoint((root._buffer, other._buffer)):
+                raise CaptureError(
+                    "capture: the step changes memory that belongs to two arrays, of shapes "
+                    f"{list(other.shape)} and {list(root.shape)}, neither of which is a view of "
+                    "the other to NumPy (made by as_strided or frombuffer, say): copy one of them"
+                )
+        reaching.append(root)
+
+
+def _begin_afresh(watch: Watch) -> None:
+    """Let each run begin with the first values of memory that the step made and then changed."""
+    recording = watch.recording
+    starts: list[Call] = []
+    for buffer, values in recording.before.items():
+        root = recording.outside[id(buffer.memory)]
+        if _is_alone(root):
+            del recording.outside[id(buffer.memory)]
+            buffer.memory = None
+            first = recording.array(values)
+            starts.append(Call(np.copyto, (first._view(),), root._view()))
+    recording.calls[:0] = starts
+
+
+def _find_constants(watch: Watch) -> None:
+    """Find the memory that nothing can change between two runs."""
+    written = {call.out.buffer for call in watch.recording.calls}
+    for root in watch.recording.outside.values():
+        root._buffer.constant = root._buffer not in written and _is_alone(root)
+
+
+def _is_alone(root: RecordingArray) -> bool:
+    """Return whether nothing but the recording refers to an array."""
+    # The recording array, the buffer, and the argument of getrefcount.
+    return sys.getrefcount(root._array) == 3
+
+
+def _let_move(watch: Watch, tensors: list[Tensor]) -> None:
+    """Leave it to the program where parameters are, and what it changes, if nobody else minds."""
+    written = {call.out.buffer for call in watch.recording.calls}
+    for tensor in tensors:
+        array = tensor._array
+        wanted = tensor.requires_grad or array._buffer in written
+        if wanted and id(tensor) in watch.movable:
+            array._buffer.memory = None
+
+
+def _name(watch: Watch, surroundings: Surroundings) -> None:
+    """Name the buffers after the tensors that are in them, or what computes them."""
+    for name, tensor in surroundings.named():
+        if id(tensor) in watch.before or watch.has_made(tensor):
+            buffer = tensor._array._buffer
+            buffer.name = buffer.name or name
+            node = tensor._node or tensor._frozen
+            grad = None if node is None else node.__dict__.get("grad")
+            if isinstance(grad, Tensor) and isinstance(grad._array, RecordingArray):
+                grad._array._buffer.name = f"{name}.grad"
+            for before in watch.optimizers.values():
+                momentum = before.optimizer.state.get(tensor, {}).get("momentum_buffer")
+                if momentum is not None and isinstance(momentum._array, RecordingArray):
+                    momentum._array._buffer.name = f"{name}.momentum"
+    for optimizer in watch.optimizers.values():
+        for (_, name, _), (_, array) in optimizer.optimizer._numbers.items():
+            if id(array) in watch.recording.outside:
+                watch.recording.outside[id(array)]._buffer.name = name
+    for call in watch.recording.calls:
+        if not call.out.buffer.name:
+            call.out.buffer.name = call.source.rule

@@ -1,0 +1,300 @@
+"""`RecordingArray`: computes like the array it wraps, and writes down how.
+
+The rules, the sweep and the optimiser run on it unchanged. Every call of the vocabulary is carried
+out at once, so that the first run of a step is an eager run, and noted in a `Recording` as a
+`Call` on views of memory. A view (of a reshape, a transpose, a slice) is noted nowhere: it is
+another way to look at the same buffer.
+
+An ndarray that meets a recording array in a call is memory from outside the recording: it is
+noted as such, by the array that owns it. What asks for *values* cannot be noted, since they
+are other ones in the next run: it raises `CaptureError`.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import numpy as np
+
+from minigrad.capture.memory import address, extent
+from minigrad.capture.program import Buffer, Call, Source, View
+from minigrad.capture.sources import CaptureError, refuse, source
+from minigrad.vocabulary import FUNCTIONS, REDUCTIONS, UFUNCS
+
+__all__ = ["CaptureError", "Recording", "RecordingArray"]
+
+# What is asked about arrays besides the vocabulary: the answer depends on no value.
+QUESTIONS = frozenset({np.can_cast, np.result_type, np.shape})
+
+
+class Recording:
+    """The calls of a step, in order, and the memory that they are on."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.outside: dict[int, RecordingArray] = {}  # by id of the owner of the memory
+        self.fresh: dict[Buffer, Any] = {}  # see `made`
+        self.before: dict[Buffer, Any] = {}  # see `written`
+        self.read_only: dict[Buffer, str] = {}  # what must not be written to, and why
+        self.same: dict[tuple[int, ...], tuple[int, ...]] = {}  # each shape once,
+        self.sources: dict[Any, Source] = {}  # and each source
+
+    def array(self, value: Any) -> RecordingArray:
+        """Return a recording array of memory from outside the recording."""
+        owner = value
+        while isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        root = self.outside.get(id(owner))
+        if root is None:
+            root = RecordingArray(self, owner, Buffer(extent(owner), owner))
+            self.outside[id(owner)] = root
+        if value is owner:
+            return root
+        return RecordingArray(self, value, root._buffer, root)
+
+    def made(self, value: Any) -> RecordingArray:
+        """Return a recording array of memory that a tensor made by the step begins with.
+
+        If the step writes to it, every run has to begin with the values it has now.
+        """
+        known = len(self.outside)
+        array = self.array(value)
+        if len(self.outside) > known:
+            self.fresh[array._buffer] = array if array._root is None else array._root
+        return array
+
+    def add(
+        self, function: Callable[..., Any], inputs: Any, out: RecordingArray, **options: Any
+    ) -> RecordingArray:
+        """Note a call."""
+        call = Call(function, self._views(inputs), out._view(), options, source(self.sources))
+        self.calls.append(call)
+        return out
+
+    def forget(self) -> None:
+        """Let go of the arrays: they refer to the recording, which the garbage collector finds."""
+        self.outside.clear()
+        self.fresh.clear()
+
+    def result(self, array: Any) -> RecordingArray:
+        """Return a recording array of what a call has just computed, in memory of its own."""
+        if isinstance(array, np.generic):
+            array = np.asarray(array)
+        if array.base is None:
+            return RecordingArray(self, array, Buffer(array.nbytes))
+        owner = array
+        while isinstance(owner.base, np.ndarray):
+            owner = owner.base
+        root = RecordingArray(self, owner, Buffer(owner.nbytes))
+        return RecordingArray(self, array, root._buffer, root)
+
+    def writes(self, out: Any) -> RecordingArray:
+        """Return what is about to be written to, as a recording array.
+
+        Raises:
+            CaptureError: it is read-only.
+        """
+        target = out if isinstance(out, RecordingArray) else self.array(out)
+        buffer = target._buffer
+        if buffer in self.read_only:
+            refuse(self.read_only[buffer])
+        if buffer in self.fresh:
+            root = self.fresh.pop(buffer)
+            self.before[buffer] = np.copy(root._array)
+        return target
+
+    def _views(self, value: Any) -> Any:
+        if isinstance(value, RecordingArray):
+            return value._view()
+        if isinstance(value, np.ndarray):
+            return self.array(value)._view()
+        if isinstance(value, (tuple, list)):
+            return type(value)(map(self._views, value))
+        return value
+
+
+class RecordingArray:
+    """An array whose calls are noted; see the module.
+
+    Raises (all operations):
+        CaptureError: the call is not in `minigrad.vocabulary`, or asks for values.
+    """
+
+    __slots__ = ("__weakref__", "_array", "_buffer", "_known", "_recording", "_root")
+
+    def __init__(
+        self, recording: Recording, array: Any, buffer: Buffer, root: RecordingArray | None = None
+    ) -> None:
+        self._recording = recording
+        self._array = array
+        self._buffer = buffer
+        self._root = root
+        self._known: View | None = None
+
+    # ---- what it is -------------------------------------------------------------------------
+
+    dtype = property(lambda self: self._array.dtype)
+    flags = property(lambda self: self._array.flags)
+    ndim = property(lambda self: self._array.ndim)
+    shape = property(lambda self: self._array.shape)
+    size = property(lambda self: self._array.size)
+    strides = property(lambda self: self._array.strides)
+
+    @property
+    def base(self) -> RecordingArray | None:
+        """The recording array that owns the memory; None if this one does."""
+        return self._root
+
+    @property
+    def mT(self) -> RecordingArray:
+        """The matrix with its axes exchanged, in the same memory."""
+        return self._seen(self._array.mT)
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __getitem__(self, key: Any) -> RecordingArray:
+        found = self._array[plain_key(key)]
+        if self._shares(found):
+            return self._seen(found)
+        return self._recording.add(operator.getitem, (self, key), self._recording.result(found))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        plain = plain_key(key)
+        out = self._recording.writes(self)
+        place = self._array[plain]
+        self._array[plain] = _plain(value)
+        if self._shares(place):
+            self._recording.add(np.copyto, (value,), out._seen(place))
+        elif isinstance(place, np.generic):  # a key that names one element
+            place = self._array[(*plain, ...) if isinstance(plain, tuple) else (plain, ...)]
+            self._recording.add(np.copyto, (value,), out._seen(place))
+        else:
+            self._recording.add(operator.setitem, (key, value), out)
+
+    def _seen(self, array: Any) -> RecordingArray:
+        """Return a view of this array's memory."""
+        return RecordingArray(self._recording, array, self._buffer, self._whole())
+
+    def _whole(self) -> RecordingArray:
+        return self if self._root is None else self._root
+
+    def _shares(self, array: Any) -> bool:
+        """Return whether an array is a view of this array's memory."""
+        root = self._whole()._array
+        while isinstance(array, np.ndarray):
+            if array is root:
+                return True
+            array = array.base
+        return False
+
+    def _view(self) -> View:
+        if self._known is None:
+            array = self._array
+            offset = 0 if self._root is None else address(array) - address(self._root._array)
+            same = self._recording.same
+            shape, strides = (same.setdefault(x, x) for x in (array.shape, array.strides))
+            self._known = View(self._buffer, array.dtype, shape, strides, offset)
+        return self._known
+
+    # ---- NumPy's calls ----------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        recording = self._recording
+        plain = tuple(map(_plain, inputs))
+        if method == "__call__" and ufunc in UFUNCS and options.keys() <= {"out"}:
+            if "out" not in options:
+                return recording.add(ufunc, inputs, recording.result(ufunc(*plain)))
+            (given,) = options["out"]
+            out = recording.writes(given)
+            ufunc(*plain, out=out._array)
+            recording.add(ufunc, inputs, out)
+            return given
+        if method == "reduce" and ufunc in REDUCTIONS:
+            known = {k: v for k, v in options.items() if k in ("axis", "keepdims", "dtype")}
+            if known.keys() == options.keys():
+                result = recording.result(ufunc.reduce(*plain, **known))
+                return recording.add(ufunc.reduce, inputs, result, **known)
+        if method == "at" and ufunc is np.add:
+            given, key, values = inputs
+            out = recording.writes(given)
+            np.add.at(out._array, plain_key(key), _plain(values))
+            recording.add(np.add.at, (key, values), out)
+            return None
+        called = f"np.{ufunc.__name__}.{method} with {sorted(options)}"
+        return refuse("{call} calls " + f"{called}, which is not in minigrad.vocabulary")
+
+    def __array_function__(
+        self, function: Callable[..., Any], types: Any, arguments: Any, options: Any
+    ) -> Any:
+        recording = self._recording
+        if function in QUESTIONS:
+            return function(*map(_plain, arguments), **options)
+        if function is np.copyto:
+            given, values = arguments
+            out = recording.writes(given)
+            np.copyto(out._array, _plain(values))
+            recording.add(np.copyto, (values,), out)
+            return None
+        if function not in FUNCTIONS:
+            refuse("{call} calls " + f"np.{function.__name__}, which is not in minigrad.vocabulary")
+        result = function(*map(_plain, arguments), **options)
+        x = arguments[0]
+        if function is np.where:
+            return recording.add(np.where, arguments, recording.result(result))
+        if function is np.concatenate:
+            inputs, *axis = arguments
+            options = dict(zip(("axis",), axis, strict=False), **options)
+            return recording.add(np.concatenate, (inputs,), recording.result(result), **options)
+        if function is np.zeros_like:
+            return recording.add(np.copyto, (0,), recording.result(result))
+        if x._shares(result):
+            return x._seen(result)
+        out = recording.result(result)
+        if out.shape == x.shape:
+            return recording.add(np.copyto, (x,), out)
+        # A reshape that had to copy: the elements are in C order now.
+        recording.add(np.copyto, (x,), out._seen(np.reshape(result, x.shape, copy=False)))
+        return out
+
+    # ---- values -----------------------------------------------------------------------------
+
+    def _refuse_reading(self, *_: Any, **__: Any) -> NoReturn:
+        refuse(
+            "{call} asks for values, which are other ones at every call of a captured step: do it "
+            "outside of the step, with what the step returns"
+        )
+
+    item = tolist = __array__ = __iter__ = _refuse_reading
+    __bool__ = __float__ = __int__ = __index__ = __complex__ = _refuse_reading
+
+    def __repr__(self) -> str:
+        return f"<RecordingArray of shape {self.shape} and dtype {self.dtype}>"
+
+
+def plain_key(key: Any) -> Any:
+    """Return what stands between square brackets with the arrays in it as ndarrays.
+
+    Raises:
+        CaptureError: there is a mask that was computed: it may select another number of elements.
+    """
+    parts = key if isinstance(key, tuple) else (key,)
+    for part in parts:
+        computed = isinstance(part, RecordingArray) and part._buffer.memory is None
+        if computed and part.dtype == bool and part.ndim > 0:
+            refuse(
+                "{call} selects elements by a mask: how many depends on values, and the shapes of "
+                "a captured step must not. Choose with where(mask, x, 0) instead"
+            )
+    return _plain(key)
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` with the arrays in it as ndarrays."""
+    if isinstance(value, RecordingArray):
+        return value._array
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(_plain, value))
+    return value

@@ -1,0 +1,215 @@
+"""A recorded step, ready to be run again: the conditions, the calls, and what they leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minigrad.capture import optimizers
+from minigrad.capture.function import Names, Writer
+from minigrad.capture.memory import Memory
+from minigrad.capture.optimizers import OptimizerBefore
+from minigrad.capture.passes.reuse import reuse_memory
+from minigrad.capture.program import Program
+from minigrad.capture.surroundings import Surroundings
+from minigrad.capture.watch import array_of, show
+from minigrad.changes import changes, numbers
+from minigrad.tape import Node
+from minigrad.tensor import Tensor, wrapped
+from minigrad.tensor.backward import accumulate
+
+MISFIT: Any = object()
+"""What a replay returns, having done nothing, when a condition does not hold."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """The place, in what a step returns, of an output of the program."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Argument:
+    """The place, in what a step returns, of one of its arguments."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What one run of a step has shown.
+
+    Attributes:
+        program: the calls.
+        tensors: those whose views are `program.tensors`.
+        nodes: the nodes of those that were there before the step, which are the first ones; the
+            others it made.
+        returned: what the step returned, with `Output` and `Argument` for tensors.
+        argument_gradients: for each argument whose gradient was computed, the output it is in.
+        gradients_before: leaves whose gradient the step looked at, with the gradient.
+        gradients_after: leaves whose gradient the step set, with the gradient.
+        optimizers: those that took a step.
+        surroundings: the variables that the step refers to.
+    """
+
+    program: Program
+    tensors: list[Tensor]
+    nodes: list[Node | None]
+    returned: Any
+    argument_gradients: dict[int, Output]
+    gradients_before: dict[Node, Tensor | None]
+    gradients_after: dict[Node, Tensor | None]
+    optimizers: list[OptimizerBefore]
+    surroundings: Surroundings
+
+
+class Replay:
+    """A program in memory of its own.
+
+    Attributes:
+        program: what is run, lowered; its intermediate results are given places last of all.
+        run: called with the tensors among the step's arguments; returns what the step returns, or
+            `MISFIT` where not everything is as it was when the step was recorded.
+    """
+
+    run: Callable[..., Any]
+
+    def __init__(self, recorded: Recorded) -> None:
+        """Make the function that runs a recorded step, its program lowered."""
+        program = self.program = recorded.program
+        self._recorded = recorded
+        self._names = Names()
+        parameters = [f"argument_{i}" for i in range(len(program.inputs))]
+        self._names.namespace.update(dict.fromkeys(parameters), misfit=MISFIT)
+        memory = Memory()
+        self._arrays = self._move(memory)
+        writer = Writer(memory, self._names)
+        program = reuse_memory(program)
+        conditions = (f"if {condition}: return misfit" for condition in self._conditions())
+        fill = [
+            f"{writer.argument(view)}[...] = {parameter}._array"
+            for view, parameter in zip(program.inputs, parameters, strict=True)
+        ]
+        body = [
+            *writer.in_parts(conditions, "if {}() is misfit: return misfit"),
+            *fill,
+            *writer.in_parts(map(writer.statement, program.calls)),
+            *writer.in_parts(self._left_behind()),
+            *self._results(writer),
+        ]
+        self.run = writer.define("replay", parameters, body)
+        self._names.forget()
+        self._arrays.clear()
+        self._optimizers = recorded.optimizers
+        del self._recorded
+
+    def _move(self, memory: Memory) -> list[Any]:
+        """Let the tensors show the program's memory; return the array of each."""
+        arrays = []
+        for tensor, view in zip(self._recorded.tensors, self.program.tensors, strict=True):
+            array = array_of(tensor)
+            if view.buffer.memory is None:
+                moved = memory.own_array(view)
+                np.copyto(moved, array)
+                show(tensor, moved)
+                array = moved
+            arrays.append(array)
+        return arrays
+
+    def _conditions(self) -> Iterator[str]:
+        """Yield expressions that are true when this is not the replay to run."""
+        of = self._names.of
+        recorded = self._recorded
+        yield from recorded.surroundings.changes(self._names)
+        for tensor, array in zip(recorded.tensors, self._arrays, strict=True):
+            yield f"{of(tensor, 'tensor')}._array is not {of(array, 'array')}"
+        for tensor, node in zip(recorded.tensors, recorded.nodes, strict=False):
+            yield f"{of(tensor, 'tensor')}._node is not {of(node, 'node')}"
+        for node, grad in recorded.gradients_before.items():
+            name = of(node, "node")
+            if grad is None:
+                yield f"{name}.grad is not None"
+            else:
+                array = of(array_of(grad), "array")
+                yield f"{name}.grad is None or {name}.grad._array is not {array}"
+        for i, before in enumerate(recorded.optimizers):
+            optimizer = before.optimizer
+            name, get = of(optimizer, "optimizer"), of(optimizers.options, "options")
+            groups, state = of(optimizer.param_groups, "groups"), of(optimizer.state, "state")
+            yield f"{name}.param_groups is not {groups} or len({groups}) != {len(before.options)}"
+            yield f"{name}.state is not {state}"
+            for j, values in enumerate(before.options):
+                self._names.namespace[f"options_{i}_{j}"] = values
+                yield f"{get}({groups}[{j}]) != options_{i}_{j}"
+            for parameter, buffer in before.buffers.items():
+                found = f"{state}.get({of(parameter, 'tensor')}, {of(EMPTY, 'empty')})"
+                yield f"{found}.get('momentum_buffer') is not {of(buffer, 'tensor')}"
+
+    def _left_behind(self) -> Iterator[str]:
+        """Yield statements that leave behind what the step does outside of arrays."""
+        of = self._names.of
+        recorded = self._recorded
+        for node, grad in recorded.gradients_after.items():
+            yield f"{of(node, 'node')}.grad = {of(grad, 'tensor')}"
+        for before in recorded.optimizers:
+            state = of(before.optimizer.state, "state")
+            for parameter, buffer in before.buffers.items():
+                if buffer is None and (entry := before.optimizer.state.get(parameter)):
+                    made = of(entry["momentum_buffer"], "tensor")
+                    entry_of = f"{state}.setdefault({of(parameter, 'tensor')}, {{}})"
+                    yield f"{entry_of}['momentum_buffer'] = {made}"
+        written = {call.out.buffer for call in self.program.calls}
+        shown = [
+            array
+            for array, view in zip(self._arrays, self.program.tensors, strict=True)
+            if view.buffer in written
+        ]
+        if shown:
+            moment, log = of(changes.together(shown), "moment"), of(changes, "changes")
+            yield f"{moment}.number = {log}.latest = next({of(numbers, 'numbers')})"
+
+    def _results(self, writer: Writer) -> Iterator[str]:
+        """Yield statements that return what the step returns."""
+        tensor = self._names.of(wrapped, "tensor_of")
+        outputs = [f"{tensor}({writer.argument(view)}.copy('K'))" for view in self.program.outputs]
+        for i, output in self._recorded.argument_gradients.items():
+            add = self._names.of(add_gradient, "add_gradient")
+            yield f"{add}(argument_{i}, {outputs[output.index]})"
+
+        yield f"return {self._text(self._recorded.returned, outputs)}"
+
+    def _text(self, value: Any, outputs: list[str]) -> str:
+        if isinstance(value, Output):
+            return outputs[value.index]
+        if isinstance(value, Argument):
+            return f"argument_{value.index}"
+        if type(value) in (tuple, list):
+            opening, closing = "()" if type(value) is tuple else "[]"
+            return f"{opening}{''.join(f'{self._text(v, outputs)}, ' for v in value)}{closing}"
+        if type(value) is dict:
+            items = (
+                f"{self._names.of(k, 'key')}: {self._text(v, outputs)}, " for k, v in value.items()
+            )
+            return f"{{{''.join(items)}}}"
+        return self._names.of(value, "returned")
+
+    def follow(self) -> None:
+        """Take over the numbers among an optimizer's options."""
+        for i, before in enumerate(self._optimizers):
+            optimizer = before.optimizer
+            if optimizers.structure(optimizer) == before.structure:
+                optimizers.follow(optimizer)
+                for j, group in enumerate(optimizer.param_groups):
+                    self._names.namespace[f"options_{i}_{j}"] = optimizers.options(group)
+
+
+EMPTY: dict[str, Any] = {}
+
+
+def add_gradient(argument: Tensor, grad: Tensor) -> None:
+    """Add to the gradient of an argument, which the step has only seen a copy of."""
+    accumulate(argument._recorded("capture"), grad, False)

@@ -1,0 +1,71 @@
+"""Where a call comes from: the rule that makes it, and the line of the user's that led there."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from pathlib import Path
+from types import CodeType
+from typing import Any, NoReturn
+
+from minigrad.capture.program import Source
+
+ROOT = f"{Path(__file__).parents[2]}/"
+PACKAGE = f"{ROOT}minigrad/"
+RECORDING = f"{ROOT}minigrad/capture/recording.py"
+OF_TENSOR = ("minigrad/tensor/",)
+"""Where the methods of `Tensor` are written."""
+
+
+class CaptureError(RuntimeError):
+    """A step cannot be captured: what it does is not the same NumPy calls at every call."""
+
+
+_inside: dict[CodeType, bool] = {}  # whether code is minigrad's
+
+
+def _is_inside(code: CodeType) -> bool:
+    inside = _inside.get(code)
+    if inside is None:
+        inside = _inside[code] = code.co_filename.startswith(PACKAGE)
+    return inside
+
+
+def source(known: dict[Any, Source]) -> Source:
+    """Return where the call that is being noted comes from; add it to the known ones."""
+    rule: Any = sys._getframe(2)
+    while rule is not None and rule.f_code.co_filename == RECORDING:
+        rule = rule.f_back
+    user = rule
+    while user is not None and _is_inside(user.f_code):
+        user = user.f_back
+    key = tuple((f.f_code, f.f_lineno) if f is not None else None for f in (rule, user))
+    found = known.get(key)
+    if found is None:
+        name, rule_line = "", ""
+        if rule is not user:
+            name = rule.f_code.co_name
+            rule_line = f"{rule.f_code.co_filename.removeprefix(ROOT)}:{rule.f_lineno}"
+        line = "" if user is None else f"{user.f_code.co_filename}:{user.f_lineno}"
+        found = known[key] = Source(name, rule_line, line)
+    return found
+
+
+def _name(code: CodeType) -> str:
+    """Return what a person who called a function calls it."""
+    of_tensor = code.co_filename.removeprefix(ROOT).startswith(OF_TENSOR)
+    return f"Tensor.{code.co_name}()" if of_tensor else f"{code.co_qualname}()"
+
+
+def refuse(why: str) -> NoReturn:
+    """Raise a `CaptureError` that names the user's line, and for `{call}` what was called there."""
+    frame: Any = sys._getframe(1)
+    call = ""
+    while frame is not None and _is_inside(frame.f_code):
+        call = _name(frame.f_code)
+        frame = frame.f_back
+    where = ""
+    if frame is not None:
+        path, line = frame.f_code.co_filename, frame.f_lineno
+        where = f"{path}:{line}: `{linecache.getline(path, line).strip()}`: "
+    raise CaptureError(f"capture: {where}{why.format(call=call or 'this')}.") from None

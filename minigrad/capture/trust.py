@@ -1,0 +1,172 @@
+"""When a recording can be trusted: whether the next run of the step would do the same.
+
+What a step leaves behind, the next run may find. Of gradients and an `SGD`'s buffers it is known
+where they are, and that there were none when the step was recorded is a condition of its replay.
+A tensor that was left anywhere else, by an optimizer of the user's, say, may change what the step
+does next in ways that nothing here can see. So the next calls are recorded, too, until two
+recordings in a row are the same.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.capture.program import Buffer, Call, Program, View, with_views
+from minigrad.capture.record import Recording
+from minigrad.capture.recording import CaptureError
+from minigrad.capture.replay import Recorded
+from minigrad.tensor import Tensor
+
+ATTEMPTS = 4
+"""So many recordings without two in a row that are the same, and the step is given up."""
+
+
+class Trial:
+    """The recordings of a step that are not trusted yet."""
+
+    def __init__(self) -> None:
+        self._before: list[_Described] | None = None
+        self._left: list[weakref.ref[Tensor]] = []
+        self._attempts = 0
+
+    def trusted(self, recording: Recording) -> Recorded | None:
+        """Return what can be replayed, if this, the latest recording of its step, is trusted.
+
+        Raises:
+            CaptureError: the step does something else each time, or keeps tensors of every run.
+        """
+        recorded = recording.recorded
+        if self._before is None and not recording.left:
+            return recorded
+        left_before = [reference() for reference in self._left]
+        described = _describe(recorded, left_before)
+        same = described == self._before
+        self._attempts += 1
+        if same and not recording.left:
+            return recorded
+        if same:
+            # The list here, the argument of getrefcount and, perhaps, the recording refer to it.
+            kept = [
+                x
+                for x in left_before
+                if sys.getrefcount(x) > 3 + sum(x is tensor for tensor in recorded.tensors)
+                and x is not None
+            ]
+            if not kept:
+                return _carry_over(recording, left_before)
+            raise CaptureError(
+                f"capture: the step keeps tensors of every call, {len(recording.left)} of the last "
+                "one, in a list, say, and a replay would not add to it: return them instead"
+            )
+        if self._attempts == ATTEMPTS:
+            raise CaptureError(_difference(self._before or [], described, recorded.program))
+        self._before = described
+        self._left = [weakref.ref(tensor) for tensor in recording.left]
+        return None
+
+
+def _carry_over(recording: Recording, left_before: Sequence[Tensor | None]) -> Recorded:
+    """Let what the step leaves behind be what its next run finds.
+
+    Where it has read what the run before had left, and left another tensor in the place, the values
+    of that one are copied to where the first one's were.
+    """
+    recorded = recording.recorded
+    view_of = {
+        id(tensor): view
+        for tensor, view in zip(recorded.tensors, recorded.program.tensors, strict=True)
+    }
+    carried = []
+    for old, new in zip(left_before, recording.left, strict=True):
+        if old is not None and id(old) in view_of:
+            carried.append(Call(np.copyto, (view_of[id(new)],), view_of[id(old)]))
+            np.copyto(old._array, new._array)
+    program = recorded.program.with_calls([*recorded.program.calls, *carried])
+    return replace(recorded, program=program)
+
+
+class _Found:
+    """A tensor that a step found: the same one if it is, or if it has taken the other's place."""
+
+    def __init__(self, number: int, place: int | None) -> None:
+        self._number = number
+        self._place = place
+
+    def __eq__(self, other: object) -> bool:
+        assert isinstance(other, _Found)
+        in_place = self._place is not None and self._place == other._place
+        return in_place or self._number == other._number
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class _Described(NamedTuple):
+    """A call, described so that it can be compared with one of another recording."""
+
+    name: str
+    inputs: Any
+    out: Any
+    options: Any
+
+
+def _describe(recorded: Recorded, left_before: Sequence[Tensor | None]) -> list[_Described]:
+    """Return the calls with names in place of memory, the same ones in an equal recording."""
+    program = recorded.program
+    names: dict[Buffer, tuple[str, Any]] = {}
+    places = {id(tensor): i for i, tensor in enumerate(left_before)}
+    for i, (tensor, view) in enumerate(zip(recorded.tensors, program.tensors, strict=True)):
+        if i >= len(recorded.nodes):
+            name: tuple[str, Any] = ("made", i - len(recorded.nodes))
+        else:
+            name = ("tensor", _Found(id(tensor), places.get(id(tensor))))
+        names.setdefault(view.buffer, name)
+
+    def described(view: View) -> Any:
+        buffer = view.buffer
+        if buffer not in names:
+            if buffer.constant:
+                names[buffer] = ("constant", buffer.memory.tobytes())
+            elif buffer.memory is not None:
+                names[buffer] = ("memory", id(buffer.memory))
+            else:
+                names[buffer] = ("result", len(names))
+        # A plain tuple: what was described must not be taken for a view again.
+        return [names[buffer], view.dtype.str, view.shape, view.strides, view.offset]
+
+    return [
+        _Described(
+            call.name(),
+            [_exact(x) for x in with_views(call.inputs, described)],
+            described(call.out),
+            {name: repr(value) for name, value in call.options.items()},
+        )
+        for call in program.calls
+    ]
+
+
+def _exact(value: Any) -> Any:
+    """Return something that is equal for the same number alone: 0.0 is not -0.0, NaN is NaN."""
+    return value if isinstance(value, (list, tuple)) else (type(value), repr(value))
+
+
+def _difference(before: list[_Described], now: list[_Described], program: Program) -> str:
+    """Return what to say of two recordings that are not the same."""
+    intro = f"capture: the step does something else at every call ({ATTEMPTS} in a row)"
+    for one, other, call in zip(before, now, program.calls, strict=False):
+        if one == other:
+            continue
+        where = f"{call.source.line}: np.{other.name} in {call.source.rule}"
+        for x, y in zip(one.inputs, other.inputs, strict=False):
+            if x != y and isinstance(x, tuple) and isinstance(y, tuple):
+                return (
+                    f"{intro}: {where} has the number {x[1]} at one and {y[1]} at the next. Pass a "
+                    "number that changes as a tensor, among the step's arguments"
+                )
+        return f"{intro}: {where} is the first call that is another one"
+    return f"{intro}: it makes {len(before)} calls at one, and {len(now)} at the next"

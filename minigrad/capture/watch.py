@@ -1,0 +1,184 @@
+"""Watching a step while it runs: what it computes, and what it changes outside of itself.
+
+While a `Watch` is open, `Tensor._array` gives recording arrays in place of arrays, so that every
+call is noted whatever path a tensor took into the step, and the few other things a replay has to
+know about are noticed where they happen: `.grad` of leaves, steps of optimizers, random numbers.
+Nothing else in minigrad knows of it, and nothing is slower while no watch is open.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.capture.optimizers import OptimizerBefore
+from minigrad.capture.recording import CaptureError, Recording, RecordingArray
+from minigrad.capture.sources import refuse
+from minigrad.changes import numbers
+from minigrad.optim import SGD
+from minigrad.random import Generator
+from minigrad.tape import Node
+from minigrad.tensor import Tensor
+
+recording_threads: set[int] = set()
+"""The threads with an open watch."""
+
+_one_at_a_time = threading.RLock()
+_SLOT: Any = Tensor.__dict__["_array"]
+
+
+class Before(NamedTuple):
+    """A tensor that was there before a step, and what it was then."""
+
+    tensor: Tensor
+    array: Any
+    node: Node | None
+
+
+class Watch:
+    """Runs a step, and notes what it does.
+
+    Attributes:
+        recording: the calls.
+        before: the tensors that were there before the step and took part in it, by id.
+        movable: the ids of those whose array nothing else refers to.
+        gradients: the leaves whose `.grad` the step looked at before it set it, with what it saw.
+        graded: the leaves whose `.grad` the step set.
+        optimizers: those that took a step, as they were then, by id.
+    """
+
+    def __init__(self) -> None:
+        self.recording = Recording()
+        self.before: dict[int, Before] = {}
+        self.movable: set[int] = set()
+        self.gradients: dict[Node, Tensor | None] = {}
+        self.graded: dict[Node, None] = {}
+        self.optimizers: dict[int, OptimizerBefore] = {}
+        self._made: dict[int, weakref.ref[Tensor]] = {}
+        self._thread = threading.get_ident()
+        self._first = next(numbers)
+
+    def __enter__(self) -> Watch:
+        _one_at_a_time.acquire()
+        recording_threads.add(self._thread)
+        self._replaced = [
+            (owner, name, owner.__dict__.get(name))
+            for owner, name in (
+                (Tensor, "_array"),
+                (Node, "grad"),
+                (SGD, "step"),
+                (Generator, "uniform"),
+                (Generator, "normal"),
+            )
+        ]
+        step, draw = SGD.step, _no_random_numbers
+        watch = self
+
+        def watched_step(self: SGD, *arguments: Any, **options: Any) -> Any:
+            watch._note_optimizer(self)
+            return step(self, *arguments, **options)
+
+        Tensor._array = property(self._read, self._write)
+        Node.grad = property(self._read_grad, self._write_grad)
+        SGD.step = watched_step  # type: ignore[method-assign]
+        Generator.uniform = Generator.normal = draw  # type: ignore[method-assign]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for owner, name, value in self._replaced:
+            setattr(owner, name, value)
+        for tensor in [*(before.tensor for before in self.before.values()), *self.left()]:
+            array = _SLOT.__get__(tensor)
+            if type(array) is RecordingArray:
+                _SLOT.__set__(tensor, array._array)
+        recording_threads.discard(self._thread)
+        _one_at_a_time.release()
+
+    def left(self) -> list[Tensor]:
+        """Return the tensors that the step made and that are still there."""
+        made = (reference() for reference in self._made.values())
+        return [tensor for tensor in made if tensor is not None]
+
+    def has_made(self, tensor: Tensor) -> bool:
+        """Return whether the step made this tensor."""
+        reference = self._made.get(id(tensor))
+        return reference is not None and reference() is tensor
+
+    # ---- what is watched --------------------------------------------------------------------
+
+    def _read(self, tensor: Tensor) -> Any:
+        array = _SLOT.__get__(tensor)
+        if threading.get_ident() != self._thread:
+            return array._array if type(array) is RecordingArray else array
+        if type(array) is RecordingArray:
+            return array
+        if type(array) is not np.ndarray:
+            raise CaptureError(
+                f"capture: a tensor of {type(array).__name__} takes part in the step, and only "
+                "steps on ndarrays can be captured: run this one eagerly"
+            )
+        # The tensor, `array` here, and the argument of getrefcount refer to it.
+        if sys.getrefcount(array) == 3 and not isinstance(array.base, np.ndarray):
+            self.movable.add(id(tensor))
+        self.before[id(tensor)] = Before(tensor, array, tensor._node)
+        recorded = self.recording.array(array)
+        _SLOT.__set__(tensor, recorded)
+        return recorded
+
+    def _write(self, tensor: Tensor, array: Any) -> None:
+        if threading.get_ident() == self._thread:
+            try:
+                self._read(tensor)
+            except AttributeError:  # a new tensor
+                self._made[id(tensor)] = weakref.ref(tensor)
+            if type(array) is np.ndarray:
+                array = self.recording.made(array)
+        _SLOT.__set__(tensor, array)
+
+    def _read_grad(self, node: Node) -> Tensor | None:
+        grad: Tensor | None = node.__dict__.get("grad")
+        if node.number < self._first and node not in self.graded:
+            self.gradients.setdefault(node, grad)
+        return grad
+
+    def _write_grad(self, node: Node, grad: Tensor | None) -> None:
+        if node.number < self._first:
+            self.graded[node] = None
+        node.__dict__["grad"] = grad
+
+    def _note_optimizer(self, optimizer: SGD) -> None:
+        if id(optimizer) not in self.optimizers:
+            self.optimizers[id(optimizer)] = OptimizerBefore(optimizer)
+
+
+def _no_random_numbers(*_: Any, **__: Any) -> Any:
+    refuse(
+        "{call} draws random numbers, which a replay would not draw anew: draw them outside of "
+        "the step and pass them as a tensor"
+    )
+
+
+def array_of(tensor: Tensor) -> Any:
+    """Return a tensor's array, even in the middle of a recording."""
+    array = _SLOT.__get__(tensor)
+    return array._array if type(array) is RecordingArray else array
+
+
+def show(tensor: Tensor, array: Any) -> None:
+    """Give a tensor another array."""
+    _SLOT.__set__(tensor, array)
+
+
+def is_recording() -> bool:
+    """Return whether this thread is recording a step."""
+    return threading.get_ident() in recording_threads

@@ -1,1 +1,0 @@
-"""What stands behind `minigrad.capture`: watching a step, and replaying it."""

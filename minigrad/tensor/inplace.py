@@ -1,0 +1,205 @@
+"""The methods that change a tensor in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad.dtypes import number_as, python_number
+from minigrad.grad_mode import grad_mode
+from minigrad.ops import RULES
+from minigrad.random import Generator, chosen
+from minigrad.tape import OUTDATED, changed
+from minigrad.tensor.base import Mixin, Number, is_tensor, require_tensor
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+WHERE = RULES["where"]
+
+
+class InPlace(Mixin):
+    """In-place operations of `Tensor` under torch's names."""
+
+    @property
+    def data(input) -> Tensor:
+        """The values in the same memory, without history; they can be replaced.
+
+        Unlike torch, a change of them is noticed by a graph that needs the old ones.
+        """
+        return input.detach()
+
+    @data.setter
+    def data(input, value: Tensor) -> None:
+        require_tensor("data", value)
+        if (value.shape, value.dtype) != (input.shape, input.dtype):
+            raise RuntimeError(
+                f"data: values of shape {list(value.shape)} and dtype {value.dtype} cannot take "
+                f"the place of shape {list(input.shape)} and dtype {input.dtype}"
+            )
+        input._array = value._array
+
+    def add_(input, other: Any, *, alpha: Number = 1) -> Tensor:
+        """Input += alpha·other."""
+        return input._in_place("add_", lambda x: x.add(other, alpha=alpha))
+
+    def sub_(input, other: Any, *, alpha: Number = 1) -> Tensor:
+        """Input -= alpha·other."""
+        return input._in_place("sub_", lambda x: x.sub(other, alpha=alpha))
+
+    def mul_(input, other: Any) -> Tensor:
+        """Input *= other."""
+        return input._in_place("mul_", lambda x: x.mul(other))
+
+    def div_(input, other: Any) -> Tensor:
+        """Input /= other."""
+        return input._in_place("div_", lambda x: x.div(other))
+
+    def copy_(input, other: Any) -> Tensor:
+        """Take over the values of other, broadcast and converted to this dtype.
+
+        Raises:
+            TypeError: other is neither tensor nor number.
+            RuntimeError: its shape does not fit.
+        """
+        other = python_number(other)
+        if isinstance(other, (int, float)):
+            return input._set("copy_", other)
+        require_tensor("copy_", other)
+        require_fit("copy_", other.shape, input.shape)
+        return input._set("copy_", other.to(input.dtype))
+
+    def fill_(input, value: Any) -> Tensor:
+        """Set every element to a number, or to the value of a tensor without axes.
+
+        Raises:
+            TypeError: the value is neither.
+            RuntimeError: it is a tensor with axes, or a float that the dtype cannot hold.
+            OverflowError: it is an int that the dtype cannot hold.
+        """
+        value = python_number(value)
+        if is_tensor(value):
+            if value.ndim != 0:
+                raise RuntimeError(
+                    f"fill_: only a tensor of no axes can be the value, not one of shape "
+                    f"{list(value.shape)}: use copy_"
+                )
+            return input._set("fill_", value.to(input.dtype))
+        if not isinstance(value, (int, float)):
+            raise TypeError(f"fill_: expected a number or a tensor, not {type(value).__name__}")
+        return input._set("fill_", value)
+
+    def uniform_(
+        input,
+        from_: float = 0.0,
+        to: float = 1.0,
+        *,
+        generator: Generator | None = None,
+    ) -> Tensor:
+        """Fill with uniform values in [from_, to), torch's in every bit.
+
+        Raises:
+            TypeError: a bound is no number, or the generator no Generator.
+            NotImplementedError: the dtype is not floating point.
+            RuntimeError: from_ is larger than to.
+        """
+        values = chosen("uniform_", generator).uniform(input.shape, from_, to, input.dtype)
+        return input._set("uniform_", values)
+
+    def normal_(
+        input, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
+    ) -> Tensor:
+        """Fill with normal values; see `minigrad.random.Generator.normal`.
+
+        Raises:
+            TypeError: mean or std is no number, or the generator no Generator.
+            NotImplementedError: the dtype is not floating point.
+            RuntimeError: std is negative.
+        """
+        values = chosen("normal_", generator).normal(input.shape, mean, std, input.dtype)
+        return input._set("normal_", values)
+
+    def zero_(input) -> Tensor:
+        """Set every element to 0."""
+        return input._set("zero_", 0)
+
+    def _set(input, name: str, values: Any) -> Tensor:
+        """Replace all values by a number, a tensor or an array; nothing of them counts any more."""
+        if isinstance(values, (int, float)):
+            values = number_as(name, values, input.dtype)
+        return input._in_place(name, lambda x: x._apply(WHERE, True, values, x))
+
+    def _in_place(input, name: str, operation: Callable[[Tensor], Tensor]) -> Tensor:
+        """Replace the values by those of `operation(input)`, and follow its result on the tape.
+
+        The operation sees a copy of the values, which keeps what its derivative needs. `name` is
+        what messages call it.
+
+        Raises:
+            RuntimeError: the result does not fit, or recording forbids the change.
+        """
+        before: Any = input
+        if grad_mode.enabled:
+            if input._node is not None and input.is_leaf:
+                raise RuntimeError(
+                    f"{name}: a leaf Tensor that requires grad is being used in an in-place "
+                    "operation, which would lose the values its gradient belongs to. Do it under "
+                    "no_grad(), or use the operation that is not in place."
+                )
+            before = input._tensor(np.copy(input._array), input._node)
+        result = operation(before)
+        if result.shape != input.shape or not np.can_cast(result.dtype, input.dtype, "same_kind"):
+            raise RuntimeError(
+                f"{name}: the result of shape {list(result.shape)} and dtype {result.dtype} does "
+                f"not fit into the tensor of shape {list(input.shape)} and dtype {input.dtype}"
+            )
+        if result._node is not None and input._base is not None:
+            raise RuntimeError(
+                f"{name}: minigrad does not record an in-place operation on a view. Change the "
+                "tensor it is a view of by index assignment, base[...] = value, instead."
+            )
+        result = result.to(input.dtype)
+        input._write(..., result._array, name)
+        if result._node is not None:
+            input._node = result._node
+            input._outdate_views()
+        return input  # type: ignore[return-value]
+
+    def _outdate_views(input) -> None:
+        """Mark the views in use: they show new values, but their nodes are those of the old."""
+        for view in [] if input._views is None else list(input._views.values()):
+            view._node = OUTDATED
+            view._outdate_views()
+
+    def _write(input, key: Any, values: Any, name: str) -> None:
+        """Replace the values at `key`, and note that they have changed; `name` is for messages.
+
+        Raises:
+            RuntimeError: the memory is read-only, as that of an expanded tensor is.
+        """
+        try:
+            input._array[key] = values
+        except ValueError as error:
+            raise RuntimeError(
+                f"{name}: {error}: several elements of an expanded tensor share one memory "
+                "location, and an array may be read-only. Change a clone() of it instead."
+            ) from error
+        changed(input._array)
+
+    __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
+
+
+def require_fit(operation: str, shape: Sequence[int], place: Sequence[int]) -> None:
+    """Check that values of `shape` can be broadcast to `place`.
+
+    Raises:
+        RuntimeError: they cannot.
+    """
+    lengths = zip(reversed(shape), reversed(place), strict=False)
+    if len(shape) > len(place) or any(n not in (1, m) for n, m in lengths):
+        raise RuntimeError(
+            f"{operation}: values of shape {list(shape)} do not fit the place of shape "
+            f"{list(place)}: counted from the last axis, each length must be the same or 1"
+        )

@@ -1,0 +1,286 @@
+"""How a tensor meets Python and NumPy: numbers, sequences, text, arrays, and NumPy's own calls.
+
+The last of these closes the circle of the design: a rule is written in NumPy calls, and a tensor
+answers NumPy calls by running rules. So a derivative can be run on tensors, and is recorded.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad.dtypes import python_number
+from minigrad.ops import RULES
+from minigrad.tensor import printing
+from minigrad.tensor.base import Mixin, is_tensor
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Tensor
+
+UNBIND = RULES["index"].named("UnbindBackward0")
+
+UFUNC_RULES = {
+    np.absolute: RULES["abs"],
+    np.add: RULES["add"],
+    np.divide: RULES["div"],
+    np.equal: RULES["eq"],
+    np.exp: RULES["exp"],
+    np.greater: RULES["gt"],
+    np.greater_equal: RULES["ge"],
+    np.less: RULES["lt"],
+    np.less_equal: RULES["le"],
+    np.log: RULES["log"],
+    np.logical_and: RULES["logical_and"],
+    np.matmul: RULES["matmul"],
+    np.maximum: RULES["maximum"],
+    np.minimum: RULES["minimum"],
+    np.multiply: RULES["mul"],
+    np.negative: RULES["neg"],
+    np.not_equal: RULES["ne"],
+    np.power: RULES["pow"],
+    np.sign: RULES["sign"],
+    np.sqrt: RULES["sqrt"],
+    np.square: RULES["square"],
+    np.subtract: RULES["sub"],
+    np.tanh: RULES["tanh"],
+}
+OPERATORS = {
+    np.add: operator.add,
+    np.divide: operator.truediv,
+    np.equal: operator.eq,
+    np.greater: operator.gt,
+    np.greater_equal: operator.ge,
+    np.less: operator.lt,
+    np.less_equal: operator.le,
+    np.multiply: operator.mul,
+    np.not_equal: operator.ne,
+    np.power: operator.pow,
+    np.subtract: operator.sub,
+}
+REDUCTION_OPTIONS = {"axis", "dtype", "keepdims"}
+REDUCTION_RULES = {np.add: RULES["sum"], np.maximum: RULES["amax"], np.minimum: RULES["amin"]}
+
+
+def rebuilt(kind: Any, array: Any, requires_grad: bool) -> Any:
+    """Return a leaf, a tensor of this class, as it is copied and unpickled."""
+    tensor = kind.__new__(kind)
+    tensor._array = array
+    tensor._node = None
+    return tensor.requires_grad_(requires_grad)
+
+
+class Protocols(Mixin):
+    """Python's and NumPy's protocols for `Tensor`."""
+
+    # ---- numbers ----------------------------------------------------------------------------
+
+    def item(self) -> float | int | bool:
+        """Return the value of a tensor with a single element as a Python number.
+
+        Raises:
+            RuntimeError: the tensor has another number of elements.
+        """
+        if self._array.size != 1:
+            raise RuntimeError(
+                f"item: a Tensor with {self._array.size} elements cannot be converted to Scalar; "
+                "it must have exactly one"
+            )
+        value: float | int | bool = self._array.item()
+        return value
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists of Python numbers."""
+        return self._array.tolist()
+
+    def __float__(self) -> float:
+        return float(self._number())
+
+    def __int__(self) -> int:
+        return int(self._number())
+
+    def _number(self) -> float | int | bool:
+        if self._array.size != 1:
+            raise ValueError(
+                "only one element tensors can be converted to Python scalars, not one of shape "
+                f"{list(self._array.shape)}"
+            )
+        return self.item()
+
+    def __bool__(self) -> bool:
+        if self._array.size != 1:
+            raise RuntimeError(
+                f"Boolean value of Tensor with {self._array.size} elements is ambiguous: "
+                "ask for one element, or reduce the tensor first"
+            )
+        return bool(self.item())
+
+    def __index__(self) -> int:
+        if self._array.dtype.kind not in "ib" or self._array.size != 1:
+            raise TypeError(
+                "only integer tensors of a single element can be converted to an index, "
+                f"not {self._array.dtype} of shape {list(self._array.shape)}"
+            )
+        return int(self.item())
+
+    # ---- sequences --------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        if self._array.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return len(self._array)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self._array.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self._apply(UNBIND, self, key=(i, ...)) for i in range(len(self)))
+
+    def __contains__(self, element: Any) -> bool:
+        return bool(np.any(np.equal(self._array, getattr(element, "_array", element))))
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    # ---- copies -----------------------------------------------------------------------------
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Return a leaf of the same values and gradient, in memory of its own.
+
+        Raises:
+            RuntimeError: a recorded operation made this tensor.
+        """
+        if not self.is_leaf:
+            raise RuntimeError(
+                "deepcopy: Only Tensors created explicitly by the user (graph leaves) support the "
+                f"deepcopy protocol, and {self.grad_fn} made this one: copy .detach() of it, or "
+                ".clone() it to stay in the graph"
+            )
+        copied = rebuilt(type(self), np.copy(self._array), self.requires_grad)
+        copied.grad = copy.deepcopy(self.grad, memo)  # type: ignore[attr-defined]
+        return copied
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle as a leaf, without history and gradient, as torch does; `copy.copy` shares."""
+        return rebuilt, (type(self), self._array, self.requires_grad)
+
+    # ---- text -------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return printing.tensor_text(
+            np.asarray(self._array),
+            requires_grad=self.requires_grad,
+            grad_fn=None if self.grad_fn is None else self.grad_fn.name(),
+        )
+
+    def __format__(self, specification: str) -> str:
+        if self._array.ndim == 0:
+            return format(self.item(), specification)
+        return object.__format__(self, specification)
+
+    # ---- arrays -----------------------------------------------------------------------------
+
+    def numpy(self) -> np.ndarray[Any, np.dtype[Any]]:
+        """Return the values as an ndarray that shares this tensor's memory.
+
+        Raises:
+            RuntimeError: the tensor requires a gradient, whose record NumPy would not continue.
+        """
+        if self.requires_grad:
+            raise RuntimeError(
+                "Can't call numpy() on Tensor that requires grad, since what is done to the array "
+                "would not be recorded. Use tensor.detach().numpy() instead."
+            )
+        return np.asarray(self._array)
+
+    def __array__(
+        self, dtype: Any = None, copy: bool | None = None
+    ) -> np.ndarray[Any, np.dtype[Any]]:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        apply = self._apply
+        if "out" in options:
+            _refuse_out(ufunc, options["out"])
+        if ufunc in OPERATORS and method == "__call__":
+            # What NumPy makes of `number * tensor`: torch takes its numbers for Python's.
+            numbers = [x[()] if isinstance(x, np.ndarray) else x for x in inputs]
+            if any(isinstance(x, np.generic) for x in numbers):
+                return OPERATORS[ufunc](*map(python_number, numbers))
+        if method == "__call__" and ufunc in UFUNC_RULES and not options:
+            return apply(UFUNC_RULES[ufunc], *inputs)
+        if method == "reduce" and ufunc in REDUCTION_RULES and options.keys() <= REDUCTION_OPTIONS:
+            (x,) = inputs
+            axis = options.get("axis", 0)
+            options["axis"] = (axis,) if isinstance(axis, int) else axis
+            dtype = options.pop("dtype", None)
+            if dtype is not None and dtype != x.dtype:
+                x = apply(RULES["astype"], x, dtype=dtype)
+            return apply(REDUCTION_RULES[ufunc], x, **options)
+        if method == "at" and ufunc is np.add:
+            out, key, values = inputs
+            added = apply(RULES["scatter"], values, shape=out.shape, key=key)
+            out._in_place("add.at", lambda x: x.add(added))
+            return None
+        plain = [x.numpy() if isinstance(x, Protocols) else x for x in inputs]
+        return getattr(ufunc, method)(*plain, **options)
+
+    def __array_function__(
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        arguments: tuple[Any, ...],
+        options: dict[str, Any],
+    ) -> Any:
+        if "out" in options:
+            _refuse_out(function, options["out"])
+        if function in FUNCTION_RULES:
+            return FUNCTION_RULES[function](self._apply, *arguments, **options)
+        return function(*_plain(arguments), **_plain(options))
+
+
+def _refuse_out(function: Callable[..., Any], out: Any) -> None:
+    """Raise where NumPy is to write into a tensor, which the tape would not notice."""
+    if any(is_tensor(x) for x in (out if isinstance(out, tuple) else (out,))):
+        raise TypeError(
+            f"{function.__name__}: out= cannot be a Tensor: change it by one of its own methods, "
+            "for example with .copy_(...), or give .detach().numpy() of it"
+        )
+
+
+def _zeros_like(apply: Any, x: Any, *, shape: tuple[int, ...] | None = None) -> Any:
+    return type(x)(np.zeros_like(x._array, shape=shape))
+
+
+def _rule(name: str, *option_names: str) -> Callable[..., Any]:
+    """Return a function that takes a tensor, then options by position, and runs the rule."""
+
+    def run(apply: Callable[..., Any], x: Any, *values: Any) -> Any:
+        return apply(RULES[name], x, **dict(zip(option_names, values, strict=True)))
+
+    return run
+
+
+FUNCTION_RULES: dict[Callable[..., Any], Callable[..., Any]] = {
+    np.astype: _rule("astype", "dtype"),
+    np.broadcast_to: _rule("expand", "shape"),
+    np.concatenate: lambda apply, xs, axis=0: apply(RULES["cat"], *xs, axis=axis),
+    np.copy: _rule("clone"),
+    np.reshape: _rule("reshape", "shape"),
+    np.transpose: _rule("permute", "axes"),
+    np.where: lambda apply, condition, x, y: apply(RULES["where"], condition, x, y),
+    np.zeros_like: _zeros_like,
+}
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` with every tensor in it, however deep, as an ndarray."""
+    if isinstance(value, Protocols):
+        return value.numpy()
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(part) for part in value)
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    return value

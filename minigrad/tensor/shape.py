@@ -1,0 +1,276 @@
+"""Moving, repeating and joining elements: nothing is computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minigrad.dtypes import result_type
+from minigrad.ops import RULES, Rule
+from minigrad.tensor.base import Mixin, is_tensor
+from minigrad.tensor.dims import Dims, axes_of, axis_of, under_one_name, varargs
+
+if TYPE_CHECKING:
+    from minigrad.tensor import Size, Tensor
+
+RESHAPE_ALIAS = RULES["reshape"].named("ReshapeAliasBackward0")
+SQUEEZE = RULES["reshape"].named("SqueezeBackward0")
+SQUEEZE_DIM = RULES["reshape"].named("SqueezeBackward1")
+SQUEEZE_DIMS = RULES["reshape"].named("SqueezeBackward2")
+STACK = RULES["cat"].named("StackBackward0")
+T = RULES["permute"].named("TBackward0")
+TRANSPOSE = RULES["permute"].named("TransposeBackward0")
+UNSAFE_VIEW = RULES["reshape"].named("UnsafeViewBackward0")
+UNSQUEEZE = RULES["reshape"].named("UnsqueezeBackward0")
+
+
+class Shapes(Mixin):
+    """Shapes of `Tensor` under torch's names; as in torch, `dim` may also be called `axis`."""
+
+    def size(input, dim: int | None = None, *, axis: int | None = None) -> Size | int:
+        """The shape, or the length of one axis."""
+        if axis is not None:
+            dim = under_one_name("size", "dim", dim, "axis", axis)
+        return input.shape if dim is None else input.shape[axis_of("size", dim, input.ndim)]
+
+    def dim(input) -> int:
+        """The number of axes."""
+        return input.ndim
+
+    def numel(input) -> int:
+        """The number of elements."""
+        return math.prod(input.shape)
+
+    def reshape(input, *lengths: Any, shape: Sequence[int] | None = None) -> Tensor:
+        """The same elements in another shape; one length may be -1.
+
+        Raises:
+            RuntimeError: the elements do not fit the shape.
+        """
+        wanted = fit_shape("reshape", input, varargs("reshape", lengths, shape))
+        return input._apply(reshape_rule(input, wanted), input, shape=wanted)
+
+    def view(input, *lengths: Any, size: Sequence[int] | None = None) -> Tensor:
+        """`reshape` that never copies.
+
+        Raises:
+            RuntimeError: the elements do not fit the shape, or would have to be copied.
+        """
+        wanted = fit_shape("view", input, varargs("view", lengths, size))
+        if not is_viewable(input, wanted):
+            raise RuntimeError(
+                f"view: shape {list(wanted)} is not compatible with the strides of this tensor of "
+                f"shape {list(input.shape)} without a copy. Use .reshape(...) instead."
+            )
+        return input._apply(RULES["reshape"], input, shape=wanted)
+
+    def flatten(input, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        """The axes from start_dim to end_dim as one."""
+        if input.ndim == 0:
+            return input.reshape(1)
+        start = axis_of("flatten", start_dim, input.ndim)
+        end = axis_of("flatten", end_dim, input.ndim)
+        if start > end:
+            raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+        if start == end:
+            return input  # type: ignore[return-value]
+        middle = math.prod(input.shape[start : end + 1])
+        return input.reshape(*input.shape[:start], middle, *input.shape[end + 1 :])
+
+    def squeeze(input, dim: Dims = None, *, axis: Dims = None) -> Tensor:
+        """Without the axes of length 1, or without those of them in `dim`."""
+        if axis is not None:
+            dim = under_one_name("squeeze", "dim", dim, "axis", axis)
+        axes = range(input.ndim) if dim is None else axes_of("squeeze", dim, input.ndim)
+        kept = [n for a, n in enumerate(input.shape) if n != 1 or a not in axes]
+        rule = SQUEEZE if dim is None else SQUEEZE_DIM if isinstance(dim, int) else SQUEEZE_DIMS
+        return input._apply(rule, input, shape=tuple(kept))
+
+    def unsqueeze(input, dim: int | None = None, *, axis: int | None = None) -> Tensor:
+        """With an axis of length 1 before axis `dim`."""
+        if axis is not None:
+            dim = under_one_name("unsqueeze", "dim", dim, "axis", axis)
+        place = axis_of("unsqueeze", dim, input.ndim + 1)
+        shape = (*input.shape[:place], 1, *input.shape[place:])
+        return input._apply(UNSQUEEZE, input, shape=shape)
+
+    def permute(input, *axes: Any, dims: Sequence[int] | None = None) -> Tensor:
+        """With the axes in another order."""
+        wanted = varargs("permute", axes, dims)
+        if len(wanted) == input.ndim:
+            axes = tuple(axis_of("permute", d, input.ndim) for d in wanted)
+        if len(wanted) != input.ndim or len(set(axes)) != input.ndim:
+            raise RuntimeError(
+                f"permute: dims {list(wanted)} must name each of the {input.ndim} axes of "
+                f"the tensor of shape {list(input.shape)} once"
+            )
+        return input._apply(RULES["permute"], input, axes=axes)
+
+    def transpose(input, dim0: int, dim1: int) -> Tensor:
+        """With two axes exchanged."""
+        return transposed(input, dim0, dim1, TRANSPOSE)
+
+    def t(input) -> Tensor:
+        """Transpose of a matrix; a view of a vector or a scalar as it is."""
+        if input.ndim > 2:
+            raise RuntimeError(
+                f"t: expected at most 2 axes, not shape {list(input.shape)}: use .mT or "
+                ".transpose(dim0, dim1)"
+            )
+        return transposed(input, 0, 0 if input.ndim < 2 else 1, T)
+
+    def expand(input, *lengths: Any, size: Sequence[int] | None = None) -> Tensor:
+        """Repeated along axes of length 1 and new axes in front; -1 keeps a length."""
+        wanted = varargs("expand", lengths, size)
+        new = len(wanted) - input.ndim
+        kept = (*wanted[:new], *input.shape)
+        shape = tuple(k if n == -1 else n for n, k in zip(wanted, kept, strict=False))
+        fits = new >= 0 and all(
+            n >= 0 and (i < new or k in (1, n))
+            for i, (n, k) in enumerate(zip(shape, kept, strict=True))
+        )
+        if not fits:
+            raise RuntimeError(
+                f"expand: shape {list(input.shape)} cannot be expanded to {list(wanted)}: "
+                "each length must be kept, be 1 before, or stand in front"
+            )
+        return input._apply(RULES["expand"], input, shape=shape)
+
+    @property
+    def T(input) -> Tensor:
+        """With the axes in reverse order."""
+        return input._apply(RULES["permute"], input, axes=tuple(reversed(range(input.ndim))))
+
+    @property
+    def mT(input) -> Tensor:
+        """With the last two axes exchanged.
+
+        Raises:
+            RuntimeError: there is a single axis.
+        """
+        if input.ndim == 1:
+            raise RuntimeError(
+                f"mT: expected a matrix or a batch of them, not shape {list(input.shape)}: "
+                "a vector has no axes to exchange; .unsqueeze(0) makes it a row"
+            )
+        return transposed(input, -2 if input.ndim else -1, -1, TRANSPOSE)
+
+
+def fit_shape(operation: str, x: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return `shape` with a single -1 replaced by what the other lengths leave.
+
+    Raises:
+        RuntimeError: the elements do not fit.
+    """
+    size = x.numel()
+    if shape.count(-1) == 1:
+        known = math.prod(n for n in shape if n != -1)
+        if known and size % known == 0:
+            shape = tuple(size // known if n == -1 else n for n in shape)
+    if math.prod(shape) != size or min(shape, default=0) < 0:
+        raise RuntimeError(
+            f"{operation}: shape '{list(shape)}' is invalid for input of size {size} "
+            f"(shape {list(x.shape)}): the lengths must multiply to {size}, and one may be -1 if "
+            "the others determine it"
+        )
+    return shape
+
+
+def transposed(x: Mixin, dim0: int, dim1: int, rule: Rule) -> Tensor:
+    """Exchange two axes."""
+    axes = list(range(x.ndim))
+    a, b = axis_of("transpose", dim0, x.ndim), axis_of("transpose", dim1, x.ndim)
+    if axes:
+        axes[a], axes[b] = b, a
+    return x._apply(rule, x, axes=tuple(axes))
+
+
+def is_viewable(x: Any, shape: tuple[int, ...]) -> bool:
+    """Return whether a tensor's elements need not be copied to have this shape."""
+    array = x._array if hasattr(x._array, "strides") else np.asarray(x._array)
+    # An array laid out alike: the values do not matter, and may not be there to be read.
+    layout = np.lib.stride_tricks.as_strided(np.zeros(()), x.shape, array.strides)
+    try:
+        np.reshape(layout, shape, copy=False)
+    except ValueError:
+        return False
+    return True
+
+
+def reshape_rule(x: Any, shape: tuple[int, ...]) -> Rule:
+    """Return the rule for a reshape, under the name torch gives it for a tensor laid out so."""
+    if x._array.flags.c_contiguous:
+        return RULES["reshape"]
+    return RESHAPE_ALIAS if is_viewable(x, shape) else UNSAFE_VIEW
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
+    """Join tensors along an axis they have, in their common dtype.
+
+    Tensors of shape (0,) are left out, as torch does for old times' sake.
+
+    Raises:
+        TypeError: `tensors` is no list or tuple of tensors.
+        ValueError: it is empty.
+        RuntimeError: a tensor has no axes, or their other lengths differ.
+        IndexError: there is no such axis.
+    """
+    _check_tensors("cat", tensors)
+    if not tensors:
+        raise ValueError("cat: expected a non-empty list of Tensors, but it is empty")
+    shapes = [list(t.shape) for t in tensors]
+    if [] in shapes:
+        raise RuntimeError(
+            f"cat: zero-dimensional tensor (at position {shapes.index([])}) cannot be "
+            "concatenated: use stack"
+        )
+    joined = [t for t in tensors if t.shape != (0,)] or list(tensors)
+    if axis is not None:
+        dim = under_one_name("cat", "dim", dim, "axis", axis, 0)
+    along = axis_of("cat", dim, joined[0].ndim)
+    try:
+        return tensors[0]._apply(RULES["cat"], *_in_common_dtype(joined, tensors), axis=along)
+    except ValueError as error:
+        raise RuntimeError(f"cat: shapes {shapes} must be equal but for axis {along}") from error
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
+    """Join tensors of equal shape along a new axis, in their common dtype.
+
+    Raises:
+        TypeError: `tensors` is no list or tuple of tensors.
+        RuntimeError: it is empty, or the shapes differ.
+        IndexError: there is no such axis.
+    """
+    _check_tensors("stack", tensors)
+    if not tensors:
+        raise RuntimeError("stack: expected a non-empty list of Tensors, but it is empty")
+    if len({t.shape for t in tensors}) > 1:
+        raise RuntimeError(
+            f"stack: tensors must be of equal shape, not {[list(t.shape) for t in tensors]}"
+        )
+    if axis is not None:
+        dim = under_one_name("stack", "dim", dim, "axis", axis, 0)
+    along = axis_of("stack", dim, tensors[0].ndim + 1)
+    rows = [t.unsqueeze(along) for t in _in_common_dtype(tensors, tensors)]
+    return tensors[0]._apply(STACK, *rows, axis=along)
+
+
+def _check_tensors(operation: str, tensors: Any) -> None:
+    if not isinstance(tensors, (list, tuple)):
+        raise TypeError(
+            f"{operation}: tensors must be a list or tuple of Tensors, not {type(tensors).__name__}"
+        )
+    for i, part in enumerate(tensors):
+        if not is_tensor(part):
+            raise TypeError(
+                f"{operation}: expected Tensor as element {i}, but got {type(part).__name__}"
+            )
+
+
+def _in_common_dtype(tensors: Sequence[Tensor], all_of_them: Sequence[Tensor]) -> list[Tensor]:
+    dtype = result_type(*(t._array for t in all_of_them))
+    return [t.to(dtype) for t in tensors]

@@ -1,4 +1,0 @@
-"""Calibration: how often the budget would fail correct engines, at which z, and what it catches.
-
-`make calibrate` runs it; `parity/results/calibration.json` is what it found.
-"""

@@ -1,0 +1,95 @@
+"""One comparison of correct engines: minigrad and torch take the same step of a case."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from parity.checks.budget import BudgetedStep, StepBudget
+from parity.checks.gradients import AGGREGATE_Z, COMMON, Comparison, Z, compare
+from parity.engines.protocol import Array
+from parity.evidence.calibration.cases import Case, state, torch_model, torch_step
+from parity.evidence.calibration.practices import PRACTICES
+
+COMMONS = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+"""Shares that elements' errors may have in common, for which the aggregate test is calibrated."""
+
+
+def torch_side(case: Case, device: str = "cpu") -> tuple[float, dict[str, Array], dict[str, Array]]:
+    """Return torch's loss, gradients and updated parameters."""
+    model, optimizer = torch_model(case, device)
+    x, y = (torch.from_numpy(a).to(device) for a in (case.x, case.y))
+    loss = torch_step(model, optimizer, x, y)
+    gradients = {}
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None
+        gradients[name] = parameter.grad.cpu().numpy().copy()
+    return loss, gradients, state(model, optimizer)[0]
+
+
+def minigrad_side(case: Case) -> StepBudget:
+    """Return minigrad's values and budgets."""
+    step = BudgetedStep(case.sizes, case.x, case.y, **case.options)
+    return step(case.parameters, case.buffers)
+
+
+def measure(case: Case, device: str = "cpu") -> dict[str, Any]:
+    """Compare the two engines on a case; return what `summary` needs, ready for JSON.
+
+    `gradients`, `parameters` and `loss` are the largest differences in units of √2·σ, which is what
+    z is compared with; `aggregate` is the largest scale factor or bias of a gradient in its
+    standard errors, for each of COMMONS.
+    """
+    budget = minigrad_side(case)
+    loss, gradients, parameters = torch_side(case, device)
+    expected = {
+        "loss": {"loss": np.array(loss, case.x.dtype)},
+        "gradients": gradients,
+        "parameters": parameters,
+    }
+    budgets = {
+        "loss": {"loss": budget.loss},
+        "gradients": budget.gradients,
+        "parameters": budget.parameters,
+    }
+    values = {kind: {n: b.value for n, b in some.items()} for kind, some in budgets.items()}
+    found = {kind: compare(values[kind], expected[kind], budgets[kind], kind) for kind in expected}
+    judged = found["gradients"]
+    return {
+        "family": case.family,
+        "dtype": case.x.dtype.name,
+        "sizes": case.sizes,
+        "batch": len(case.x),
+        "epochs": case.epochs,
+        "momentum": case.options["momentum"],
+        "elements": judged.elements,
+        "tensors": len(gradients),
+        "kinks": budget.kinks,
+        "choices": judged.choices,
+        "unlimited": judged.unlimited,
+        "finite": math.isfinite(loss),
+        **{kind: comparison.worst_used * Z for kind, comparison in found.items()},
+        "aggregate": aggregates(judged),
+        "at": judged.worst_at | {"aggregate": judged.aggregate_at},
+        "flagged": [
+            practice.name
+            for practice in PRACTICES
+            if not practice.passes(values["gradients"], gradients)
+        ],
+    }
+
+
+def aggregates(found: Comparison) -> list[float]:
+    """Return the largest aggregate of a gradient in standard errors, for each of COMMONS."""
+    return [
+        max(
+            tensor["aggregate_used"]
+            * AGGREGATE_Z
+            * math.sqrt((1 + COMMON * tensor["elements"]) / (1 + common * tensor["elements"]))
+            for tensor in found.tensors
+        )
+        for common in COMMONS
+    ]

@@ -1,0 +1,166 @@
+"""The results of the trials: kept one by one, so that a run that was stopped goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from parity.environment import environment
+from parity.evidence.detection.defect import Defect
+from parity.evidence.detection.practice import PRACTICES
+from parity.evidence.detection.trial import DIED, RAISED, copy_tree, digest, trial
+from parity.files import write_whole
+from parity.report.document import to_json
+
+Progress = Callable[[str, int, int], object]
+"""Called as `progress(name of the trial that ended, trials done, trials)`."""
+
+
+def detect(
+    defects: Sequence[Defect],
+    folder: Path,
+    *,
+    seed: int,
+    controls: int,
+    workers: int,
+    progress: Progress = lambda name, done, trials: None,
+) -> dict[str, Any]:
+    """Try every defect, and the tree without any; return the document that `detection.json` is.
+
+    The tree is copied at the start, and every trial has a copy of that copy: what is edited in the
+    meantime changes nothing. A trial whose result of the same tree, defect and seed is in the
+    folder already is not made again.
+
+    Args:
+        defects: what to plant, each in a tree of its own.
+        folder: where results are kept, a file for each trial.
+        seed: of the runs with a defect.
+        controls: how many runs are made without one, of the seeds from 0 on: whoever objects to
+            them raises a false alarm.
+        workers: how many trials are made at the same time.
+        progress: called whenever a trial has ended.
+    """
+    with tempfile.TemporaryDirectory(prefix="parity-detection-") as temporary:
+        base = Path(temporary) / "base"
+        copy_tree(base)
+        code = digest(base)
+
+        def tried(name: str, defect: Defect | None, seed: int) -> Any:
+            """Return the result of a trial, made in a tree of its own if it is not there yet."""
+            path = folder / f"{name}.json"
+            key = hashlib.sha256(repr((code, defect, seed)).encode()).hexdigest()
+            if path.exists():
+                content = json.loads(path.read_text(encoding="utf-8"))
+                if content["key"] == key:
+                    return content["result"]
+            with tempfile.TemporaryDirectory(dir=temporary) as own:
+                copy_tree(Path(own), base)
+                result = trial(defect, Path(own), seed)
+            write_whole(path, to_json({"key": key, "result": result}))
+            return result
+
+        jobs: list[tuple[str, Defect | None, int]] = [
+            *((control(number), None, number) for number in range(controls)),
+            *((defect.name, defect, seed) for defect in defects),
+        ]
+        found: dict[str, Any] = {}
+        with ThreadPoolExecutor(workers) as pool:
+            futures = {pool.submit(tried, *job): job[0] for job in jobs}
+            try:
+                for future in as_completed(futures):
+                    found[futures[future]] = future.result()
+                    progress(futures[future], len(found), len(jobs))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    return document(defects, found, seed, controls)
+
+
+def control(seed: int) -> str:
+    """Return the name of the trial without a defect."""
+    return f"control-{seed}"
+
+
+def document(
+    defects: Sequence[Defect], found: Mapping[str, Any], seed: int, controls: int
+) -> dict[str, Any]:
+    """Return what the trials found as one document."""
+    trials = [{**described(d), **found[d.name], **verdict(d, found[d.name])} for d in defects]
+    correct = [{"seed": number, **found[control(number)]} for number in range(controls)]
+    judges: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+        "parity": lambda result: result["status"] != 0,
+        **{
+            name: lambda result, name=name: result["practices"][name] is not None  # type: ignore[misc]
+            for name in PRACTICES
+        },
+    }
+    counts = {
+        name: {"caught": sum(map(objects, trials)), "false_alarms": sum(map(objects, correct))}
+        for name, objects in judges.items()
+    }
+    located = sum(entry["right"] for entry in trials)
+    return {
+        "schema": 1,
+        "passed": located == len(trials) and counts["parity"]["false_alarms"] == 0,
+        "environment": environment(),
+        "seed": seed,
+        "defects": len(trials),
+        "located": located,
+        "correct_runs": controls,
+        "judges": counts,
+        "trials": trials,
+        "controls": correct,
+    }
+
+
+def described(defect: Defect) -> dict[str, Any]:
+    """Return a defect as JSON has it."""
+    return {**dataclasses.asdict(defect), "node": list(defect.nodes)}
+
+
+def verdict(defect: Defect, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return whether a defect was caught, and whether every verdict located it rightly.
+
+    A verdict on the networks names one place each. The probes name one for each that failed; the
+    simplest counts, and `agreeing` is the share of all places named that are right. A run that
+    ended without a verdict has caught the defect, too, and has located it if what it said names the
+    function. An exception is raised where something was noticed, and not where it went wrong: its
+    traceback counts if it names the function; if not, the other places decide.
+    """
+    if result["caught_by"] == [DIED]:
+        named = _raised_within(defect, result["problem"])
+        return {"caught": True, "right": named, "agreeing": float(named)}
+    places = [place for place in result["located"] if _names(place) or _names_raised(defect, place)]
+    right = [
+        _names_raised(defect, place) or not _names(place).isdisjoint(defect.nodes)
+        for place in places
+    ]
+    first_probe = next((i for i, p in enumerate(places) if p["verdict"] == "probes"), len(places))
+    return {
+        "caught": result["status"] != 0,
+        "right": bool(places) and all(right[: first_probe + 1]),
+        "agreeing": sum(right) / len(right) if right else 0.0,
+    }
+
+
+def _raised_within(defect: Defect, traceback: str) -> bool:
+    return any(f"in {name}\n" in traceback for name in defect.nodes)
+
+
+def _names_raised(defect: Defect, place: Mapping[str, Any]) -> bool:
+    return place["verdict"] == RAISED and _raised_within(defect, place["problem"])
+
+
+def _names(place: Mapping[str, Any]) -> set[str]:
+    """Return the names by which a defect may know a place; none if none is named."""
+    if place["verdict"] == "start":
+        return {"start"}
+    if place["verdict"] == "probes":
+        return {place["where"], place.get("rule", "")}
+    return {place["rule"]} if "rule" in place else set()

@@ -1,0 +1,122 @@
+"""What is kept of the peers, and README's table of it."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from minigrad.architectures import Architecture
+from parity.bench.rounds import load
+from parity.bench.timed import TimedEngine
+from parity.checks.judge import Judge
+from parity.engines.process import EngineProcess
+from parity.engines.protocol import Start, Task
+from parity.engines.registry import factory
+from parity.evidence.proof.runs import FIELDS, compact
+from parity.files import output_folder
+from parity.processes import Side
+from parity.run import JUDGED, run
+
+ROOT = Path(__file__).parents[3]
+RESULT = ROOT / "parity" / "results" / "peers.json"
+PEERS = ("jax", "jax-scan", "autograd", "mygrad", "tinygrad", "micrograd")
+"""jax-scan is judged by the step that its loop repeats."""
+AGAINST = "torch"
+
+
+def judge_peer(
+    name: str, tasks: Sequence[tuple[Architecture, Task]], cases: Path
+) -> dict[str, Any]:
+    """Judge an engine on every network that it trains in two minutes.
+
+    Returns:
+        `engine`; `networks`, for each that was judged what is kept of its verdicts and, of those
+        that failed, the `cases` saved in a folder of the engine's; `left_out`, a reason for each
+        other network.
+    """
+    networks, left_out = [], {}
+    shutil.rmtree(cases / name.replace(":", "."), ignore_errors=True)  # of an earlier state
+    environment: dict[str, Any] | None = None
+    for architecture, task in tasks:
+        if reason := too_slow(name, task):
+            left_out[architecture.name] = reason
+            continue
+        sides = Side(name, factory(name)), Side(AGAINST, factory(AGAINST))
+        settings = {"seed": task.seed, "dtype": task.dtype, "device": task.device, "quick": False}
+        folder = output_folder(cases / name.replace(":", "."))
+        report = run([(architecture, task)], *sides, settings, lambda *_: None, folder).document
+        (entry,) = report["architectures"]
+        (kept,) = compact(report, 0.0)["architectures"]
+        saved = {v: entry[v]["case"] for v in FIELDS if entry[v] and entry[v].get("case")}
+        networks.append({**kept, "not_judged": entry["not_judged"], "cases": saved})
+        environment = report["environment"]["actual"]
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    return {
+        "engine": name,
+        "networks": networks,
+        "left_out": left_out,
+        "versions": environment and environment["versions"],
+    }
+
+
+def too_slow(name: str, task: Task) -> str | None:
+    """Return why an engine is not judged on a network; None if it is fast enough."""
+    start: Start = Judge().draw(task)
+    with EngineProcess(functools.partial(TimedEngine, factory(name)), 1, name) as process:
+        try:
+            found = load(process, task, start)
+        except Exception:  # the run that judges it meets the same, and tells it
+            return None
+    return found if isinstance(found, str) else None
+
+
+def document(
+    found: Sequence[Mapping[str, Any]], earlier: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
+    """Return the content of `peers.json`: what was found, and what was before of other engines."""
+    peers = {peer["engine"]: peer for peer in (*earlier, *found)}
+    order = [*PEERS, *(name for name in peers if name not in PEERS)]
+    return {
+        "schema": 1,
+        "against": AGAINST,
+        "peers": [peers[name] for name in order if name in peers],
+    }
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """Return README's table: a row an engine, a column a network, and the reasons below."""
+    names = list(dict.fromkeys(n for peer in found["peers"] for n in _networks(peer)))
+    rows = [["engine", *names], ["---"] * (len(names) + 1)]
+    for peer in found["peers"]:
+        networks = _networks(peer)
+        rows.append([f"`{peer['engine']}`", *(_cell(networks[name]) for name in names)])
+    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    reasons = "".join(
+        f"`{peer['engine']}` is not judged on {name}: {reason}.\n"
+        for peer in found["peers"]
+        for name, reason in peer["left_out"].items()
+    )
+    return f"{table}\n{reasons}" if reasons else table
+
+
+def _networks(peer: Mapping[str, Any]) -> dict[str, Mapping[str, Any] | str]:
+    judged = {entry["name"]: entry for entry in peer["networks"]}
+    order = [*judged, *peer["left_out"]]
+    return {name: judged.get(name) or peer["left_out"][name] for name in order}
+
+
+def _cell(entry: Mapping[str, Any] | str) -> str:
+    """Return what failed, or how many verdicts passed and the largest share of a budget used."""
+    if isinstance(entry, str):
+        return "–"
+    if entry.get("problem"):
+        return f"**raises {entry['problem'].partition(':')[0]}**"
+    reached = {n: entry[n]["passed"] for n in JUDGED if entry[n] and entry[n]["passed"] is not None}
+    if failed := [name.replace("_", " ") for name, passed in reached.items() if not passed]:
+        return f"**fails {', '.join(failed)}**"
+    used = max(entry[name]["worst_budget_used"] for name in ("gradients", "steps"))
+    return f"{len(reached)} of {len(reached)} pass, {used:.2f}"
