@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from minigrad.capture.passes.blocks import work_in_blocks
 from minigrad.capture.passes.choices import choose_by_bits, compare_with_zeros
 from minigrad.capture.passes.constants import fold_constants
 from minigrad.capture.passes.dead import remove_dead_calls
@@ -23,7 +22,6 @@ PASSES = (
     use_einsum,
     use_arrays,
     join_calls,
-    work_in_blocks,
     compare_with_zeros,
 )
 

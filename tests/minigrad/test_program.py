@@ -17,10 +17,11 @@ from minigrad.architectures import build
 from minigrad.capture.function import runner
 from minigrad.capture.lower import PASSES, lower
 from minigrad.capture.memory import Memory
-from minigrad.capture.passes import choices, constants, dead, flat, products, repeated, reuse
+from minigrad.capture.passes import choices, constants, dead, flat, products, repeated, reuse, sums
 from minigrad.capture.passes.numbers import use_arrays
 from minigrad.capture.program import Buffer, Call, Program, View, contiguous, views_in
 from minigrad.capture.record import record
+from tests.minigrad.operations import FUZZ
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -290,6 +291,10 @@ SIZES = [1, 2, 3, 4, 5, 8, 15, 16, 17, 33, 64, 100]
 ONE = "a matrix of a single element"
 
 
+def new(*shape: int, dtype: Any = F32) -> View:
+    return contiguous(Buffer(int(np.prod(shape)) * dtype.itemsize), dtype, shape)
+
+
 def matrix(rows: int, columns: int, layout: str) -> View:
     if layout == "transposed":
         view = matrix(columns, rows, "dense")
@@ -390,6 +395,50 @@ def test_other_products_are_left_to_matmul(x_shape: Any, y_shape: Any) -> None:
     assert names(products.use_multiply(program)) == ["matmul"]
 
 
+# ---- sums -------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.integers(32, 300) | st.integers(5000, 20000),
+    st.integers(2, 128),
+    st.sampled_from([np.dtype(np.float32), np.dtype(np.float64)]),
+    st.integers(0, 2**32),
+    st.sampled_from([0.0, 0.001, 0.1, 1.0]),
+)
+def test_sums_of_rows_have_the_same_bits(
+    rows: int, width: int, dtype: Any, seed: int, special: float
+) -> None:
+    width = min(width, 500_000 // rows)
+    x, out = new(rows, width, dtype=dtype), new(width, dtype=dtype)
+    program = Program((Call(np.add.reduce, (x,), out, {"axis": 0}),), (x,), (out,))
+    lowered = sums.use_einsum(program)
+    assert names(lowered) == ["einsum"]
+    rng = np.random.default_rng(seed)
+    values = np.where(
+        rng.random(x.shape) < special, rng.choice(SPECIAL, x.shape), rng.normal(size=x.shape)
+    )
+    inputs = [values.astype(dtype)]
+    assert results(lowered, [], inputs) == results(program, [], inputs)
+    assert results(lowered, [], [-np.zeros(x.shape)]) == results(program, [], [-np.zeros(x.shape)])
+
+
+def test_other_sums_are_left_to_reduce() -> None:
+    strided = View(Buffer(4 * 64 * 8), F32, (64, 4), (4, 256))
+    integers = np.dtype(np.int64)
+    for x, out, options in (
+        (new(64, 1), new(1), {"axis": 0}),
+        (new(64, 256), new(256), {"axis": 0}),
+        (new(4, 4), new(4), {"axis": 0}),
+        (new(64, 4), new(64), {"axis": 1}),
+        (new(64, 4), new(1, 4), {"axis": 0, "keepdims": True}),
+        (strided, new(4), {"axis": 0}),
+        (new(64, 4, dtype=integers), new(4, dtype=integers), {"axis": 0}),
+    ):
+        program = Program((Call(np.add.reduce, (x,), out, options),), (x,), (out,))
+        assert names(sums.use_einsum(program)) == ["add.reduce"]
+
+
 # ---- views ------------------------------------------------------------------------------------
 
 
@@ -422,6 +471,48 @@ def test_views_know_how_they_lie() -> None:
         contiguous(buffer, F32, ()),
         contiguous(buffer, F32, (2,)),
     ]
+
+
+# ---- whole steps ------------------------------------------------------------------------------
+
+
+def random_step(choose: Any, x: Any) -> list[Any]:
+    """Element by element operations on (6, 4) tensors, their rows and single elements, and sums."""
+    values = [x, x * 0.5]
+    for _ in range(choose(12) + 1):
+        a, b = values[choose(len(values))], values[choose(len(values))]
+        operation = choose(9)
+        if operation < 3:
+            values.append((a + b, a - b, a * b)[operation])
+        elif operation == 3:
+            values.append(a - b[choose(6)])
+        elif operation == 4:
+            values.append(a * b[choose(6), choose(4)])
+        elif operation == 5:
+            values.append(a.relu())
+        elif operation == 6:
+            values.append(a.t().reshape(6, 4) + b)
+        elif operation == 7:
+            values.append(a + b.sum(0))
+        else:
+            values.append(b.clone().sub_(a))
+    return values[-3:]
+
+
+@settings(deadline=None, max_examples=2000 if FUZZ else 100)
+@given(st.integers(0, 2**32), st.sampled_from([torch.float32, torch.float64]))
+def test_random_steps_have_the_bits_of_eager_ones(seed: int, dtype: Any) -> None:
+    torch.manual_seed(seed)
+    x = torch.randn(6, 4, dtype=dtype)
+
+    def step() -> list[Any]:
+        rng = np.random.default_rng(seed)
+        return random_step(lambda n: int(rng.integers(n)), x)
+
+    expected = [value.numpy().tobytes() for value in step()]
+    captured = torch.capture(step)
+    for _ in range(3):
+        assert [value.numpy().tobytes() for value in captured()] == expected
 
 
 # ---- the text ---------------------------------------------------------------------------------

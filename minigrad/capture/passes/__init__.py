@@ -12,7 +12,6 @@ an operand. In the order of `minigrad.capture.lower`:
     sums         sums over the rows of narrow matrices by `np.einsum`
     numbers      arrays without axes in place of Python numbers and single elements
     flat         the same call on many arrays, one after the other, as a single call
-    blocks       calls on large arrays, one part of the arrays after the other
     reuse        results share memory, when a program is given its memory
 
 Beside them stands what they share: `written`, which buffers hold one result for good, and `exact`,
