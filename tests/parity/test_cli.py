@@ -16,8 +16,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from parity.__main__ import main
+from parity.documents import schema
 from parity.engines.registry import ENGINES
-from parity.report.document import schema
 
 SMALL = ["1-4-1", "--epochs", "30"]
 LAST_SEED = str(2**64 - 1)
@@ -63,7 +63,7 @@ def test_run_agrees_and_writes_both_reports(finished: Any) -> None:
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.json"]
     document = json.loads((folder / "report.json").read_text())
-    Draft202012Validator(schema()).validate(document)
+    Draft202012Validator(schema("report")).validate(document)
     assert document["passed"]
     assert [entry["name"] for entry in document["architectures"]] == [
         "underfit",
@@ -129,7 +129,7 @@ def test_a_verdict_that_cannot_be_reached_is_null_and_no_pass(tmp_path: Path) ->
     result = parity("run", *SMALL, *options, "--output", tmp_path)
     assert result.returncode == 0, result.stderr
     document = json.loads((tmp_path / "report.json").read_text())
-    Draft202012Validator(schema()).validate(document)
+    Draft202012Validator(schema("report")).validate(document)
     (entry,) = document["architectures"]
     assert entry["bitwise"] is None
     assert "no twin in reproducible arithmetic for minigrad-reproducible" in " ".join(

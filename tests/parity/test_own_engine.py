@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from parity.report.document import schema
+from parity.documents import schema
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -152,7 +152,7 @@ def judged(folder: Path, engine: str, *arguments: str) -> tuple[int, dict[str, A
     ended = parity(folder, "run", *arguments, *options)
     assert ended.returncode in (0, 1), ended.stderr
     document = json.loads((folder / output / "report.json").read_text())
-    jsonschema.validate(document, schema())
+    jsonschema.validate(document, schema("report"))
     return ended.returncode, document, ended.stdout
 
 
