@@ -20,10 +20,8 @@ import numpy as np
 
 from minigrad.capture.memory import address, extent
 from minigrad.capture.program import Buffer, Call, Source, View
-from minigrad.capture.sources import CaptureError, refuse, source
+from minigrad.capture.sources import refuse, source
 from minigrad.vocabulary import FUNCTIONS, REDUCTIONS, UFUNCS
-
-__all__ = ["CaptureError", "Recording", "RecordingArray"]
 
 # What is asked about arrays besides the vocabulary: the answer depends on no value.
 QUESTIONS = frozenset({np.can_cast, np.result_type, np.shape})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import pty
 import subprocess
@@ -13,9 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jsonschema
 import pytest
 
 from parity.__main__ import main
+from parity.documents import schema
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +31,7 @@ class Finished(NamedTuple):
     stderr: str
 
 
-def parity(*arguments: str | Path) -> Finished:
+def parity(*arguments: object) -> Finished:
     """Run a command in this process, which saves the time to start another."""
     out, err = io.StringIO(), io.StringIO()
     with (
@@ -41,12 +44,19 @@ def parity(*arguments: str | Path) -> Finished:
     return Finished(ended.value.code, out.getvalue(), err.getvalue())
 
 
+def report(folder: Path) -> Any:
+    """The content of a folder's report.json, which is valid."""
+    document = json.loads((folder / "report.json").read_text())
+    jsonschema.validate(document, schema("report"))
+    return document
+
+
 def words(text: str) -> str:
     """The text on one line, wherever it was broken."""
     return " ".join(text.split())
 
 
-def begun(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
+def begun(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     """Start a command in a process group of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "parity", *map(str, arguments)],
@@ -61,14 +71,14 @@ def begun(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
     )
 
 
-def finished(*arguments: str | Path, **options: Any) -> Finished:
+def finished(*arguments: object, **options: Any) -> Finished:
     """Run a command as a person does."""
     process = begun(*arguments, **options)
     out, err = process.communicate(timeout=500)
     return Finished(process.returncode, out, err)
 
 
-def in_terminal(*arguments: str | Path, width: int) -> tuple[Finished, str]:
+def in_terminal(*arguments: object, width: int) -> tuple[Finished, str]:
     """Run a command with a terminal for its standard error; return what that shows, too."""
     parent, child = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(width), "TERM": "xterm"}

@@ -23,13 +23,14 @@ from parity.cases.counterexample import (
 )
 from parity.cases.file import load
 from parity.cases.judge import Engines, judge, locate_in
-from parity.cases.replay import Replayed, summary
+from parity.cases.replay import Replayed
 from parity.checks.bitwise import DigestTrainer, digest_trainer
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Engine, Start, Task
 from parity.engines.registry import factory
 from parity.errors import UsageError
 from parity.probes.check import check_probes
+from parity.report.replayed import summary
 from tests.parity import case_engines
 
 RIGHTFIT = (1, 16, 16, 1)

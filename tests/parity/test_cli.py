@@ -5,23 +5,23 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from parity.engines.registry import ENGINES
-from parity.report.document import schema
-from tests.parity.commands import Finished, begun, finished, group_ends, in_terminal, parity, words
+from tests.parity.commands import (
+    Finished,
+    begun,
+    finished,
+    group_ends,
+    in_terminal,
+    parity,
+    report,
+    words,
+)
 
 SMALL = ["1-4-1", "--epochs", "30"]
 LAST_SEED = str(2**64 - 1)
-
-
-def report(folder: Path) -> Any:
-    document = json.loads((folder / "report.json").read_text())
-    Draft202012Validator(schema()).validate(document)
-    return document
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections import Counter
@@ -10,14 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from parity.engines.registry import factory
 from parity.errors import UsageError
-from parity.report.document import schema
 from parity.testing import Check, checks
-from tests.parity.commands import Finished, parity, words
+from tests.parity.commands import Finished, parity, report, words
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -152,9 +149,7 @@ def judged(engine: str, *arguments: str) -> tuple[Finished, dict[str, Any]]:
     """Run the main job on an engine; return how it ended, and its report."""
     ended = parity("run", *arguments, "--quick", "--engine", engine, "--output", "out")
     assert ended.returncode in (0, 1), ended.stderr
-    document = json.loads(Path("out/report.json").read_text())
-    jsonschema.validate(document, schema())
-    return ended, document
+    return ended, report(Path("out"))
 
 
 def test_the_adapter_of_readme_passes_every_verdict_it_can_be_judged_by() -> None:
