@@ -95,7 +95,9 @@ def test_python_runs(code: str, folder: Path) -> None:
 
 
 def result(name: str) -> Any:
-    return json.loads((ROOT / "parity" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads(
+        (ROOT / "parity" / "evidence" / "results" / f"{name}.json").read_text(encoding="utf-8")
+    )
 
 
 def rows(title: str) -> list[list[str]]:

@@ -18,7 +18,7 @@ from parity.evidence.figures import replaced
 from parity.files import write_whole
 
 ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "parity" / "results"
+RESULTS = ROOT / "parity" / "evidence" / "results"
 PICTURE = ROOT / ".readme" / "bench.png"
 
 

@@ -8,7 +8,6 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from parity.bench.ratios import agreement, median_interval, ratios
 from parity.bench.rounds import time_in_rounds
 from parity.bench.table import bench_table, markdown
 from parity.bench.timed import AGREEMENT_STEPS, MEMORY_CALLS, TimedEngine
+from parity.documents import schema
 from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Task
 from parity.engines.registry import factory
@@ -38,7 +38,7 @@ from tests.parity import fake_engines
 FakeEngine: Any = fake_engines.FakeEngine
 FakeTask: Any = fake_engines.FakeTask
 FakeStart: Any = fake_engines.FakeStart
-SCHEMA = json.loads((resources.files("parity") / "schemas/bench.schema.json").read_text())
+SCHEMA = schema("bench")
 
 
 @pytest.fixture(scope="module", autouse=True)

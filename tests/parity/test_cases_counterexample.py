@@ -23,7 +23,7 @@ from parity.cases.counterexample import (
 )
 from parity.cases.file import load
 from parity.cases.judge import Engines, judge, locate_in
-from parity.cases.replay import Replayed, summary
+from parity.cases.replay import Replayed
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Engine, Start, Task
 from parity.engines.registry import factory
@@ -31,6 +31,7 @@ from parity.engines.trainer import Trainer
 from parity.errors import UsageError
 from parity.probes.check import check_probes
 from parity.processes import Side, trainer
+from parity.report.replayed import summary
 from tests.parity import case_engines
 from tests.parity.fake_engines import drawn
 

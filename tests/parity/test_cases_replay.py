@@ -18,11 +18,12 @@ from parity.__main__ import main
 from parity.cases.case import Case
 from parity.cases.file import load, save
 from parity.cases.judge import Engines, judge, locate_in
-from parity.cases.replay import Replayed, differences, outcome, twin
+from parity.cases.replay import Replayed, twin
 from parity.engines.protocol import Start, Task
 from parity.engines.registry import ENGINES, Known, factory
 from parity.engines.trainer import Trainer
 from parity.processes import Side, trainer
+from parity.report.replayed import differences, outcome
 from tests.parity import case_engines
 
 DEFECTIVE = Known("tests.parity.case_engines:HalvedBias", "has a defect")

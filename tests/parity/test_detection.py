@@ -7,17 +7,19 @@ import io
 import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+import minigrad
 from parity.errors import UsageError
 from parity.evidence.detection import results
 from parity.evidence.detection.__main__ import chosen, main
 from parity.evidence.detection.catalogue import DEFECTS
-from parity.evidence.detection.defect import Defect
+from parity.evidence.detection.defect import Defect, planted
 from parity.evidence.detection.practice import PRACTICES, assert_close, finite_differences
 from parity.evidence.detection.results import control, detect, document, verdict
 from parity.evidence.detection.table import table
@@ -58,10 +60,10 @@ def test_a_defect_fits_the_present_source(defect: Defect) -> None:
     assert defect.file.startswith("minigrad/")
     assert not defect.file.startswith("minigrad/arrays/"), "that is the judge's, not the engine's"
     source = (ROOT / defect.file).read_text(encoding="utf-8")
-    planted = defect.planted(source)  # raises unless the line is there once
+    wrong = defect.applied_to(source)  # raises unless the line is there once
     assert defect.new != defect.old
-    assert compile(planted, "planted", "exec") != compile(source, "planted", "exec")
-    changed = set(source.split("\n")) - set(planted.split("\n"))
+    assert compile(wrong, "wrong", "exec") != compile(source, "wrong", "exec")
+    changed = set(source.split("\n")) - set(wrong.split("\n"))
     assert {line.strip() for line in changed} <= {defect.old}
 
 
@@ -111,8 +113,8 @@ def one():
 
 
 def test_planting_changes_one_line_of_one_function() -> None:
-    planted = Defect("d", "f.py", "A.one", "x = 1", "x = 2\nx += 1").planted(SOURCE)
-    assert planted == SOURCE.replace(
+    wrong = Defect("d", "f.py", "A.one", "x = 1", "x = 2\nx += 1").applied_to(SOURCE)
+    assert wrong == SOURCE.replace(
         "        x = 1\n        r", "        x = 2\n        x += 1\n        r"
     )
 
@@ -128,7 +130,58 @@ def test_planting_changes_one_line_of_one_function() -> None:
 )
 def test_planting_refuses_what_is_not_there_once(function: str, old: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Defect("d", "f.py", function, old, "x = 2").planted(SOURCE)
+        Defect("d", "f.py", function, old, "x = 2").applied_to(SOURCE)
+
+
+def slopes() -> list[float]:
+    """The derivatives of some functions at 0.5, by minigrad."""
+    found = []
+    for function in (minigrad.tanh, minigrad.exp, lambda x: x.clone().add_(x, alpha=2)):
+        x = minigrad.tensor(0.5, requires_grad=True)
+        function(x).backward()
+        assert x.grad is not None
+        found.append(x.grad.item())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("tanh-gradient-by-input", 0),  # which the tape then saves
+        ("saved-input-in-place-of-output", 1),
+        ("add-in-place-ignores-alpha", 2),
+    ],
+)
+def test_a_defect_planted_in_this_process_shows_until_it_is_taken_out(
+    name: str, place: int
+) -> None:
+    (defect,) = chosen(name)
+    right = slopes()
+    with planted(defect):
+        wrong = slopes()
+        assert wrong[place] != right[place]
+    assert slopes() == right
+    with pytest.raises(KeyError, match="within"), planted(defect):
+        raise KeyError("within")
+    assert slopes() == right
+
+
+def test_the_whole_catalogue_can_be_planted_in_this_process() -> None:
+    before = slopes()
+    for defect in DEFECTS:
+        with planted(defect):
+            pass
+    assert slopes() == before
+
+
+def test_what_cannot_be_planted_in_this_process_is_named() -> None:
+    defect = Defect("no-function", "minigrad/tape.py", "Node", "__slots__ = (", "__slots__ = (1,")
+    with pytest.raises(ValueError, match=r"'no-function': Node of minigrad/tape.py is no function"):
+        planted(defect).__enter__()
+    (detach,) = chosen("detach-keeps-history")
+    from_outside = replace(detach, new="return super().detach()")  # needs the cell `__class__`
+    with pytest.raises(ValueError, match=r"'detach-keeps-history': Tensor.detach: .*free vars"):
+        planted(from_outside).__enter__()
 
 
 # ---- a trial --------------------------------------------------------------------------------

@@ -17,13 +17,13 @@ import torch
 import minigrad
 from minigrad import ops
 from minigrad.ops import RULES
+from parity.documents import to_json
 from parity.engines.process import EngineProcess
 from parity.engines.registry import factory
 from parity.engines.trainer import Trainer
 from parity.probes import PROBES
 from parity.probes.check import check_probes, probes_compared, run_budgeted
 from parity.probes.run import Key, run_probes
-from parity.report.document import to_json
 
 DTYPES = ("float32", "float64")
 

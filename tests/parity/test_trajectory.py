@@ -28,12 +28,12 @@ from parity.checks.trajectory import (
     perturbed,
     perturbed_runs,
 )
+from parity.documents import schema, to_json
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Start, Task
 from parity.engines.registry import factory
 from parity.engines.trainer import Run, Trainer
-from parity.report.document import schema, to_json
 
 EPOCHS = 60
 WIDTH = 1e-6
@@ -55,7 +55,7 @@ def deviating(*by: float, final: float = 0.0) -> Run:
 def judged(actual: Run, *perturbed: Run, dtype: str = "float64") -> dict[str, Any]:
     around = perturbed or (deviating(*[WIDTH] * 4), deviating(*[-WIDTH / 2] * 4))
     verdict = check_trajectory(actual, EXPECTED, around, dtype)
-    rules = schema()
+    rules = schema("report")
     content = json.loads(to_json(verdict))
     jsonschema.validate(content, {"$defs": rules["$defs"], **rules["$defs"]["trajectory"]})
     return verdict

@@ -1,10 +1,21 @@
-"""A defect: one line of minigrad's source, replaced."""
+"""A defect: one line of minigrad's source, replaced; in a copy of the tree, or in this process."""
 
 from __future__ import annotations
 
 import ast
+import contextlib
+import importlib
+import inspect
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any
+
+from minigrad.ops import RULES
+
+ROOT = Path(__file__).parents[3]
+"""The folder that has the three packages."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,7 @@ class Defect:
         named = (self.node,) if isinstance(self.node, str) else self.node
         return named or (self.function,)
 
-    def planted(self, source: str) -> str:
+    def applied_to(self, source: str) -> str:
         """Return the file's source with the defect in it.
 
         Raises:
@@ -60,7 +71,7 @@ class Defect:
     def plant(self, tree: Path) -> None:
         """Write the defect into the file of a tree."""
         path = tree / self.file
-        path.write_text(self.planted(path.read_text(encoding="utf-8")), encoding="utf-8")
+        path.write_text(self.applied_to(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def _extent(tree: ast.Module, function: str) -> tuple[int, int]:
@@ -77,3 +88,67 @@ def _extent(tree: ast.Module, function: str) -> tuple[int, int]:
         body = found[0].body
     assert found[0].end_lineno is not None
     return found[0].lineno, found[0].end_lineno
+
+
+@contextlib.contextmanager
+def planted(defect: Defect) -> Iterator[None]:
+    """Plant a defect in this process until the context ends; one at a time, in one thread.
+
+    The changed function is compiled, and its code takes the place of the real function's. The
+    function itself stays the same object, so whoever holds it calls the defect.
+
+    Raises:
+        ValueError: the line is not there, or no function's code can be swapped for it: what the
+            defect names is no function, or the changed one needs other variables from outside.
+    """
+    place = Path(defect.file).with_suffix("")
+    module = importlib.import_module(".".join(place.parts).removesuffix(".__init__"))
+    function = _function(module, defect)
+    changed = defect.applied_to((ROOT / defect.file).read_text(encoding="utf-8"))
+    code = compile(changed, str(module.__file__), "exec", dont_inherit=True)
+    right = function.__code__
+    try:
+        function.__code__ = _within(code, defect.function)
+    except ValueError as error:
+        raise ValueError(f"defect {defect.name!r}: {defect.function}: {error}") from error
+    _forget_plans()
+    try:
+        yield
+    finally:
+        function.__code__ = right
+        _forget_plans()
+
+
+def _function(module: Any, defect: Defect) -> FunctionType:
+    """Return the function that a defect names; of a property the one that computes its value."""
+    found = module
+    for name in defect.function.split("."):
+        found = inspect.getattr_static(found, name)
+    found = getattr(found, "fget", found)
+    found = inspect.unwrap(getattr(found, "__func__", found))
+    if not isinstance(found, FunctionType) or found.__code__.co_qualname != defect.function:
+        raise ValueError(
+            f"defect {defect.name!r}: {defect.function} of {defect.file} is no function whose code "
+            "can be swapped: plant it in a copy of the tree"
+        )
+    return found
+
+
+def _within(code: CodeType, function: str) -> CodeType:
+    """Return the code of a function of a module, wherever it is nested."""
+    (found,) = (each for each in _all_codes(code) if each.co_qualname == function)
+    return found
+
+
+def _all_codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _all_codes(constant)
+
+
+def _forget_plans() -> None:
+    """Let rules plan anew what they save: a plan follows the names of a derivative's parameters."""
+    for rule in RULES.values():
+        for each in (rule, *rule._twins.values()):
+            each._plans.clear()

@@ -21,7 +21,7 @@ from parity.processes import Side
 from parity.run import JUDGED, run
 
 ROOT = Path(__file__).parents[3]
-RESULT = ROOT / "parity" / "results" / "peers.json"
+RESULT = ROOT / "parity" / "evidence" / "results" / "peers.json"
 PEERS = ("jax", "jax-scan", "autograd", "mygrad", "tinygrad", "micrograd")
 """jax-scan is judged by the step that its loop repeats."""
 AGAINST = "torch"

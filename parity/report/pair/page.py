@@ -18,7 +18,7 @@ from minigrad.explain.page import assembled
 from minigrad.explain.steps import Step, Story
 from minigrad.explain.summary import MOST_WHOLE
 from minigrad.explain.wording import group
-from parity.cases.replay import Replayed, heading, outcome
+from parity.cases.replay import Replayed
 from parity.cases.replay import document as document_of
 from parity.cases.tensors import Key, Tensor, tensors
 from parity.cases.traces import SINGLE_STEPS, Traces
@@ -27,6 +27,7 @@ from parity.checks.locate import first_node
 from parity.engines.protocol import BUFFER
 from parity.report.failures import failures, node
 from parity.report.pair.figures import data_of, said_of
+from parity.report.replayed import heading, outcome
 from parity.report.wording import LABELS
 
 PHASES = {"forward": "Forward", "backward": "Backward", "optimizer": "Update"}
