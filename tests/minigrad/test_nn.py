@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import pickle
 from collections import OrderedDict
 from typing import Any
@@ -17,6 +16,7 @@ import torch_impl.model
 import torch_impl.train
 from minigrad import nn
 from minigrad.tape import ancestors
+from tests.minigrad.operations import FUZZ
 
 ENGINES = pytest.mark.parametrize("T", [minigrad, torch], ids=["minigrad", "torch"])
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -239,7 +239,7 @@ def same_bits(ours: Any, theirs: torch.Tensor) -> bool:
 def test_initial_values_of_linear_are_torchs_in_every_bit(dtype: str) -> None:
     sizes = [(1, 1), (1, 16), (16, 16), (16, 1), (3, 7), (64, 5), (100, 2), (5, 17), (784, 3)]
     sizes += [(7, 100), (13, 1), (33, 9)]
-    for seed in [*range(200), 2**31, 2**32 + 5, 2**63, 2**64 - 1]:
+    for seed in [*range(200 if FUZZ else 60), 2**31, 2**32 + 5, 2**63, 2**64 - 1]:
         minigrad.manual_seed(seed)
         torch.manual_seed(seed)
         for fan_in, fan_out in sizes[: 3 + seed % 10]:
@@ -251,7 +251,10 @@ def test_initial_values_of_linear_are_torchs_in_every_bit(dtype: str) -> None:
 
 
 @DTYPES
-@pytest.mark.parametrize(("name", "seeds"), [("underfit", 40), ("rightfit", 200), ("overfit", 40)])
+@pytest.mark.parametrize(
+    ("name", "seeds"),
+    [("underfit", 40), ("rightfit", 200 if FUZZ else 40), ("overfit", 40 if FUZZ else 8)],
+)
 def test_a_run_starts_from_torchs_numbers_in_every_bit(name: str, seeds: int, dtype: str) -> None:
     sizes = minigrad.architectures.ARCHITECTURES[name].sizes
     for seed in range(seeds):
@@ -309,27 +312,6 @@ def test_mse_loss_warns_of_broadcasting_as_torch_does() -> None:
         with pytest.warns(UserWarning, match="will likely lead to incorrect results"):
             loss = T.nn.MSELoss()(T.ones(3, 1), T.zeros(3))
         assert loss.item() == 1.0
-
-
-@ENGINES
-def test_mse_loss_reductions(T: Any) -> None:
-    x = T.tensor([1.0, 2.0, 4.0], requires_grad=True)
-    y = T.tensor([0.0, 0.0, 2.0], requires_grad=True)
-    assert T.nn.MSELoss()(x, y).item() == 3.0
-    assert T.nn.MSELoss(reduction="sum")(x, y).item() == 9.0
-    none = T.nn.MSELoss(reduction="none")(x, y)
-    assert none.tolist() == [1.0, 4.0, 4.0]
-    none.sum().backward()
-    assert (x.grad.tolist(), y.grad.tolist()) == ([2.0, 4.0, 4.0], [-2.0, -4.0, -4.0])
-
-
-@ENGINES
-def test_relu_and_its_gradient_at_its_edges(T: Any) -> None:
-    x = T.tensor([-1.0, -0.0, 0.0, 2.0, math.nan, math.inf, -math.inf], requires_grad=True)
-    out = T.nn.ReLU()(x)
-    out.backward(T.full((7,), float("inf")))
-    assert repr(out.tolist()) == "[0.0, -0.0, 0.0, 2.0, nan, inf, 0.0]"
-    assert x.grad.tolist() == [0.0, 0.0, 0.0, math.inf, math.inf, math.inf, 0.0]
 
 
 def test_unpickled_arrays_take_no_detour() -> None:
