@@ -12,12 +12,12 @@ from minigrad.architectures import Architecture
 from parity.cases.case import Case
 from parity.cases.judge import Engines, judge, locate_in
 from parity.cases.traces import Traces, require_step, traces
-from parity.checks.bitwise import digest_trainer
 from parity.documents import to_json
 from parity.engines.registry import reproducible
+from parity.engines.trainer import Trainer
 from parity.environment import usable_cores
 from parity.errors import UsageError
-from parity.processes import Side
+from parity.processes import Side, trainer
 from parity.run import JUDGED
 
 
@@ -60,15 +60,14 @@ def replay(case: Case, actual: Side, expected: Side, *, traced: bool = False) ->
     with threadpool_limits(1), ExitStack() as stack:
         count = usable_cores() if case.kind in ("trajectory", "final_mse") else 0
         ours, theirs, *perturbed = (
-            stack.enter_context(digest_trainer(side.factory, 1, side.name))
-            for side in (actual, expected, *([expected] * count))
+            stack.enter_context(trainer(side)) for side in (actual, expected, *([expected] * count))
         )
         engines = Engines(ours, theirs, perturbed)
         verdict = locate_in(case, judge(case, engines), engines)
         found = traces(case, verdict, engines) if traced else None
         environment = {
-            "actual": ours.call("environment"),
-            "expected": theirs.call("environment"),
+            "actual": ours.call(Trainer.environment),
+            "expected": theirs.call(Trainer.environment),
         }
     if verdict["passed"] is None:
         raise UsageError(
