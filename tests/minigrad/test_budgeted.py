@@ -540,7 +540,9 @@ def test_shifts_cancel_where_they_should() -> None:
 
 
 def test_what_the_other_choice_gives_is_rounded_too() -> None:
-    chosen: Any = np.where(np.greater(near_zero(-0.5, 100), 0), array(np.float32([2, 1])), 0.0)
+    chosen: Any = np.where(
+        np.greater(near_zero(-0.5, 100), 0), array(np.array([2, 1], np.float32)), 0.0
+    )
     assert plain(chosen).tolist() == [0, 1]
     total: Any = np.add.reduce(chosen, axis=0)
     np.testing.assert_allclose(total.variance, 2 * (2**2 + 1 + 1 / 3 + 1 / 64))
