@@ -15,7 +15,7 @@ import pytest
 
 from parity.report.document import schema
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[2] / "parity" / "README.md").read_text(encoding="utf-8")
 
 TRACING = '''
 import numpy as np
