@@ -7,7 +7,6 @@ that minigrad's guide adds is tested in `test_guide.py`.
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import itertools
 import json
@@ -27,7 +26,7 @@ import torch_impl.__main__
 from parity.bench import table as bench_table
 from parity.evidence.figures import part
 from parity.evidence.peers import record as peers_table
-from parity.processes import Processes, processes_for
+from parity.processes import Processes, Side, processes_for
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("README.md", "minigrad/README.md", "parity/README.md", "torch_impl/README.md")
@@ -55,6 +54,7 @@ COMMANDS = {
 }
 SHORT = {
     "run": ["--epochs", "3"],
+    "run --quick": ["underfit"],
     "train": ["--epochs", "3"],
     "sweep": ["--epochs", "3", "--horizons", "1", "--workers", "1"],
     "bench": ["--rounds", "6", "--processes", "1", "underfit"],
@@ -80,14 +80,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture(scope="module", autouse=True)
 def one_set_of_processes() -> Iterator[None]:
     """Have all `parity run` of two engines use the same processes: to start them takes longest."""
+    started: dict[tuple[str, ...], Processes] = {}
     with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
 
-        @functools.cache
-        def started(*sides: Any) -> Processes:
-            return stack.enter_context(processes_for([], *sides))
-
-        def kept(_: Any, *sides: Any) -> contextlib.nullcontext[Processes]:
-            return contextlib.nullcontext(started(*sides))
+        def kept(_: Any, *sides: Side) -> contextlib.nullcontext[Processes]:
+            names = tuple(side.name for side in sides)
+            if names not in started:
+                started[names] = stack.enter_context(processes_for([], *sides))
+            return contextlib.nullcontext(started[names])
 
         patch.setattr(parity.cli.run, "processes_for", kept)
         yield
@@ -97,8 +97,9 @@ def one_set_of_processes() -> Iterator[None]:
 @pytest.mark.parametrize("command", commands("parity"))
 def test_parity_commands_run(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     _, name, *arguments = shlex.split(command)
+    shortened = [*SHORT.get(name, []), *SHORT.get(" ".join([name, *arguments[:1]]), [])]
     with pytest.raises(SystemExit) as ended:
-        parity.__main__.main([name, *arguments, *SHORT.get(name, [])])
+        parity.__main__.main([name, *arguments, *shortened])
     assert ended.value.code == 0, capsys.readouterr().err
 
 
