@@ -15,12 +15,12 @@ from parity.bench.scaling import scaling
 from parity.bench.table import bench_table
 from parity.cli import options
 from parity.cli.command import Output, command
+from parity.documents import to_json
 from parity.engines.registry import ENGINES, factory
 from parity.environment import usable_cores
 from parity.errors import UsageError
 from parity.files import output_folder, write_whole
 from parity.progress import Progress
-from parity.report.document import to_json
 
 EVERY = "all"
 

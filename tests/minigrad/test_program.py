@@ -15,17 +15,15 @@ import minigrad as torch
 from minigrad import Tensor, nn, optim
 from minigrad.architectures import build
 from minigrad.capture.function import runner
-from minigrad.capture.lower import PASSES, lower
-from minigrad.capture.memory import Memory
-from minigrad.capture.passes import choices, constants, dead, flat, products, repeated, reuse, sums
-from minigrad.capture.passes.numbers import use_arrays
+from minigrad.capture.memory import Memory, _Free, reuse_memory
+from minigrad.capture.passes import PASSES, choices, constants, flat, lower, products
 from minigrad.capture.program import Buffer, Call, Program, View, contiguous, views_in
 from minigrad.capture.record import record
 from tests.minigrad.operations import FUZZ
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
-ALL = (*PASSES, reuse.reuse_memory)
+ALL = (*PASSES, reuse_memory)
 SPECIAL = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, -np.nan, 1e-40, -1e-40, 3e38]
 F32 = np.dtype(np.float32)
 
@@ -149,13 +147,12 @@ DEFECTS: dict[str, tuple[Any, str, Any, Any]] = {
         choices.choose_by_bits,
     ),
     "same place": (
-        reuse._Free,
+        _Free,
         "take",
         lambda self, buffer: SAME_PLACE,
-        reuse.reuse_memory,
+        reuse_memory,
     ),
-    "lost": (Program, "lasting", lambda self: set(), dead.remove_dead_calls),
-    "equal": (repeated, "_hashable", lambda value: None, repeated.remove_repeated_calls),
+    "lost": (Program, "lasting", lambda self: set(), choices.remove_dead_calls),
 }
 
 
@@ -184,34 +181,16 @@ def test_constants() -> None:
     assert len(before.calls) - len(after.calls) == 3
 
 
-def test_repeated_calls() -> None:
-    before = constants.fold_constants(program_of(*STEPS["plain"]()))
-    after = repeated.remove_repeated_calls(before)
-    assert names(before).count("subtract") - names(after).count("subtract") == 1
-
-
-def test_what_is_written_in_between_is_not_repeated() -> None:
-    w = torch.tensor([1.0])
-
-    def step(x: Tensor) -> Any:
-        first = w * x
-        w.add_(1)
-        return first, w * x
-
-    program = program_of(step, [torch.tensor([2.0])])
-    assert names(repeated.remove_repeated_calls(program)).count("multiply") == 2
-
-
 def test_dead_calls() -> None:
     def step(x: Tensor) -> Any:
         (x.exp() * 3).sum()
         return x * 2
 
-    assert names(dead.remove_dead_calls(program_of(step, [torch.tensor([2.0])]))) == ["multiply"]
+    assert names(choices.remove_dead_calls(program_of(step, [torch.tensor([2.0])]))) == ["multiply"]
 
 
 def test_numbers() -> None:
-    program = use_arrays(program_of(*STEPS["everything"]()))
+    program = constants.use_arrays(program_of(*STEPS["everything"]()))
     for call in program.calls:
         if isinstance(call.function, np.ufunc):
             assert all(isinstance(x, View) for x in call.inputs)
@@ -232,7 +211,7 @@ def test_an_optimizer_makes_as_many_calls_however_deep_the_network(options: Any)
 
 def test_intermediate_results_share_memory() -> None:
     program = lower(program_of(*training((1, 64, 64, 64, 64, 1))))
-    placed = reuse.reuse_memory(program)
+    placed = reuse_memory(program)
 
     def memory(p: Program) -> int:
         lasting = p.lasting()
@@ -255,7 +234,7 @@ def test_a_result_that_is_written_in_parts_gets_room_for_all() -> None:
     )
     result = program.calls[-1].out
     program = Program(program.calls, (x,), (result,))
-    placed = reuse.reuse_memory(program)
+    placed = reuse_memory(program)
     assert all(view.is_inside() for call in placed.calls for view in (*call.reads(), call.out))
     check(program, placed)
 
@@ -379,7 +358,7 @@ def test_products_of_a_single_term_have_the_same_bits(
 def test_columns_times_a_single_element_have_the_same_bits(rows: int, data: st.DataObject) -> None:
     x, y, out = matrix(rows, 1, "dense"), matrix(1, 1, "dense"), matrix(rows, 1, "dense")
     program = Program((Call(np.matmul, (x, y), out),), (x, y), (out,))
-    lowered = use_arrays(products.use_multiply(products.use_dot(program)))
+    lowered = constants.use_arrays(products.use_multiply(products.use_dot(program)))
     assert names(lowered) == ["multiply", "add"]
     elements = st.floats(width=32) | st.sampled_from(SPECIAL[:7])
     for_x = data.draw(st.lists(elements, min_size=rows, max_size=rows))
@@ -412,7 +391,7 @@ def test_sums_of_rows_have_the_same_bits(
     width = min(width, 500_000 // rows)
     x, out = new(rows, width, dtype=dtype), new(width, dtype=dtype)
     program = Program((Call(np.add.reduce, (x,), out, {"axis": 0}),), (x,), (out,))
-    lowered = sums.use_einsum(program)
+    lowered = products.use_einsum(program)
     assert names(lowered) == ["einsum"]
     rng = np.random.default_rng(seed)
     values = np.where(
@@ -436,7 +415,7 @@ def test_other_sums_are_left_to_reduce() -> None:
         (new(64, 4, dtype=integers), new(4, dtype=integers), {"axis": 0}),
     ):
         program = Program((Call(np.add.reduce, (x,), out, options),), (x,), (out,))
-        assert names(sums.use_einsum(program)) == ["add.reduce"]
+        assert names(products.use_einsum(program)) == ["add.reduce"]
 
 
 # ---- views ------------------------------------------------------------------------------------

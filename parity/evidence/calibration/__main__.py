@@ -10,6 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from parity.documents import to_json
 from parity.environment import environment, usable_cores
 from parity.errors import UsageError
 from parity.evidence.calibration.cases import DATA, DTYPES
@@ -18,7 +19,6 @@ from parity.evidence.calibration.plot import plot
 from parity.evidence.calibration.rows import Rows, settings
 from parity.evidence.calibration.summary import detection, summary
 from parity.files import output_folder, write_whole
-from parity.report.document import to_json
 
 CASES = 500 * len(DATA) * len(DTYPES)
 SEEDS = 50

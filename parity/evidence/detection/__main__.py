@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from rich.progress import Progress
 
 from parity.cli.command import Output
+from parity.documents import to_json
 from parity.errors import UsageError
 from parity.evidence.detection.catalogue import DEFECTS
 from parity.evidence.detection.defect import Defect
@@ -21,7 +22,6 @@ from parity.evidence.detection.plot import plot
 from parity.evidence.detection.results import detect
 from parity.evidence.detection.table import table
 from parity.files import output_folder, write_whole
-from parity.report.document import to_json
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from parity.documents import to_json
 from parity.environment import environment
 from parity.evidence.detection.defect import Defect
 from parity.evidence.detection.practice import PRACTICES
 from parity.evidence.detection.trial import DIED, RAISED, copy_tree, digest, trial
 from parity.files import write_whole
-from parity.report.document import to_json
 
 Progress = Callable[[str, int, int], object]
 """Called as `progress(name of the trial that ended, trials done, trials)`."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from parity.cli.command import Output
 from parity.cli.options import tasks
+from parity.documents import to_json
 from parity.engines.process import EngineProcessError
 from parity.engines.registry import factory
 from parity.errors import UsageError
@@ -17,7 +18,6 @@ from parity.evidence import peers as package
 from parity.evidence.figures import replaced
 from parity.evidence.peers.record import PEERS, RESULT, ROOT, document, judge_peer, markdown
 from parity.files import output_folder, write_whole
-from parity.report.document import to_json
 
 
 def main(arguments: list[str] | None = None) -> int:

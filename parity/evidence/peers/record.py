@@ -11,7 +11,7 @@ from typing import Any
 from minigrad.architectures import Architecture
 from parity.bench.rounds import load
 from parity.bench.timed import TimedEngine
-from parity.checks.judge import Judge
+from parity.checks.steps import Judge
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Start, Task
 from parity.engines.registry import factory

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from parity.documents import to_json
 from parity.environment import environment
 from parity.errors import UsageError
 from parity.files import write_whole
-from parity.report.document import to_json
 
 DTYPES = ("float32", "float64")
 
@@ -27,7 +27,7 @@ PROVED = (
     "parity/engines/exchange.py",
     "parity/cli/options.py",
     "parity/processes.py",
-    "parity/report/document.py",
+    "parity/documents.py",
     "parity/run.py",
 )
 """The sources that decide what a run finds: the engines, and who judges them."""

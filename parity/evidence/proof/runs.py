@@ -12,11 +12,11 @@ from threading import Lock
 from typing import Any
 
 from parity.cli.options import tasks
+from parity.documents import to_json
 from parity.engines.registry import factory
 from parity.evidence.proof.record import Job, Proof
 from parity.files import output_folder, write_whole
 from parity.processes import Processes, Side, prepared
-from parity.report.document import to_json
 from parity.report.model import Report
 from parity.run import judged
 
