@@ -21,8 +21,8 @@ import pytest
 
 from minigrad.__main__ import main as minigrad
 from parity.bench import table as bench_table
-from parity.evidence.figures import part
-from parity.evidence.peers import record as peers_table
+from parity.evidence import peers as peers_table
+from parity.evidence.figures import PAGES, part
 from parity.processes import Processes, Side, processes_for
 from tests.parity.commands import parity
 from torch_impl.__main__ import main as torch_impl
@@ -259,17 +259,15 @@ def test_the_sample_has_the_bits_of_the_proof() -> None:
 
 
 @pytest.mark.parametrize(
-    ("readme", "name", "table"),
+    ("name", "table"),
     [
-        ("README.md", "bench", bench_table.markdown),
-        ("parity/README.md", "bench-losses", bench_table.markdown),
-        ("parity/README.md", "peers", peers_table.markdown),
+        ("bench", bench_table.markdown),
+        ("bench-losses", bench_table.markdown),
+        ("peers", peers_table.markdown),
     ],
 )
-def test_tables_are_of_the_results_checked_in(
-    readme: str, name: str, table: Callable[[Any], str]
-) -> None:
-    assert part(READMES[readme], name) == table(result(name))
+def test_tables_are_of_the_results_checked_in(name: str, table: Callable[[Any], str]) -> None:
+    assert part(PAGES[name].read_text(encoding="utf-8"), name) == table(result(name))
 
 
 # ---- links --------------------------------------------------------------------------------------
