@@ -7,11 +7,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from parity.checks.words import Document
 from parity.environment import blas_warning
 from parity.report import wording
 from parity.report.failures import Failure, failures, headline, replay
 from parity.report.trimmed import Trimmed
-from parity.report.wording import Document, Line
+from parity.report.wording import Line
 
 STYLES = {True: "bold green", False: "bold white on red", None: "dim"}
 

@@ -18,7 +18,7 @@ from parity.evidence.proof.record import Job, Proof
 from parity.files import output_folder, write_whole
 from parity.processes import Processes, Side, prepared
 from parity.report.model import Report
-from parity.run import judged
+from parity.run import run_on
 
 ENGINES = ("minigrad", "torch")
 
@@ -90,7 +90,7 @@ def prove(
                 seed = str(job.seed)
                 todo = tasks(architectures, seed, job.dtype, device, quick=job.quick)
                 began_s = time.monotonic()
-                report = judged(processes, todo, settings, lambda *_: None)
+                report = run_on(processes, todo, settings, lambda *_: None)
                 run = compact(report.document, time.monotonic() - began_s)
                 with keeping:
                     if not run["passed"]:
