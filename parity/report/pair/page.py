@@ -16,8 +16,7 @@ from minigrad.explain import Explanation, explain
 from minigrad.explain.graph import graph
 from minigrad.explain.page import assembled
 from minigrad.explain.steps import Step, Story
-from minigrad.explain.summary import MOST_WHOLE
-from minigrad.explain.wording import group
+from minigrad.explain.summary import MOST_WHOLE, group
 from parity.cases.replay import Replayed
 from parity.cases.replay import document as document_of
 from parity.checks.gradients import Z
@@ -120,7 +119,7 @@ def _explained(traces: Traces) -> Explanation:
 
 
 def _keys(explanation: Explanation) -> dict[str, Key]:
-    """Return which traced tensor each tensor of the explanation is; see `minigrad.explain`'s `of`.
+    """Return which traced tensor each tensor of the explanation is, by the figures' `of`.
 
     A network is a chain: the gradient by a node's output is the one by the next node's input.
     """
