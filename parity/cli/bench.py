@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Annotated
 
@@ -105,10 +104,9 @@ def bench_command(
             console.print(str(change), style=style, soft_wrap=True, highlight=False, markup=False)
     if with_scaling:
         from parity.bench.plots import scaling_picture  # matplotlib takes long to load
+        from parity.report.figure import to_png
 
-        picture = io.BytesIO()
-        scaling_picture(document["scaling"]).savefig(picture, format="png")
-        write_whole(folder / "bench.png", picture.getvalue())
+        write_whole(folder / "bench.png", to_png(scaling_picture(document["scaling"])))
         console.print(f"Picture: {folder / 'bench.png'}", soft_wrap=True)
     console.print(f"Written: {folder / 'bench.json'}", soft_wrap=True)
     return 0 if document["agreed"] else 1

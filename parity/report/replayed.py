@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from parity.cases.case import Case
 from parity.cases.replay import Replayed, document
 from parity.report import wording
 from parity.report.failures import failures
-from parity.report.table import STYLES
-from parity.report.trimmed import Trimmed
+from parity.tables import STYLES, Trimmed, item
 
 SIDES = ("actual", "expected")
 VERSIONS = ("python", "numpy", "minigrad-parity")
@@ -34,14 +32,16 @@ def summary(replayed: Replayed, name: str) -> RenderableType:
     if replayed.verdict["passed"] is False:
         for failure in failures(found):
             node = [f"first apart: {failure.node}"] if failure.node else []
-            parts.append(_item("FAIL", False, "\n".join([failure.sentence, *node])))
+            parts.append(item("FAIL", STYLES[False], Text("\n".join([failure.sentence, *node]))))
     else:
         entries = found["architectures"]
         line = wording.lines(entries[0], found["settings"]) if entries else [wording.probes(found)]
         passed = [part for part in line if part is not None and part.detail]
-        parts += [_item("PASS", True, f"{part.label}: {part.detail}") for part in passed]
-    parts.append(_item("=", None, outcome(replayed)))
-    parts += [_item("!", None, difference) for difference in differences(replayed)]
+        parts += [
+            item("PASS", STYLES[True], Text(f"{part.label}: {part.detail}")) for part in passed
+        ]
+    parts.append(item("=", STYLES[None], Text(outcome(replayed))))
+    parts += [item("!", STYLES[None], Text(each)) for each in differences(replayed)]
     return Trimmed(Group(*parts))
 
 
@@ -122,11 +122,3 @@ def _network(entry: Mapping[str, Any], case: Case) -> str:
     momentum = f", momentum {case.task.momentum:g}" if case.task.momentum else ""
     said = f"{wording.network(entry)}{momentum}, {samples}, {case.task.dtype}, {case.task.device}"
     return f"judged: {said}"
-
-
-def _item(mark: str, passed: bool | None, said: str) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row(Text(mark, style=STYLES[passed]), Text(said))
-    return table

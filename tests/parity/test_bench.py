@@ -30,7 +30,7 @@ from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Task
 from parity.engines.registry import factory
 from parity.errors import UsageError
-from parity.evidence import publish
+from parity.evidence import figures
 from parity.evidence.figures import markers, part
 from tests.parity import fake_engines
 
@@ -593,9 +593,9 @@ def test_publishing_writes_the_table_between_the_markers(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(publish, "ROOT", tmp_path)
-    monkeypatch.setattr(publish, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(publish, "PICTURE", tmp_path / "picture.png")
+    monkeypatch.setattr(figures, "README", tmp_path / "README.md")
+    monkeypatch.setattr(figures, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(figures, "PICTURE", tmp_path / "picture.png")
     (tmp_path / "results").mkdir()
     document = document | more
     begin, end = markers(name)
@@ -603,7 +603,7 @@ def test_publishing_writes_the_table_between_the_markers(
     (tmp_path / "README.md").write_text(f"before\n{begin}\nold\n{end}after\n")
     (tmp_path / "bench.json").write_text(json.dumps(document))
     (tmp_path / "bench.png").write_bytes(b"picture")
-    publish.publish(tmp_path)
+    figures.publish(tmp_path)
     readme = (tmp_path / "README.md").read_text()
     assert readme == f"before\n{begin}\n{markdown(document)}\n{end}after\n"
     assert json.loads((tmp_path / "results" / f"{name}.json").read_text()) == document
@@ -615,7 +615,7 @@ def test_publishing_writes_the_table_between_the_markers(
         del document["scaling"]
         (tmp_path / "bench.json").write_text(json.dumps(document))
         with pytest.raises(UsageError, match=r"no picture for README.* with --scaling"):
-            publish.publish(tmp_path)
+            figures.publish(tmp_path)
 
 
 def test_an_engine_of_more_threads_than_it_was_given_is_told(
