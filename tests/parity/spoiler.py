@@ -34,7 +34,7 @@ def spoil(patch: pytest.MonkeyPatch, name: str, wrong: Callable[[Function], Func
     forward, _, by = name.partition("_backward_")
     for rule in [RULES[forward], *RULES[forward]._twins.values()]:
         right = rule._backwards[by] if by else rule.forward
-        spoiled = functools.wraps(right)(wrong(right))
+        spoiled: Any = functools.wraps(right)(wrong(right))
         code = right.__code__  # as if it stood there
         spoiled.__code__ = spoiled.__code__.replace(
             co_filename=code.co_filename,

@@ -155,11 +155,19 @@ OWN = {
             "return np.multiply(out, 1 + 1e-4) if out.shape == (6, 6) else out",
         ),
         (
+            "weight-gradient-of-every-other-row",
+            "ops/linalg",
+            "linear_backward_weight",
+            "return np.matmul(grad_out.mT, x)",
+            "return np.matmul(grad_out[::2].mT, x[::2])",
+        ),
+        (
             "input-gradient-of-layer-2-negated",
             "ops/linalg",
             "linear_backward_x",
             "return np.matmul(grad_out, weight)",
-            "return np.matmul(grad_out, -weight if weight.shape == (6, 6) else weight)",
+            "weight = np.negative(weight) if weight.shape == (6, 6) else weight\n"
+            "return np.matmul(grad_out, weight)",
         ),
         (
             "swept-from-2",
@@ -186,7 +194,7 @@ OWN = {
 }
 
 PLACES = {
-    "relu-gradient-1-at-zero": ("backward", "3", "input", "relu_backward_x"),
+    "relu-gradient-leaks": ("backward", "3", "input", "relu_backward_x"),
     "relu-gradient-scaled": ("backward", "3", "input", "relu_backward_x"),
     "relu-leaks": ("forward", "1", "output", "relu"),
     "weight-gradient-transposed-if-square": (
@@ -196,7 +204,7 @@ PLACES = {
         "linear_backward_weight",
     ),
     "weight-gradient-of-layer-2-scaled": ("backward", "2", "2.weight", "linear_backward_weight"),
-    "weight-gradient-drops-a-row": ("backward", "4", "4.weight", "linear_backward_weight"),
+    "weight-gradient-of-every-other-row": ("backward", "4", "4.weight", "linear_backward_weight"),
     "input-gradient-of-layer-2-negated": ("backward", "2", "input", "linear_backward_x"),
     "bias-gradient-averaged": ("backward", "4", "4.bias", "linear_backward_bias"),
     "bias-missing-for-one-unit": ("forward", "0", "output", "linear"),
@@ -216,8 +224,7 @@ PLACES = {
         "SGD._direction",
     ),
     "learning-rate-too-large": ("optimizer", "0", "0.weight", "SGD.step"),
-    "last-parameter-not-updated": ("optimizer", "4", "4.bias", "SGD.step"),
-    "gradients-not-zeroed": ("backward", "4", "4.weight", "linear_backward_weight"),
+    "gradients-not-forgotten": ("backward", "4", "4.weight", "linear_backward_weight"),
 }
 
 
