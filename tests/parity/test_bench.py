@@ -593,7 +593,7 @@ def test_publishing_writes_the_table_between_the_markers(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(figures, "README", tmp_path / "README.md")
+    monkeypatch.setattr(figures, "PAGES", {name: tmp_path / "README.md"})
     monkeypatch.setattr(figures, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(figures, "PICTURE", tmp_path / "picture.png")
     (tmp_path / "results").mkdir()
