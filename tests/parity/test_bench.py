@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from parity.bench import baseline
+from parity.bench import ratios as baseline
 from parity.bench import rounds as module
 from parity.bench import scaling as growth
 from parity.bench.document import bench, load_warning
