@@ -36,7 +36,7 @@ class Names:
                 self.add_module(value)
 
     def _add_tensor(self, name: str, tensor: Tensor) -> None:
-        node = tensor._node or tensor._frozen
+        node = tensor._grad_node
         key, names = (id(tensor._array), self.arrays) if node is None else (id(node), self.leaves)
         if key not in names:
             names[key] = name

@@ -45,7 +45,7 @@ class Spoiler:
         for rule in [RULES[name], *RULES[name]._twins.values()]:
             right = rule.forward if by is None else rule._backwards[by]
             spoiled = self._wrapped(right, wrong)
-            self._monkeypatch.setattr(rule, "_plans", {})
+            self._monkeypatch.setattr(rule, "plan", rule._make_plan)
             if by is None:
                 self._monkeypatch.setattr(rule, "forward", spoiled)
             else:

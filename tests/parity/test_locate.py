@@ -128,7 +128,7 @@ def plant(patch: Patch, name: str, wrong: Callable[[Function], Function]) -> Non
     planted = functools.wraps(function)(wrong(function))
     if source:
         patch.setitem(rule._backwards, source, planted)
-        patch.setattr(rule, "_plans", {})
+        patch.setattr(rule, "plan", rule._make_plan)
     else:
         patch.setattr(rule, "forward", planted)
 

@@ -26,15 +26,9 @@ class Defect(NamedTuple):
     rule: str | None
 
 
-def overwritten(
-    right: Function, gradients: Any, queue: Any, node: Any, grad: Any, *, keep: int = 1
-) -> None:
-    before = gradients.pop(node, None)
-    waiting = list(queue)
-    right(gradients, queue, node, grad)
-    if before is not None:
-        queue[:] = waiting
-        gradients[node] = np.add(gradients[node], np.multiply(before, keep - 1))
+def overwritten(right: Function, gradients: Any, node: Any, grad: Any, *, keep: int = 1) -> None:
+    before = gradients[node]
+    gradients[node] = np.add(grad, np.multiply(before, keep - 1))
 
 
 def outdated_buffer(right: Function, node: Any, grad: Any, recorded: bool) -> None:
@@ -272,12 +266,6 @@ DEFECTS = [
         "saved values not guarded",
         lambda spoil: spoil.function(tape, "_unpack", lambda right, node: node.saved),
         "a_graph_is_used_once",
-        None,
-    ),
-    Defect(
-        "leaf's gradient shares memory",
-        lambda spoil: spoil.function(tape, "_is_shared", lambda right, *a: False),
-        "gradients_have_memory_of_their_own",
         None,
     ),
 ]
