@@ -1,11 +1,18 @@
 """`Tensor`: an array together with the node of the tape that made it."""
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, cast
+
 from minigrad.tensor.base import Size
 from minigrad.tensor.products import MatrixProducts
 from minigrad.tensor.protocols import Protocols
 from minigrad.tensor.reduction import Reductions
 
-__all__ = ["Size", "Tensor"]
+__all__ = ["Size", "Tensor", "function"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Tensor(Protocols, MatrixProducts, Reductions):
@@ -24,3 +31,18 @@ class Tensor(Protocols, MatrixProducts, Reductions):
     """
 
     __slots__ = ()
+
+
+def function(method: Callable[P, R]) -> Callable[P, R]:
+    """Return a method of `Tensor` as a function that checks its first argument."""
+    run: Any = method
+    name = method.__name__
+
+    @wraps(run)
+    def call(input: Any, *arguments: Any, **options: Any) -> Any:
+        if not isinstance(input, Tensor):
+            raise TypeError(f"{name}: input must be a Tensor, not {type(input).__name__}")
+        return run(input, *arguments, **options)
+
+    call.__qualname__ = name
+    return cast(Callable[P, R], call)

@@ -214,9 +214,7 @@ def cat(tensors: Sequence[T], dim: int = 0, *, axis: int | None = None) -> T:
         RuntimeError: a tensor has no axes, or their other lengths differ.
         IndexError: there is no such axis.
     """
-    _check_tensors("cat", tensors)
-    if not tensors:
-        raise ValueError("cat: expected a non-empty list of Tensors, but it is empty")
+    _check_tensors("cat", tensors, ValueError)
     shapes = [list(t.shape) for t in tensors]
     if [] in shapes:
         raise RuntimeError(
@@ -240,9 +238,7 @@ def stack(tensors: Sequence[T], dim: int = 0, *, axis: int | None = None) -> T:
         RuntimeError: it is empty, or the shapes differ.
         IndexError: there is no such axis.
     """
-    _check_tensors("stack", tensors)
-    if not tensors:
-        raise RuntimeError("stack: expected a non-empty list of Tensors, but it is empty")
+    _check_tensors("stack", tensors, RuntimeError)
     if len({t.shape for t in tensors}) > 1:
         raise RuntimeError(
             f"stack: tensors must be of equal shape, not {[list(t.shape) for t in tensors]}"
@@ -253,7 +249,7 @@ def stack(tensors: Sequence[T], dim: int = 0, *, axis: int | None = None) -> T:
     return tensors[0]._apply(STACK, *rows, axis=along)
 
 
-def _check_tensors(operation: str, tensors: Any) -> None:
+def _check_tensors(operation: str, tensors: Any, if_empty: type[Exception]) -> None:
     if not isinstance(tensors, (list, tuple)):
         raise TypeError(
             f"{operation}: tensors must be a list or tuple of Tensors, not {type(tensors).__name__}"
@@ -263,6 +259,8 @@ def _check_tensors(operation: str, tensors: Any) -> None:
             raise TypeError(
                 f"{operation}: expected Tensor as element {i}, but got {type(part).__name__}"
             )
+    if not tensors:
+        raise if_empty(f"{operation}: expected a non-empty list of Tensors, but it is empty")
 
 
 def _in_common_dtype(tensors: Sequence[T], all_of_them: Sequence[T]) -> list[T]:
@@ -275,10 +273,7 @@ def varargs(
 ) -> tuple[int, ...]:
     """Return the integers of `f(2, 3)`, of `f((2, 3))` and of `f(shape=(2, 3))` alike.
 
-    Args:
-        operation: its name, for messages.
-        values: the arguments by position.
-        whole: the argument by keyword.
+    `values` are the arguments by position, `whole` is the one by keyword.
 
     Raises:
         TypeError: there are none, or some in both ways, or something among them is not an int.

@@ -136,7 +136,8 @@ def test_planting_refuses_what_is_not_there_once(function: str, old: str, messag
 def slopes() -> list[float]:
     """The derivatives of some functions at 0.5, by minigrad."""
     found = []
-    for function in (minigrad.tanh, minigrad.exp, lambda x: x.clone().add_(x, alpha=2)):
+    functions: list[Any] = [minigrad.tanh, minigrad.exp, lambda x: x.clone().add_(x, alpha=2)]
+    for function in functions:
         x = minigrad.tensor(0.5, requires_grad=True)
         function(x).backward()
         assert x.grad is not None
