@@ -45,29 +45,29 @@ lint: $(MADE) ## check style and types
 bench: $(MADE) ## time every engine, half an hour; put the result into README, without ARGS
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/parity bench --engines all --threads 1 --scaling \
 		--output out $(ARGS)
-	$(if $(ARGS),,$(BIN)/python -m parity.evidence.publish out)
+	$(if $(ARGS),,$(BIN)/python -m parity.evidence bench out)
 	$(if $(ARGS),,env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/parity bench --threads 1 --read-losses \
 		--engines minigrad,minigrad-captured,torch,torch-compile,numpy-floor,jax --output out/losses)
-	$(if $(ARGS),,$(BIN)/python -m parity.evidence.publish out/losses)
+	$(if $(ARGS),,$(BIN)/python -m parity.evidence bench out/losses)
 
 # Resumes where it was stopped; the threads of two libraries in one process would fight.
 fuzz: $(MADE) ## compare operations and random graphs with torch, for half an hour or more
 	MINIGRAD_FUZZ=1 $(BIN)/pytest -n auto tests/minigrad/test_operations.py tests/minigrad/test_graphs.py \
-		tests/minigrad/test_special_values.py $(ARGS)
+		tests/minigrad/test_special_values.py tests/parity/test_sweep_faults.py $(ARGS)
 
 proof: $(MADE) ## judge minigrad against torch at 12 seeds in full and 50 quickly, for an hour
-	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m parity.evidence.proof $(ARGS)
+	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m parity.evidence proof $(ARGS)
 
 # Resumes where it was stopped. The result goes to parity/evidence/results/ and .readme/ by hand.
 calibrate: $(MADE) ## measure the budget: false alarms against z, defects caught; result in out/
-	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m parity.evidence.calibration --output out $(ARGS)
+	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m parity.evidence calibration --output out $(ARGS)
 
 # Resumes where it was stopped.
 detection: $(MADE) ## plant every defect of the catalogue in a copy, see what finds it, report in out/
-	$(BIN)/python -m parity.evidence.detection --output out $(ARGS)
+	$(BIN)/python -m parity.evidence detection --output out $(ARGS)
 
 peers: $(MADE) ## judge the other engines against torch; put the result into README
-	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m parity.evidence.peers $(ARGS)
+	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m parity.evidence peers $(ARGS)
 
 clean: ## remove .venv, reports and caches
 	rm -rf .venv out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

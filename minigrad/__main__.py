@@ -9,10 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from minigrad.architectures import architecture
-from minigrad.explain import explain
-from minigrad.explain.example import training
-from minigrad.explain.explanation import Explanation
+from minigrad.architectures import architecture, training
+from minigrad.explain import Explanation, explain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

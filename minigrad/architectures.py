@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from minigrad.creation import linspace, randn
 from minigrad.dtypes import float32
-from minigrad.nn import Linear, Module, ReLU, Sequential
+from minigrad.nn import Linear, Module, MSELoss, ReLU, Sequential
+from minigrad.optim import SGD
+from minigrad.random import manual_seed
 from minigrad.tensor import Tensor
 from minigrad.tensor.shape import stack
 
@@ -89,3 +92,26 @@ def parabola(samples: int = 100, dtype: Any = float32) -> tuple[Tensor, Tensor]:
     x = linspace(-5, 5, samples, dtype=dtype)
     y = stack([element**2 + randn(1, dtype=dtype) for element in x])
     return x.reshape(-1, 1), y
+
+
+def training(
+    architecture: Architecture, seed: int = 0, epoch: int = 1, samples: int = 100
+) -> Callable[[], Tensor]:
+    """Return the training step of an epoch, counted from 1; all epochs before it are trained."""
+    manual_seed(seed)
+    x, y = parabola(samples)
+    model = build(architecture.sizes)
+    criterion = MSELoss()
+    optimizer = SGD(model.parameters(), lr=architecture.learning_rate)
+
+    def step() -> Any:
+        optimizer.zero_grad()
+        prediction = model(x)
+        loss = criterion(prediction, y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    for _ in range(epoch - 1):
+        step()
+    return step

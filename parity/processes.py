@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from minigrad.architectures import Architecture
-from parity.checks.bitwise import DigestTrainer
-from parity.checks.judge import KEPT, judge
+from parity.checks.steps import Judge
 from parity.checks.trajectory import RUNS
-from parity.engines.process import ChildTraceback, EngineProcess
+from parity.engines.process import KEPT, ChildTraceback, EngineProcess
 from parity.engines.protocol import Engine, Task
 from parity.engines.registry import factory, reproducible
 from parity.engines.trainer import Trainer
@@ -30,7 +29,7 @@ class Side(NamedTuple):
     factory: Callable[[], Engine]
 
 
-def trainer(side: Side) -> EngineProcess:
+def trainer(side: Side) -> EngineProcess[Trainer]:
     """Return a process of one thread that will hold the engine and its training loop."""
     return EngineProcess(functools.partial(Trainer, side.factory), 1, side.name, KEPT)
 
@@ -52,11 +51,11 @@ class Processes:
     """
 
     sides: tuple[Side, Side]
-    actual: EngineProcess
-    expected: EngineProcess
-    references: Sequence[EngineProcess]
-    judges: Sequence[EngineProcess]
-    twins: tuple[EngineProcess, EngineProcess] | None = None
+    actual: EngineProcess[Trainer]
+    expected: EngineProcess[Trainer]
+    references: Sequence[EngineProcess[Trainer]]
+    judges: Sequence[EngineProcess[Judge]]
+    twins: tuple[EngineProcess[Trainer], EngineProcess[Trainer]] | None = None
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -68,7 +67,7 @@ class Processes:
     def __exit__(self, *raised: Any) -> None:
         self._stack.close()
 
-    def _all(self) -> Iterator[EngineProcess]:
+    def _all(self) -> Iterator[EngineProcess[Any]]:
         yield from (*self.references, self.actual, *self.judges)
 
     @contextmanager
@@ -111,11 +110,11 @@ def prepared(actual: Side, expected: Side, cores: int) -> Processes:
     twins = None
     if None not in names:
         twin, other = (
-            process.beside(functools.partial(DigestTrainer, factory(str(name))), str(name))
+            process.beside(functools.partial(Trainer, factory(str(name))), str(name))
             for process, name in zip((ours, theirs[0]), names, strict=True)
         )
         twins = twin, other
-    judges = [judge() for _ in range(cores)]
+    judges = [EngineProcess(Judge, 1, "judge", KEPT) for _ in range(cores)]
     return Processes((actual, expected), ours, theirs[0], theirs, judges, twins)
 
 

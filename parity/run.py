@@ -18,12 +18,12 @@ from parity.checks.final_mse import check_final_mse
 from parity.checks.locate import locate
 from parity.checks.start import check_start
 from parity.checks.state import state
-from parity.checks.steps import check_steps
+from parity.checks.steps import Judge, check_steps
 from parity.checks.trajectory import check_trajectory, envelope, perturbed_runs
 from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import Start, Task
 from parity.engines.registry import reproducible
-from parity.engines.trainer import Run
+from parity.engines.trainer import Run, Trainer
 from parity.probes.check import check_probes
 from parity.processes import Processes, Side, processes_for
 from parity.report.model import Curves, Report
@@ -82,8 +82,8 @@ def judged(
             document["passed"] = all(verdicts) and (probes is None or probes["passed"])
     document |= {
         "environment": {
-            "actual": processes.actual.call("environment"),
-            "expected": processes.expected.call("environment"),
+            "actual": processes.actual.call(Trainer.environment),
+            "expected": processes.expected.call(Trainer.environment),
         },
         "settings": {**settings, "engine": actual.name, "against": expected.name},
         "architectures": entries,
@@ -116,13 +116,13 @@ def _judge(
     """Train one network on both engines; fill its entry in the report, and return its curves."""
     actual, expected = engines = processes.actual, processes.expected
     judge = processes.judges[0]
-    starts = ours_start, their_start = [engine.call("draw", task) for engine in engines]
+    starts = ours_start, their_start = [engine.call(Trainer.draw, task) for engine in engines]
     # An engine that does not draw starts from what the other drew.
-    start = their_start or ours_start or judge.call("draw", task)
+    start = their_start or ours_start or judge.call(Judge.draw, task)
     entry["not_judged"] = _not_judged(processes, starts)
     entry["start"] = ours_start and their_start and check_start(ours_start, their_start)
-    found = [engine.call("loss_and_gradients", task, start)[1] for engine in engines]
-    entry["gradients"] = judge.call("gradients", task, start, *found)
+    found = [engine.call(Trainer.loss_and_gradients, task, start)[1] for engine in engines]
+    entry["gradients"] = judge.call(Judge.gradients, task, start, *found)
     named = [functools.partial(progress, engine.name) for engine in engines]
     ours, theirs = _trained(engines, task, start, named)
     entry["state"] = {"actual": state(ours, start), "expected": state(theirs, start)}
@@ -183,8 +183,8 @@ def _locate(processes: Processes, task: Task, start: Start, entry: dict[str, Any
     """Name in failing verdicts the first node at which the engines part."""
     engines = processes.actual, processes.expected
 
-    def first_node(sides: Sequence[EngineProcess], epoch: int, bits: bool) -> Any:
-        parameters, buffers = sides[1].call("state_before", task, start, epoch)
+    def first_node(sides: Sequence[EngineProcess[Trainer]], epoch: int, bits: bool) -> Any:
+        parameters, buffers = sides[1].call(Trainer.state_before, task, start, epoch)
         there = dataclasses.replace(start, parameters=parameters)
         return locate(sides[0], sides[1], task, there, buffers, bits=bits)
 
@@ -206,7 +206,7 @@ def passed(entry: dict[str, Any]) -> bool:
 
 
 def _trained(
-    engines: Sequence[EngineProcess],
+    engines: Sequence[EngineProcess[Trainer]],
     task: Task,
     start: Start,
     progress: Sequence[Callable[[int, int], object]],
@@ -214,5 +214,5 @@ def _trained(
     """Train engines at the same time; return what each left."""
     for report in progress:
         report(0, task.epochs)
-    streams = [engine.stream("train", task, start) for engine in engines]
+    streams = [engine.stream(Trainer.train, task, start) for engine in engines]
     return together(streams, lambda number, done: progress[number](done, task.epochs))

@@ -27,9 +27,8 @@ from minigrad.architectures import Architecture, architecture
 from minigrad.arrays.conversion import budgeted
 from parity.checks.budget import Budget, budget_of
 from parity.checks.gradients import compare
-from parity.checks.judge import Judge
-from parity.engines.local import LocalObject
-from parity.engines.process import EngineProcess
+from parity.checks.steps import Judge
+from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Array, Engine, Task
 from parity.engines.registry import factory, same
 from parity.engines.trainer import Trainer
@@ -254,7 +253,7 @@ def _document(engine: AnyEngine, network: str, dtype: str, momentum: float) -> d
 
 
 @functools.cache
-def _reference() -> EngineProcess:
+def _reference() -> EngineProcess[Trainer]:
     """Return a process of the reference, which lives as long as the tests."""
     process = trainer(Side(REFERENCE, factory(REFERENCE)))
     process.__enter__()

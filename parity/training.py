@@ -10,18 +10,18 @@ import functools
 import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+import minigrad
+from minigrad.architectures import Architecture
 from parity.checks.state import state
+from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import Array, Engine, Start, Task
 from parity.engines.trainer import Run, Trainer
-
-if TYPE_CHECKING:  # an engine's process imports this module, and has no need of these
-    from minigrad.architectures import Architecture
-    from parity.processes import Side
+from parity.processes import Side, trainer
 
 HELD_OUT = 100
 """So many points are held out, however many there are to train on."""
@@ -104,12 +104,11 @@ def train(
     Raises:
         UsageError: the engine cannot do what is asked.
     """
-    from parity.checks.judge import KEPT
-
-    with EngineProcess(functools.partial(Watcher, side.factory), 1, side.name, KEPT) as process:
+    with trainer(side) as process:
         return [
             _finished(
                 process,
+                side,
                 task,
                 functools.partial(progress, architecture.name, side.name),
                 fresh_points(task) if hold_out else None,
@@ -120,16 +119,17 @@ def train(
 
 
 def _finished(
-    process: EngineProcess,
+    process: EngineProcess[Trainer],
+    side: Side,
     task: Task,
     progress: Callable[[int, int], object],
     fresh: tuple[Array, Array] | None,
     moments: list[int],
 ) -> Finished:
-    """Train a network in a process that holds a `Watcher`."""
-    start: Start = process.call("draw", task) or _drawn(task)
+    """Train a network in the engine's process."""
+    start = process.call(Trainer.draw, task) or _drawn(task)
     progress(0, task.epochs)
-    stream = process.stream("watch", task, start, fresh, moments)
+    stream = process.stream(watch, side.factory, task, start, fresh, moments)
     ((run, held_out, history),) = together([stream], lambda _, done: progress(done, task.epochs))
     return Finished(start, run, state(run, start), held_out, history)
 
@@ -145,8 +145,6 @@ def fresh_points(task: Task) -> tuple[Array, Array]:
     happen to fall where a poor fit is good, or bad: that alone moved the MSE of `underfit` by 8.
     The data, which has a point at either end, weighs the ends a little more.
     """
-    import minigrad
-
     _drawn(task)
     x = minigrad.arange(HELD_OUT) + minigrad.rand(HELD_OUT, dtype=task.dtype)
     x = x * (10 / HELD_OUT) - 5
@@ -156,8 +154,6 @@ def fresh_points(task: Task) -> tuple[Array, Array]:
 
 def _drawn(task: Task) -> Start:
     """Return what minigrad draws."""
-    from parity.engines.adapters.minigrad import MinigradEngine
-
     with np.errstate():  # which the engine sets for its process
         return MinigradEngine().draw(task)
 
@@ -173,40 +169,35 @@ def moments(epochs: int) -> list[int]:
 # ---- in the engine's process --------------------------------------------------------------------
 
 
-class Watcher(Trainer):
-    """A trainer that sees more of the training."""
+def watch(
+    trainer: Trainer,
+    factory: Callable[[], Engine],
+    task: Task,
+    start: Start,
+    fresh: tuple[Array, Array] | None,
+    moments: Sequence[int],
+) -> Generator[int, None, tuple[Run, HeldOut | None, History | None]]:
+    """Train from `start`; yield now and then how many epochs are done; return what was seen.
 
-    def __init__(self, factory: Callable[[], Engine]) -> None:
-        super().__init__(factory)
-        self._factory = factory
-
-    def watch(
-        self,
-        task: Task,
-        start: Start,
-        fresh: tuple[Array, Array] | None,
-        moments: Sequence[int],
-    ) -> Generator[int, None, tuple[Run, HeldOut | None, History | None]]:
-        """Train from `start`; yield now and then how many epochs are done; return what was seen.
-
-        Without `fresh` points nothing is held out, and without `moments` there is no history.
-        """
-        beside, held_out, history = None, None, None
-        if fresh is not None:
-            x, y = fresh
-            beside = self._factory()
-            beside.load(replace(task, samples=len(x)), Start(x, y, start.parameters))
-        watched = _Watched(self._engine, moments, task.samples, beside)
-        engine = cast(Engine, watched) if moments else self._engine
-        run = yield from Trainer(lambda: engine).train(task, start)
-        if moments:
-            watched.look()
-            history = watched.history(run)
-        if beside is not None:
-            beside.put(run.parameters)
-            mse, _ = beside.loss_and_gradients()
-            held_out = HeldOut(x, y, beside.predict(), mse)
-        return run, held_out, history
+    Without `fresh` points nothing is held out, and without `moments` there is no history. `factory`
+    makes a second engine for the held-out points.
+    """
+    beside, held_out, history = None, None, None
+    if fresh is not None:
+        x, y = fresh
+        beside = factory()
+        beside.load(replace(task, samples=len(x)), Start(x, y, start.parameters))
+    watched = _Watched(trainer.engine, moments, task.samples, beside)
+    engine = cast(Engine, watched) if moments else trainer.engine
+    run = yield from Trainer(lambda: engine).train(task, start)
+    if moments:
+        watched.look()
+        history = watched.history(run)
+    if beside is not None:
+        beside.put(run.parameters)
+        mse, _ = beside.loss_and_gradients()
+        held_out = HeldOut(x, y, beside.predict(), mse)
+    return run, held_out, history
 
 
 class _Watched:

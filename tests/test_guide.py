@@ -97,12 +97,10 @@ def test_the_operation_passes_its_checks(tree: Path) -> None:
     result = pytest_in(tree, *shlex.split(COMMAND), "-v")
     assert result.returncode == 0, result.stdout
     for said in (
-        "test_value_and_gradients[rsqrt-float32] PASSED",
-        "test_value_and_gradients[rsqrt-float64] PASSED",
-        "test_second_order_gradients[rsqrt] PASSED",
+        "test_value_and_gradients[rsqrt] PASSED",
         "test_gradients_are_those_of_finite_differences[rsqrt] PASSED",
-        "test_memory_layouts[rsqrt-read_only] PASSED",
-        "test_elementwise[rsqrt-nan-float64] PASSED",
+        "test_memory_layouts[rsqrt] PASSED",
+        "test_elementwise[rsqrt-float64] PASSED",
         "test_replays[rsqrt] PASSED",
         "test_values_are_those_of_plain_arrays[rsqrt] PASSED",
         "test_rules_run_on_guarded_arrays[rsqrt] PASSED",
@@ -121,9 +119,9 @@ def test_it_can_be_used(tree: Path) -> None:
     assert printed == f"{values}{tree}/minigrad/__init__.py\n"
 
 
-OPERATION = "test_operations.py::test_value_and_gradients[rsqrt-float32]"
+OPERATION = "test_operations.py::test_value_and_gradients[rsqrt]"
 DIFFERENCES = "test_gradcheck.py::test_true_derivatives_pass[rsqrt]"
-SPECIAL = "test_special_values.py::test_elementwise[rsqrt-1.0-float32]"
+SPECIAL = "test_special_values.py::test_elementwise[rsqrt-float32]"
 
 
 @pytest.mark.parametrize(

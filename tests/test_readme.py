@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from parity.bench import table as bench_table
+from parity.evidence import peers as peers_table
 from parity.evidence.figures import part
-from parity.evidence.peers import record as peers_table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -5,7 +5,8 @@ and `__array_function__` (NEP 18), and no rule knows of any of them:
 
     budgeted        values, and the standard deviation of their rounding errors
     reproducible    sums and products whose bits do not depend on the order of summation
-    recording       values, and the list of the calls that computed them
+    wrapped         what array types have in common; the recording array of `minigrad.capture` too
+    conversion      tensors and modules of such arrays
 
     >>> import numpy as np
     >>> from minigrad.arrays.budgeted import BudgetedArray

@@ -28,11 +28,11 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.capture.lower import lower
-from minigrad.capture.program import Program
+from minigrad.capture.passes import lower
 from minigrad.capture.record import record
-from minigrad.capture.recording import CaptureError
+from minigrad.capture.rendering import PrintedProgram
 from minigrad.capture.replay import MISFIT, Replay
+from minigrad.capture.sources import CaptureError
 from minigrad.capture.trust import Trial
 from minigrad.capture.watch import is_recording, recording_threads
 from minigrad.grad_mode import grad_mode
@@ -123,13 +123,13 @@ class Captured:
         return self._find(signature, tensors, args, kwargs)
 
     @property
-    def program(self) -> Program | None:
+    def program(self) -> PrintedProgram | None:
         """What the last call ran, or recorded; None before a recording is trusted.
 
         `step.program.explain()` prints it.
         """
         replays = [replay for replays in self._replays.values() for replay in replays]
-        return replays[-1].program if replays else None
+        return PrintedProgram(**vars(replays[-1].program)) if replays else None
 
     def _find(self, signature: list[Any], tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
         """Run the replay that fits, or record one."""

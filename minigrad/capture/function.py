@@ -19,7 +19,7 @@ BY_KEYWORD = frozenset({np.maximum, np.minimum})
 """NumPy deprecates a third argument by position for these."""
 
 
-class Names:
+class Namespace:
     """Names for the objects that generated code refers to, and the namespace it runs in."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Writer:
     `define` replaces.
     """
 
-    def __init__(self, memory: Memory, names: Names) -> None:
+    def __init__(self, memory: Memory, names: Namespace) -> None:
         self._memory = memory
         self._names = names
         self._numbers: dict[int, int] = {}
@@ -161,5 +161,5 @@ REDUCE_DEFAULTS = {"axis": 0, "dtype": None, "keepdims": False}
 
 def runner(program: Program, memory: Memory | None = None) -> Callable[[], None]:
     """Return a function that makes the calls of a program, in memory of its own or in this one."""
-    writer = Writer(memory or Memory(), Names())
+    writer = Writer(memory or Memory(), Namespace())
     return writer.define("run", [], list(map(writer.statement, program.calls)) or ["pass"])

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -25,6 +26,27 @@ from minigrad.dtypes import DType
 UPDATES = frozenset({np.add.at, operator.setitem})
 """Functions that change a part of what they write into, and so depend on what was there."""
 
+EXACT = frozenset(
+    {
+        np.absolute,
+        np.add,
+        np.copyto,
+        np.divide,
+        np.maximum,
+        np.minimum,
+        np.multiply,
+        np.negative,
+        np.sign,
+        np.sqrt,
+        np.square,
+        np.subtract,
+    }
+)
+"""Element by element functions whose results do not depend on how an array is laid out.
+
+They are rounded correctly (IEEE 754), hence the same wherever in an array an element stands. NumPy
+computes others, such as `exp`, by other code where the elements lie one behind the other.
+"""
 
 NO_PARTS: Mapping[int, str] = MappingProxyType({})
 
@@ -207,15 +229,6 @@ class Program:
     outputs: tuple[View, ...] = ()
     tensors: tuple[View, ...] = ()
 
-    def explain(self) -> None:
-        """Print the calls as NumPy, with where each comes from and what it costs."""
-        print(self)
-
-    def __str__(self) -> str:
-        from minigrad.capture.rendering import explain
-
-        return explain(self)
-
     def with_calls(self, calls: list[Call]) -> Program:
         """Return the program with other calls."""
         return replace(self, calls=tuple(calls))
@@ -234,3 +247,33 @@ class Program:
         views = (*self.inputs, *self.outputs, *self.tensors)
         outside = {c.out.buffer for c in self.calls if c.out.buffer.memory is not None}
         return outside | {view.buffer for view in views}
+
+
+class Results:
+    """The buffers that hold the result of a single call from then on.
+
+    They belong to the program, are filled by one call, and no tensor that outlives the run shows
+    them: such a buffer stands for a value, and calls on it can be exchanged like terms of an
+    equation.
+    """
+
+    def __init__(self, program: Program) -> None:
+        writers = Counter(call.out.buffer for call in program.calls)
+        shown = {view.buffer for view in (*program.inputs, *program.tensors)}
+        self._calls: dict[Buffer, Call] = {
+            call.out.buffer: call
+            for call in program.calls
+            if writers[call.out.buffer] == 1
+            and call.out.buffer.memory is None
+            and call.out.buffer not in shown
+            and call.out.nbytes == call.out.buffer.size
+            and call.function not in UPDATES
+        }
+
+    def __contains__(self, buffer: Buffer) -> bool:
+        return buffer in self._calls
+
+    def call_of(self, view: View) -> Call | None:
+        """Return the call whose result this view is, all of it and as it was written."""
+        call = self._calls.get(view.buffer)
+        return call if call is not None and call.out == view else None

@@ -9,18 +9,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.capture.conditions import Surroundings
 from minigrad.capture.memory import address
 from minigrad.capture.program import Call, Program, View
-from minigrad.capture.recording import CaptureError, RecordingArray
-from minigrad.capture.replay import Argument, Output, Recorded, add_gradient
-from minigrad.capture.surroundings import Surroundings
+from minigrad.capture.recording import RecordingArray
+from minigrad.capture.replay import Argument, Output, RecordedStep, add_gradient
+from minigrad.capture.sources import CaptureError
 from minigrad.capture.watch import Watch, array_of, show
 from minigrad.tensor import Tensor
 
 Run = Callable[[list[Tensor]], Any]
 
 
-class Recording(NamedTuple):
+class RecordedRun(NamedTuple):
     """What a step returned when it was recorded, and what is known of it now.
 
     Attributes:
@@ -30,11 +31,11 @@ class Recording(NamedTuple):
     """
 
     value: Any
-    recorded: Recorded
+    recorded: RecordedStep
     left: list[Tensor]
 
 
-def record(step: Callable[..., Any], run: Run, arguments: list[Tensor]) -> Recording:
+def record(step: Callable[..., Any], run: Run, arguments: list[Tensor]) -> RecordedRun:
     """Run a step and record it.
 
     Args:
@@ -73,7 +74,7 @@ def record(step: Callable[..., Any], run: Run, arguments: list[Tensor]) -> Recor
     watch.recording.forget()
     for i, output in argument_gradients.items():
         add_gradient(arguments[i], results[output.index])
-    recorded = Recorded(
+    recorded = RecordedStep(
         program,
         tensors,
         [before.node for before in watch.before.values()],
@@ -84,7 +85,7 @@ def record(step: Callable[..., Any], run: Run, arguments: list[Tensor]) -> Recor
         list(watch.optimizers.values()),
         surroundings,
     )
-    return Recording(_value(returned, results, arguments), recorded, left)
+    return RecordedRun(_value(returned, results, arguments), recorded, left)
 
 
 def _run(

@@ -18,15 +18,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from minigrad.arrays.wrapped import WrappedArray
 from minigrad.capture.memory import address, extent
 from minigrad.capture.program import Buffer, Call, Source, View
-from minigrad.capture.sources import CaptureError, refuse, source
-from minigrad.vocabulary import FUNCTIONS, REDUCTIONS, UFUNCS
-
-__all__ = ["CaptureError", "Recording", "RecordingArray"]
-
-# What is asked about arrays besides the vocabulary: the answer depends on no value.
-QUESTIONS = frozenset({np.can_cast, np.result_type, np.shape})
+from minigrad.capture.sources import refuse, source
 
 
 class Recording:
@@ -115,7 +110,7 @@ class Recording:
         return value
 
 
-class RecordingArray:
+class RecordingArray(WrappedArray):
     """An array whose calls are noted; see the module.
 
     Raises (all operations):
@@ -135,11 +130,6 @@ class RecordingArray:
 
     # ---- what it is -------------------------------------------------------------------------
 
-    dtype = property(lambda self: self._array.dtype)
-    flags = property(lambda self: self._array.flags)
-    ndim = property(lambda self: self._array.ndim)
-    shape = property(lambda self: self._array.shape)
-    size = property(lambda self: self._array.size)
     strides = property(lambda self: self._array.strides)
 
     @property
@@ -152,9 +142,6 @@ class RecordingArray:
         """The matrix with its axes exchanged, in the same memory."""
         return self._seen(self._array.mT)
 
-    def __len__(self) -> int:
-        return len(self._array)
-
     def __getitem__(self, key: Any) -> RecordingArray:
         found = self._array[plain_key(key)]
         if self._shares(found):
@@ -165,7 +152,7 @@ class RecordingArray:
         plain = plain_key(key)
         out = self._recording.writes(self)
         place = self._array[plain]
-        self._array[plain] = _plain(value)
+        self._array[plain] = self._plain(value)
         if self._shares(place):
             self._recording.add(np.copyto, (value,), out._seen(place))
         elif isinstance(place, np.generic):  # a key that names one element
@@ -201,46 +188,34 @@ class RecordingArray:
 
     # ---- NumPy's calls ----------------------------------------------------------------------
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        recording = self._recording
-        plain = tuple(map(_plain, inputs))
-        if method == "__call__" and ufunc in UFUNCS and options.keys() <= {"out"}:
-            if "out" not in options:
-                return recording.add(ufunc, inputs, recording.result(ufunc(*plain)))
-            (given,) = options["out"]
-            out = recording.writes(given)
-            ufunc(*plain, out=out._array)
-            recording.add(ufunc, inputs, out)
-            return given
-        if method == "reduce" and ufunc in REDUCTIONS:
-            known = {k: v for k, v in options.items() if k in ("axis", "keepdims", "dtype")}
-            if known.keys() == options.keys():
-                result = recording.result(ufunc.reduce(*plain, **known))
-                return recording.add(ufunc.reduce, inputs, result, **known)
-        if method == "at" and ufunc is np.add:
-            given, key, values = inputs
-            out = recording.writes(given)
-            np.add.at(out._array, plain_key(key), _plain(values))
-            recording.add(np.add.at, (key, values), out)
-            return None
-        called = f"np.{ufunc.__name__}.{method} with {sorted(options)}"
-        return refuse("{call} calls " + f"{called}, which is not in minigrad.vocabulary")
+    def _call(self, ufunc: np.ufunc, inputs: tuple[Any, ...], out: Any) -> Any:
+        plain = map(self._plain, inputs)
+        if out is None:
+            return self._recording.add(ufunc, inputs, self._recording.result(ufunc(*plain)))
+        target = self._recording.writes(out)
+        ufunc(*plain, out=target._array)
+        self._recording.add(ufunc, inputs, target)
+        return out
 
-    def __array_function__(
-        self, function: Callable[..., Any], types: Any, arguments: Any, options: Any
+    def _reduce(self, ufunc: np.ufunc, x: Any, options: dict[str, Any]) -> Any:
+        result = self._recording.result(ufunc.reduce(x._array, **options))
+        return self._recording.add(ufunc.reduce, (x,), result, **options)
+
+    def _add_at(self, out: Any, key: Any, values: Any) -> None:
+        target = self._recording.writes(out)
+        np.add.at(target._array, plain_key(key), self._plain(values))
+        self._recording.add(np.add.at, (key, values), target)
+
+    def _copy_to(self, out: Any, values: Any) -> None:
+        target = self._recording.writes(out)
+        np.copyto(target._array, self._plain(values))
+        self._recording.add(np.copyto, (values,), target)
+
+    def _function(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]
     ) -> Any:
         recording = self._recording
-        if function in QUESTIONS:
-            return function(*map(_plain, arguments), **options)
-        if function is np.copyto:
-            given, values = arguments
-            out = recording.writes(given)
-            np.copyto(out._array, _plain(values))
-            recording.add(np.copyto, (values,), out)
-            return None
-        if function not in FUNCTIONS:
-            refuse("{call} calls " + f"np.{function.__name__}, which is not in minigrad.vocabulary")
-        result = function(*map(_plain, arguments), **options)
+        result = function(*map(self._plain, arguments), **options)
         x = arguments[0]
         if function is np.where:
             return recording.add(np.where, arguments, recording.result(result))
@@ -258,6 +233,9 @@ class RecordingArray:
         # A reshape that had to copy: the elements are in C order now.
         recording.add(np.copyto, (x,), out._seen(np.reshape(result, x.shape, copy=False)))
         return out
+
+    def _refuse(self, call: str) -> NoReturn:
+        refuse("{call} calls " + f"np.{call}, which is not in minigrad.vocabulary")
 
     # ---- values -----------------------------------------------------------------------------
 
@@ -288,13 +266,4 @@ def plain_key(key: Any) -> Any:
                 "{call} selects elements by a mask: how many depends on values, and the shapes of "
                 "a captured step must not. Choose with where(mask, x, 0) instead"
             )
-    return _plain(key)
-
-
-def _plain(value: Any) -> Any:
-    """Return `value` with the arrays in it as ndarrays."""
-    if isinstance(value, RecordingArray):
-        return value._array
-    if isinstance(value, (tuple, list)):
-        return type(value)(map(_plain, value))
-    return value
+    return RecordingArray._plain(key)

@@ -18,34 +18,45 @@ WIDTH = 76
 PRODUCTS = frozenset({np.dot, np.matmul})
 
 
-def explain(program: Program) -> str:
+class PrintedProgram(Program):
+    """A program whose printed form is `listing`: what `step.program` is."""
+
+    def explain(self) -> None:
+        """Print the calls as NumPy, with where each comes from and what it costs."""
+        print(self)
+
+    def __str__(self) -> str:
+        return listing(self)
+
+
+def listing(program: Program) -> str:
     """Return the calls of a program, one a line, with what they cost.
 
     Behind each stand the shape and dtype of its result, the floating-point operations (a
     multiplication and an addition count as two), the bytes of the arrays it reads and writes, and
     the rule that made it. Above the calls stands the line of the step that led to them.
     """
-    names = _Names(program)
+    notation = _Notation(program)
     flops, traffic = (sum(map(cost, program.calls)) for cost in (flops_of, bytes_of))
     lines = [
         f"{len(program.calls)} calls, {flops:,} floating-point operations, "
         f"{traffic:,} bytes read and written"
     ]
     if program.inputs:
-        lines.append(f"arguments: {', '.join(names.declared(view) for view in program.inputs)}")
+        lines.append(f"arguments: {', '.join(notation.declared(view) for view in program.inputs)}")
     place = None
     for call in program.calls:
         if call.source.line != place:
             place = call.source.line
             lines += ["", _user_line(place)]
-        text = f"    {names.statement(call)}"
+        text = f"    {notation.statement(call)}"
         made_by = f"  {call.source.rule}, {call.source.rule_line}" if call.source.rule else ""
         lines.append(
             f"{text:<{WIDTH}}  # {_kind(call.out)}  {flops_of(call):,} flop  "
             f"{bytes_of(call):,} B{made_by}"
         )
     if program.outputs:
-        lines += ["", f"returns copies of {', '.join(map(names.view, program.outputs))}"]
+        lines += ["", f"returns copies of {', '.join(map(notation.view, program.outputs))}"]
     return "\n".join(lines) + "\n"
 
 
@@ -82,7 +93,7 @@ def _user_line(place: str) -> str:
     return f"# {place}: {linecache.getline(path, int(number)).strip()}"
 
 
-class _Names:
+class _Notation:
     """Names for memory, and what a view of it is written like."""
 
     def __init__(self, program: Program) -> None:

@@ -8,13 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.capture import optimizers
-from minigrad.capture.function import Names, Writer
-from minigrad.capture.memory import Memory
-from minigrad.capture.optimizers import OptimizerBefore
-from minigrad.capture.passes.reuse import reuse_memory
+from minigrad.capture.conditions import OptimizerBefore, Surroundings
+from minigrad.capture.function import Namespace, Writer
+from minigrad.capture.memory import Memory, reuse_memory
 from minigrad.capture.program import Program
-from minigrad.capture.surroundings import Surroundings
 from minigrad.capture.watch import array_of, show
 from minigrad.tape import Node, changes, numbers
 from minigrad.tensor import Tensor
@@ -39,7 +36,7 @@ class Argument:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedStep:
     """What one run of a step has shown.
 
     Attributes:
@@ -77,11 +74,11 @@ class Replay:
 
     run: Callable[..., Any]
 
-    def __init__(self, recorded: Recorded) -> None:
+    def __init__(self, recorded: RecordedStep) -> None:
         """Make the function that runs a recorded step, its program lowered."""
         program = self.program = recorded.program
         self._recorded = recorded
-        self._names = Names()
+        self._names = Namespace()
         parameters = [f"argument_{i}" for i in range(len(program.inputs))]
         self._names.namespace.update(dict.fromkeys(parameters), misfit=MISFIT)
         memory = Memory()
@@ -135,18 +132,8 @@ class Replay:
             else:
                 array = of(array_of(grad), "array")
                 yield f"{name}.grad is None or {name}.grad._array is not {array}"
-        for i, before in enumerate(recorded.optimizers):
-            optimizer = before.optimizer
-            name, get = of(optimizer, "optimizer"), of(optimizers.options, "options")
-            groups, state = of(optimizer.param_groups, "groups"), of(optimizer.state, "state")
-            yield f"{name}.param_groups is not {groups} or len({groups}) != {len(before.options)}"
-            yield f"{name}.state is not {state}"
-            for j, values in enumerate(before.options):
-                self._names.namespace[f"options_{i}_{j}"] = values
-                yield f"{get}({groups}[{j}]) != options_{i}_{j}"
-            for parameter, buffer in before.buffers.items():
-                found = f"{state}.get({of(parameter, 'tensor')}, {of(EMPTY, 'empty')})"
-                yield f"{found}.get('momentum_buffer') is not {of(buffer, 'tensor')}"
+        for before in recorded.optimizers:
+            yield from before.changes(self._names)
 
     def _left_behind(self) -> Iterator[str]:
         """Yield statements that leave behind what the step does outside of arrays."""
@@ -155,12 +142,7 @@ class Replay:
         for node, grad in recorded.gradients_after.items():
             yield f"{of(node, 'node')}.grad = {of(grad, 'tensor')}"
         for before in recorded.optimizers:
-            state = of(before.optimizer.state, "state")
-            for parameter, buffer in before.buffers.items():
-                if buffer is None and (entry := before.optimizer.state.get(parameter)):
-                    made = of(entry["momentum_buffer"], "tensor")
-                    entry_of = f"{state}.setdefault({of(parameter, 'tensor')}, {{}})"
-                    yield f"{entry_of}['momentum_buffer'] = {made}"
+            yield from before.left_behind(self._names)
         written = {call.out.buffer for call in self.program.calls}
         shown = [
             array
@@ -197,16 +179,9 @@ class Replay:
         return self._names.of(value, "returned")
 
     def follow(self) -> None:
-        """Take over the numbers among an optimizer's options."""
-        for i, before in enumerate(self._optimizers):
-            optimizer = before.optimizer
-            if optimizers.structure(optimizer) == before.structure:
-                optimizers.follow(optimizer)
-                for j, group in enumerate(optimizer.param_groups):
-                    self._names.namespace[f"options_{i}_{j}"] = optimizers.options(group)
-
-
-EMPTY: dict[str, Any] = {}
+        """Take over the numbers among the optimizers' options."""
+        for before in self._optimizers:
+            before.follow()
 
 
 def add_gradient(argument: Tensor, grad: Tensor) -> None:

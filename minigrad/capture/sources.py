@@ -12,7 +12,9 @@ from minigrad.capture.program import Source
 
 ROOT = f"{Path(__file__).parents[2]}/"
 PACKAGE = f"{ROOT}minigrad/"
-RECORDING = f"{ROOT}minigrad/capture/recording.py"
+RECORDING = (f"{ROOT}minigrad/capture/recording.py", f"{ROOT}minigrad/arrays/wrapped.py")
+"""The files between a call of NumPy and the note of it."""
+
 OF_TENSOR = ("minigrad/tensor/",)
 """Where the methods of `Tensor` are written."""
 
@@ -34,7 +36,7 @@ def _is_inside(code: CodeType) -> bool:
 def source(known: dict[Any, Source]) -> Source:
     """Return where the call that is being noted comes from; add it to the known ones."""
     rule: Any = sys._getframe(2)
-    while rule is not None and rule.f_code.co_filename == RECORDING:
+    while rule is not None and rule.f_code.co_filename in RECORDING:
         rule = rule.f_back
     user = rule
     while user is not None and _is_inside(user.f_code):

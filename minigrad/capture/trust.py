@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.capture.program import Buffer, Call, Program, View, with_views
-from minigrad.capture.record import Recording
-from minigrad.capture.recording import CaptureError
-from minigrad.capture.replay import Recorded
+from minigrad.capture.record import RecordedRun
+from minigrad.capture.replay import RecordedStep
+from minigrad.capture.sources import CaptureError
 from minigrad.tensor import Tensor
 
 ATTEMPTS = 4
@@ -35,7 +35,7 @@ class Trial:
         self._left: list[weakref.ref[Tensor]] = []
         self._attempts = 0
 
-    def trusted(self, recording: Recording) -> Recorded | None:
+    def trusted(self, recording: RecordedRun) -> RecordedStep | None:
         """Return what can be replayed, if this, the latest recording of its step, is trusted.
 
         Raises:
@@ -71,7 +71,7 @@ class Trial:
         return None
 
 
-def _carry_over(recording: Recording, left_before: Sequence[Tensor | None]) -> Recorded:
+def _carry_over(recording: RecordedRun, left_before: Sequence[Tensor | None]) -> RecordedStep:
     """Let what the step leaves behind be what its next run finds.
 
     Where it has read what the run before had left, and left another tensor in the place, the values
@@ -115,7 +115,7 @@ class _Described(NamedTuple):
     options: Any
 
 
-def _describe(recorded: Recorded, left_before: Sequence[Tensor | None]) -> list[_Described]:
+def _describe(recorded: RecordedStep, left_before: Sequence[Tensor | None]) -> list[_Described]:
     """Return the calls with names in place of memory, the same ones in an equal recording."""
     program = recorded.program
     names: dict[Buffer, tuple[str, Any]] = {}

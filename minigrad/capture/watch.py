@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.capture.optimizers import OptimizerBefore
-from minigrad.capture.recording import CaptureError, Recording, RecordingArray
-from minigrad.capture.sources import refuse
+from minigrad.capture.conditions import OptimizerBefore
+from minigrad.capture.recording import Recording, RecordingArray
+from minigrad.capture.sources import CaptureError, refuse
 from minigrad.optim import SGD
 from minigrad.random import Generator
 from minigrad.tape import Node, numbers

@@ -9,16 +9,61 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from minigrad import tape
-from minigrad.explain.explanation import Explanation
-from minigrad.explain.names import Names
-from minigrad.explain.observe import Backward, Observation
+from minigrad.explain.computation import Computation
+from minigrad.explain.drawing import dot
+from minigrad.explain.events import Backward
+from minigrad.explain.graph import graph
+from minigrad.explain.observe import Names, Observation
+from minigrad.explain.page import notebook, page
+from minigrad.explain.table import text
 from minigrad.tensor import Tensor
 
 __all__ = ["Explanation", "Observation", "explain"]
+
+
+class Explanation(Computation):
+    """A computation as a table, a graph, and a page to step through.
+
+    Its printed form is the table, in a notebook with the graph.
+    """
+
+    def __repr__(self) -> str:
+        return text(self, shutil.get_terminal_size((100, 24)).columns)
+
+    def _repr_html_(self) -> str:
+        return notebook(self)
+
+    def dot(self) -> str:
+        """Return the graph in the language of Graphviz."""
+        return dot(graph(self))
+
+    def html(self) -> str:
+        """Return a page, complete in itself, to step through the computation in a browser.
+
+        Raises:
+            RuntimeError: the computation was not observed.
+        """
+        return page(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the page to a file, whole or not at all.
+
+        Raises:
+            RuntimeError: the computation was not observed.
+        """
+        html, path = self.html(), Path(path)
+        part = path.with_name(f"{path.name}.part")
+        try:
+            part.write_text(html, encoding="utf-8")
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def explain(result: Tensor | Callable[..., Any], *arguments: Any, **options: Any) -> Explanation:

@@ -1,4 +1,4 @@
-"""Drawing a graph as SVG: rows from top to bottom, values downwards, gradients upwards."""
+"""Drawing a graph, as SVG and for Graphviz: values flow downwards, gradients upwards."""
 
 from __future__ import annotations
 
@@ -196,3 +196,40 @@ def _description(box: Box) -> str:
     return "\n".join(
         f"#{entry.number} {entry.name}, {shape_text(entry.shape)}" for entry in box.entries
     )
+
+
+# ---- in the language of Graphviz --------------------------------------------------------------
+
+SHAPES = {"operation": "box", "leaf": "ellipse", "data": "plaintext", "gap": "plaintext"}
+
+
+def dot(drawn: Graph) -> str:
+    """Return a digraph: values as lines, gradients as dashed lines with their norm."""
+    lines = [f"// {note}" for note in drawn.notes]
+    lines += ["digraph {", '  node [fontname="sans-serif"];']
+    for box in drawn.boxes:
+        lines.append(
+            f"  {_dot_name(box)} [shape={SHAPES[box.kind]}, label={_quoted(_label(box))}];"
+        )
+    for edge in drawn.edges:
+        shape = "" if edge.source.kind == "gap" else shape_text(edge.entry.shape)
+        source, target = _dot_name(edge.source), _dot_name(edge.target)
+        lines.append(f"  {source} -> {target} [label={_quoted(shape)}];")
+        if edge.norm is not None:
+            said = _quoted(f"∂ {number_text(edge.norm)}")
+            options = f"label={said}, style=dashed, color=orangered, constraint=false"
+            lines.append(f"  {target} -> {source} [{options}];")
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _dot_name(box: Box) -> str:
+    return f"n{box.number}"
+
+
+def _label(box: Box) -> str:
+    return f"{box.title}\n{box.detail}" if box.detail else box.title
+
+
+def _quoted(said: str) -> str:
+    escaped = said.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from minigrad.explain.explanation import Entry, Explanation
-from minigrad.explain.observe import Values
+from minigrad.explain.computation import Computation, Entry
+from minigrad.explain.events import Values
 
 MOST_SINGLE = 20
 """With more entries than this, a layer is one box, and leaves are in the box that uses them."""
@@ -63,9 +63,9 @@ class Graph:
     notes: list[str] = field(default_factory=list)
 
 
-def graph(explanation: Explanation) -> Graph:
-    """Return the graph of an explanation, in a size that can be read."""
-    entries = explanation.entries
+def graph(computation: Computation) -> Graph:
+    """Return the graph of a computation, in a size that can be read."""
+    entries = computation.entries
     notes = []
     if len(entries) <= MOST_SINGLE:
         groups = [[entry] for entry in entries]

@@ -12,16 +12,27 @@ import linecache
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, NamedTuple
+from types import FrameType
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from minigrad import tape
 from minigrad.capture.watch import is_recording
-from minigrad.explain.names import Names
+from minigrad.explain.events import (
+    Accumulated,
+    Backward,
+    Event,
+    Forward,
+    Line,
+    Operation,
+    Swept,
+    Updated,
+    Values,
+    Zeroed,
+)
 from minigrad.nn import Module
 from minigrad.ops.rule import Plan, Rule
 from minigrad.optim import SGD
@@ -29,104 +40,9 @@ from minigrad.tape import Node
 from minigrad.tensor import Tensor
 from minigrad.tensor import backward as sweeps
 
-Values = NDArray[Any]
-
 ENGINE = str(Path(__file__).parents[1])
-EXAMPLE = str(Path(__file__).with_name("example.py"))
+EXAMPLE = str(Path(__file__).parents[1] / "architectures.py")
 """Code that counts as the user's although it is here."""
-
-
-class Line(NamedTuple):
-    """A line of the user's source."""
-
-    file: str
-    number: int
-    text: str
-
-    def __str__(self) -> str:
-        return f"{Path(self.file).name}:{self.number}"
-
-
-class Operation:
-    """One operation as it ran.
-
-    Attributes:
-        rule: what ran.
-        inputs: copies of the arrays it was given; Python numbers as they are.
-        arrays: the arrays themselves, to tell which tensors they belong to.
-        output: a copy of what it made.
-        options: the forward function's keyword arguments.
-        line: the user's line that led to it, None if there is none.
-        layer: the name of the module in which it ran, in the outermost one; empty without.
-        layer_type: that module's class.
-    """
-
-    def __init__(self, rule: Rule, values: Sequence[Any], options: Mapping[str, Any]) -> None:
-        self.rule = rule
-        self.arrays = values[1:]
-        self.output = copied(values[0])
-        self.inputs = [copied(value) for value in self.arrays]
-        self.options = dict(options)
-        self.line: Line | None = None
-        self.layer = self.layer_type = ""
-
-
-class Forward(NamedTuple):
-    """An operation ran."""
-
-    operation: Operation
-
-
-class Backward(NamedTuple):
-    """A derivative ran: of an operation by its input at a position.
-
-    `grad_out` came in, and `grad` came out, not yet summed to the shape of the input.
-    """
-
-    operation: Operation
-    position: int
-    derivative: Callable[..., Any]
-    grad_out: Values
-    grad: Values
-
-
-class Swept(NamedTuple):
-    """A sweep over the tape began."""
-
-    roots: list[Node]
-
-
-class Accumulated(NamedTuple):
-    """A leaf's gradient was complete, hooks included.
-
-    `backward` left it in the leaf's `.grad`: that was `before`, and is `after`, None if the sweep
-    was for the sake of the explanation alone.
-    """
-
-    leaf: Node
-    added: Values
-    before: Values | None
-    after: Values | None
-
-
-class Zeroed(NamedTuple):
-    """`optimizer.zero_grad()` was called; `leaves` had a gradient before."""
-
-    leaves: list[Node]
-
-
-class Updated(NamedTuple):
-    """An optimizer's step changed a parameter."""
-
-    leaf: Node
-    before: Values
-    grad: Values
-    after: Values
-    options: dict[str, Any]
-    buffer: Values | None
-
-
-Event = Forward | Swept | Backward | Accumulated | Zeroed | Updated
 
 
 def copied(value: Any) -> Any:
@@ -134,6 +50,46 @@ def copied(value: Any) -> Any:
     if isinstance(value, Tensor):
         value = value._array
     return np.array(np.asarray(value)) if hasattr(value, "__array_function__") else value
+
+
+@dataclass
+class Names:
+    """What the user calls things: leaves and arrays by their `id`."""
+
+    leaves: dict[int, str] = field(default_factory=dict)
+    arrays: dict[int, str] = field(default_factory=dict)
+    _modules: set[int] = field(default_factory=set)
+    _globals: set[int] = field(default_factory=set)
+    _kept: list[Any] = field(default_factory=list)  # an id is good for as long as its object is
+
+    def look_around(self, frame: FrameType) -> None:
+        """Note the names of tensors among a frame's variables."""
+        self._add(frame.f_locals)
+        if id(frame.f_globals) not in self._globals:
+            self._globals.add(id(frame.f_globals))
+            self._add(frame.f_globals)
+
+    def _add(self, variables: Mapping[str, Any]) -> None:
+        for name, value in list(variables.items()):
+            if isinstance(value, Tensor):
+                self._add_tensor(name, value)
+            elif isinstance(value, Module):
+                self.add_module(value)
+
+    def _add_tensor(self, name: str, tensor: Tensor) -> None:
+        node = tensor._grad_node
+        key, names = (id(tensor._array), self.arrays) if node is None else (id(node), self.leaves)
+        if key not in names:
+            names[key] = name
+            self._kept += (node, tensor._array)
+
+    def add_module(self, module: Module) -> None:
+        """Note the names of a module's parameters."""
+        if id(module) not in self._modules:
+            self._modules.add(id(module))
+            self._kept.append(module)
+            for name, parameter in module.named_parameters():
+                self._add_tensor(name, parameter)
 
 
 class ObservedPlan(Plan):
@@ -220,12 +176,7 @@ class Observation:
             setattr(*place)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for place in self._restored:
             setattr(*place)
 
@@ -243,7 +194,9 @@ class Observation:
         observed = ObservedPlan(*plan)
 
         def noted(values: Sequence[Any], options: Mapping[str, Any]) -> Operation:
-            operation = Operation(rule, values, options)
+            output, *arrays = values
+            inputs = list(map(copied, arrays))
+            operation = Operation(rule, arrays, inputs, copied(output), dict(options))
             self._locate(operation, sys._getframe(2))
             self.events.append(Forward(operation))
             return operation

@@ -1,4 +1,4 @@
-"""The page: one HTML file to step through a computation, complete in itself."""
+"""What is shown in a browser: the page to step through a computation, and a notebook's table."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
+from minigrad.explain.computation import Computation
 from minigrad.explain.drawing import svg
-from minigrad.explain.explanation import Explanation
 from minigrad.explain.graph import Graph, graph
 from minigrad.explain.steps import Step, Story
 from minigrad.explain.summary import RULE, Shown, json_of
-from minigrad.explain.table import count_text, kept, number_text
+from minigrad.explain.table import HEADINGS, count_text, kept, number_text, rows
 
 PHASES = {"forward": "Forward", "backward": "Backward", "update": "Update"}
 SCRIPTS = ("heatmap.js", "page.js")
@@ -29,29 +29,29 @@ v.</p>"""
 PARAMETERS = '<h2>Parameters and their gradients</h2>\n<div id="parameters"></div>'
 
 
-def page(explanation: Explanation) -> str:
+def page(computation: Computation) -> str:
     """Return the page.
 
     Raises:
         RuntimeError: the computation was not observed, so that there are no steps.
     """
-    if not explanation.is_observed:
+    if not computation.is_observed:
         raise RuntimeError(
             "explain: the page shows a computation step by step, and this one was not observed: "
             "explain a function that computes it, explain(function)"
         )
-    entries = kept(explanation.entries)
-    story = Story(explanation, entries)
-    notes = list(explanation.missing)
-    left_out = len(explanation.entries) - len(entries)
+    entries = kept(computation.entries)
+    story = Story(computation, entries)
+    notes = list(computation.missing)
+    left_out = len(computation.entries) - len(entries)
     if left_out:
         notes.append(f"{left_out:,} values in the middle have no step of their own.")
     return assembled(
-        explanation.title,
+        computation.title,
         story.steps,
         story.shown,
-        graph(explanation),
-        lead=f'{LEAD}\n<p class="quiet">{escape(count_text(explanation))}</p>',
+        graph(computation),
+        lead=f'{LEAD}\n<p class="quiet">{escape(count_text(computation))}</p>',
         aside=PARAMETERS,
         notes=notes,
         data={"names": [entry.name for entry in story.parameters]},
@@ -123,3 +123,23 @@ def _links(steps: list[Step]) -> str:
         if links:
             found.append(f"<h3>{heading}</h3><ol>{''.join(links)}</ol>")
     return "".join(found)
+
+
+def notebook(computation: Computation) -> str:
+    """Return the table as HTML, with the graph above it."""
+    body = []
+    for found in rows(computation):
+        if isinstance(found, int):
+            body.append(
+                f'<tr><td colspan="{len(HEADINGS)}">… {found:,} values left out …</td></tr>'
+            )
+        else:
+            body.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in found) + "</tr>")
+    head = "".join(f'<th scope="col">{heading}</th>' for heading in HEADINGS)
+    notes = "".join(f"<p>{escape(note)}</p>" for note in computation.missing)
+    return (
+        f"<p>{escape(computation.title)}: {count_text(computation)}</p>"
+        f'<div style="overflow-x:auto">{svg(graph(computation), styled=True)}</div>'
+        '<div style="overflow-x:auto"><table style="white-space:nowrap">'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>{notes}"
+    )

@@ -14,6 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from minigrad.optim import SGD
+
 ROOT = Path(__file__).parents[2]
 
 INFIX = {
@@ -185,3 +187,18 @@ def _call(node: ast.Call) -> tuple[str, int]:
     arguments = [_text(argument) for argument in node.args]
     arguments += [f"{keyword.arg}={_text(keyword.value)}" for keyword in node.keywords]
     return f"{RENAMED.get(name, name)}({', '.join(arguments)})", ATOM
+
+
+def input_names(forward: Callable[..., Any], count: int) -> list[str]:
+    """Return what the forward function calls its inputs; of `*xs` they are xs[0], xs[1], ...."""
+    parameters = list(inspect.signature(forward).parameters.values())
+    if parameters[0].kind is parameters[0].VAR_POSITIONAL:
+        return [f"{parameters[0].name}[{i}]" for i in range(count)]
+    return [parameter.name for parameter in parameters[:count]]
+
+
+def formulas_of_sgd(options: dict[str, Any]) -> list[str]:
+    """Return the lines of the docstring that are formulas, without what these options leave out."""
+    lines = [line.strip() for line in (inspect.getdoc(SGD) or "").splitlines() if "←" in line]
+    unused = [name for name in ("weight_decay", "momentum") if not options.get(name)]
+    return [line for line in lines if not any(name in line for name in unused)]

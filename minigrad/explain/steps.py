@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import tape
-from minigrad.explain.explanation import Entry, Explanation
-from minigrad.explain.observe import (
+from minigrad.explain.computation import Computation, Entry
+from minigrad.explain.events import (
     Accumulated,
     Backward,
     Event,
@@ -22,20 +22,17 @@ from minigrad.explain.observe import (
     Values,
     Zeroed,
 )
-from minigrad.explain.source import block_of, code_of, formula_of, remark_of
-from minigrad.explain.summary import Shown
-from minigrad.explain.table import shape_text
-from minigrad.explain.wording import (
+from minigrad.explain.source import (
+    Code,
+    block_of,
+    code_of,
+    formula_of,
     formulas_of_sgd,
-    group,
     input_names,
-    line_of,
-    listed,
-    maker,
-    of,
-    short,
-    where,
+    remark_of,
 )
+from minigrad.explain.summary import Shown, group, maker, short
+from minigrad.explain.table import shape_text
 from minigrad.optim import SGD
 from minigrad.tensor import backward
 
@@ -53,12 +50,12 @@ class Story:
         steps: what the page shows, ready to become JSON; arrays and source are numbers in `shown`.
     """
 
-    def __init__(self, explanation: Explanation, entries: list[Entry]) -> None:
+    def __init__(self, computation: Computation, entries: list[Entry]) -> None:
         self.steps: list[Step] = []
         self.shown = Shown()
-        self._explanation = explanation
+        self._computation = computation
         self._told = set(entries)
-        self._entry_of = {e.operation: e for e in explanation.entries if e.operation is not None}
+        self._entry_of = {e.operation: e for e in computation.entries if e.operation is not None}
         self.parameters = [
             entry for entry in entries if entry.node is not None and not entry.is_operation
         ]
@@ -67,7 +64,7 @@ class Story:
         self._said = dict.fromkeys(self.parameters, NO_GRADIENT)
         self._gathered: dict[Entry, Values] = {}
         self._begins = False
-        for _, events in groupby(explanation.events, self._key):
+        for _, events in groupby(computation.events, self._key):
             self._tell(list(events))
 
     @staticmethod
@@ -127,26 +124,22 @@ class Story:
         assert entry.node is not None
         rule, plan = operation.rule, entry.node.plan
         names = input_names(rule.forward, len(operation.inputs))
-        makers = [maker(value) for value in entry.inputs]
         kept = [("out", *names)[i] for i in plan.values]
         figure = self.shown.figure
-        given = zip(names, operation.inputs, makers, entry.inputs, strict=True)
-        takes = [figure(name, value, made, of("value", x)) for name, value, made, x in given]
+        takes = list(map(figure, names, operation.inputs, entry.inputs))
         shapes = [f"{names[key - 1]}'s shape" for kind, key in plan.extras if kind == "shape"]
         tape_keeps = ", ".join([*kept, *shapes]) or "nothing"
         says = [
-            f"{where(entry)} computes a value of shape {shape_text(entry.shape)} from "
-            f"{listed(makers)}, and leaves a node on the tape.",
+            f"{entry.place} computes a value of shape {shape_text(entry.shape)} from "
+            f"{listed(entry.inputs)}, and leaves a node on the tape.",
             f"For the way back the node keeps: {tape_keeps}.",
         ]
         if operation.options:
-            options = ", ".join(
-                f"{name} = {short(value)}" for name, value in operation.options.items()
-            )
-            says.append(f"Called with {options}.")
+            options = [f"{name} = {short(value)}" for name, value in operation.options.items()]
+            says.append(f"Called with {', '.join(options)}.")
         self._add(
             "forward",
-            f"{where(entry)}, forward",
+            f"{entry.place}, forward",
             says,
             entry=entry.number,
             line=line_of(entry),
@@ -155,14 +148,14 @@ class Story:
             remark=remark_of(rule.forward),
             groups=[
                 group("takes", takes),
-                group("makes", [figure("out", operation.output, entry.name, of("value", entry))]),
+                group("makes", [figure("out", operation.output, entry)]),
             ],
         )
 
     def _seed(self, event: Backward) -> None:
         entry = self._entry_of[event.operation]
         one = event.grad_out.shape == () and float(event.grad_out) == 1
-        arrived = self.shown.figure("∂out", event.grad_out, entry.name, of("gradient", entry))
+        arrived = self.shown.figure("∂out", event.grad_out, entry, "gradient")
         self._add(
             "backward",
             "The way back begins",
@@ -188,7 +181,7 @@ class Story:
         leaves, formulas, code, says, remarks, edges = [], [], [], [], [], []
         for event in events:
             parent, name = entry.inputs[event.position], names[event.position]
-            share = self._explanation.share(entry, event)
+            share = self._computation.share(entry, event)
             if event.grad.shape != share.shape:
                 shapes = f"{shape_text(event.grad.shape)} to {shape_text(share.shape)}"
                 says.append(f"{name} was broadcast: its share is summed from {shapes}.")
@@ -201,33 +194,33 @@ class Story:
                 self._gradients[parent] = self.shown.array(total)
                 self._said[parent] = GATHERING
             edges.append(parent.number)
-            leaves.append(figure(f"∂{name}", share, parent.name, of("gradient", parent)))
+            leaves.append(figure(f"∂{name}", share, parent, "gradient"))
             formulas += formula_of(event.derivative, f"∂{name}")
             code.append(self.shown.code(code_of(event.derivative)))
             remarks.append(remark_of(event.derivative))
             needed += list(inspect.signature(event.derivative).parameters)[1:]
         self._gathered.pop(entry, None)
         reached = {event.position for event in events}
-        without = [maker(value) for i, value in enumerate(entry.inputs) if i not in reached]
+        without = [value for i, value in enumerate(entry.inputs) if i not in reached]
         if without:
             says.append(f"{listed(without)} needs no gradient.")
         values = {"out": operation.output, **dict(zip(names, operation.inputs, strict=True))}
         made = {"out": entry, **dict(zip(names, entry.inputs, strict=True))}
         kept = [
-            figure(n, values[n], maker(made[n]), of("value", made[n]))
-            for n in dict.fromkeys(needed)
-            if n in values
+            figure(name, values[name], made[name])
+            for name in dict.fromkeys(needed)
+            if name in values
         ]
         if entry not in self._told:
             return
-        arrived = figure("∂out", grad_out, entry.name, of("gradient", entry))
+        arrived = figure("∂out", grad_out, entry, "gradient")
         self._add(
             "backward",
-            f"{where(entry)}, backward",
+            f"{entry.place}, backward",
             [
-                f"The gradient by what {where(entry)} made is complete: ∂out. Its derivatives "
+                f"The gradient by what {entry.place} made is complete: ∂out. Its derivatives "
                 f"turn it into {'a share' if len(events) == 1 else 'shares'} for "
-                f"{listed([entry.inputs[event.position].name for event in events])}.",
+                f"{listed([entry.inputs[event.position] for event in events])}.",
                 *dict.fromkeys(says),
             ],
             entry=entry.number,
@@ -247,7 +240,7 @@ class Story:
         aside = all(event.after is None for event in events)
         added = any(event.before is not None for event in events)
         for event in events:
-            entry = self._explanation.entry_of(event.leaf)
+            entry = self._computation.entry_of(event.leaf)
             if entry in self._gradients:
                 self._gathered.pop(entry, None)
                 values = event.added if event.after is None else event.after
@@ -268,7 +261,7 @@ class Story:
         )
 
     def _updated(self, event: Updated) -> None:
-        entry = self._explanation.entry_of(event.leaf)
+        entry = self._computation.entry_of(event.leaf)
         if entry not in self._gradients:
             return
         self._values[entry], self._said[entry] = self.shown.array(event.after), UPDATED
@@ -276,12 +269,12 @@ class Story:
         used = ["lr", *(n for n in ("momentum", "dampening", "weight_decay") if options.get(n))]
         figure = self.shown.figure
         takes = [
-            figure("p", event.before, "before", of("value", entry)),
-            figure("g", event.grad, ".grad", of("gradient", entry)),
+            figure("p", event.before, entry, "value", "before"),
+            figure("g", event.grad, entry, "gradient", ".grad"),
         ]
-        makes = [figure("p", event.after, "after", of("updated", entry))]
+        makes = [figure("p", event.after, entry, "updated", "after")]
         if event.buffer is not None:
-            makes.insert(0, figure("b", event.buffer, "momentum, after", of("buffer", entry)))
+            makes.insert(0, figure("b", event.buffer, entry, "buffer", "momentum, after"))
         self._add(
             "update",
             f"SGD: {entry.name}",
@@ -294,3 +287,14 @@ class Story:
             formulas=formulas_of_sgd(options),
             groups=[group("takes", takes), group("makes", makes)],
         )
+
+
+def line_of(entry: Entry) -> dict[str, Any] | None:
+    """Return the user's line that made an entry; None if there is none."""
+    return None if entry.line is None else Code(str(entry.line), 0, entry.line.text)._asdict()
+
+
+def listed(values: list[Any]) -> str:
+    """Return the names of what made them with commas, and with 'and' before the last."""
+    *names, last = map(maker, values) if values else ["nothing"]
+    return f"{', '.join(names)} and {last}" if names else last

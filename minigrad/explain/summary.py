@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.explain.observe import Values
+from minigrad.explain.computation import Entry
+from minigrad.explain.events import Values
 from minigrad.explain.source import Code
-from minigrad.explain.wording import short
 
 MOST_WHOLE = 2048
 """An array of more elements is shown as means of blocks."""
@@ -48,11 +48,27 @@ class Shown:
             self.arrays.append(summary(values))
         return self._known[key]
 
-    def figure(self, name: str, values: Any, note: str, of: str | None) -> dict[str, Any]:
-        """Return how the page shows a value under a name; `of` tells which tensor it is."""
-        array = self.array(values) if isinstance(values, np.ndarray) else None
-        shown = {"array": array, "text": short(values)}
-        return {"kind": "tensor", "name": name, "note": note, "of": of, **shown}
+    def figure(
+        self, name: str, values: Any, of: Entry | Any, kind: str = "value", note: str = ""
+    ) -> dict[str, Any]:
+        """Return how the page shows a value.
+
+        Args:
+            name: what the value is called here.
+            values: an array, or a number.
+            of: the entry that it belongs to; the number itself for a number.
+            kind: what it is of the entry: its "value", its "gradient", or what an optimizer's step
+                made of it, "updated", or kept of it, "buffer".
+            note: stands beside the name; by default the name of the entry.
+        """
+        return {
+            "kind": "tensor",
+            "name": name,
+            "note": note or maker(of),
+            "of": f"{kind} {of.number}" if isinstance(of, Entry) else None,
+            "array": self.array(values) if isinstance(values, np.ndarray) else None,
+            "text": short(values),
+        }
 
     def code(self, code: Code) -> int:
         """Return the number of lines of source."""
@@ -60,6 +76,22 @@ class Shown:
             self._known[code] = len(self.codes)
             self.codes.append(code._asdict())
         return self._known[code]
+
+
+def maker(value: Entry | Any) -> str:
+    """Return the name of what made an input; a number as it is."""
+    return value.name if isinstance(value, Entry) else str(value)
+
+
+def group(title: str, figures: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return figures that stand under one title."""
+    return {"title": title, "figures": figures}
+
+
+def short(value: Any) -> str:
+    """Return a value as Python writes it, on one line and not too long."""
+    said = " ".join(repr(value).split())
+    return said if len(said) <= 80 else said[:79] + "…"
 
 
 def as_table(values: Values) -> Values:

@@ -1,14 +1,14 @@
-"""The tape as a table: for the terminal, and as HTML for a notebook."""
+"""The tape as a table, and how shapes and numbers are written."""
 
 from __future__ import annotations
 
-from html import escape
+from textwrap import wrap
 from typing import NamedTuple
 
 import numpy as np
 
-from minigrad.explain.explanation import Entry, Explanation
-from minigrad.explain.observe import Values
+from minigrad.explain.computation import Computation, Entry
+from minigrad.explain.events import Values
 
 MOST_ROWS = 200
 """Of more entries, the first and the last hundred are shown."""
@@ -28,9 +28,9 @@ class Row(NamedTuple):
     line: str
 
 
-def rows(explanation: Explanation) -> list[Row | int]:
+def rows(computation: Computation) -> list[Row | int]:
     """Return the rows, and in the place of rows that are left out their number."""
-    entries = explanation.entries
+    entries = computation.entries
     found: list[Row | int] = [row(entry) for entry in kept(entries)]
     if len(entries) > MOST_ROWS:
         found.insert(MOST_ROWS // 2, len(entries) - MOST_ROWS)
@@ -88,9 +88,9 @@ def number_text(value: object) -> str:
     return f"{float(value):.4g}"  # type: ignore[arg-type]
 
 
-def text(explanation: Explanation, width: int) -> str:
+def text(computation: Computation, width: int) -> str:
     """Return the table for a terminal of so many columns: in one line a row, or in up to three."""
-    found = rows(explanation)
+    found = rows(computation)
     cells = [HEADINGS, *(row for row in found if isinstance(row, Row))]
     widths = [max(len(row[i]) for row in cells) for i in range(len(HEADINGS))]
     in_one_line = sum(widths[:6]) + 2 * 6 + 24 <= width
@@ -109,54 +109,29 @@ def text(explanation: Explanation, width: int) -> str:
         lines.append(_fit(f"{indent}{padded[4]}  ∂ {row.gradient}", width))
         if row.line and row.number != HEADINGS[0]:
             lines.append(_fit(indent + row.line, width))
-    head = f"{explanation.title}: {count_text(explanation)}"
-    return "\n".join([*_wrapped(head, width), "", *lines, *_notes(explanation, width)])
+    head = f"{computation.title}: {count_text(computation)}"
+    return "\n".join([*_wrapped(head, width), "", *lines, *_notes(computation, width)])
 
 
-def count_text(explanation: Explanation) -> str:
+def count_text(computation: Computation) -> str:
     """Return how many values there are of which kind."""
-    operations = sum(entry.is_operation for entry in explanation.entries)
-    leaves = sum(entry.node is not None for entry in explanation.entries) - operations
-    data = len(explanation.entries) - operations - leaves
+    operations = sum(entry.is_operation for entry in computation.entries)
+    leaves = sum(entry.node is not None for entry in computation.entries) - operations
+    data = len(computation.entries) - operations - leaves
     counted = ((operations, "operation"), (leaves, "leaf"), (data, "input without gradient"))
     plural = {"leaf": "leaves", "input without gradient": "inputs without gradient"}
     said = [f"{n:,} {w if n == 1 else plural.get(w, w + 's')}" for n, w in counted if n]
     return ", ".join(said) + "."
 
 
-def _notes(explanation: Explanation, width: int) -> list[str]:
-    return [line for note in explanation.missing for line in ("", *_wrapped(note, width))]
+def _notes(computation: Computation, width: int) -> list[str]:
+    return [line for note in computation.missing for line in ("", *_wrapped(note, width))]
 
 
 def _wrapped(said: str, width: int) -> list[str]:
-    from textwrap import wrap
-
     return wrap(said[0].upper() + said[1:], width)
 
 
 def _fit(line: str, width: int) -> str:
     line = line.rstrip()
     return line if len(line) <= width else line[: width - 1] + "…"
-
-
-def html(explanation: Explanation) -> str:
-    """Return the table, with the graph above it, for a notebook."""
-    from minigrad.explain.drawing import svg
-    from minigrad.explain.graph import graph
-
-    body = []
-    for found in rows(explanation):
-        if isinstance(found, int):
-            body.append(
-                f'<tr><td colspan="{len(HEADINGS)}">… {found:,} values left out …</td></tr>'
-            )
-        else:
-            body.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in found) + "</tr>")
-    head = "".join(f'<th scope="col">{heading}</th>' for heading in HEADINGS)
-    notes = "".join(f"<p>{escape(note)}</p>" for note in explanation.missing)
-    return (
-        f"<p>{escape(explanation.title)}: {count_text(explanation)}</p>"
-        f'<div style="overflow-x:auto">{svg(graph(explanation), styled=True)}</div>'
-        '<div style="overflow-x:auto"><table style="white-space:nowrap">'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>{notes}"
-    )

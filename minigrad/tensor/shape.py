@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any, Self, TypeVar
 
@@ -298,4 +297,4 @@ def _as_int(operation: str, value: Any) -> int:
             f"{operation}: expected ints, or one tuple of them, but {value!r} is of type "
             f"{type(value).__name__}"
         )
-    return operator.index(value)
+    return int(value.__index__())

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jsonschema
 
+from parity.documents import schema
 from parity.errors import UsageError
 
 
@@ -56,10 +56,9 @@ def read(path: str | Path) -> dict[str, Any]:
     Raises:
         UsageError: it cannot be read, or is none.
     """
-    schema = json.loads((resources.files("parity") / "schemas/bench.schema.json").read_text())
     try:
         document: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-        jsonschema.validate(document, schema)
+        jsonschema.validate(document, schema("bench"))
     except OSError as error:
         raise UsageError(f"cannot read the baseline {path}: {error.strerror}") from error
     except (ValueError, RecursionError, jsonschema.ValidationError) as error:

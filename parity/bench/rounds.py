@@ -87,16 +87,16 @@ def time_network(
             _load(processes, task, start, found)
             _time(processes, share, found, lambda n, done=done: report(done + n, rounds))  # type: ignore[misc]
             for name, process in processes.items():
-                found.first[name].append(process.call("again"))
-                found.peak_memory.setdefault(name, process.call("peak_memory"))
-                found.environments.setdefault(name, process.call("environment"))
+                found.first[name].append(process.call(TimedEngine.again))
+                found.peak_memory.setdefault(name, process.call(TimedEngine.peak_memory))
+                found.environments.setdefault(name, process.call(TimedEngine.environment))
         done += share
     return found
 
 
 def start_processes(
     stack: ExitStack, engines: Mapping[str, Factory], threads: int, read_losses: bool = False
-) -> dict[str, EngineProcess]:
+) -> dict[str, EngineProcess[TimedEngine]]:
     """Return a process for each engine, closed with the stack."""
     return {
         name: stack.enter_context(
@@ -106,7 +106,9 @@ def start_processes(
     }
 
 
-def _one_by_one(engines: Mapping[str, Factory], threads: int) -> Generator[EngineProcess]:
+def _one_by_one(
+    engines: Mapping[str, Factory], threads: int
+) -> Generator[EngineProcess[TimedEngine]]:
     """Yield a process for each engine, one after the other.
 
     What drawing leaves in a process's memory would make its engine seem to need less than others.
@@ -116,10 +118,10 @@ def _one_by_one(engines: Mapping[str, Factory], threads: int) -> Generator[Engin
             yield process
 
 
-def drawn(processes: Iterable[EngineProcess], task: Task) -> Start:
+def drawn(processes: Iterable[EngineProcess[TimedEngine]], task: Task) -> Start:
     """Return what the first engine draws that draws anything; else what minigrad does."""
     for process in processes:
-        start: Start | None = process.call("draw", task)
+        start: Start | None = process.call(TimedEngine.draw, task)
         if start is not None:
             return start
     from parity.engines.adapters.minigrad import MinigradEngine
@@ -127,10 +129,10 @@ def drawn(processes: Iterable[EngineProcess], task: Task) -> Start:
     return MinigradEngine().draw(task)
 
 
-def load(process: EngineProcess, task: Task, start: Start) -> First | str:
+def load(process: EngineProcess[TimedEngine], task: Task, start: Start) -> First | str:
     """Have an engine begin a task; return its first steps, or why it must be left out."""
     try:
-        first: First = process.call("load", task, start)
+        first: First = process.call(TimedEngine.load, task, start)
     except UsageError as error:
         return str(error)
     training_s = first.step_s * task.epochs
@@ -142,7 +144,9 @@ def load(process: EngineProcess, task: Task, start: Start) -> First | str:
     )
 
 
-def _load(processes: dict[str, EngineProcess], task: Task, start: Start, found: Timings) -> None:
+def _load(
+    processes: dict[str, EngineProcess[TimedEngine]], task: Task, start: Start, found: Timings
+) -> None:
     """Have all engines begin; forget those that must be left out."""
     for name, process in list(processes.items()):
         first = load(process, task, start)
@@ -156,25 +160,27 @@ def _load(processes: dict[str, EngineProcess], task: Task, start: Start, found: 
 
 
 def _time(
-    processes: Mapping[str, EngineProcess],
+    processes: Mapping[str, EngineProcess[TimedEngine]],
     rounds: int,
     found: Timings,
     report: Callable[[int], object],
 ) -> None:
     """Time rounds with the processes of one generation."""
-    counts = {name: process.call("warm_up", ROUND_S) for name, process in processes.items()}
+    counts = {
+        name: process.call(TimedEngine.warm_up, ROUND_S) for name, process in processes.items()
+    }
     times = time_in_rounds(processes, counts, rounds, report)
     for name, process in processes.items():
         found.times.setdefault(name, []).extend(times[name])
         found.processes.setdefault(name, []).append(statistics.median(times[name]))
-        found.steps[name] = process.call("steps", counts[name])
-        cores = process.call("cores_used")
+        found.steps[name] = process.call(TimedEngine.steps, counts[name])
+        cores = process.call(TimedEngine.cores_used)
         found.cores_used[name] = max(cores, found.cores_used.get(name, 0.0))
-        found.final_loss[name] = process.call("loss")
+        found.final_loss[name] = process.call(TimedEngine.loss)
 
 
 def time_in_rounds(
-    processes: Mapping[str, EngineProcess],
+    processes: Mapping[str, EngineProcess[TimedEngine]],
     counts: Mapping[str, int],
     rounds: int,
     report: Callable[[int], object],
@@ -186,6 +192,6 @@ def time_in_rounds(
         shuffle(order)
         for name in order:
             time.sleep(SETTLE_S)
-            times[name].append(processes[name].call("time", counts[name]))
+            times[name].append(processes[name].call(TimedEngine.time, counts[name]))
         report(done)
     return times

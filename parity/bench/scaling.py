@@ -14,6 +14,7 @@ import numpy as np
 
 from parity.bench.ratios import agreement
 from parity.bench.rounds import Factory, drawn, load, start_processes, time_in_rounds
+from parity.bench.timed import TimedEngine
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Task
 
@@ -95,7 +96,7 @@ def scaling(
         `left_out`, why it was not timed.
     """
     with EngineProcess(Matmul, threads, "matmul") as process:
-        peak = process.call("flops_per_s", task.dtype)
+        peak = process.call(Matmul.flops_per_s, task.dtype)
     found = []
     networks = list(points())
     with ExitStack() as stack:
@@ -107,7 +108,9 @@ def scaling(
     return {"threads": threads, "matmul_flops_per_s": peak, "points": found}
 
 
-def _time(processes: Mapping[str, EngineProcess], point: Point, task: Task) -> dict[str, Any]:
+def _time(
+    processes: Mapping[str, EngineProcess[TimedEngine]], point: Point, task: Task
+) -> dict[str, Any]:
     task = replace(
         task,
         sizes=point.sizes,
@@ -118,7 +121,7 @@ def _time(processes: Mapping[str, EngineProcess], point: Point, task: Task) -> d
     start = drawn(processes.values(), task)
     first = {name: load(process, task, start) for name, process in processes.items()}
     able = {name: processes[name] for name, done in first.items() if not isinstance(done, str)}
-    counts = {name: process.call("warm_up", ROUND_S) for name, process in able.items()}
+    counts = {name: process.call(TimedEngine.warm_up, ROUND_S) for name, process in able.items()}
     seconds = time_in_rounds(able, counts, ROUNDS, lambda done: None)
     losses = {name: done.losses for name, done in first.items() if not isinstance(done, str)}
     times: dict[str, Any] = {}

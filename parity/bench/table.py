@@ -7,7 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
-from parity.report.trimmed import Trimmed
+from parity import tables
+from parity.tables import Trimmed
 
 
 def bench_table(document: Mapping[str, Any]) -> Trimmed:
@@ -84,7 +85,7 @@ def markdown(document: Mapping[str, Any]) -> str:
         for ratio in document["ratios"]
         if ratio["against"] == against
     }
-    rows = [["engine", *networks], ["---", *["---:"] * len(networks)]]
+    rows = []
     for engine in engines:
         row = [f"`{engine}`"]
         for network in networks:
@@ -92,4 +93,4 @@ def markdown(document: Mapping[str, Any]) -> str:
             ratio = f" ({speed[key]:.2f})" if key in speed else ""
             row.append(f"{_microseconds(times[key])}{ratio}" if key in times else "–")
         rows.append(row)
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return tables.markdown(["engine", *networks], rows, numbers=True)

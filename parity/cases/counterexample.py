@@ -17,6 +17,7 @@ from parity.cases.judge import Engines, judge, locate_in
 from parity.cases.reductions import epochs
 from parity.cases.shrink import MOST_SECONDS, MOST_TRIALS, shrink
 from parity.engines.protocol import Start, Task
+from parity.engines.trainer import Trainer
 
 KINDS = ("start", "gradients", "steps", "trajectory", "bitwise", "final_mse")
 
@@ -135,7 +136,10 @@ def _bits_decided(entry: Mapping[str, Any]) -> bool:
 
 
 def _environment(engines: Engines) -> dict[str, Any]:
-    return {side: getattr(engines, side).call("environment") for side in ("actual", "expected")}
+    return {
+        "actual": engines.actual.call(Trainer.environment),
+        "expected": engines.expected.call(Trainer.environment),
+    }
 
 
 def _beginnings(case: Case, engines: Engines) -> Iterator[Case]:
@@ -165,7 +169,7 @@ def _first_failing_epoch(case: Case) -> int:
 def _from_epoch(case: Case, engines: Engines, epoch: int, steps: int) -> Case:
     """Return the case with the state that the expected engine has before `epoch`."""
     assert case.start is not None
-    parameters, buffers = engines.expected.call("state_before", case.task, case.start, epoch)
+    parameters, buffers = engines.expected.call(Trainer.state_before, case.task, case.start, epoch)
     return replace(
         case,
         task=replace(case.task, epochs=steps),

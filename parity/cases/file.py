@@ -14,7 +14,6 @@ import math
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,10 @@ from safetensors import SafetensorError, safe_open
 
 from minigrad.architectures import MOST_PARAMETERS
 from parity.cases.case import DRAWN, FROM_START, Case, shapes
+from parity.documents import schema, to_json
 from parity.engines.protocol import Array, Start, Task
 from parity.errors import UsageError
 from parity.files import write_whole
-from parity.report.document import to_json
 
 VERSION = 1
 """Of the format. One that is newer is refused."""
@@ -97,8 +96,7 @@ def load(path: str | Path) -> Case:
 @functools.cache
 def validator() -> Draft202012Validator:
     """What knows the JSON Schema (draft 2020-12) of a case's metadata."""
-    text = (resources.files("parity") / "schemas/case.schema.json").read_text(encoding="utf-8")
-    return Draft202012Validator(json.loads(text))
+    return Draft202012Validator(schema("case"))
 
 
 def _check_header(path: Path) -> None:

@@ -16,7 +16,7 @@ from parity.checks.start import check_start
 from parity.checks.steps import check_steps
 from parity.checks.trajectory import check_trajectory, perturbed_runs
 from parity.engines.process import ChildTraceback, EngineProcess
-from parity.engines.trainer import Run
+from parity.engines.trainer import Run, Trainer
 from parity.errors import UsageError
 from parity.probes import PROBES
 from parity.probes.check import check_probes
@@ -31,9 +31,9 @@ class Engines(NamedTuple):
         perturbed: more processes of the expected engine, for the kinds that need perturbed runs.
     """
 
-    actual: EngineProcess
-    expected: EngineProcess
-    perturbed: Sequence[EngineProcess] = ()
+    actual: EngineProcess[Trainer]
+    expected: EngineProcess[Trainer]
+    perturbed: Sequence[EngineProcess[Trainer]] = ()
 
 
 def judge(case: Case, engines: Engines) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def raised_by(engines: Engines) -> Iterator[None]:
 def _judge(case: Case, engines: Engines) -> dict[str, Any]:
     actual, expected, task = engines.actual, engines.expected, case.task
     if case.kind == "start":
-        ours, theirs = (process.call("draw", task) for process in engines[:2])
+        ours, theirs = (process.call(Trainer.draw, task) for process in engines[:2])
         if ours is None or theirs is None:
             raise UsageError("an engine draws no start of its own, so there is none to compare")
         return check_start(ours, theirs)
@@ -102,19 +102,19 @@ def _judge(case: Case, engines: Engines) -> dict[str, Any]:
     start = case.start
     assert start is not None
     if case.kind == "gradients":
-        (_, ours), (_, theirs) = (p.call("loss_and_gradients", task, start) for p in engines[:2])
+        gradients = [p.call(Trainer.loss_and_gradients, task, start)[1] for p in engines[:2]]
         budget = step_budget(task, start)
-        return check_gradients(ours, theirs, budget.gradients, budget.kinks)
+        return check_gradients(gradients[0], gradients[1], budget.gradients, budget.kinks)
     if case.kind in ("steps", "bitwise"):
         check = check_steps if case.kind == "steps" else check_bitwise
         buffers = case.momentum_buffers or None
         return check(actual, expected, task, start, momentum_buffers=buffers)
-    ours, theirs = (_run(process.stream("train", task, start)) for process in engines[:2])
+    run, other = (_run(process.stream(Trainer.train, task, start)) for process in engines[:2])
     runs = perturbed_runs(engines.perturbed, task, start)
-    trajectory = check_trajectory(ours, theirs, runs, task.dtype)
+    trajectory = check_trajectory(run, other, runs, task.dtype)
     if case.kind == "trajectory":
         return trajectory
-    return check_final_mse(ours.final_mse, theirs.final_mse, trajectory)
+    return check_final_mse(run.final_mse, other.final_mse, trajectory)
 
 
 def _run(epochs: Generator[int, None, Run]) -> Run:

@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 from threadpoolctl import threadpool_limits
 
 from minigrad.architectures import Architecture
 from parity.cases.case import Case
 from parity.cases.judge import Engines, judge, locate_in
 from parity.cases.traces import Traces, require_step, traces
-from parity.checks.bitwise import digest_trainer
+from parity.documents import to_json
 from parity.engines.registry import reproducible
+from parity.engines.trainer import Trainer
 from parity.environment import usable_cores
 from parity.errors import UsageError
-from parity.processes import Side
-from parity.report import wording
-from parity.report.document import to_json
-from parity.report.failures import failures
-from parity.report.table import STYLES
-from parity.report.trimmed import Trimmed
-from parity.report.wording import Document
+from parity.processes import Side, trainer
 from parity.run import JUDGED
-
-SIDES = ("actual", "expected")
-VERSIONS = ("python", "numpy", "minigrad-parity")
-"""What two engines have in common, so that it can be compared if they are not the same."""
 
 
 class Replayed(NamedTuple):
@@ -73,15 +60,14 @@ def replay(case: Case, actual: Side, expected: Side, *, traced: bool = False) ->
     with threadpool_limits(1), ExitStack() as stack:
         count = usable_cores() if case.kind in ("trajectory", "final_mse") else 0
         ours, theirs, *perturbed = (
-            stack.enter_context(digest_trainer(side.factory, 1, side.name))
-            for side in (actual, expected, *([expected] * count))
+            stack.enter_context(trainer(side)) for side in (actual, expected, *([expected] * count))
         )
         engines = Engines(ours, theirs, perturbed)
         verdict = locate_in(case, judge(case, engines), engines)
         found = traces(case, verdict, engines) if traced else None
         environment = {
-            "actual": ours.call("environment"),
-            "expected": theirs.call("environment"),
+            "actual": ours.call(Trainer.environment),
+            "expected": theirs.call(Trainer.environment),
         }
     if verdict["passed"] is None:
         raise UsageError(
@@ -92,8 +78,8 @@ def replay(case: Case, actual: Side, expected: Side, *, traced: bool = False) ->
     return Replayed(case, (actual.name, expected.name), verdict, environment, found)
 
 
-def document(replayed: Replayed) -> Document:
-    """The verdict as the content of a report.json, on one network or on the probes alone."""
+def document(replayed: Replayed) -> dict[str, Any]:
+    """Return the verdict as the content of a report.json, on one network or on the probes alone."""
     case, verdict = replayed.case, replayed.verdict
     task, names = case.task, replayed.names
     settings = {"seed": task.seed, "dtype": task.dtype, "device": task.device}
@@ -114,114 +100,3 @@ def document(replayed: Replayed) -> Document:
         case.kind: verdict,
     }
     return {**shared, "architectures": [entry]}
-
-
-def summary(replayed: Replayed, name: str) -> RenderableType:
-    """What a person is told: the case, the verdict now, whether it was recorded so, and where.
-
-    Args:
-        replayed: the case judged again.
-        name: of its file.
-    """
-    found = document(replayed)
-    title, *lines = heading(replayed, name)
-    parts: list[RenderableType] = [Text(title, style="bold"), *map(Text, lines), Text()]
-    if replayed.verdict["passed"] is False:
-        for failure in failures(found):
-            node = [f"first apart: {failure.node}"] if failure.node else []
-            parts.append(_item("FAIL", False, "\n".join([failure.sentence, *node])))
-    else:
-        entries = found["architectures"]
-        line = wording.lines(entries[0], found["settings"]) if entries else [wording.probes(found)]
-        passed = [part for part in line if part is not None and part.detail]
-        parts += [_item("PASS", True, f"{part.label}: {part.detail}") for part in passed]
-    parts.append(_item("=", None, outcome(replayed)))
-    parts += [_item("!", None, difference) for difference in differences(replayed)]
-    return Trimmed(Group(*parts))
-
-
-def heading(replayed: Replayed, name: str) -> list[str]:
-    """Return what is judged, by whom, where the case was found, and what network it is of."""
-    case = replayed.case
-    return [
-        f"{name}: {wording.LABELS.get(case.kind, 'probe')} of {' against '.join(replayed.names)}",
-        _origin(case),
-        *(_network(entry, case) for entry in document(replayed)["architectures"]),
-    ]
-
-
-def outcome(replayed: Replayed) -> str:
-    """Whether the outcome is the recorded one, in a sentence."""
-    case, verdict = replayed.case, replayed.verdict
-    by = "" if replayed.names == case.engines else f" by {' against '.join(case.engines)}"
-    if verdict["passed"] is not False:
-        return f"passes now; recorded{by} was a failure"
-    if _values(verdict) == _values(case.verdict):
-        return f"the outcome recorded{by}, the same in every value"
-    return f"a failure, as recorded{by}, with other values"
-
-
-def differences(replayed: Replayed) -> list[str]:
-    """What differs between where the case was recorded and where it was replayed."""
-    found = []
-    for side, name, recorded in zip(SIDES, replayed.names, replayed.case.engines, strict=True):
-        then, now = (
-            _described(environment[side])
-            for environment in (replayed.case.environment, replayed.environment)
-        )
-        if name != recorded:
-            found.append(f"{name} in place of {recorded}")
-            then, now = ({n: d[n] for n in VERSIONS if n in d} for d in (then, now))
-        found += [
-            f"{what} {now.get(what) or 'none'}, recorded with {then.get(what) or 'none'}"
-            for what in dict.fromkeys([*then, *now])
-            if now.get(what) != then.get(what)
-        ]
-    return list(dict.fromkeys(found))
-
-
-def _described(environment: Mapping[str, Any]) -> dict[str, str | None]:
-    """What of an environment can change results, by what it is called."""
-    libraries = [
-        " ".join(filter(None, (library.get(what) for what in ("library", "version", "kernel"))))
-        for library in environment.get("blas", [])
-    ]
-    return {
-        **environment.get("versions", {}),
-        "BLAS": ", ".join(libraries) or None,
-        **{
-            name: environment.get(key)
-            for name, key in (
-                ("processor", "cpu"),
-                ("torch's instructions", "torch_instructions"),
-                ("GPU", "gpu"),
-            )
-        },
-    }
-
-
-def _values(verdict: Mapping[str, Any]) -> dict[str, Any]:
-    """The verdict without names of files and lines, which another version may have elsewhere."""
-    return {what: value for what, value in verdict.items() if what not in ("first_node", "case")}
-
-
-def _origin(case: Case) -> str:
-    origin = case.origin
-    size = f" ({'-'.join(map(str, origin['sizes']))})" if "sizes" in origin else ""
-    epoch = f", epoch {origin['epoch']:,}" if "epoch" in origin else ""
-    return f"found in {origin['architecture']}{size}, seed {case.task.seed}{epoch}"
-
-
-def _network(entry: Mapping[str, Any], case: Case) -> str:
-    samples = f"{case.task.samples:,} sample{'s' * (case.task.samples != 1)}"
-    momentum = f", momentum {case.task.momentum:g}" if case.task.momentum else ""
-    said = f"{wording.network(entry)}{momentum}, {samples}, {case.task.dtype}, {case.task.device}"
-    return f"judged: {said}"
-
-
-def _item(mark: str, passed: bool | None, said: str) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row(Text(mark, style=STYLES[passed]), Text(said))
-    return table

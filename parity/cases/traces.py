@@ -8,7 +8,8 @@ from typing import Any
 
 from parity.cases.case import DRAWN, Case
 from parity.cases.judge import Engines, raised_by
-from parity.engines.protocol import BUFFER, Array, Start, Task, Traced
+from parity.engines.protocol import Array, Start, Task, Traced
+from parity.engines.trainer import Trainer
 from parity.errors import UsageError
 
 SINGLE_STEPS = ("gradients", "steps", "bitwise")
@@ -67,18 +68,18 @@ def traces(case: Case, verdict: Mapping[str, Any], engines: Engines) -> Traces:
     start, buffers = case.start, case.momentum_buffers
     with raised_by(engines):
         if epoch:
-            left = engines.expected.call("state_after", case.task, start, buffers, epoch - 1)
-            parameters = {name: left[name] for name in start.parameters}
-            buffers = {n: left[n + BUFFER] for n in start.parameters if n + BUFFER in left}
-            start = replace(start, parameters=parameters)
-        ours, theirs = (process.call("trace", case.task, start, buffers) for process in engines[:2])
-    for process, trace in zip(engines[:2], (ours, theirs), strict=True):
-        if trace is None:
-            raise UsageError(
-                f"there is no page for {process.name!r}, which cannot show what its steps compute; "
-                "minigrad, torch and their reproducible twins can: choose them with --engine and "
-                "--against, or leave out --html"
+            parameters, buffers = engines.expected.call(
+                Trainer.state_before, case.task, start, epoch, buffers
             )
+            start = replace(start, parameters=parameters)
+        ours, theirs = (p.call(Trainer.trace, case.task, start, buffers) for p in engines[:2])
+    if ours is None or theirs is None:
+        process = engines.actual if ours is None else engines.expected
+        raise UsageError(
+            f"there is no page for {process.name!r}, which cannot show what its steps compute; "
+            "minigrad, torch and their reproducible twins can: choose them with --engine and "
+            "--against, or leave out --html"
+        )
     return Traces(ours, theirs, case.task, epoch, start, buffers)
 
 

@@ -8,7 +8,6 @@ differ are both trained again up to that epoch, and the arrays themselves compar
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 
 from parity.checks.start import first_difference
 from parity.engines.process import EngineProcess, together
-from parity.engines.protocol import Array, Engine, Start, Task
+from parity.engines.protocol import BUFFER, Array, Engine, Start, Task
 from parity.engines.trainer import Trainer
 
 Progress = Callable[[int, int], object]
@@ -27,52 +26,40 @@ LOSS = "loss"
 """What the loss is called where a parameter is named."""
 
 
-class DigestTrainer(Trainer):
-    """A trainer that tells two runs apart by their bits."""
-
-    def digests(
-        self, task: Task, start: Start, momentum_buffers: Mapping[str, Array]
-    ) -> Generator[bytes, None, float]:
-        """Train; yield a digest of loss and state for every epoch; return the final MSE."""
-        self._load(task, start, momentum_buffers)
-        for _ in range(task.epochs):
-            yield digest(self._state(self._engine.step()))
-        final_mse, _ = self._engine.loss_and_gradients()
-        return final_mse
-
-    def state_after(
-        self, task: Task, start: Start, momentum_buffers: Mapping[str, Array], epoch: int
-    ) -> dict[str, Array]:
-        """Train up to and including `epoch`; return its loss and the state it left."""
-        self._load(task, start, momentum_buffers)
-        for _ in range(epoch):
-            self._engine.step()
-        return self._state(self._engine.step())
-
-    def _load(self, task: Task, start: Start, momentum_buffers: Mapping[str, Array]) -> None:
-        self._engine.load(task, start)
-        if momentum_buffers:
-            self._engine.put(start.parameters, momentum_buffers)
-
-    def _state(self, loss: Any) -> dict[str, Array]:
-        buffers = self._engine.momentum_buffers()
-        return {
-            LOSS: np.array(float(loss)),
-            **self._engine.parameters(),
-            **{f"{name}.momentum_buffer": buffer for name, buffer in buffers.items()},
-        }
+def digests(
+    trainer: Trainer, task: Task, start: Start, momentum_buffers: Mapping[str, Array]
+) -> Generator[bytes, None, float]:
+    """Train; yield a digest of loss and state for every epoch; return the final MSE."""
+    trainer.load(task, start, momentum_buffers)
+    for _ in range(task.epochs):
+        yield digest(_stepped(trainer.engine))
+    final_mse, _ = trainer.engine.loss_and_gradients()
+    return final_mse
 
 
-def digest_trainer(
-    factory: Callable[[], Engine], threads: int | None = None, name: str = "engine"
-) -> EngineProcess:
-    """Return the process that `check_bitwise` wants for an engine."""
-    return EngineProcess(functools.partial(DigestTrainer, factory), threads, name)
+def state_after(
+    trainer: Trainer, task: Task, start: Start, momentum_buffers: Mapping[str, Array], epoch: int
+) -> dict[str, Array]:
+    """Train up to and including `epoch`; return its loss and the state it left."""
+    trainer.load(task, start, momentum_buffers)
+    for _ in range(epoch):
+        trainer.engine.step()
+    return _stepped(trainer.engine)
+
+
+def _stepped(engine: Engine) -> dict[str, Array]:
+    """Take a step; return the loss before it and the state after it."""
+    loss: Any = engine.step()
+    return {
+        LOSS: np.array(float(loss)),
+        **engine.parameters(),
+        **{name + BUFFER: buffer for name, buffer in engine.momentum_buffers().items()},
+    }
 
 
 def check_bitwise(
-    actual: EngineProcess,
-    expected: EngineProcess,
+    actual: EngineProcess[Trainer],
+    expected: EngineProcess[Trainer],
     task: Task,
     start: Start,
     progress: Progress = lambda done, epochs: None,
@@ -81,7 +68,7 @@ def check_bitwise(
     """Train both engines from `start` and compare them epoch by epoch.
 
     Args:
-        actual, expected: processes that hold a `DigestTrainer`, entered.
+        actual, expected: processes of the engines, entered.
         task, start: what is trained, and from where.
         progress: called after each epoch of either engine.
         momentum_buffers: the state of the optimiser at the start; None if it is fresh.
@@ -93,19 +80,19 @@ def check_bitwise(
         engines, after the last update.
     """
     buffers = dict(momentum_buffers or {})
-    digests: tuple[list[bytes], list[bytes]] = ([], [])
+    received: tuple[list[bytes], list[bytes]] = ([], [])
 
-    def seen(side: int, digest: bytes) -> None:
-        digests[side].append(digest)
-        progress(len(digests[0]) + len(digests[1]), 2 * task.epochs)
+    def seen(side: int, epoch: bytes) -> None:
+        received[side].append(epoch)
+        progress(len(received[0]) + len(received[1]), 2 * task.epochs)
 
     sides = (actual, expected)
-    mse = together([side.stream("digests", task, start, buffers) for side in sides], seen)
-    different = [i for i, (a, b) in enumerate(zip(*digests, strict=True)) if a != b]
+    mse = together([side.stream(digests, task, start, buffers) for side in sides], seen)
+    different = [i for i, (a, b) in enumerate(zip(*received, strict=True)) if a != b]
     difference = None
     if different:
         epoch = different[0]
-        states = [side.call("state_after", task, start, buffers, epoch) for side in sides]
+        states = [side.call(state_after, task, start, buffers, epoch) for side in sides]
         difference = first_difference(canonical(states[0]), canonical(states[1])) or {
             "parameter": None,
             "index": [],

@@ -25,11 +25,12 @@ from parity.checks.nodes import Nodes
 from parity.checks.start import first_difference
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Array, Start, Task, Traced
+from parity.engines.trainer import Trainer
 
 
 def locate(
-    actual: EngineProcess,
-    expected: EngineProcess,
+    actual: EngineProcess[Trainer],
+    expected: EngineProcess[Trainer],
     task: Task,
     start: Start,
     momentum_buffers: Mapping[str, Array],
@@ -39,7 +40,7 @@ def locate(
     """Let two engines take the same step, and find the first node at which they part.
 
     Args:
-        actual, expected: `Trainer` processes.
+        actual, expected: the engines' processes.
         task: what is trained.
         start: the data, and the parameters that the step starts from.
         momentum_buffers: which it starts from; none for the optimiser's first step.
@@ -53,8 +54,8 @@ def locate(
         is nothing to compare element by element, `problem` tells why, and the index is empty. None
         if every node is right by itself, or if one of the engines cannot show its steps.
     """
-    ours = actual.call("trace", task, start, momentum_buffers)
-    theirs = expected.call("trace", task, start, momentum_buffers)
+    ours = actual.call(Trainer.trace, task, start, momentum_buffers)
+    theirs = expected.call(Trainer.trace, task, start, momentum_buffers)
     if ours is None or theirs is None:
         return None
     return first_node(ours, theirs, task, start, momentum_buffers, bits=bits)

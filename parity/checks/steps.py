@@ -10,36 +10,91 @@ judges work in processes of their own, an epoch each, while the engines take the
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from parity.checks.judge import SIDES, Judge, Judgement
+import numpy as np
+
+from parity.checks.budget import Budget, budgeted_step, step_budget
+from parity.checks.gradients import Comparison, check_gradients, compare
+from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.exchange import Exchange
-from parity.engines.local import LocalObject
-from parity.engines.process import EngineProcess
+from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Array, Start, Task
+from parity.engines.trainer import Trainer
+
+SIDES = ("actual", "expected")
+
+Compared = tuple[dict[str, Comparison], int]
+"""How the two sides' tensors compare, by what they are, and how many kinks there were."""
 
 Progress = Callable[[int], object]
 """Called with the number of epochs that are done."""
 
 
+class Judge:
+    """Judges gradients, and the steps that two engines have left in an exchange."""
+
+    def draw(self, task: Task) -> Start:
+        """Return where engines start that do not draw."""
+        return MinigradEngine().draw(task)
+
+    def gradients(
+        self, task: Task, start: Start, actual: Mapping[str, Array], expected: Mapping[str, Array]
+    ) -> dict[str, Any]:
+        """Return the verdict on the gradients at the start."""
+        budget = step_budget(task, start)
+        return check_gradients(actual, expected, budget.gradients, budget.kinks)
+
+    def join(self, task: Task, start: Start, exchange: Exchange) -> None:
+        """Prepare for `step`."""
+        self._budget, self._exchange, self._dtype = budgeted_step(task, start), exchange, task.dtype
+
+    def step(self, slot: int, momentum_buffers: bool, losses: tuple[float, float]) -> Compared:
+        """Compare the steps in the rooms of a slot; `momentum_buffers`: whether they were given."""
+
+        def room(name: str) -> dict[str, Array]:
+            return self._exchange.room(f"{slot} {name}")
+
+        budget = self._budget(
+            room("given parameters"), room("given buffers") if momentum_buffers else None
+        )
+        of: dict[str, dict[str, Budget]] = {
+            "gradients": budget.gradients,
+            "updated": budget.parameters,
+        }
+        if budget.momentum_buffers:
+            of["buffers"] = budget.momentum_buffers
+        actual, expected = ({"loss": np.array(loss, self._dtype)} for loss in losses)
+        found = {"loss": compare(actual, expected, {"loss": budget.loss}, "loss")}
+        for kind, budgets in of.items():
+            actual, expected = (room(f"{side} {kind}") for side in SIDES)
+            found[kind] = compare(actual, expected, budgets, kind)
+        return found, budget.kinks
+
+    def leave(self) -> None:
+        """Let go of the exchange."""
+        self._exchange.close()
+
+
 def check_steps(
-    actual: EngineProcess,
-    expected: EngineProcess,
+    actual: EngineProcess[Trainer],
+    expected: EngineProcess[Trainer],
     task: Task,
     start: Start,
     progress: Progress = lambda done: None,
     momentum_buffers: Mapping[str, Array] | None = None,
-    judges: Sequence[EngineProcess] = (),
+    judges: Sequence[EngineProcess[Judge]] = (),
 ) -> dict[str, Any]:
-    """Judge every epoch's step of two engines, which live in `Trainer` processes.
+    """Judge every epoch's step of two engines.
 
     Args:
-        actual, expected: the engines.
+        actual, expected: the engines' processes.
         task, start: what is trained, and from where.
         progress: called after each epoch.
         momentum_buffers: the state of the optimiser at the start; None if it is fresh.
-        judges: processes that hold a `Judge`; without them this process judges.
+        judges: what compares; without them this process does.
 
     Returns:
         the verdict. `worst_at` says in `of` what was worst: `loss`, `gradients`, `updated`, the
@@ -62,42 +117,44 @@ def check_steps(
     tally = _Tally()
     with Exchange(shapes, task.dtype, rooms) as exchange:
         for side, process in zip(SIDES, (actual, expected), strict=True):
-            process.call("join", task, start, exchange, side)
+            process.call(Trainer.join, task, start, exchange, side)
         for judge in judges:
-            judge.call("join", task, start, exchange)
+            judge.call(Judge.join, task, start, exchange)
         _copy(start.parameters, exchange.room("0 given parameters"))
         if momentum_buffers:
             _copy(momentum_buffers, exchange.room("0 given buffers"))
-        for epoch, judgement in enumerate(
-            _judgements(actual, expected, judges, exchange, slots, task, bool(momentum_buffers))
+        for epoch, found in enumerate(
+            _compared(actual, expected, judges, exchange, slots, task, bool(momentum_buffers))
         ):
-            tally.add(epoch, judgement)
+            tally.add(epoch, found)
             progress(epoch + 1)
-        for process in (actual, expected, *judges):
-            process.call("leave")
+        for process in (actual, expected):
+            process.call(Trainer.leave)
+        for judge in judges:
+            judge.call(Judge.leave)
     return tally.entry()
 
 
-def _judgements(
-    actual: EngineProcess,
-    expected: EngineProcess,
-    judges: Sequence[EngineProcess],
+def _compared(
+    actual: EngineProcess[Trainer],
+    expected: EngineProcess[Trainer],
+    judges: Sequence[EngineProcess[Judge]],
     exchange: Exchange,
     slots: int,
     task: Task,
     buffers: bool,
-) -> Iterator[Judgement]:
-    """Yield the judgement of every epoch, from what is given in slot 0; the judges take turns."""
+) -> Iterator[Compared]:
+    """Yield what every epoch comes to, from the state given in slot 0; the judges take turns."""
+    waiting: deque[Callable[[], Compared]] = deque()
     for epoch in range(task.epochs + len(judges)):
         slot, judge = epoch % slots, judges[epoch % len(judges)]
         if epoch < task.epochs:
-            for process in (actual, expected):
-                process.ask("forced_step", slot, buffers)
-            losses = tuple(process.answer() for process in (actual, expected))
+            ours, theirs = (p.ask(Trainer.forced_step, slot, buffers) for p in (actual, expected))
+            losses = ours(), theirs()
         if epoch >= len(judges):
-            yield judge.answer()
+            yield waiting.popleft()()
         if epoch < task.epochs:
-            judge.ask("step", slot, buffers, losses)
+            waiting.append(judge.ask(Judge.step, slot, buffers, losses))
             after = (slot + 1) % slots
             _copy(
                 exchange.room(f"{slot} expected updated"),
@@ -125,9 +182,9 @@ class _Tally:
         self._first_failure: dict[str, Any] | None = None
         self._elements = self._unlimited = self._choices = self._kinks = self._epochs = 0
 
-    def add(self, epoch: int, judgement: Judgement) -> None:
+    def add(self, epoch: int, compared: Compared) -> None:
         """Count the comparisons of an epoch."""
-        comparisons, kinks = judgement
+        comparisons, kinks = compared
         self._kinks += kinks
         self._epochs = epoch + 1
         for of, found in comparisons.items():

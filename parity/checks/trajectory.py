@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike
 
 from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import Array, Start, Task
-from parity.engines.trainer import Run
+from parity.engines.trainer import Run, Trainer
 
 RUNS = 8
 """How many perturbed runs make an envelope."""
@@ -66,7 +66,7 @@ def perturbed(start: Start, seed: int, run: int) -> Start:
 
 
 def perturbed_runs(
-    processes: Sequence[EngineProcess],
+    processes: Sequence[EngineProcess[Trainer]],
     task: Task,
     start: Start,
     count: int = RUNS,
@@ -87,10 +87,12 @@ def perturbed_runs(
 
     at = [0] * len(processes)
 
-    def some(number: int, process: EngineProcess) -> Generator[int, None, None]:
+    def some(number: int, process: EngineProcess[Trainer]) -> Generator[int, None, None]:
         while waiting:
             run = at[number] = waiting.popleft()
-            runs[run] = yield from process.stream("train", task, perturbed(start, task.seed, run))
+            runs[run] = yield from process.stream(
+                Trainer.train, task, perturbed(start, task.seed, run)
+            )
 
     def seen(number: int, epochs: int) -> None:
         done[at[number]] = epochs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Annotated
 
@@ -15,12 +14,12 @@ from parity.bench.scaling import scaling
 from parity.bench.table import bench_table
 from parity.cli import options
 from parity.cli.command import Output, command
+from parity.documents import to_json
 from parity.engines.registry import ENGINES, factory
 from parity.environment import usable_cores
 from parity.errors import UsageError
 from parity.files import output_folder, write_whole
 from parity.progress import Progress
-from parity.report.document import to_json
 
 EVERY = "all"
 
@@ -105,10 +104,9 @@ def bench_command(
             console.print(str(change), style=style, soft_wrap=True, highlight=False, markup=False)
     if with_scaling:
         from parity.bench.plots import scaling_picture  # matplotlib takes long to load
+        from parity.report.figure import to_png
 
-        picture = io.BytesIO()
-        scaling_picture(document["scaling"]).savefig(picture, format="png")
-        write_whole(folder / "bench.png", picture.getvalue())
+        write_whole(folder / "bench.png", to_png(scaling_picture(document["scaling"])))
         console.print(f"Picture: {folder / 'bench.png'}", soft_wrap=True)
     console.print(f"Written: {folder / 'bench.json'}", soft_wrap=True)
     return 0 if document["agreed"] else 1

@@ -38,28 +38,44 @@ def command(function: Callable[..., int]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def run_it(*arguments: Any, **options: Any) -> None:
-        try:
-            status = function(*arguments, **options)
-            sys.stdout.flush()
-        except KeyboardInterrupt:
-            status = complain("interrupted: nothing was written", INTERRUPTED)
-        except (UsageError, EngineProcessError) as error:
-            status = complain(str(error), 2)
-        except MemoryError as error:
-            status = complain(f"out of memory, use fewer samples or smaller layers: {error}", 2)
-        except OSError as error:
-            silence()
-            status = complain(f"cannot write or read: {error}", 2)
-        except Exception:
-            traceback.print_exc()
-            status = complain("this is a defect of parity, please report it", DEFECT)
-        raise typer.Exit(status)
+        raise typer.Exit(ended(lambda: function(*arguments, **options)))
 
     return run_it
 
 
-def complain(message: str, status: int) -> int:
+def ended(
+    work: Callable[[], int],
+    program: str = "parity",
+    interrupted: str = "interrupted: nothing was written",
+) -> int:
+    """Do the work of a command; return its exit status, or that of what it raised, which is said.
+
+    Args:
+        work: returns the exit status.
+        program: begins each complaint.
+        interrupted: what to say after Ctrl-C.
+    """
+    try:
+        status = work()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return complain(interrupted, INTERRUPTED, program)
+    except (UsageError, EngineProcessError) as error:
+        return complain(str(error), 2, program)
+    except MemoryError as error:
+        said = f"out of memory, use fewer samples or smaller layers: {error}"
+        return complain(said, 2, program)
+    except OSError as error:
+        silence()
+        return complain(f"cannot write or read: {error}", 2, program)
+    except Exception:
+        traceback.print_exc()
+        return complain("this is a defect of parity, please report it", DEFECT, program)
+    return status
+
+
+def complain(message: str, status: int, program: str = "parity") -> int:
     """Say why on standard error and return the status."""
     console = Output(stderr=True)
-    console.print(f"parity: {message}", soft_wrap=True, markup=False, highlight=False)
+    console.print(f"{program}: {message}", soft_wrap=True, markup=False, highlight=False)
     return status

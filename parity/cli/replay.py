@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from parity.cases.file import load
-from parity.cases.replay import replay, summary, twin
+from parity.cases.replay import replay, twin
 from parity.cli import options
 from parity.cli.command import Output, command
 from parity.engines.registry import factory, known, same
@@ -17,6 +17,7 @@ from parity.errors import UsageError
 from parity.files import write_whole
 from parity.processes import Side
 from parity.report.pair.page import page
+from parity.report.replayed import summary
 
 
 @command

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from parity.cli import options
 from parity.cli.command import Output, command
+from parity.documents import to_json
 from parity.engines.registry import factory, same
 from parity.errors import UsageError
 from parity.files import output_folder, write_whole
 from parity.processes import Side, processes_for
 from parity.progress import Progress
-from parity.report.document import to_json
 from parity.report.table import summary
 from parity.run import judged
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Annotated
 
 import typer
@@ -128,11 +127,10 @@ def _judge(plan: plans.Plan, database: Database, csv: bool) -> bool | None:
     compared = {name: compare(*sides, len(results)) for name, sides in results.items()}
     console = Output()
     console.print(summary(plan, compared))
-    from parity.sweep.plots import picture  # matplotlib takes long to load
+    from parity.report.figure import to_png  # matplotlib takes long to load
+    from parity.sweep.plots import picture
 
-    drawn = io.BytesIO()
-    picture(plan, results).savefig(drawn, format="png")
-    write_whole(database.path.with_suffix(".png"), drawn.getvalue())
+    write_whole(database.path.with_suffix(".png"), to_png(picture(plan, results)))
     written = "sweep.png"
     if csv:
         every = [row for sides in results.values() for rows in sides for row in rows.values()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -112,13 +111,12 @@ def _said(name: str, run: Finished) -> str:
 
 def _picture(runs: Mapping[str, Finished]) -> bytes:
     """Return the picture of the fits."""
-    from parity.report.plots import Fit, training_picture  # which takes a while
+    from parity.report.figure import to_png  # which takes a while
+    from parity.report.plots import Fit, training_picture
 
     fits = []
     for name, finished in runs.items():
         start, run, fresh = finished.start, finished.run, finished.held_out
         held_out = None if fresh is None else (fresh.x, fresh.y, fresh.mse)
         fits.append(Fit(name, start.x, start.y, run.prediction, run.final_mse, held_out))
-    picture = io.BytesIO()
-    training_picture(fits).savefig(picture, format="png")
-    return picture.getvalue()
+    return to_png(training_picture(fits))

@@ -1,5 +1,8 @@
 """An object in a process of its own, and calls to it.
 
+A call names a method of the object's class, or any other function that takes the object first:
+`process.call(Trainer.draw, task)`. So a type checker knows what it takes and what it returns.
+
 Engines of two libraries never share a process: the thread pools of their BLAS libraries would
 fight, and the number of threads is read from the environment once, when a library is loaded. An
 engine and its reproducible twin, which are of one library, do: the library is loaded once.
@@ -7,23 +10,21 @@ engine and its reproducible twin, which are of one library, do: the library is l
 
 from __future__ import annotations
 
-import os
 import pickle
-import signal
-import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping
 from copy import copy
-from multiprocessing import get_context, resource_tracker
 from types import MappingProxyType, TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 
-from parity.engines.serve import serve
+from parity.engines.pipe import Child, ChildTraceback, EngineProcessError, Request, together
 
-T = TypeVar("T")
+__all__ = ["ChildTraceback", "EngineProcess", "EngineProcessError", "LocalObject", "together"]
+
+P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S")
+T = TypeVar("T", covariant=True)
 
-# Whatever sets the size of a thread pool that an engine may bring along.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -32,39 +33,28 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
-PATIENCE_S = 2.0  # for a process to end by itself, then for it to obey SIGTERM
+"""The environment variables that set the sizes of the thread pools an engine may bring along."""
 
-_starting = threading.Lock()
+KEPT = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+}
+"""Environment variables with which the GNU C library keeps freed memory.
 
-
-class EngineProcessError(RuntimeError):
-    """An engine's process died, cannot be used, or failed in a way that has no exception here."""
-
-
-class ChildTraceback(Exception):
-    """The traceback of an exception in the child, as the cause of the same exception here.
-
-    Attributes:
-        process: the name of what was called.
-        method: what was called of it.
-        trace: the traceback as text.
-    """
-
-    def __init__(self, process: str, method: str, trace: str) -> None:
-        super().__init__(process, method, trace)
-        self.process, self.method, self.trace = process, method, trace
-
-    def __str__(self) -> str:
-        return f"\n{self.trace}"
+A budget is many arrays of a few megabytes, and getting them from the system anew each time took
+half of the time; in other processes it is less.
+"""
 
 
-class EngineProcess:
+class EngineProcess(Generic[T]):
     """One object that lives in a child process; a context manager.
 
     `factory` makes the object, in the child: a class, a function of a module or a
     `functools.partial` of either (it is pickled). `threads` limits the thread pools of every
-    library the child loads, `None` leaves them alone. Arguments and results are pickled. `name` is
-    what error messages call the process. `variables` are set in its environment.
+    library the child loads, `None` leaves them alone. Functions (by their names), arguments and
+    results are pickled. `name` is what error messages call the process. `variables` are set in its
+    environment.
 
     The child ignores SIGINT, so that Ctrl-C is for the parent to handle, and ends with its parent,
     however that one ends. As with every spawned process, it imports the parent's main module anew.
@@ -72,7 +62,7 @@ class EngineProcess:
 
     def __init__(
         self,
-        factory: Callable[[], object],
+        factory: Callable[[], T],
         threads: int | None = None,
         name: str = "engine",
         variables: Mapping[str, str] = MappingProxyType({}),
@@ -84,14 +74,14 @@ class EngineProcess:
         # A factory pickled here and unpickled in `serve` reports a failure like any other call.
         self._factory = pickle.dumps(factory)
         limits = {} if threads is None else dict.fromkeys(THREAD_VARIABLES, str(threads))
-        self._child = _Child(self._factory, threads, name, {**limits, **variables})
+        self._child = Child(self._factory, threads, name, {**limits, **variables})
 
-    def beside(self, factory: Callable[[], object], name: str) -> EngineProcess:
+    def beside(self, factory: Callable[[], S], name: str) -> EngineProcess[S]:
         """Return another object in the same process, made when it is first called.
 
         Only one of them can be busy at a time. Closing one closes the process.
         """
-        other = copy(self)
+        other = cast(EngineProcess[S], copy(self))
         other.name, other._factory = name, pickle.dumps(factory)
         return other
 
@@ -107,32 +97,41 @@ class EngineProcess:
     ) -> None:
         self.close()
 
-    def call(self, method: str, /, *args: Any) -> Any:
-        """Return `method(*args)` of the object.
+    def call(
+        self, function: Callable[Concatenate[T, P], R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Return `function(object, *args, **kwargs)`.
 
         An exception in the child is raised here, with the child's traceback as its cause, or as
         an `EngineProcessError` if it cannot be pickled. So is the death of the child.
         """
-        self.ask(method, *args)
-        return self.answer()
+        return self.ask(function, *args, **kwargs)()
 
-    def ask(self, method: str, /, *args: Any) -> None:
-        """Begin a call, which goes on in the child; `answer` waits for it."""
-        self._child.send(self.name, self._factory, method, args, streamed=False)
+    def ask(
+        self, function: Callable[Concatenate[T, P], R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Callable[[], R]:
+        """Begin a call, which goes on in the child; return what waits for its result.
 
-    def answer(self) -> Any:
-        """Return the result of the call that `ask` began. Raises as `call` does."""
-        _, value = self._child.receive()
-        return value
+        What is returned raises as `call` does.
+        """
+        self._child.send(self.name, self._factory, Request(function, args, kwargs))
+        return lambda: cast(R, self._child.receive()[1])
 
-    def stream(self, method: str, /, *args: Any) -> Generator[Any, None, Any]:
-        """Start `method(*args)`, a generator, and return an iterator over what it yields.
+    def stream(
+        self,
+        function: Callable[Concatenate[T, P], Generator[S, None, R]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Generator[S, None, R]:
+        """Start a function that is a generator; return an iterator over what it yields.
 
         The child begins at once and does not wait for the reader. What the generator returns is the
         value of `yield from`. Exceptions are as for `call`. No other call is possible until the
         iterator is exhausted; one that is given up leaves a process that can only be closed.
         """
-        self._child.send(self.name, self._factory, method, args, streamed=True)
+        request = Request(function, args, kwargs, streamed=True)
+        self._child.send(self.name, self._factory, request)
         return self._items()
 
     def _items(self) -> Generator[Any, None, Any]:
@@ -163,149 +162,43 @@ class EngineProcess:
         self._child.kill()
 
 
-def together(streams: Sequence[Generator[T, None, R]], seen: Callable[[int, T], object]) -> list[R]:
-    """Read several streams to their ends, an item of each in turn; return what they return.
+class LocalObject(EngineProcess[T]):
+    """An object in this process, called as if it were in another.
 
-    Args:
-        streams: of different processes, which work at the same time.
-        seen: called with each item and the number of its stream.
+    It stands for an `EngineProcess` where a process would cost more than it is good for. Arguments
+    are copied as they would be on the way to another process.
     """
-    results: dict[int, R] = {}
-    while len(results) < len(streams):
-        for number, stream in enumerate(streams):
-            if number in results:
-                continue
-            try:
-                seen(number, next(stream))
-            except StopIteration as stop:
-                results[number] = stop.value
-    return [results[number] for number in range(len(streams))]
 
+    def __init__(self, value: T, name: str = "engine") -> None:
+        self.name = name
+        self._value = value
 
-# ---- the parent's end of the pipe ---------------------------------------------------------------
+    def ask(
+        self, function: Callable[Concatenate[T, P], R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Callable[[], R]:
+        """Make the call at once; return what returns its result."""
+        args, kwargs = pickle.loads(pickle.dumps((args, kwargs)))
+        result = function(self._value, *args, **kwargs)
+        return lambda: result
 
+    def stream(
+        self,
+        function: Callable[Concatenate[T, P], Generator[S, None, R]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Generator[S, None, R]:
+        """Return the function's generator."""
+        return self.call(function, *args, **kwargs)
 
-class _Child:
-    """A process and the pipe to it, for one call at a time."""
-
-    def __init__(
-        self, factory: bytes, threads: int | None, name: str, variables: dict[str, str]
-    ) -> None:
-        self._name = name
-        self._variables = variables
-        self.busy: str | None = None  # the method whose reply has not been read to its end
-        spawn = get_context("spawn")
-        self._connection, self._remote = spawn.Pipe()
-        self._process = spawn.Process(
-            target=serve, args=(self._remote, factory, threads), name=name, daemon=True
-        )
-
-    def start(self) -> None:
-        # Started here, before SIGINT is blocked: it would unblock the signal when it starts.
-        resource_tracker.ensure_running()
-        with _starting, _sigint_blocked(), _environment(self._variables):
-            self._process.start()
-        self._remote.close()
-
-    def send(
-        self, name: str, factory: bytes, method: str, args: tuple[Any, ...], *, streamed: bool
-    ) -> None:
-        if self._process.pid is None or self._connection.closed:
-            state = "closed" if self._connection.closed else "not started, which `with` does"
-            raise EngineProcessError(f"cannot call {method!r}: the {name} process is {state}")
-        if self.busy is not None:
-            raise EngineProcessError(
-                f"cannot call {method!r}: {self.busy!r} of the {self._name} process was not read "
-                "to its end; read it, or close the process and start another"
-            )
-        message = pickle.dumps((factory, pickle.dumps((method, args, streamed))))
-        self._name, self.busy = name, method
-        try:
-            self._connection.send_bytes(message)
-        except OSError as error:
-            raise self._death() from error
-
-    def receive(self) -> tuple[str, Any]:
-        """Return the next ("yield" or "return", value); raise what the child raised."""
-        try:
-            kind, value = pickle.loads(self._connection.recv_bytes())
-        except (EOFError, OSError) as error:
-            raise self._death() from error
-        if kind == "yield":
-            return kind, value
-        method, self.busy = self.busy, None
-        if kind == "return":
-            return kind, value
-        pickled, summary, trace = value
-        try:
-            raised = pickle.loads(pickled)
-        except Exception:
-            raised = EngineProcessError(f"{method!r} of the {self._name} process raised {summary}")
-        if isinstance(raised, StopIteration):  # it would end a generator that it passes through
-            raised = RuntimeError(summary)
-        raise raised from ChildTraceback(self._name, str(method), trace)
-
-    def _death(self) -> EngineProcessError:
-        """Close, and return the error that says how the child ended."""
-        during = f" during {self.busy!r}"
-        self._process.join(PATIENCE_S)
-        code = self._process.exitcode
-        self.close()
-        if code is None:
-            return EngineProcessError(
-                f"the {self._name} process fell silent{during}: start another"
-            )
-        if code >= 0:
-            advice = "what it wrote to the terminal above may say why"
-        elif -code == signal.SIGKILL:
-            advice = "the system may be out of memory: try a smaller network or fewer samples"
-        else:
-            advice = "a compiled library may be broken: run with PYTHONFAULTHANDLER=1 to see where"
-        if code < 0:
-            during += f" (killed by {signal.Signals(-code).name})"
-        return EngineProcessError(
-            f"the {self._name} process ended with exit code {code}{during}; {advice}"
-        )
-
-    def kill(self) -> None:
-        if self._process.pid is not None:
-            self._process.kill()
+    def settle(self) -> None:
+        """Do nothing: a call is over when it is asked for."""
 
     def close(self) -> None:
-        self._remote.close()
-        self._connection.close()
-        if self._process.pid is None:
-            return
-        if self.busy is None:  # waiting for a call, it sees the pipe close
-            self._process.join(PATIENCE_S)
-        if self._process.exitcode is None:
-            self._process.terminate()
-            self._process.join(PATIENCE_S)
-        if self._process.exitcode is None:
-            self._process.kill()
-            self._process.join()
+        """Do nothing."""
 
+    def kill(self) -> None:
+        """Do nothing."""
 
-@contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """Block SIGINT: a process started within inherits that, and ignores Ctrl-C from birth."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set the variables that a process started within inherits; restore them afterwards."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    def __enter__(self) -> Self:
+        return self

@@ -58,12 +58,12 @@ def require_same(
     Raises:
         ValueError: names, shapes or dtypes differ.
     """
-    found, due = (
+    found, expected_ones = (
         ", ".join(sorted(_described(name, array) for name, array in arrays.items())) or "none"
         for arrays in (actual, expected)
     )
-    if found != due:
-        raise ValueError(f"the engine returned the {what} {found}; it must return {due}")
+    if found != expected_ones:
+        raise ValueError(f"the engine returned the {what} {found}; it must return {expected_ones}")
 
 
 def _described(name: str, array: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,6 @@ from parity.engines.protocol import (
     require_same,
 )
 from parity.environment import environment
-from parity.probes.run import Outcome, run_probes
 
 REPORT_EVERY_S = 0.05
 
@@ -43,10 +42,13 @@ class Run:
 
 
 class Trainer:
-    """What `parity run` and `parity train` call in an engine's process."""
+    """An engine in its process, and what is asked of it there.
+
+    What only one verdict asks for is a function of a trainer, beside that verdict.
+    """
 
     def __init__(self, factory: Callable[[], Engine]) -> None:
-        self._engine = factory()
+        self.engine = factory()
 
     def environment(self) -> dict[str, object]:
         """Return what this process runs on."""
@@ -54,22 +56,24 @@ class Trainer:
 
     def draw(self, task: Task) -> Start | None:
         """Return the data and parameters that the engine draws; None if it draws none."""
-        return self._engine.draw(task) if isinstance(self._engine, DrawingEngine) else None
+        return self.engine.draw(task) if isinstance(self.engine, DrawingEngine) else None
 
     def loss_and_gradients(self, task: Task, start: Start) -> tuple[float, dict[str, Array]]:
         """Return loss and gradients at the given parameters."""
-        self._engine.load(task, start)
+        self.engine.load(task, start)
         return self._loss_and_gradients(start.parameters)
 
-    def _loss_and_gradients(self, due: Mapping[str, Array]) -> tuple[float, dict[str, Array]]:
-        """Return the engine's loss and gradients, in the order of the tensors that are due.
+    def _loss_and_gradients(
+        self, parameters: Mapping[str, Array]
+    ) -> tuple[float, dict[str, Array]]:
+        """Return the engine's loss and gradients, in the order of the parameters.
 
         Raises:
-            ValueError: they are other tensors, or of other shapes or dtypes.
+            ValueError: there are other gradients, or they have other shapes or dtypes.
         """
-        loss, gradients = self._engine.loss_and_gradients()
-        require_same(gradients, due)
-        return float(loss), {name: gradients[name] for name in due}
+        loss, gradients = self.engine.loss_and_gradients()
+        require_same(gradients, parameters)
+        return float(loss), {name: gradients[name] for name in parameters}
 
     def trace(
         self, task: Task, start: Start, momentum_buffers: Mapping[str, Array]
@@ -78,39 +82,36 @@ class Trainer:
 
         A step is taken before it, from the same state: what steps wrongly leave behind is seen.
         """
-        if not isinstance(self._engine, TracingEngine):
+        if not isinstance(self.engine, TracingEngine):
             return None
-        self._engine.load(task, start)
-        self._engine.put(start.parameters, momentum_buffers)
-        self._engine.step()
-        self._engine.put(start.parameters, momentum_buffers)
-        return [step._replace(value=np.asarray(step.value)) for step in self._engine.trace()]
+        self.engine.load(task, start)
+        self.engine.put(start.parameters, momentum_buffers)
+        self.engine.step()
+        self.engine.put(start.parameters, momentum_buffers)
+        return [step._replace(value=np.asarray(step.value)) for step in self.engine.trace()]
+
+    def load(self, task: Task, start: Start, momentum_buffers: Mapping[str, Array]) -> None:
+        """Begin a task; with `momentum_buffers` the optimiser is in the middle of its work."""
+        self.engine.load(task, start)
+        if momentum_buffers:
+            self.engine.put(start.parameters, momentum_buffers)
 
     def state_before(
-        self, task: Task, start: Start, epoch: int
+        self,
+        task: Task,
+        start: Start,
+        epoch: int,
+        momentum_buffers: Mapping[str, Array] = {},
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """Train from `start` up to `epoch`; return parameters and momentum buffers."""
-        self._engine.load(task, start)
+        self.load(task, start, momentum_buffers)
         for _ in range(epoch):
-            self._engine.step()
-        return self._engine.parameters(), self._engine.momentum_buffers()
-
-    def probes(
-        self, dtype: str, seed: int, names: Sequence[str] | None = None
-    ) -> Generator[Outcome, None, bool]:
-        """Run the probe suite, or the probes of these names, in the names of the engine's library.
-
-        Returns whether the engine has such a namespace.
-        """
-        namespace = getattr(self._engine, "namespace", None)
-        if namespace is None:
-            return False
-        yield from run_probes(namespace, dtype, seed, names)
-        return True
+            self.engine.step()
+        return self.engine.parameters(), self.engine.momentum_buffers()
 
     def join(self, task: Task, start: Start, exchange: Exchange, side: str) -> None:
         """Prepare for `forced_step`; side is "actual" or "expected", whose rooms are written to."""
-        self._engine.load(task, start)
+        self.engine.load(task, start)
         self._exchange, self._side = exchange, side
 
     def forced_step(self, slot: int, momentum_buffers: bool) -> float:
@@ -124,12 +125,12 @@ class Trainer:
         """
         given = self._exchange.room(f"{slot} given parameters")
         buffers = self._exchange.room(f"{slot} given buffers") if momentum_buffers else {}
-        self._engine.put(given, buffers)
+        self.engine.put(given, buffers)
         loss, gradients = self._loss_and_gradients(given)
-        self._engine.step()
-        left = {"gradients": gradients, "updated": self._engine.parameters()}
+        self.engine.step()
+        left = {"gradients": gradients, "updated": self.engine.parameters()}
         if f"{slot} {self._side} buffers" in self._exchange:
-            left["buffers"] = self._engine.momentum_buffers()
+            left["buffers"] = self.engine.momentum_buffers()
         for kind, arrays in left.items():
             room = self._exchange.room(f"{slot} {self._side} {kind}")
             require_same(arrays, room, kind)
@@ -143,17 +144,17 @@ class Trainer:
 
     def train(self, task: Task, start: Start) -> Generator[int, None, Run]:
         """Train from `start`; yield now and then how many epochs are done; return the run."""
-        self._engine.load(task, start)
+        self.engine.load(task, start)
         losses = np.empty(task.epochs)
         reported_s = time.monotonic()
         for epoch in range(task.epochs):
-            losses[epoch] = float(self._engine.step())  # type: ignore[arg-type]
+            losses[epoch] = float(self.engine.step())  # type: ignore[arg-type]
             if time.monotonic() - reported_s > REPORT_EVERY_S:
                 reported_s = time.monotonic()
                 yield epoch + 1
         yield task.epochs
         final_mse, _ = self._loss_and_gradients(start.parameters)
-        parameters, prediction = self._engine.parameters(), self._engine.predict()
+        parameters, prediction = self.engine.parameters(), self.engine.predict()
         require_same(parameters, start.parameters, "parameters")
         require_same({"prediction": prediction}, {"prediction": start.y}, "output")
         return Run(losses, final_mse, prediction, parameters)

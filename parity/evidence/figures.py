@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
+
+from parity.bench.baseline import read
+from parity.bench.table import markdown
+from parity.errors import UsageError
+from parity.files import write_whole
+from parity.sources import ROOT
+
+RESULTS = ROOT / "parity" / "evidence" / "results"
+"""Where results are checked in."""
+
+README = ROOT / "README.md"
+PICTURE = ROOT / ".readme" / "bench.png"
 
 
 def markers(name: str) -> tuple[str, str]:
@@ -24,3 +38,23 @@ def replaced(readme: str, name: str, text: str) -> str:
     """Return the text with another part between the markers; raises as `part` does."""
     begin, end = markers(name)
     return readme.replace(f"{begin}\n{part(readme, name)}\n{end}", f"{begin}\n{text}\n{end}")
+
+
+def publish(folder: Path) -> None:
+    """Put what `parity bench` wrote to a folder into the repository, and its table into README.
+
+    The document is copied, and the picture if there is one. A run with `--read-losses` has a place
+    of its own.
+
+    Raises:
+        UsageError: there is no such document, or none with a picture for README.
+    """
+    document = read(folder / "bench.json")
+    name = "bench-losses" if document.get("read_losses") else "bench"
+    if name == "bench" and "scaling" not in document:
+        raise UsageError(f"{folder} has no picture for README: run `parity bench` with --scaling")
+    text = replaced(README.read_text(encoding="utf-8"), name, markdown(document))
+    write_whole(RESULTS / f"{name}.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    if name == "bench":
+        write_whole(PICTURE, (folder / "bench.png").read_bytes())
+    write_whole(README, text)

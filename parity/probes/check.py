@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -15,14 +15,15 @@ from minigrad.arrays.conversion import budgeted
 from parity.checks.budget import Budget, budget_of
 from parity.checks.gradients import compare, tolerance
 from parity.checks.locate import line_of
-from parity.engines.process import EngineProcess
+from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import Array
+from parity.engines.trainer import Trainer
 from parity.probes import PROBES
 from parity.probes.places import Graph, Spectrum, traced_suspects
-from parity.probes.run import Key, Notes, Outcome, Problem, run_probe
+from parity.probes.run import Key, Notes, Outcome, Problem, probes, run_probe
 
 
-class Judged(NamedTuple):
+class ProbedTensor(NamedTuple):
     """How two engines compare at a tensor of a probe.
 
     Attributes:
@@ -59,31 +60,22 @@ class BudgetNotes(Notes):
 
 
 def check_probes(
-    actual: EngineProcess,
-    expected: EngineProcess,
+    actual: EngineProcess[Trainer],
+    expected: EngineProcess[Trainer],
     dtype: str,
     seed: int,
     names: Sequence[str] | None = None,
 ) -> dict[str, Any] | None:
-    """Run the probes, or those of these names, on both engines, which live in `Trainer` processes.
+    """Run the probes, or those of these names, on both engines, in their processes.
 
     Returns:
         the entry of the report; None if an engine has no namespace in torch's names.
     """
-    sides = [process.stream("probes", dtype, seed, names) for process in (actual, expected)]
+    sides = [process.stream(probes, dtype, seed, names) for process in (actual, expected)]
     budgets = list(run_budgeted(dtype, seed, names))  # meanwhile
-    (ours, ready), (theirs, theirs_ready) = (_outcomes(side) for side in sides)
-    return judge(ours, theirs, budgets, dtype, seed) if ready and theirs_ready else None
-
-
-def _outcomes(side: Generator[Outcome, None, bool]) -> tuple[list[Outcome], bool]:
-    """Return what a process sends, and what it returns then."""
-    found = []
-    while True:
-        try:
-            found.append(next(side))
-        except StopIteration as stop:
-            return found, stop.value
+    outcomes: tuple[list[Outcome], list[Outcome]] = ([], [])
+    ready = together(sides, lambda side, outcome: outcomes[side].append(outcome))
+    return probes_compared(*outcomes, budgets, dtype, seed) if all(ready) else None
 
 
 def run_budgeted(
@@ -107,7 +99,7 @@ def budgeted_leaf(array: Array) -> minigrad.Tensor:
     return budgeted(leaf(array))
 
 
-def judge(
+def probes_compared(
     actual: Sequence[Outcome],
     expected: Sequence[Outcome],
     budgets: Sequence[tuple[BudgetNotes, Problem | None]],
@@ -121,17 +113,17 @@ def judge(
     """
     elements = 0
     worst: tuple[float, dict[str, Any]] = (-1.0, {})
-    rows: list[list[tuple[Key, Judged]]] = []
+    rows: list[list[tuple[Key, ProbedTensor]]] = []
     for ours, theirs, (notes, _) in zip(actual, expected, budgets, strict=True):
         rows.append([])
         for key, due in theirs.values.items():
-            judged = _compared(ours, key, due, notes, PROBES[ours.probe].exact)
-            if judged is None:
+            each = _compared(ours, key, due, notes, PROBES[ours.probe].exact)
+            if each is None:
                 break
-            rows[-1].append((key, judged))
-            elements += judged.elements
-            if judged.used > worst[0]:
-                worst = judged.used, {"probe": ours.probe, **_named(key), **judged.at}
+            rows[-1].append((key, each))
+            elements += each.elements
+            if each.used > worst[0]:
+                worst = each.used, {"probe": ours.probe, **_named(key), **each.at}
     problems = [
         ours.problem or theirs.problem or problem
         for ours, theirs, (_, problem) in zip(actual, expected, budgets, strict=True)
@@ -149,31 +141,31 @@ def judge(
 
 def _compared(
     actual: Outcome, key: Key, due: Array | None, notes: BudgetNotes, exact: bool
-) -> Judged | None:
+) -> ProbedTensor | None:
     """Compare a tensor; None if the engine under test came to an end before it."""
     if key not in actual.values:
         if actual.problem is not None:
             return None
-        return Judged(math.inf, {}, 0, "the engine under test did not compute it")
+        return ProbedTensor(math.inf, {}, 0, "the engine under test did not compute it")
     found, budget = actual.values[key], notes.values.get(key)
     if found is None or due is None:
         problem = None if found is due else f"actual is {_form(found)}, expected {_form(due)}"
-        return Judged(0.0 if problem is None else math.inf, {}, 0, problem)
+        return ProbedTensor(0.0 if problem is None else math.inf, {}, 0, problem)
     if _form(found) != _form(due):
-        return Judged(math.inf, {}, 0, f"actual is {_form(found)}, expected {_form(due)}")
+        return ProbedTensor(math.inf, {}, 0, f"actual is {_form(found)}, expected {_form(due)}")
     if exact or due.dtype.kind != "f":
         same = (found == due) | ((found != found) & (due != due))
         index = np.unravel_index(int(np.argmin(same)), due.shape) if due.size else ()
         at = _at(index, found, due, 0.0) if due.size else {}
-        return Judged(0.0 if same.all() else math.inf, at, due.size)
+        return ProbedTensor(0.0 if same.all() else math.inf, at, due.size)
     if budget is None or budget.value.shape != due.shape:
-        return Judged(math.inf, {}, 0, "minigrad computes no budget for it")
+        return ProbedTensor(math.inf, {}, 0, "minigrad computes no budget for it")
     what = "gradients" if key.phase == "backward" else "values"
     result = compare({key.tensor: found}, {key.tensor: due}, {key.tensor: budget}, what)
     at = {name: result.worst_at[name] for name in ("index", "actual", "expected", "budget")}
     if (np.isfinite(due) & ~np.isfinite(tolerance(budget))).any():
-        return Judged(math.inf, at, 0, "minigrad computes no finite budget for it")
-    return Judged(max(result.worst_used, result.aggregate_used), at, due.size)
+        return ProbedTensor(math.inf, at, 0, "minigrad computes no finite budget for it")
+    return ProbedTensor(max(result.worst_used, result.aggregate_used), at, due.size)
 
 
 def _form(array: Array | None) -> str:
@@ -195,7 +187,7 @@ def _named(key: Key | None) -> dict[str, Any]:
 
 def _failed(
     outcomes: Sequence[Outcome],
-    rows: list[list[tuple[Key, Judged]]],
+    rows: list[list[tuple[Key, ProbedTensor]]],
     problems: list[Problem | None],
     budgets: Sequence[tuple[BudgetNotes, Problem | None]],
     dtype: str,
@@ -206,16 +198,16 @@ def _failed(
     traced, spectrum = traced_suspects(names, dtype, seed), Spectrum()
     suspects: dict[tuple[str, Key], list[CodeType]] = {}
     for name, row, (notes, _) in zip(names, rows, budgets, strict=True):
-        for key, judged in row:
+        for key, each in row:
             found = notes.graph.suspects(key) or traced[name].get(key, [])
             suspects[name, key] = found
-            spectrum.add(found, judged.used > 1, PROBES[name].exact)
+            spectrum.add(found, each.used > 1, PROBES[name].exact)
     entries = []
     for name, row, problem in zip(names, rows, problems, strict=True):
-        wrong = [(key, judged) for key, judged in row if judged.used > 1]
+        wrong = [(key, each) for key, each in row if each.used > 1]
         if not wrong and problem is None:
             continue
-        first, judged = wrong[0] if wrong else (None, Judged(0.0, {}))
+        first, each = wrong[0] if wrong else (None, ProbedTensor(0.0, {}))
         rule, line = (problem.rule, problem.line) if problem is not None else (None, None)
         code: Any = None if first is None else spectrum.likeliest(suspects[name, first])
         if code is not None:
@@ -225,8 +217,8 @@ def _failed(
                 "probe": name,
                 **_named(first),
                 **dict.fromkeys(("index", "actual", "expected", "budget")),
-                **judged.at,
-                "problem": judged.problem or (problem.text if problem is not None else None),
+                **each.at,
+                "problem": each.problem or (problem.text if problem is not None else None),
                 "rule": rule,
                 "line": line,
             }

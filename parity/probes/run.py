@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from parity.engines.protocol import Array
+from parity.engines.trainer import Trainer
 from parity.probes import PROBES
 from parity.probes.probe import Probe
 
@@ -102,6 +103,20 @@ class Notes:
         """Return a tensor's values, whatever namespace it is of."""
         dtype = str(tensor.dtype).removeprefix("torch.")
         return np.array(tensor.detach().tolist(), dtype).reshape(tuple(tensor.shape))
+
+
+def probes(
+    trainer: Trainer, dtype: str, seed: int, names: Sequence[str] | None = None
+) -> Generator[Outcome, None, bool]:
+    """Run the probes, or those of these names, in the names of the engine's library.
+
+    Returns whether the engine has such a namespace.
+    """
+    namespace = trainer.engine.namespace
+    if namespace is None:
+        return False
+    yield from run_probes(namespace, dtype, seed, names)
+    return True
 
 
 def run_probes(

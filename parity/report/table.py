@@ -10,10 +10,8 @@ from rich.text import Text
 from parity.environment import blas_warning
 from parity.report import wording
 from parity.report.failures import Failure, failures, headline, replay
-from parity.report.trimmed import Trimmed
 from parity.report.wording import Document, Line
-
-STYLES = {True: "bold green", False: "bold white on red", None: "dim"}
+from parity.tables import STYLES, Trimmed, grid, item
 
 
 def summary(document: Document, folder: str | Path = "") -> RenderableType:
@@ -30,18 +28,18 @@ def summary(document: Document, folder: str | Path = "") -> RenderableType:
         blas_warning(side) for side in document["environment"].values() if isinstance(side, dict)
     ]
     for remark in [*wording.remarks(document), *dict.fromkeys(filter(None, warnings))]:
-        parts.append(_item("!", "bold black on yellow", Text(remark, style="bold")))
+        parts.append(item("!", "bold black on yellow", Text(remark, style="bold")))
     failed = failures(document)
     for failure in failed:
-        parts.append(_item("FAIL", STYLES[False], _failure(failure, folder, document["settings"])))
+        parts.append(item("FAIL", STYLES[False], _failure(failure, folder, document["settings"])))
     result = ("FAIL", STYLES[False]) if failed else ("PASS", STYLES[True])
-    parts.append(_item(*result, Text(headline(document), style="bold")))
+    parts.append(item(*result, Text(headline(document), style="bold")))
     return Trimmed(Group(*parts))
 
 
 def _architecture(architecture: Document, settings: Document) -> list[RenderableType]:
     title = Text.assemble((architecture["name"], "bold"), f"  {wording.network(architecture)}")
-    table = _grid(3)
+    table = grid(3)
     lines = wording.lines(architecture, settings)
     for line in lines:
         if line.detail:
@@ -56,7 +54,7 @@ def _probes(document: Document) -> list[RenderableType]:
     line = wording.probes(document)
     if line is None:
         return []
-    table = _grid(3)
+    table = grid(3)
     _add(table, line)
     return [Padding(table, (0, 0, 0, 2)), Text()]
 
@@ -73,18 +71,3 @@ def _failure(failure: Failure, folder: str | Path, settings: Document) -> Group:
 
 def _add(table: Table, line: Line) -> None:
     table.add_row(line.label, Text(line.word, style=STYLES[line.passed]), Text(line.detail))
-
-
-def _item(mark: str, style: str, content: RenderableType) -> Table:
-    table = _grid(2)
-    table.add_row(Text(mark, style=style), content)
-    return table
-
-
-def _grid(columns: int) -> Table:
-    """The last column takes what width is left."""
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for _ in range(columns - 1):
-        table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    return table

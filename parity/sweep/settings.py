@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 from parity.engines.protocol import Task
 from parity.engines.registry import known
+from parity.sources import digest
 
 TRAINING = (
-    "minigrad",
-    "torch_impl",
-    "parity/engines",
+    "minigrad/**/*.py",
+    "torch_impl/**/*.py",
+    "parity/engines/**/*.py",
     "parity/ensembles.py",
     "parity/checks/state.py",
     "parity/checks/trajectory.py",
 )
-"""The sources that results depend on, but for those that only show something:"""
-SHOWING = "minigrad/explain"
+"""The sources that results depend on, but for those that only show something."""
+SHOWING = ("minigrad/explain/**/*.py",)
 
 
 def settings(tasks: Mapping[str, Task], engines: Sequence[str]) -> dict[str, str]:
@@ -80,20 +80,13 @@ def _sources(package: str) -> str:
     found = PathFinder.find_spec(package, [*sys.path, str(Path.cwd())])
     if found is None:
         return "missing"
-    folders = map(Path, found.submodule_search_locations or ())
-    files = [file for folder in folders for file in folder.rglob("*.py")]
-    return _digest(files or [Path(str(found.origin))])
+    if found.submodule_search_locations is None:
+        file = Path(str(found.origin))
+        return digest([file.name], root=file.parent)
+    folders = map(Path, found.submodule_search_locations)
+    return " ".join(digest(["**/*.py"], root=folder) for folder in folders)
 
 
 @functools.cache
-def _code(root: Path = Path(__file__).parents[2]) -> str:
-    places = [root / place for place in TRAINING]
-    files = {f for place in places for f in ([place] if place.is_file() else place.rglob("*.py"))}
-    return _digest(files - set((root / SHOWING).rglob("*.py")))
-
-
-def _digest(files: Iterable[Path]) -> str:
-    found = hashlib.blake2b(digest_size=8)
-    for file in sorted(files):
-        found.update(file.read_bytes())
-    return found.hexdigest()
+def _code() -> str:
+    return digest(TRAINING, SHOWING)

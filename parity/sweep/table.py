@@ -12,11 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from parity.checks.trajectory import RUNS
-from parity.report.table import STYLES
-from parity.report.trimmed import Trimmed
 from parity.sweep.compare import QUANTILES
 from parity.sweep.plan import Plan
 from parity.sweep.work import trained_by
+from parity.tables import STYLES, Trimmed, grid
 
 WORDS = {True: "pass", False: "FAIL", None: "–"}
 SHOWN = 5
@@ -63,10 +62,7 @@ def _distributions(plan: Plan, found: Mapping[str, Any]) -> Table:
 
 
 def _verdicts(plan: Plan, name: str, found: Mapping[str, Any]) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for _ in range(2):
-        table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    table = grid(3)
     for verdict, say in (("start", _start), ("distribution", _distribution), ("pairs", _pairs)):
         passed = found[verdict]["passed"]
         word = Text(WORDS[passed], style=STYLES[passed])

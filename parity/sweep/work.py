@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from parity.checks.judge import KEPT
 from parity.checks.state import state
 from parity.checks.trajectory import RUNS, check_trajectory, perturbed
 from parity.engines.adapters.minigrad import MinigradEngine
-from parity.engines.process import EngineProcess, EngineProcessError
+from parity.engines.process import KEPT, EngineProcess, EngineProcessError
 from parity.engines.protocol import Start, Task
 from parity.engines.registry import factory
 from parity.engines.trainer import Run, Trainer
@@ -165,8 +164,8 @@ class Stock:
 
     def __init__(self, idle_s: float | None = None) -> None:
         self._idle_s = idle_s
-        self._waiting: list[tuple[str, EngineProcess, float]] = []
-        self._all: set[EngineProcess] = set()
+        self._waiting: list[tuple[str, EngineProcess[Worker], float]] = []
+        self._all: set[EngineProcess[Worker]] = set()
         self._closed = False
         self._lock = threading.Lock()
 
@@ -174,7 +173,7 @@ class Stock:
         """Have a job done. Raises what `Worker.work` does; `EngineProcessError` for a death."""
         process = self._taken(job.engine)
         try:
-            rows: list[Row] = process.call("work", job)
+            rows = process.call(Worker.work, job)
         except EngineProcessError:
             with self._lock:
                 self._all.discard(process)
@@ -204,7 +203,7 @@ class Stock:
             for process in self._all:
                 process.close()
 
-    def _taken(self, engine: str) -> EngineProcess:
+    def _taken(self, engine: str) -> EngineProcess[Worker]:
         with self._lock:
             if self._closed:
                 raise EngineProcessError("the sweep is being ended")

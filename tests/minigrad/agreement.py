@@ -100,7 +100,7 @@ def check_value(
 ) -> None:
     """Fail unless a value agrees with torch's, or with the exact one where torch's does not."""
     assert actual.shape == expected.shape, f"{actual.shape} against {expected.shape}"
-    assert actual.dtype == expected.dtype
+    assert actual.dtype == expected.dtype, f"{actual.dtype} against {expected.dtype}"
     distance = ulp_distance(actual, expected)
     if operation.magnitude is not None:
         (magnitudes,) = terms(operation, arrays, options, None)

@@ -184,6 +184,14 @@ def _goes_forwards(key: Any) -> bool:
 
 
 def assigning(data: Any) -> Case:
+    """An index, and one value or several; which of several an element gets torch leaves open."""
     (shape,), options = indexing(data)
-    place = np.zeros(shape)[options["key"]].shape
+    place = () if named_twice(shape, options["key"]) else np.zeros(shape)[options["key"]].shape
     return [shape, data.draw(st.sampled_from([place, ()]))], options
+
+
+def named_twice(shape: tuple[int, ...], key: Any) -> bool:
+    """Return whether an index names an element more than once."""
+    named = np.zeros(shape)
+    np.add.at(named, key, 1)
+    return bool(named.max(initial=0) > 1)

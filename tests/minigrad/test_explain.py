@@ -15,12 +15,11 @@ import pytest
 import minigrad
 import minigrad.__main__ as command
 from minigrad import nn, optim, tape
-from minigrad.architectures import ARCHITECTURES
+from minigrad.architectures import ARCHITECTURES, training
 from minigrad.arrays.conversion import budgeted, reproducible
 from minigrad.explain import Explanation, explain
-from minigrad.explain.example import training
+from minigrad.explain.events import Accumulated, Updated
 from minigrad.explain.graph import graph
-from minigrad.explain.observe import Accumulated, Updated
 from minigrad.explain.source import formula_of, remark_of
 from minigrad.explain.summary import as_table, block_means, digits, summary
 from minigrad.explain.table import text
@@ -280,7 +279,8 @@ def test_table_in_one_line_and_in_sixty_columns() -> None:
     assert max(map(len, narrow.splitlines())) <= 60
     (line,) = (line for line in wide.splitlines() if "mse_loss" in line)
     assert re.fullmatch(
-        r"14 +mse_loss +scalar +#12 #13 +125\.7 +1 +example\.py:\d+  loss = criterion\(.*\)", line
+        r"14 +mse_loss +scalar +#12 #13 +125\.7 +1 +architectures\.py:\d+  loss = criterion\(.*\)",
+        line,
     )
     for said in ("0.weight", "16×16", "#9 #10 #11", "loss = criterion(prediction, y)"):
         assert said in wide

@@ -14,9 +14,8 @@ import pytest
 
 import minigrad
 from minigrad import nn
-from minigrad.architectures import ARCHITECTURES, build, parabola
+from minigrad.architectures import ARCHITECTURES, build, parabola, training
 from minigrad.explain import explain
-from minigrad.explain.example import training
 from minigrad.explain.summary import as_table, block_means
 from tests.minigrad.chromium import CHROMIUM, Chromium
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 from functools import cache
 from typing import Any
 
@@ -13,7 +15,6 @@ from hypothesis import strategies as st
 
 import minigrad
 from minigrad.autograd import gradcheck, gradgradcheck
-from minigrad.autograd.gradcheck import GradcheckError
 from minigrad.ops import RULE_OF, Rule, elementwise
 from tests.minigrad import agreement
 from tests.minigrad.agreement import minigrad_tensors
@@ -26,28 +27,23 @@ from tests.minigrad.operations import (
     examples,
     seeds,
 )
-from tests.minigrad.shapes import Draw, same
+from tests.minigrad.shapes import Draw, named_twice, same
 
 # NumPy warns of overflow and invalid values where torch is silent; both are asked for here.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+DTYPES = ["float32", "float64"]
 each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=repr)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @each_operation
 @given(data=st.data(), seed=seeds)
 @examples
-def test_value_and_gradients(operation: Operation, dtype: str, data: Any, seed: int) -> None:
+def test_value_and_gradients(operation: Operation, data: Any, seed: int) -> None:
+    """In both dtypes, and in float64 the gradients of the gradients."""
     shapes, options = operation.case(data)
-    agreement.check(operation, operation.arrays(shapes, dtype, seed), options, seed)
-
-
-@each_operation
-@given(data=st.data(), seed=seeds)
-@examples
-def test_second_order_gradients(operation: Operation, data: Any, seed: int) -> None:
-    shapes, options = operation.case(data)
-    arrays = operation.arrays(shapes, "float64", seed)
+    for dtype in DTYPES:
+        arrays = operation.arrays(shapes, dtype, seed)
+        agreement.check(operation, arrays, options, seed)
     agreement.check_second_order(operation, arrays, options, seed)
 
 
@@ -60,9 +56,7 @@ def test_gradients_are_those_of_finite_differences(
     shapes, options = operation.case(data)
     if operation.id == "index assignment":
         # Of several values for one element all but one are lost; torch leaves their gradients open.
-        named = np.zeros(shapes[0])
-        np.add.at(named, options["key"], 1)
-        assume(named.max(initial=0) <= 1)
+        assume(not named_twice(shapes[0], options["key"]))
     # No ties: where a function jumps, or has a kink, there is no derivative to be found.
     arrays = operation.arrays(shapes, "float64", seed, round=0)
     if operation.gradient_terms is not None:
@@ -101,17 +95,20 @@ def read_only(x: Array) -> Array:
     return x
 
 
-@pytest.mark.parametrize("layout", [non_contiguous, column_major, backwards, read_only])
+LAYOUTS = [non_contiguous, column_major, backwards, read_only]
+
+
 # `view` refuses what is laid out so that it would have to be copied.
 @pytest.mark.parametrize("operation", [o for o in OPERATIONS if o.id != "view"], ids=repr)
 @given(data=st.data(), seed=seeds)
 @settings(examples, max_examples=max(EXAMPLES // 10, 1))
-def test_memory_layouts(operation: Operation, layout: Any, data: Any, seed: int) -> None:
+def test_memory_layouts(operation: Operation, data: Any, seed: int) -> None:
     shapes, options = operation.case(data)
-    for dtype in ("float32", "float64"):
+    assume(any(max(shape, default=0) > 1 for shape in shapes))
+    for dtype, layout in itertools.product(DTYPES, LAYOUTS):
         laid_out = [layout(x) for x in operation.arrays(shapes, dtype, seed)]
-        assume(any(not (x.flags.c_contiguous and x.flags.writeable) for x in laid_out))
-        agreement.check(operation, laid_out, options, seed)
+        if any(not (x.flags.c_contiguous and x.flags.writeable) for x in laid_out):
+            agreement.check(operation, laid_out, options, seed)
 
 
 NEVER = {
@@ -124,11 +121,16 @@ NEVER = {
 """Operations that are not defined for such inputs."""
 
 
-@cache
-def conditions(case: Draw) -> set[str]:
-    """Return what is special about the shapes that are drawn, in the order of Hypothesis's own.
+class Enough(Exception):
+    """Ends the drawing."""
 
-    That order is the same at every run here, so what is missing will be rare in any other run.
+
+@cache
+def conditions(case: Draw, enough: frozenset[str]) -> set[str]:
+    """Return what is special about the shapes that are drawn, until these conditions are met.
+
+    They come in the order of Hypothesis's own, which is the same at every run here: what is
+    missing will be rare in any other run.
     """
     seen: set[str] = set()
 
@@ -142,8 +144,11 @@ def conditions(case: Draw) -> set[str]:
             "broadcast": len(set(shapes)) > 1,
         }
         seen.update(condition for condition, holds in found.items() if holds)
+        if seen >= enough:
+            raise Enough
 
-    draw()
+    with contextlib.suppress(Enough):
+        draw()
     return seen
 
 
@@ -152,9 +157,10 @@ def missing(operation: Operation) -> set[str]:
     expected = {"no elements", "no axes"}
     if len(operation.domains) > 1 and operation.elementwise:
         expected.add("broadcast")
+    seen = conditions(operation.case, frozenset(expected))
     never = {condition for condition, ids in NEVER.items() if operation.id in ids}
-    assert not never & conditions(operation.case), "listed in NEVER, but given"
-    return expected - never - conditions(operation.case)
+    assert not never & seen, "listed in NEVER, but given"
+    return expected - never - seen
 
 
 @each_operation
@@ -217,33 +223,27 @@ def transposing(x: Any, y: Any) -> Any:
     return np.multiply(x, y).T
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
-    ("forward", "by_y"),
+    ("forward", "by_y", "words"),
     [
-        (mul, slightly_large),
-        (five_ulp, mul_backward_y),
-        (overwriting, mul_backward_y),
-        (wide, mul_backward_y),
-        (transposing, mul_backward_y),
+        (mul, slightly_large, "gradient of input 1: .* elements differ"),
+        (five_ulp, mul_backward_y, "value: .* elements differ"),
+        (overwriting, mul_backward_y, "an input was changed|elements differ"),
+        (wide, mul_backward_y, "float.* against float"),
+        (transposing, mul_backward_y, r"\(3, 2\) against \(2, 3\)"),
+        (lost, mul_backward_y, "6 of 6 elements differ"),
     ],
 )
 def test_defects_are_found(
-    forward: Any, by_y: Any, dtype: str, monkeypatch: pytest.MonkeyPatch
+    forward: Any, by_y: Any, words: str, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch, forward, by_y)
     operation = BY_ID["mul"]
+    if forward is lost:  # NaN is not within the bound of a sum
+        operation = dataclasses.replace(operation, magnitude=lambda m, x, y: x * y)
     arrays = operation.arrays([(2, 3), (2, 3)], dtype, 1)
-    with pytest.raises(AssertionError):
-        agreement.check(operation, arrays, {}, 1)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_nan_is_not_within_the_bound_of_a_sum(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(monkeypatch, lost, mul_backward_y)
-    operation = dataclasses.replace(BY_ID["mul"], magnitude=lambda m, x, y: x * y)
-    arrays = operation.arrays([(2, 3), (2, 3)], dtype, 1)
-    with pytest.raises(AssertionError, match="6 of 6 elements differ"):
+    with pytest.raises(AssertionError, match=words):
         agreement.check(operation, arrays, {}, 1)
 
 
@@ -271,14 +271,7 @@ def test_a_rule_that_writes_to_its_input_is_found(monkeypatch: pytest.MonkeyPatc
     assert "read-only" in str(caught.value.__cause__)
 
 
-def test_finite_differences_find_a_wrong_rule(monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(monkeypatch, mul, slightly_large)
-    inputs = minigrad_tensors(BY_ID["mul"].arrays([(2, 3), (2, 3)], "float64", 1))
-    with pytest.raises(GradcheckError, match=r"6 of 72 derivatives are wrong"):
-        gradcheck(lambda x, y: BY_ID["mul"].call(minigrad, x, y), inputs)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_ulp_distance(dtype: str) -> None:
     one, tiny = np.array([1.0], dtype), np.finfo(dtype).smallest_subnormal
     x, distances = one, []
@@ -293,20 +286,14 @@ def test_ulp_distance(dtype: str) -> None:
 
 
 def test_a_derivative_that_cuts_the_graph_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(monkeypatch, mul, detached)
     operation = BY_ID["mul"]
     arrays = operation.arrays([(2, 3), (2, 3)], "float64", 1)
+    plant(monkeypatch, mul, mul_backward_y)
+    agreement.check_second_order(operation, arrays, {}, 1)
+    plant(monkeypatch, mul, detached)
     agreement.check(operation, arrays, {}, 1)
     with pytest.raises(AssertionError):
         agreement.check_second_order(operation, arrays, {}, 1)
-
-
-def test_the_true_rule_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(monkeypatch, mul, mul_backward_y)
-    operation = BY_ID["mul"]
-    arrays = operation.arrays([(2, 3), (2, 3)], "float64", 1)
-    agreement.check(operation, arrays, {}, 1)
-    agreement.check_second_order(operation, arrays, {}, 1)
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, forward: Any, by_y: Any) -> None:

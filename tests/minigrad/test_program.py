@@ -15,16 +15,15 @@ import minigrad as torch
 from minigrad import Tensor, nn, optim
 from minigrad.architectures import build
 from minigrad.capture.function import runner
-from minigrad.capture.lower import PASSES, lower
-from minigrad.capture.memory import Memory
-from minigrad.capture.passes import choices, constants, dead, flat, products, repeated, reuse
-from minigrad.capture.passes.numbers import use_arrays
+from minigrad.capture.memory import Memory, _Free, reuse_memory
+from minigrad.capture.passes import PASSES, choices, constants, flat, lower, products
 from minigrad.capture.program import Buffer, Call, Program, View, contiguous, views_in
 from minigrad.capture.record import record
+from tests.minigrad.operations import FUZZ
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
-ALL = (*PASSES, reuse.reuse_memory)
+ALL = (*PASSES, reuse_memory)
 SPECIAL = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, -np.nan, 1e-40, -1e-40, 3e38]
 F32 = np.dtype(np.float32)
 
@@ -148,13 +147,12 @@ DEFECTS: dict[str, tuple[Any, str, Any, Any]] = {
         choices.choose_by_bits,
     ),
     "same place": (
-        reuse._Free,
+        _Free,
         "take",
         lambda self, buffer: SAME_PLACE,
-        reuse.reuse_memory,
+        reuse_memory,
     ),
-    "lost": (Program, "lasting", lambda self: set(), dead.remove_dead_calls),
-    "equal": (repeated, "_hashable", lambda value: None, repeated.remove_repeated_calls),
+    "lost": (Program, "lasting", lambda self: set(), choices.remove_dead_calls),
 }
 
 
@@ -183,34 +181,16 @@ def test_constants() -> None:
     assert len(before.calls) - len(after.calls) == 3
 
 
-def test_repeated_calls() -> None:
-    before = constants.fold_constants(program_of(*STEPS["plain"]()))
-    after = repeated.remove_repeated_calls(before)
-    assert names(before).count("subtract") - names(after).count("subtract") == 1
-
-
-def test_what_is_written_in_between_is_not_repeated() -> None:
-    w = torch.tensor([1.0])
-
-    def step(x: Tensor) -> Any:
-        first = w * x
-        w.add_(1)
-        return first, w * x
-
-    program = program_of(step, [torch.tensor([2.0])])
-    assert names(repeated.remove_repeated_calls(program)).count("multiply") == 2
-
-
 def test_dead_calls() -> None:
     def step(x: Tensor) -> Any:
         (x.exp() * 3).sum()
         return x * 2
 
-    assert names(dead.remove_dead_calls(program_of(step, [torch.tensor([2.0])]))) == ["multiply"]
+    assert names(choices.remove_dead_calls(program_of(step, [torch.tensor([2.0])]))) == ["multiply"]
 
 
 def test_numbers() -> None:
-    program = use_arrays(program_of(*STEPS["everything"]()))
+    program = constants.use_arrays(program_of(*STEPS["everything"]()))
     for call in program.calls:
         if isinstance(call.function, np.ufunc):
             assert all(isinstance(x, View) for x in call.inputs)
@@ -231,7 +211,7 @@ def test_an_optimizer_makes_as_many_calls_however_deep_the_network(options: Any)
 
 def test_intermediate_results_share_memory() -> None:
     program = lower(program_of(*training((1, 64, 64, 64, 64, 1))))
-    placed = reuse.reuse_memory(program)
+    placed = reuse_memory(program)
 
     def memory(p: Program) -> int:
         lasting = p.lasting()
@@ -254,7 +234,7 @@ def test_a_result_that_is_written_in_parts_gets_room_for_all() -> None:
     )
     result = program.calls[-1].out
     program = Program(program.calls, (x,), (result,))
-    placed = reuse.reuse_memory(program)
+    placed = reuse_memory(program)
     assert all(view.is_inside() for call in placed.calls for view in (*call.reads(), call.out))
     check(program, placed)
 
@@ -288,6 +268,10 @@ def test_choices_have_the_bits_of_where(dtype: Any, shape: Any) -> None:
 
 SIZES = [1, 2, 3, 4, 5, 8, 15, 16, 17, 33, 64, 100]
 ONE = "a matrix of a single element"
+
+
+def new(*shape: int, dtype: Any = F32) -> View:
+    return contiguous(Buffer(int(np.prod(shape)) * dtype.itemsize), dtype, shape)
 
 
 def matrix(rows: int, columns: int, layout: str) -> View:
@@ -374,7 +358,7 @@ def test_products_of_a_single_term_have_the_same_bits(
 def test_columns_times_a_single_element_have_the_same_bits(rows: int, data: st.DataObject) -> None:
     x, y, out = matrix(rows, 1, "dense"), matrix(1, 1, "dense"), matrix(rows, 1, "dense")
     program = Program((Call(np.matmul, (x, y), out),), (x, y), (out,))
-    lowered = use_arrays(products.use_multiply(products.use_dot(program)))
+    lowered = constants.use_arrays(products.use_multiply(products.use_dot(program)))
     assert names(lowered) == ["multiply", "add"]
     elements = st.floats(width=32) | st.sampled_from(SPECIAL[:7])
     for_x = data.draw(st.lists(elements, min_size=rows, max_size=rows))
@@ -388,6 +372,50 @@ def test_other_products_are_left_to_matmul(x_shape: Any, y_shape: Any) -> None:
     out = (*y_shape[:1], x_shape[0], y_shape[2])
     program = Program((Call(np.matmul, (x, y), contiguous(Buffer(512), F32, out)),), (x, y))
     assert names(products.use_multiply(program)) == ["matmul"]
+
+
+# ---- sums -------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.integers(32, 300) | st.integers(5000, 20000),
+    st.integers(2, 128),
+    st.sampled_from([np.dtype(np.float32), np.dtype(np.float64)]),
+    st.integers(0, 2**32),
+    st.sampled_from([0.0, 0.001, 0.1, 1.0]),
+)
+def test_sums_of_rows_have_the_same_bits(
+    rows: int, width: int, dtype: Any, seed: int, special: float
+) -> None:
+    width = min(width, 500_000 // rows)
+    x, out = new(rows, width, dtype=dtype), new(width, dtype=dtype)
+    program = Program((Call(np.add.reduce, (x,), out, {"axis": 0}),), (x,), (out,))
+    lowered = products.use_einsum(program)
+    assert names(lowered) == ["einsum"]
+    rng = np.random.default_rng(seed)
+    values = np.where(
+        rng.random(x.shape) < special, rng.choice(SPECIAL, x.shape), rng.normal(size=x.shape)
+    )
+    inputs = [values.astype(dtype)]
+    assert results(lowered, [], inputs) == results(program, [], inputs)
+    assert results(lowered, [], [-np.zeros(x.shape)]) == results(program, [], [-np.zeros(x.shape)])
+
+
+def test_other_sums_are_left_to_reduce() -> None:
+    strided = View(Buffer(4 * 64 * 8), F32, (64, 4), (4, 256))
+    integers = np.dtype(np.int64)
+    for x, out, options in (
+        (new(64, 1), new(1), {"axis": 0}),
+        (new(64, 256), new(256), {"axis": 0}),
+        (new(4, 4), new(4), {"axis": 0}),
+        (new(64, 4), new(64), {"axis": 1}),
+        (new(64, 4), new(1, 4), {"axis": 0, "keepdims": True}),
+        (strided, new(4), {"axis": 0}),
+        (new(64, 4, dtype=integers), new(4, dtype=integers), {"axis": 0}),
+    ):
+        program = Program((Call(np.add.reduce, (x,), out, options),), (x,), (out,))
+        assert names(products.use_einsum(program)) == ["add.reduce"]
 
 
 # ---- views ------------------------------------------------------------------------------------
@@ -422,6 +450,48 @@ def test_views_know_how_they_lie() -> None:
         contiguous(buffer, F32, ()),
         contiguous(buffer, F32, (2,)),
     ]
+
+
+# ---- whole steps ------------------------------------------------------------------------------
+
+
+def random_step(choose: Any, x: Any) -> list[Any]:
+    """Element by element operations on (6, 4) tensors, their rows and single elements, and sums."""
+    values = [x, x * 0.5]
+    for _ in range(choose(12) + 1):
+        a, b = values[choose(len(values))], values[choose(len(values))]
+        operation = choose(9)
+        if operation < 3:
+            values.append((a + b, a - b, a * b)[operation])
+        elif operation == 3:
+            values.append(a - b[choose(6)])
+        elif operation == 4:
+            values.append(a * b[choose(6), choose(4)])
+        elif operation == 5:
+            values.append(a.relu())
+        elif operation == 6:
+            values.append(a.t().reshape(6, 4) + b)
+        elif operation == 7:
+            values.append(a + b.sum(0))
+        else:
+            values.append(b.clone().sub_(a))
+    return values[-3:]
+
+
+@settings(deadline=None, max_examples=2000 if FUZZ else 100)
+@given(st.integers(0, 2**32), st.sampled_from([torch.float32, torch.float64]))
+def test_random_steps_have_the_bits_of_eager_ones(seed: int, dtype: Any) -> None:
+    torch.manual_seed(seed)
+    x = torch.randn(6, 4, dtype=dtype)
+
+    def step() -> list[Any]:
+        rng = np.random.default_rng(seed)
+        return random_step(lambda n: int(rng.integers(n)), x)
+
+    expected = [value.numpy().tobytes() for value in step()]
+    captured = torch.capture(step)
+    for _ in range(3):
+        assert [value.numpy().tobytes() for value in captured()] == expected
 
 
 # ---- the text ---------------------------------------------------------------------------------

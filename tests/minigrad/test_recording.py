@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import minigrad
-from minigrad.capture.recording import CaptureError, Recording, RecordingArray
+from minigrad.capture.recording import Recording, RecordingArray
+from minigrad.capture.sources import CaptureError
 from minigrad.vocabulary import ATTRIBUTES, FUNCTIONS, REDUCTIONS, UFUNCS
 from tests.minigrad.agreement import minigrad_tensors
 from tests.minigrad.operations import FUZZ, OPERATIONS, Array, Operation, seeds

@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parity.engines.process import THREAD_VARIABLES
+from parity.engines.process import THREAD_VARIABLES, EngineProcess
+from parity.engines.protocol import Start, Task
+from parity.engines.trainer import Trainer
+
+
+def drawn(process: EngineProcess[Trainer], task: Task) -> Start:
+    """What an engine that draws starts from."""
+    start = process.call(Trainer.draw, task)
+    assert start is not None
+    return start
 
 
 class Unpicklable(Exception):

@@ -11,7 +11,7 @@ import torch
 
 import minigrad
 from minigrad.ops import RULES
-from parity.probes.check import judge, run_budgeted
+from parity.probes.check import probes_compared, run_budgeted
 from parity.probes.run import Outcome, run_probes
 
 Function = Callable[..., Any]
@@ -26,7 +26,7 @@ def verdict(names: list[str] | None = None) -> dict[str, Any]:
     """Judge minigrad, whatever it has come to be, by budgets that it computes itself."""
     ours = list(run_probes(minigrad, "float32", 0, names))
     theirs = [expected()[outcome.probe] for outcome in ours]
-    return judge(ours, theirs, list(run_budgeted("float32", 0, names)), "float32", 0)
+    return probes_compared(ours, theirs, list(run_budgeted("float32", 0, names)), "float32", 0)
 
 
 class Spoiler:

@@ -1,13 +1,10 @@
-"""Small sweeps, as processes of their own, and what they leave."""
+"""Small sweeps, as processes of their own, what they leave, and engines to sweep with."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +12,8 @@ from parity.engines.peers.numpy_floor import NumpyFloorEngine
 from parity.engines.protocol import Array, Start, Task
 from parity.errors import UsageError
 from parity.sweep.database import COLUMNS
+from tests.parity import commands
 
-ROOT = Path(__file__).parents[2]
 # Neither of these loads torch, which would take most of the time of these tests.
 ENGINES = ("--engine", "minigrad", "--against", "numpy-floor")
 RESULT = [column for column in COLUMNS if column not in ("time_s", "host")]
@@ -56,25 +53,16 @@ class MovedEngine(NumpyFloorEngine):
 
 def command(folder: Path, *arguments: str) -> list[str]:
     given = [*([] if "--engine" in arguments else ENGINES), *arguments]
-    return [sys.executable, "-m", "parity", "sweep", *given, "--output", str(folder)]
+    return ["sweep", *given, "--output", str(folder)]
 
 
-def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(folder, *arguments), capture_output=True, text=True, timeout=500, cwd=ROOT
-    )
+def sweep(folder: Path, *arguments: str) -> commands.Finished:
+    return commands.finished(*command(folder, *arguments))
 
 
 def begun(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start a sweep in a process group of its own."""
-    return subprocess.Popen(
-        command(folder, *arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        cwd=ROOT,
-    )
+    return commands.begun(*command(folder, *arguments))
 
 
 def results(folder: Path) -> list[tuple[Any, ...]]:
@@ -91,30 +79,3 @@ def results(folder: Path) -> list[tuple[Any, ...]]:
         raise
     finally:
         connection.close()
-
-
-def wait_until(true: Callable[[], Any], process: subprocess.Popen[str]) -> None:
-    """Wait for something that a process does."""
-    while not true():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-
-
-def group_ends(group: int) -> bool:
-    """Return whether every process of the group ends within some seconds."""
-    for _ in range(1000):
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.02)
-    return False
-
-
-def children(process: int) -> list[int]:
-    """Return the processes of engines that a process has started; Linux knows."""
-    listed = (Path("/proc") / str(process) / "task").glob("*/children")
-    found = [int(child) for file in listed for child in file.read_text().split()]
-    return [
-        child for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]

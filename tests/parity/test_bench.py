@@ -8,7 +8,6 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,12 @@ from parity.bench.ratios import agreement, median_interval, ratios
 from parity.bench.rounds import time_in_rounds
 from parity.bench.table import bench_table, markdown
 from parity.bench.timed import AGREEMENT_STEPS, MEMORY_CALLS, TimedEngine
-from parity.engines.local import LocalObject
-from parity.engines.process import EngineProcess
+from parity.documents import schema
+from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Task
 from parity.engines.registry import factory
 from parity.errors import UsageError
-from parity.evidence import publish
+from parity.evidence import figures
 from parity.evidence.figures import markers, part
 from tests.parity import fake_engines
 
@@ -39,7 +38,7 @@ from tests.parity import fake_engines
 FakeEngine: Any = fake_engines.FakeEngine
 FakeTask: Any = fake_engines.FakeTask
 FakeStart: Any = fake_engines.FakeStart
-SCHEMA = json.loads((resources.files("parity") / "schemas/bench.schema.json").read_text())
+SCHEMA = schema("bench")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -254,7 +253,7 @@ def test_cores_are_what_all_threads_used_of_the_time(monkeypatch: pytest.MonkeyP
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cannot be done on this system")
 def test_an_engine_has_no_more_cores_than_threads() -> None:
     with EngineProcess(functools.partial(TimedEngine, FakeEngine, 1), 1) as process:
-        assert process.call("environment")["usable_cores"] == 1
+        assert process.call(TimedEngine.environment)["usable_cores"] == 1
 
 
 def test_warm_up_fills_the_duration() -> None:
@@ -298,11 +297,12 @@ def test_median_interval_encloses_the_median_as_often_as_it_says() -> None:
 
 def test_timed_engine_works_across_processes() -> None:
     with EngineProcess(functools.partial(TimedEngine, FakeEngine), threads=1) as process:
-        assert process.call("draw", FakeTask()) == FakeStart(3.0)
-        first = process.call("load", FakeTask(), FakeStart(1.0))
+        assert process.call(TimedEngine.draw, FakeTask()) == FakeStart(3.0)
+        first = process.call(TimedEngine.load, FakeTask(), FakeStart(1.0))
         assert first.losses == pytest.approx([1, 0.64, 0.4096])
         assert 0.001 <= first.step_s < 60
-        assert process.call("environment")["variables"]["OPENBLAS_NUM_THREADS"] == "1"
+        environment: Any = process.call(TimedEngine.environment)
+        assert environment["variables"]["OPENBLAS_NUM_THREADS"] == "1"
 
 
 def test_generations_share_the_rounds() -> None:
@@ -593,9 +593,9 @@ def test_publishing_writes_the_table_between_the_markers(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(publish, "ROOT", tmp_path)
-    monkeypatch.setattr(publish, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(publish, "PICTURE", tmp_path / "picture.png")
+    monkeypatch.setattr(figures, "README", tmp_path / "README.md")
+    monkeypatch.setattr(figures, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(figures, "PICTURE", tmp_path / "picture.png")
     (tmp_path / "results").mkdir()
     document = document | more
     begin, end = markers(name)
@@ -603,7 +603,7 @@ def test_publishing_writes_the_table_between_the_markers(
     (tmp_path / "README.md").write_text(f"before\n{begin}\nold\n{end}after\n")
     (tmp_path / "bench.json").write_text(json.dumps(document))
     (tmp_path / "bench.png").write_bytes(b"picture")
-    publish.publish(tmp_path)
+    figures.publish(tmp_path)
     readme = (tmp_path / "README.md").read_text()
     assert readme == f"before\n{begin}\n{markdown(document)}\n{end}after\n"
     assert json.loads((tmp_path / "results" / f"{name}.json").read_text()) == document
@@ -615,7 +615,7 @@ def test_publishing_writes_the_table_between_the_markers(
         del document["scaling"]
         (tmp_path / "bench.json").write_text(json.dumps(document))
         with pytest.raises(UsageError, match=r"no picture for README.* with --scaling"):
-            publish.publish(tmp_path)
+            figures.publish(tmp_path)
 
 
 def test_an_engine_of_more_threads_than_it_was_given_is_told(

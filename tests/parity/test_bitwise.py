@@ -15,10 +15,13 @@ import torch
 from hypothesis import strategies as st
 
 from minigrad.arrays.reproducible import ReproducibleArray
-from parity.checks.bitwise import DigestTrainer, canonical, check_bitwise, digest, digest_trainer
+from parity.checks.bitwise import canonical, check_bitwise, digest, state_after
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Array, Task
 from parity.engines.registry import factory
+from parity.engines.trainer import Trainer
+from parity.processes import Side, trainer
+from tests.parity.fake_engines import drawn
 from tests.parity.unfaithful_engines import (
     ANOTHER_BIT,
     ANOTHER_BUFFER,
@@ -135,9 +138,9 @@ def test_square_roots_would_differ() -> None:
 
 
 @pytest.fixture(scope="module")
-def theirs() -> Iterator[EngineProcess]:
+def theirs() -> Iterator[EngineProcess[Trainer]]:
     """Torch's side, which takes a while to start."""
-    with digest_trainer(factory(THEIRS), 1, "expected") as process:
+    with trainer(Side("expected", factory(THEIRS))) as process:
         yield process
 
 
@@ -152,10 +155,10 @@ def task(
     return Task(sizes, epochs, rate, 100, seed, dtype, "cpu", momentum)
 
 
-def test_both_engines_train_through_the_same_bits(theirs: EngineProcess) -> None:
+def test_both_engines_train_through_the_same_bits(theirs: EngineProcess[Trainer]) -> None:
     """Dead and diverged runs included; and on several threads."""
     finals = []
-    with digest_trainer(factory(OURS), 2, "actual") as ours:
+    with trainer(Side("actual", factory(OURS))) as ours:
         for what in (
             task(RIGHTFIT, 500, 0),
             task(RIGHTFIT, 100, 1, "float64"),
@@ -167,7 +170,7 @@ def test_both_engines_train_through_the_same_bits(theirs: EngineProcess) -> None
             task(RIGHTFIT, 30, 0, rate=DIVERGING),
         ):
             epochs = what.epochs
-            start = theirs.call("draw", what)
+            start = drawn(theirs, what)
             seen: list[tuple[int, int]] = []
             result = check_bitwise(
                 ours, theirs, what, start, lambda *done, seen=seen: seen.append(done)
@@ -184,33 +187,33 @@ def test_both_engines_train_through_the_same_bits(theirs: EngineProcess) -> None
     assert finals[-1] == "nan"
 
 
-def test_momentum_buffers_are_given_and_compared(theirs: EngineProcess) -> None:
-    with digest_trainer(factory(OURS), 1, "actual") as ours:
+def test_momentum_buffers_are_given_and_compared(theirs: EngineProcess[Trainer]) -> None:
+    with trainer(Side("actual", factory(OURS))) as ours:
         what = task(RIGHTFIT, 6, 0, momentum=0.9)
-        start = theirs.call("draw", what)
+        start = drawn(theirs, what)
         buffers = {name: np.full_like(value, 0.1) for name, value in start.parameters.items()}
         fresh = check_bitwise(ours, theirs, what, start)
         given = check_bitwise(ours, theirs, what, start, momentum_buffers=buffers)
         assert fresh["passed"] is given["passed"] is True
         assert fresh["final_mse_hex"] != given["final_mse_hex"]
-        state = theirs.call("state_after", what, start, buffers, 0)
-        _, gradients = theirs.call("loss_and_gradients", what, start)
+        state = theirs.call(state_after, what, start, buffers, 0)
+        _, gradients = theirs.call(Trainer.loss_and_gradients, what, start)
         for name, value in gradients.items():
             left = state[f"{name}.momentum_buffer"]
             np.testing.assert_allclose(left, 0.9 * buffers[name] + value, rtol=1e-5)
-    with digest_trainer(UnfaithfulEngine, 1, "actual") as ours:
+    with trainer(Side("actual", UnfaithfulEngine)) as ours:
         found = check_bitwise(ours, theirs, replace(what, seed=ANOTHER_BUFFER), start)
         difference = found["first_difference"]
         assert (difference["epoch"], difference["index"]) == (4, [2])
         assert difference["parameter"] == "0.bias.momentum_buffer"
 
 
-def test_planted_defects_are_caught_and_located(theirs: EngineProcess) -> None:
-    with digest_trainer(UnfaithfulEngine, 1, "actual") as ours:
+def test_planted_defects_are_caught_and_located(theirs: EngineProcess[Trainer]) -> None:
+    with trainer(Side("actual", UnfaithfulEngine)) as ours:
 
         def checked(seed: int, epochs: int = 6, rate: float = 0.01) -> dict[str, Any]:
             what = task(RIGHTFIT, epochs, seed, rate=rate)
-            return check_bitwise(ours, theirs, what, theirs.call("draw", what))
+            return check_bitwise(ours, theirs, what, drawn(theirs, what))
 
         # First, while the engine has trained only once.
         unrepeatable = checked(UNREPEATABLE)
@@ -243,11 +246,11 @@ def test_planted_defects_are_caught_and_located(theirs: EngineProcess) -> None:
         assert plain["first_difference"]["epoch"] < 6
 
 
-def test_plain_engines_do_not_pass(theirs: EngineProcess) -> None:
-    plain = theirs.beside(functools.partial(DigestTrainer, factory("torch")), "torch")
-    with digest_trainer(factory("minigrad"), 1, "minigrad") as ours:
+def test_plain_engines_do_not_pass(theirs: EngineProcess[Trainer]) -> None:
+    plain = theirs.beside(functools.partial(Trainer, factory("torch")), "torch")
+    with trainer(Side("minigrad", factory("minigrad"))) as ours:
         what = task(RIGHTFIT, 20, 0)
-        assert not check_bitwise(ours, plain, what, plain.call("draw", what))["passed"]
+        assert not check_bitwise(ours, plain, what, drawn(plain, what))["passed"]
 
 
 def test_a_digest_depends_on_every_bit() -> None:

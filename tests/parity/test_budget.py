@@ -20,14 +20,13 @@ from minigrad.arrays.budgeted import BudgetedArray
 from parity.checks import gradients as gradients_module
 from parity.checks.budget import BudgetedStep, StepBudget, step_budget
 from parity.checks.gradients import Z, compare
-from parity.checks.judge import Judge, judge
-from parity.checks.steps import check_steps
+from parity.checks.steps import Judge, check_steps
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.adapters.torch import TorchEngine
-from parity.engines.local import LocalObject
-from parity.engines.process import EngineProcess
+from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Array, Start, Task
 from parity.engines.trainer import Trainer
+from tests.parity.fake_engines import drawn
 
 RIGHTFIT = (1, 16, 16, 1)
 
@@ -247,7 +246,7 @@ def test_either_choice_at_a_kink_passes_and_is_counted(direction: int) -> None:
 # ---- steps ----------------------------------------------------------------------------------
 
 
-def here(engine: Any) -> LocalObject:
+def here(engine: Any) -> LocalObject[Trainer]:
     """An engine in this process, called like one in another."""
     return LocalObject(Trainer(lambda: engine))
 
@@ -415,10 +414,10 @@ def test_processes_of_their_own() -> None:
         EngineProcess(functools.partial(Trainer, MinigradEngine), 1, "minigrad") as ours,
         EngineProcess(functools.partial(Trainer, TorchEngine), 1, "torch") as theirs,
     ):
-        start = theirs.call("draw", job)
-        with judge() as first, judge() as second:
+        start = drawn(theirs, job)
+        with EngineProcess(Judge, 1) as first, EngineProcess(Judge, 1) as second:
             entry = check_steps(ours, theirs, job, start, judges=[first, second])
         assert (entry["passed"], entry["epochs"]) == (True, 3)
         assert entry == check_steps(ours, theirs, job, start)
         # The exchange is gone, and the processes are as before.
-        assert ours.call("draw", job).x.shape == (100, 1)
+        assert drawn(ours, job).x.shape == (100, 1)

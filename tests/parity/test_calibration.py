@@ -11,10 +11,10 @@ import pytest
 
 from parity.checks.gradients import AGGREGATE_Z, COMMON, Z
 from parity.errors import UsageError
+from parity.evidence.__main__ import main
 from parity.evidence.calibration import jobs, measure
-from parity.evidence.calibration.__main__ import main
 from parity.evidence.calibration.cases import BIASED, DATA, DTYPES, NETWORKS, draw_case, draw_shape
-from parity.evidence.calibration.measure import COMMONS
+from parity.evidence.calibration.measure import COMMONS, PRACTICES
 from parity.evidence.calibration.planted import (
     DEFECTS,
     Gradient,
@@ -24,9 +24,8 @@ from parity.evidence.calibration.planted import (
     torch_gradients,
 )
 from parity.evidence.calibration.plot import plot
-from parity.evidence.calibration.practices import PRACTICES
-from parity.evidence.calibration.rows import Rows
 from parity.evidence.calibration.summary import detection, summary
+from parity.evidence.store import Store
 
 MINE = COMMONS.index(COMMON)
 
@@ -259,7 +258,16 @@ def test_a_run_resumes_and_reports(
         return draw_case(3 + 20 * seed)
 
     monkeypatch.setattr(jobs, "draw_case", draw)
-    arguments = ["--workers", "1", "--seeds", "1", "--output", str(tmp_path), "--cases"]
+    arguments = [
+        "calibration",
+        "--workers",
+        "1",
+        "--seeds",
+        "1",
+        "--output",
+        str(tmp_path),
+        "--cases",
+    ]
     assert main([*arguments, "2"]) == 0
     assert main([*arguments, "3"]) == 0
     assert drawn == [0, 1, 2]
@@ -284,9 +292,9 @@ def test_processes_measure_what_one_does(tmp_path: Path) -> None:
     some = dict(list(jobs.planned(2, 0, "cpu").items()))
     measured = []
     for workers in (1, 2):
-        rows = Rows(tmp_path / f"{workers}.json", {})
-        jobs.work(rows, some, workers)
-        measured.append([rows[key] for key in some])
+        found = Store(tmp_path / f"{workers}.json", {})
+        jobs.work(found, some, workers)
+        measured.append([found[key] for key in some])
     assert json.dumps(measured[0]) == json.dumps(measured[1])
 
 
@@ -294,28 +302,29 @@ def test_what_is_measured_is_kept_when_something_fails(tmp_path: Path) -> None:
     def fails() -> dict[str, Any]:
         raise ValueError("a defect")
 
-    rows = Rows(tmp_path / "rows.json", {"z": 6})
+    found = Store(tmp_path / "rows.json", {"z": 6}, every_s=60)
     with pytest.raises(ValueError, match="a defect"):
-        jobs.work(rows, {"one": lambda: {"found": float("inf")}, "two": fails}, 1)
-    again = Rows(tmp_path / "rows.json", {"z": 6})
+        jobs.work(found, {"one": lambda: {"found": float("inf")}, "two": fails}, 1)
+    again = Store(tmp_path / "rows.json", {"z": 6})
     assert ("one" in again, "two" in again) == (True, False)
-    assert again["one"] == {"found": float("inf")}
+    assert again["one"] == {"key": "one", "found": {"found": float("inf")}}
 
 
 def test_measurements_of_other_settings_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "calibration.rows.json"
-    Rows(path, {"code": "1", "device": "cpu"}).save()
-    with pytest.raises(UsageError, match="measured with device cpu, and now it is cuda"):
-        Rows(path, {"code": "1", "device": "cuda"})
+    Store(path, {"code": "1", "device": "cpu"}).save()
+    with pytest.raises(UsageError, match="is of device cpu, and now it is cuda"):
+        Store(path, {"code": "1", "device": "cuda"})
     arguments = ["--cases", "1", "--seeds", "0", "--workers", "1", "--output", str(tmp_path)]
+    arguments.insert(0, "calibration")
     assert main(arguments) == 2
-    assert "measured with code 1" in capsys.readouterr().err
+    assert "is of code 1" in capsys.readouterr().err
     for content in ("", "[]", "{}", '{"settings": 3, "rows": []}'):
         path.write_text(content)
         assert main(arguments) == 2
-        assert "holds no measurements" in capsys.readouterr().err
+        assert "holds no results" in capsys.readouterr().err
 
 
 def test_the_picture_needs_no_detection() -> None:

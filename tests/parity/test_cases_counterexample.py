@@ -23,42 +23,45 @@ from parity.cases.counterexample import (
 )
 from parity.cases.file import load
 from parity.cases.judge import Engines, judge, locate_in
-from parity.cases.replay import Replayed, summary
-from parity.checks.bitwise import DigestTrainer, digest_trainer
+from parity.cases.replay import Replayed
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Engine, Start, Task
 from parity.engines.registry import factory
+from parity.engines.trainer import Trainer
 from parity.errors import UsageError
 from parity.probes.check import check_probes
+from parity.processes import Side, trainer
+from parity.report.replayed import summary
 from tests.parity import case_engines
+from tests.parity.fake_engines import drawn
 
 RIGHTFIT = (1, 16, 16, 1)
 NOWHERE: dict[str, Any] = {"actual": {}, "expected": {}}
 
 
 @pytest.fixture(scope="module")
-def torch() -> Iterator[EngineProcess]:
+def torch() -> Iterator[EngineProcess[Trainer]]:
     """The reference, which is sound and takes long to start."""
-    with digest_trainer(factory("torch"), 1, "torch") as process:
+    with trainer(Side("torch", factory("torch"))) as process:
         yield process
 
 
 @pytest.fixture(scope="module")
-def torch_reproducible(torch: EngineProcess) -> EngineProcess:
+def torch_reproducible(torch: EngineProcess[Trainer]) -> EngineProcess[Trainer]:
     name = "torch-reproducible"
-    return torch.beside(functools.partial(DigestTrainer, factory(name)), name)
+    return torch.beside(functools.partial(Trainer, factory(name)), name)
 
 
 @contextmanager
-def engines(actual: Callable[[], Engine], expected: EngineProcess) -> Iterator[Engines]:
-    with digest_trainer(actual, 1, "defective") as process:
+def engines(actual: Callable[[], Engine], expected: EngineProcess[Trainer]) -> Iterator[Engines]:
+    with trainer(Side("defective", actual)) as process:
         yield Engines(process, expected, [expected])
 
 
 def case(kind: str, found: Engines, sizes: tuple[int, ...] = RIGHTFIT, **changes: Any) -> Case:
     """A case as it is before it is shrunk, with the verdict on it."""
     task = replace(Task(sizes, 20, 0.01, 50, 3, "float32", "cpu"), **changes)
-    start: Start = found.expected.call("draw", task)
+    start = drawn(found.expected, task)
     names = found.actual.name, found.expected.name
     whole = Case(kind, names, task, start, {}, {}, {"architecture": "rightfit"}, NOWHERE)
     if kind == "start":
@@ -84,7 +87,9 @@ def values(small: Case) -> list[float]:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_wrong_rule_shows_in_one_weight_and_one_sample(dtype: str, torch: EngineProcess) -> None:
+def test_a_wrong_rule_shows_in_one_weight_and_one_sample(
+    dtype: str, torch: EngineProcess[Trainer]
+) -> None:
     with engines(case_engines.HalvedBias, torch) as found:
         for kind in ("gradients", "steps"):
             whole = case(kind, found, dtype=dtype, momentum=0.9)
@@ -102,21 +107,23 @@ def test_a_wrong_rule_shows_in_one_weight_and_one_sample(dtype: str, torch: Engi
             assert node["rule"] == "linear_backward_bias"
 
 
-def test_a_slight_error_in_a_deep_network(torch: EngineProcess) -> None:
+def test_a_slight_error_in_a_deep_network(torch: EngineProcess[Trainer]) -> None:
     with engines(case_engines.SlightlyWrongWeight, torch) as found:
         small = smallest(case("gradients", found, (1, 8, 30, 20, 8, 1)), found)
         assert (small.task.sizes, small.task.samples) == ((1, 1), 1)
         assert small.verdict["first_node"]["rule"] == "linear_backward_weight"
 
 
-def test_what_takes_a_hidden_unit_keeps_one(torch: EngineProcess) -> None:
+def test_what_takes_a_hidden_unit_keeps_one(torch: EngineProcess[Trainer]) -> None:
     with engines(case_engines.LeakyReLU, torch) as found:
         small = smallest(case("gradients", found), found)
         assert (small.task.sizes, small.task.samples) == ((1, 1, 1), 1)
         assert small.verdict["first_node"]["rule"] == "relu_backward_x"
 
 
-def test_momentum_that_begins_wrongly_shows_before_there_is_any(torch: EngineProcess) -> None:
+def test_momentum_that_begins_wrongly_shows_before_there_is_any(
+    torch: EngineProcess[Trainer],
+) -> None:
     with engines(case_engines.MomentumFromOne, torch) as found:
         assert case("gradients", found, momentum=0.9).verdict["passed"]
         assert case("steps", found, momentum=0.0).verdict["passed"]
@@ -125,7 +132,9 @@ def test_momentum_that_begins_wrongly_shows_before_there_is_any(torch: EnginePro
         assert small.momentum_buffers == {}
 
 
-def test_momentum_that_goes_on_wrongly_shows_from_its_buffers(torch: EngineProcess) -> None:
+def test_momentum_that_goes_on_wrongly_shows_from_its_buffers(
+    torch: EngineProcess[Trainer],
+) -> None:
     with engines(case_engines.TooMuchMomentum, torch) as found:
         whole = case("steps", found, momentum=0.9)
         assert whole.verdict["first_failure"]["epoch"] == 1
@@ -134,14 +143,14 @@ def test_momentum_that_goes_on_wrongly_shows_from_its_buffers(torch: EngineProce
         assert any(buffer.any() for buffer in small.momentum_buffers.values())
 
 
-def test_what_takes_several_steps_keeps_so_many(torch: EngineProcess) -> None:
+def test_what_takes_several_steps_keeps_so_many(torch: EngineProcess[Trainer]) -> None:
     with engines(case_engines.WrongThirdStep, torch) as found:
         small = smallest(case("steps", found, momentum=0.9), found)
         assert (small.task.sizes, small.task.epochs) == ((1, 1), 3)
         assert small.verdict["worst_at"]["epoch"] == 2
 
 
-def test_a_late_step_starts_from_the_state_before_it(torch: EngineProcess) -> None:
+def test_a_late_step_starts_from_the_state_before_it(torch: EngineProcess[Trainer]) -> None:
     """With its momentum buffers, although parameters and data of a smaller network."""
     with engines(case_engines.WrongOutside, torch) as found:
         whole = case("steps", found, momentum=0.9)
@@ -152,7 +161,7 @@ def test_a_late_step_starts_from_the_state_before_it(torch: EngineProcess) -> No
         assert small.origin["epoch"] == failing
 
 
-def test_trajectory_and_final_mse_keep_the_fewest_epochs(torch: EngineProcess) -> None:
+def test_trajectory_and_final_mse_keep_the_fewest_epochs(torch: EngineProcess[Trainer]) -> None:
     with engines(case_engines.AnotherRate, torch) as found:
         for kind, fewest in (("trajectory", 2), ("final_mse", 1)):
             small = smallest(case(kind, found, dtype="float64"), found)
@@ -160,7 +169,7 @@ def test_trajectory_and_final_mse_keep_the_fewest_epochs(torch: EngineProcess) -
             assert small.task.samples == 1
 
 
-def test_bits(torch_reproducible: EngineProcess) -> None:
+def test_bits(torch_reproducible: EngineProcess[Trainer]) -> None:
     with engines(case_engines.PlainProducts, torch_reproducible) as found:
         small = smallest(case("bitwise", found), found)
         assert small.task.epochs == 1
@@ -173,7 +182,7 @@ def test_bits(torch_reproducible: EngineProcess) -> None:
         assert (small.task.sizes, small.task.epochs) == ((1, 1), 4)
 
 
-def test_a_start(torch: EngineProcess) -> None:
+def test_a_start(torch: EngineProcess[Trainer]) -> None:
     with engines(case_engines.AnotherDraw, torch) as found:
         small = smallest(case("start", found), found)
         assert small.start is None
@@ -182,7 +191,7 @@ def test_a_start(torch: EngineProcess) -> None:
         assert "2.bias[0]" in shown(small, small.verdict)
 
 
-def test_an_engine_that_refuses_the_smallest(torch: EngineProcess) -> None:
+def test_an_engine_that_refuses_the_smallest(torch: EngineProcess[Trainer]) -> None:
     with engines(case_engines.Refusing, torch) as found:
         small = smallest(case("steps", found), found)
         assert (small.task.sizes, small.task.samples) == ((1, 1), 4)
@@ -191,7 +200,7 @@ def test_an_engine_that_refuses_the_smallest(torch: EngineProcess) -> None:
         assert small.verdict["first_node"] is None  # for which it would have to take a step
 
 
-def test_an_engine_that_is_not_repeatable_leaves_no_case(torch: EngineProcess) -> None:
+def test_an_engine_that_is_not_repeatable_leaves_no_case(torch: EngineProcess[Trainer]) -> None:
     with engines(case_engines.Unrepeatable, torch) as found:
         whole = case("steps", found)
         assert whole.verdict["passed"] is False
@@ -218,7 +227,7 @@ def shown(saved: Case, verdict: dict[str, Any]) -> str:
 
 
 def test_every_verdict_that_failed_has_a_file_that_fails_again(
-    tmp_path: Path, torch: EngineProcess, torch_reproducible: EngineProcess
+    tmp_path: Path, torch: EngineProcess[Trainer], torch_reproducible: EngineProcess[Trainer]
 ) -> None:
     task = Task((1, 6, 5, 1), 12, 0.01, 30, 0, "float32", "cpu")
     seen = []
@@ -226,7 +235,7 @@ def test_every_verdict_that_failed_has_a_file_that_fails_again(
         engines(case_engines.HalvedBias, torch) as found,
         engines(case_engines.PlainProducts, torch_reproducible) as twins,
     ):
-        start = found.expected.call("draw", task)
+        start = drawn(found.expected, task)
         report = entry(found, task, start, ("start", "gradients", "steps", "trajectory"))
         report["final_mse"] = {"passed": False, "expected_spread": 1e-3}
         report["trajectory"]["horizon_epoch"] = 11  # so that bits decide on the final MSE
@@ -260,7 +269,7 @@ def test_every_verdict_that_failed_has_a_file_that_fails_again(
         assert shown(saved, verdict).startswith("PASS")
 
 
-def test_a_probe(tmp_path: Path, torch: EngineProcess) -> None:
+def test_a_probe(tmp_path: Path, torch: EngineProcess[Trainer]) -> None:
     with engines(case_engines.HalvedBias, torch) as found:
         whole = Case(
             "probe", ("", ""), Task((1, 1), 1, 0.0, 1, 0, "float32", "cpu"), None, {}, {}, {}, {}

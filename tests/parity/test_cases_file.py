@@ -20,9 +20,9 @@ from jsonschema import Draft202012Validator
 
 from parity.cases.case import Case
 from parity.cases.file import load, save, validator
+from parity.documents import to_json
 from parity.engines.protocol import Array, Start, Task
 from parity.errors import UsageError
-from parity.report.document import to_json
 
 TASK = Task((2, 3, 1), 1, 0.01, 4, 2**64 - 1, "float32", "cpu", momentum=0.9)
 SHAPES = {"0.weight": (3, 2), "0.bias": (3,), "2.weight": (1, 3), "2.bias": (1,)}

@@ -18,10 +18,12 @@ from parity.__main__ import main
 from parity.cases.case import Case
 from parity.cases.file import load, save
 from parity.cases.judge import Engines, judge, locate_in
-from parity.cases.replay import Replayed, differences, outcome, twin
-from parity.checks.bitwise import digest_trainer
+from parity.cases.replay import Replayed, twin
 from parity.engines.protocol import Start, Task
 from parity.engines.registry import ENGINES, Known, factory
+from parity.engines.trainer import Trainer
+from parity.processes import Side, trainer
+from parity.report.replayed import differences, outcome
 from tests.parity import case_engines
 
 DEFECTIVE = Known("tests.parity.case_engines:HalvedBias", "has a defect")
@@ -42,13 +44,13 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"0.weight": np.zeros((1, 1), np.float32), "0.bias": np.full(1, 0.0625, np.float32)},
     )
     with (
-        digest_trainer(case_engines.HalvedBias, 1) as ours,
-        digest_trainer(factory("torch"), 1) as theirs,
+        trainer(Side("engine", case_engines.HalvedBias)) as ours,
+        trainer(Side("engine", factory("torch"))) as theirs,
     ):
         engines = Engines(ours, theirs)
         environment = {
-            "actual": ours.call("environment"),
-            "expected": theirs.call("environment"),
+            "actual": ours.call(Trainer.environment),
+            "expected": theirs.call(Trainer.environment),
         }
         case = Case(
             "steps",

@@ -17,13 +17,13 @@ from parity.checks.gradients import Z, check_gradients
 from parity.checks.start import check_start, first_difference
 from parity.checks.state import state
 from parity.checks.ulp import ulp_distance
+from parity.documents import to_json
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.adapters.torch import TorchEngine
 from parity.engines.protocol import Start, Task
 from parity.engines.registry import ENGINES, factory
 from parity.engines.trainer import Run, Trainer
 from parity.errors import UsageError
-from parity.report.document import to_json
 
 Array = NDArray[Any]
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -16,24 +16,24 @@ from rich.console import Console
 
 import minigrad
 from parity.errors import UsageError
+from parity.evidence.__main__ import main
 from parity.evidence.detection import results
-from parity.evidence.detection.__main__ import chosen, main
-from parity.evidence.detection.catalogue import DEFECTS
+from parity.evidence.detection.catalogue import DEFECTS, chosen
 from parity.evidence.detection.defect import Defect, planted
 from parity.evidence.detection.practice import PRACTICES, assert_close, finite_differences
+from parity.evidence.detection.rendered import table
 from parity.evidence.detection.results import control, detect, document, verdict
-from parity.evidence.detection.table import table
 from parity.evidence.detection.trial import (
     DIED,
     RAISED,
-    ROOT,
+    TREE,
     copy_tree,
-    digest,
     failed,
     run_in,
     trial,
 )
 from parity.probes import PROBES
+from parity.sources import ROOT, digest
 
 LINEAR = Defect(
     "weight-gradient-half",
@@ -191,9 +191,9 @@ def test_what_cannot_be_planted_in_this_process_is_named() -> None:
 def test_a_copy_is_what_runs_in_it(tmp_path: Path) -> None:
     copy_tree(tmp_path)
     assert not list(tmp_path.rglob("__pycache__"))
-    before = digest(tmp_path)
+    before = digest(TREE, root=tmp_path)
     LINEAR.plant(tmp_path)
-    assert digest(tmp_path) != before
+    assert digest(TREE, root=tmp_path) != before
     (tmp_path / "look.py").write_text(
         "import inspect, minigrad, parity, torch_impl\n"
         "from minigrad.ops import linalg\n"
@@ -353,7 +353,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_run_that_was_stopped_goes_on(tried: list[str], tmp_path: Path) -> None:
     def run(*defects: Defect, seed: int = 0) -> dict[str, Any]:
         tried.clear()
-        return detect(defects, tmp_path, seed=seed, controls=2, workers=1)
+        return detect(defects, tmp_path / "rows.json", seed=seed, controls=2, workers=1)
 
     first = run(LINEAR)
     assert tried == ["control-0", "control-1", LINEAR.name]
@@ -368,7 +368,7 @@ def test_a_run_that_was_stopped_goes_on(tried: list[str], tmp_path: Path) -> Non
 
 
 def test_the_document_counts_what_was_caught(tried: list[str], tmp_path: Path) -> None:
-    found = detect([LINEAR, HARMLESS], tmp_path, seed=0, controls=2, workers=2)
+    found = detect([LINEAR, HARMLESS], tmp_path / "rows.json", seed=0, controls=2, workers=2)
     assert (found["defects"], found["located"], found["correct_runs"]) == (2, 1, 2)
     assert not found["passed"]
     assert found["judges"]["parity"] == {"caught": 1, "false_alarms": 0}
@@ -392,12 +392,12 @@ def test_a_failing_control_fails_everything() -> None:
 
 def test_the_program(tried: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = f"{DEFECTS[0].name},{DEFECTS[1].name}"
-    assert main(["--only", names, "--output", str(tmp_path), "--controls", "1"]) == 1
+    assert main(["detection", "--only", names, "--output", str(tmp_path), "--controls", "1"]) == 1
     written = json.loads((tmp_path / "detection.json").read_text(encoding="utf-8"))
     assert [entry["name"] for entry in written["trials"]] == names.split(",")
     assert (tmp_path / "detection.png").read_bytes().startswith(b"\x89PNG")
     assert names.split(",")[0] in capsys.readouterr().out
-    assert main(["--only", "no-such-defect", "--output", str(tmp_path)]) == 2
+    assert main(["detection", "--only", "no-such-defect", "--output", str(tmp_path)]) == 2
     assert "'no-such-defect'" in capsys.readouterr().err
 
 

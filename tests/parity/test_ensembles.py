@@ -17,8 +17,7 @@ from parity.checks.bitwise import digest
 from parity.checks.state import state
 from parity.checks.steps import check_steps
 from parity.engines.adapters.minigrad import MinigradEngine
-from parity.engines.local import LocalObject
-from parity.engines.process import together
+from parity.engines.process import LocalObject, together
 from parity.engines.protocol import Array, Engine, Start, Task
 from parity.engines.registry import factory
 from parity.engines.trainer import Run, Trainer

@@ -19,11 +19,11 @@ from minigrad.ops import RULES
 from minigrad.tensor import backward
 from parity.checks.locate import line_of, locate
 from parity.engines.adapters.torch import TorchEngine
-from parity.engines.local import LocalObject
-from parity.engines.process import EngineProcess
+from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Array, Start, Task, Traced
 from parity.engines.registry import factory
 from parity.engines.trainer import Trainer
+from tests.parity.fake_engines import drawn
 from tests.parity.wrong_engines import HookedEngine, TaciturnEngine
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -451,7 +451,7 @@ def test_in_processes() -> None:
         EngineProcess(functools.partial(Trainer, HookedEngine), 1) as actual,
         EngineProcess(functools.partial(Trainer, factory("torch")), 1) as expected,
     ):
-        start = expected.call("draw", job)
+        start = drawn(expected, job)
         found = locate(actual, expected, job, start, {})
     assert place(found) == ("backward", "2", "2.weight", "linear_backward_weight")
 

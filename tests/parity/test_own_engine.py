@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
-from parity.report.document import schema
+from parity.engines.registry import factory
+from parity.errors import UsageError
+from parity.testing import Check, checks
+from tests.parity.commands import Finished, parity, report, words
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 TRACING = '''
 import numpy as np
 
-from parity import Traced
+from parity import Engine, Traced
 from toy import ToyEngine
 
 
@@ -113,7 +114,7 @@ class Unmakeable(TracingEngine):
         self.weights = 1 / 0
 
 
-class Lacking(__import__("parity").Engine):
+class Lacking(Engine):
     def build(self, task, start):
         pass
 
@@ -125,7 +126,7 @@ class NoEngine:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """README's adapter and its tests as written, and engines with defects, outside the package."""
+    """README's adapter as written, and engines with defects, outside the package."""
     outside = tmp_path_factory.mktemp("outside")
     for name, code in re.findall(r"```python\n# (\w+\.py)\n(.*?)```", README, re.DOTALL):
         (outside / name).write_text(code, encoding="utf-8")
@@ -134,32 +135,27 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return outside
 
 
-def parity(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "parity", *arguments],
-        cwd=folder,
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+@pytest.fixture(autouse=True)
+def inside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Work in that folder, where the engines can be imported; forget them in the end."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield
+    for name in ("toy", "tracing", "broken"):
+        sys.modules.pop(name, None)
 
 
-def judged(folder: Path, engine: str, *arguments: str) -> tuple[int, dict[str, Any], str]:
-    output = f"out-{engine.partition(':')[2]}"
-    options = ("--quick", "--engine", engine, "--output", output)
-    ended = parity(folder, "run", *arguments, *options)
+def judged(engine: str, *arguments: str) -> tuple[Finished, dict[str, Any]]:
+    """Run the main job on an engine; return how it ended, and its report."""
+    ended = parity("run", *arguments, "--quick", "--engine", engine, "--output", "out")
     assert ended.returncode in (0, 1), ended.stderr
-    document = json.loads((folder / output / "report.json").read_text())
-    jsonschema.validate(document, schema())
-    return ended.returncode, document, ended.stdout
+    return ended, report(Path("out"))
 
 
-def test_the_adapter_of_readme_passes_every_verdict_it_can_be_judged_by(folder: Path) -> None:
-    status, document, said = judged(folder, "toy:ToyEngine", "1-8-1")
+def test_the_adapter_of_readme_passes_every_verdict_it_can_be_judged_by() -> None:
+    ended, document = judged("toy:ToyEngine", "1-8-1")
     (entry,) = document["architectures"]
-    assert status == 0
+    assert ended.returncode == 0
     for name in ("gradients", "steps", "trajectory", "final_mse"):
         assert entry[name]["passed"] is True, name
     assert entry["start"] is entry["bitwise"] is document["probes"] is None
@@ -167,116 +163,130 @@ def test_the_adapter_of_readme_passes_every_verdict_it_can_be_judged_by(folder: 
         "start": "nothing is drawn by toy:ToyEngine",
         "bitwise": "no twin in reproducible arithmetic for toy:ToyEngine",
     }
-    assert all(reason in " ".join(said.split()) for reason in entry["not_judged"].values())
+    assert all(reason in words(ended.stdout) for reason in entry["not_judged"].values())
 
 
-def test_the_tests_of_readme_pass(folder: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "."]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
-    assert ended.returncode == 0, ended.stdout
-    passed, skipped = map(int, re.findall(r"(\d+) (?:passed|skipped)", ended.stdout))
-    assert (passed, skipped) == (13, 9)
-    assert "nothing is drawn by ToyEngine" in ended.stdout
-    assert "does not have its momentum buffers" in ended.stdout
+def test_the_adapter_of_readme_passes_every_check_that_can_judge_it() -> None:
+    outcomes = Counter[str]()
+    for check in checks():
+        try:
+            check("toy:ToyEngine")
+            outcomes["passed"] += 1
+        except pytest.skip.Exception as skipped:
+            outcomes[str(skipped)] += 1
+    reasons = "|".join(outcomes)
+    assert outcomes["passed"] == 12
+    assert outcomes.total() == 12 + 9
+    assert "nothing is drawn by toy:ToyEngine" in reasons
+    assert "does not have its momentum buffers" in reasons
 
 
 @pytest.mark.parametrize(
     ("engine", "place"),
     [
-        ("HalvedWeight", ("backward", "2", "2.weight")),
-        ("BarelyWrongBias", ("backward", "0", "0.bias")),
-        ("AnotherRate", ("optimizer", "0", "0.weight")),
-        ("Leaking", ("forward", "1", "output")),
+        ("HalvedWeight", "backward, layer 2 (Linear): 2.weight"),
+        ("BarelyWrongBias", "backward, layer 0 (Linear): 0.bias"),
+        ("AnotherRate", "optimizer, layer 0 (SGD): 0.weight"),
+        ("Leaking", "forward, layer 1 (ReLU): output"),
     ],
 )
-def test_a_defect_is_caught_and_located(
-    engine: str, place: tuple[str, str, str], folder: Path
-) -> None:
-    status, document, _ = judged(folder, f"tracing:{engine}", "1-8-1")
-    assert status == 1
-    node = document["architectures"][0]["steps"]["first_node"]
-    assert (node["phase"], node["node"], node["tensor"]) == place
+def test_a_defect_is_caught_and_located(engine: str, place: str) -> None:
+    with pytest.raises(AssertionError, match=re.escape(f"first apart: {place}")):
+        Check("steps", "1-8-1", "float32")(f"tracing:{engine}")
 
 
-def test_the_sound_tracing_engine_is_not_failed(folder: Path) -> None:
-    assert judged(folder, "tracing:TracingEngine", "1-8-1", "1-4-1")[0] == 0
+@pytest.mark.parametrize("engine", ["TracingEngine", "InPlace"])
+def test_a_sound_engine_is_not_failed(engine: str) -> None:
+    """Nor one that changes in place what it is given."""
+    for verdict in ("gradients", "steps", "trajectory", "final_mse"):
+        Check(verdict, "1-8-1", "float32")(f"tracing:{engine}")
 
 
 def test_a_case_runs_no_engine_but_one_that_is_named(folder: Path) -> None:
-    status, document, said = judged(folder, "tracing:HalvedWeight", "1-4-1")
-    assert status == 1
-    case = str(Path("out-HalvedWeight") / document["architectures"][0]["gradients"]["case"])
-    assert f"parityreplay{case}--enginetracing:HalvedWeight" in "".join(said.split())
+    ended, document = judged("tracing:HalvedWeight", "1-4-1", "--against", "minigrad")
+    assert ended.returncode == 1
+    case = str(Path("out") / document["architectures"][0]["gradients"]["case"])
+    typed = f"parityreplay{case}--enginetracing:HalvedWeight"
+    assert typed in "".join(ended.stdout.split())
     (folder / "tracing.py").rename(folder / "away.py")
     (folder / "tracing.py").write_text("raise SystemExit('run')", encoding="utf-8")
     try:
-        refused = parity(folder, "replay", case)
+        refused = parity("replay", case)
     finally:
         (folder / "away.py").rename(folder / "tracing.py")
     assert refused.returncode == 2
-    assert "name it yourself: --engine tracing:HalvedWeight" in " ".join(refused.stderr.split())
-    assert parity(folder, "replay", case, "--engine", "tracing:HalvedWeight").returncode == 1
-    assert parity(folder, "replay", case, "--engine", "toy:ToyEngine").returncode == 0
+    assert "name it yourself: --engine tracing:HalvedWeight" in words(refused.stderr)
+    assert parity("replay", case, "--engine", "tracing:HalvedWeight").returncode == 1
+    assert parity("replay", case, "--engine", "toy:ToyEngine").returncode == 0
 
 
-def test_an_engine_may_change_what_it_is_given(folder: Path) -> None:
-    assert judged(folder, "tracing:InPlace", "1-8-1")[0] == 0
-
-
-def test_a_defect_of_the_trace_hides_none_of_the_engine(folder: Path) -> None:
-    status, document, _ = judged(folder, "tracing:BlindTrace", "1-8-1")
+def test_a_defect_of_the_trace_hides_none_of_the_engine() -> None:
+    ended, document = judged("tracing:BlindTrace", "1-4-1", "--against", "minigrad")
     (entry,) = document["architectures"]
-    assert status == 1
+    assert ended.returncode == 1
     assert entry["gradients"]["passed"] is entry["steps"]["passed"] is False
     assert entry["problem"]["error"] == "LookupError: no trace"
-    assert (folder / "out-BlindTrace" / entry["gradients"]["case"]).exists()
+    assert (Path("out") / entry["gradients"]["case"]).exists()
 
 
-def test_an_engine_that_raises_is_told_where(folder: Path) -> None:
-    status, document, said = judged(folder, "tracing:Raising", "1-4-1")
-    assert status == 1
+def test_an_engine_that_raises_is_told_where() -> None:
+    ended, document = judged("tracing:Raising", "1-4-1", "--against", "minigrad")
+    assert ended.returncode == 1
     assert document["architectures"][0]["problem"]["error"] == "LookupError: no such step"
-    assert "tracing:Raising raised LookupError: no such step" in " ".join(said.split())
-    assert re.search(r"nosuchstep,instep,\S*tracing\.py:\d+", "".join(said.split()))
+    assert "tracing:Raising raised LookupError: no such step" in words(ended.stdout)
+    assert re.search(r"nosuchstep,instep,\S*tracing\.py:\d+", "".join(ended.stdout.split()))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("name", "said"),
     [
-        (("--engine", "nowhere:Engine"), "there is no module 'nowhere'"),
-        (("--engine", "toy.inner:Engine"), "there is no module 'toy.inner'"),
-        (("--engine", "toy:Engine"), "'toy:Engine' is no engine"),
-        (("--engine", "tracing:NoEngine"), "must derive from parity.Engine"),
-        (
-            ("--engine", "tracing:Lacking"),
-            "lacks loss_and_gradients, parameters, predict, step",
-        ),
-        (("--engine", "toy"), "unknown engine 'toy'"),
-        (("--engine", ":ToyEngine"), "':ToyEngine' does not name a class"),
-        (("--engine", ".toy:ToyEngine"), "does not name a class"),
-        (("--engine", "tracing:Unmakeable"), "cannot be made: ZeroDivisionError: division by zero"),
-        (("--engine", "broken:Engine"), "cannot be made: ModuleNotFoundError: No module named 'no"),
-        (("--engine", "parity.engines.adapters.torch:TorchEngine"), "and that says nothing"),
-        (("--engine", "toy:ToyEngine", "--momentum", "0.9"), "give --momentum 0"),
-        (("--engine", "toy:ToyEngine", "--against", "toy:ToyEngine"), "agrees"),
+        ("nowhere:Engine", "there is no module 'nowhere'"),
+        ("toy.inner:Engine", "there is no module 'toy.inner'"),
+        ("toy:Engine", "'toy:Engine' is no engine"),
+        ("tracing:NoEngine", "must derive from parity.Engine"),
+        ("tracing:Lacking", "lacks loss_and_gradients, parameters, predict, step"),
+        ("toy", "unknown engine 'toy'"),
+        (":ToyEngine", "':ToyEngine' does not name a class"),
+        (".toy:ToyEngine", "does not name a class"),
+        ("tracing:Unmakeable", "cannot be made: ZeroDivisionError: division by zero"),
+        ("broken:Engine", "cannot be made: ModuleNotFoundError: No module named 'no"),
     ],
 )
-def test_what_is_no_engine_is_refused(arguments: tuple[str, ...], said: str, folder: Path) -> None:
-    ended = parity(folder, "run", "1-1", *arguments, "--output", "refused")
+def test_what_is_no_engine_is_refused(name: str, said: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)):
+        factory(name)()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("broken:Engine",), "cannot be made: ModuleNotFoundError: No module named 'no"),
+        (("toy:ToyEngine", "--momentum", "0.9"), "give --momentum 0"),
+        (("toy:ToyEngine", "--against", "toy:ToyEngine"), "agrees"),
+        (("parity.engines.peers.numpy_floor:NumpyFloorEngine",), "and that says nothing"),
+    ],
+)
+def test_the_command_says_what_is_refused(options: tuple[str, ...], said: str) -> None:
+    against = ("--against", "numpy-floor", "--output", "refused")
+    ended = parity("run", "1-1", *against, "--engine", *options)
     assert ended.returncode == 2, ended.stderr
-    assert said in " ".join(ended.stderr.split())
+    assert said in words(ended.stderr)
     assert "Traceback" not in ended.stderr
-    assert not (folder / "refused" / "report.json").exists()
+    assert not Path("refused/report.json").exists()
 
 
-def test_an_entry_point_makes_an_engine_known(folder: Path, tmp_path: Path) -> None:
+def test_an_entry_point_makes_an_engine_known(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     information = tmp_path / "toy_engine-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-engine\nVersion: 1.0\n")
     (information / "entry_points.txt").write_text("[parity.engines]\ntoy = toy:ToyEngine\n")
-    path = os.pathsep.join(map(str, (tmp_path, folder)))
-    listed = parity(tmp_path, "engines", PYTHONPATH=path)
-    assert re.search("^toy +ready +of the package toy-engine$", listed.stdout, re.MULTILINE)
-    ended = parity(tmp_path, "run", "1-2-1", "--quick", "--engine", "toy", PYTHONPATH=path)
+    monkeypatch.chdir(tmp_path)
+    for place in (folder, tmp_path):
+        monkeypatch.syspath_prepend(place)
+    listed = parity("engines").stdout
+    assert re.search("^toy +ready +of the package toy-engine$", listed, re.MULTILINE)
+    ended = parity("run", "1-2-1", "--quick", "--engine", "toy", "--against", "minigrad")
     assert ended.returncode == 0, ended.stderr
-    assert "toy and torch agree on 1 network as far as judged" in ended.stdout
+    assert "toy and minigrad agree on 1 network as far as judged" in ended.stdout

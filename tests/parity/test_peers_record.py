@@ -12,9 +12,9 @@ from minigrad.architectures import architecture
 from parity.bench import rounds
 from parity.cases.file import load
 from parity.engines.protocol import Task
+from parity.evidence import __main__ as evidence
 from parity.evidence.figures import markers
-from parity.evidence.peers import __main__ as peers
-from parity.evidence.peers.record import document, judge_peer, markdown
+from parity.evidence.peers import judge_peer, markdown
 
 
 def tasks(*names: str) -> list[Any]:
@@ -47,7 +47,7 @@ def test_the_table(found: Any) -> None:
     slow = {**wrong, "engine": "slow", "networks": [], "left_out": {"1-3-1": "too long"}}
     both = {**wrong, "left_out": {"1-2-1": "too long"}}
     slow["left_out"]["1-2-1"] = "too long"
-    lines = markdown(document([sound, both, slow])).splitlines()
+    lines = markdown({"peers": [sound, both, slow]}).splitlines()
     assert lines[0] == "| engine | 1-3-1 | 1-2-1 |"
     assert lines[2].startswith("| `numpy-floor` | 4 of 4 pass, 0.")
     assert lines[3].startswith(
@@ -65,7 +65,7 @@ def test_the_table(found: Any) -> None:
 def test_one_that_raises_is_told(tmp_path: Path) -> None:
     found = judge_peer("tests.parity.case_engines:Raising", tasks("1-3-1"), tmp_path)
     assert found["networks"][0]["problem"] == "ZeroDivisionError: planted"
-    assert "| **raises ZeroDivisionError** |" in markdown(document([found]))
+    assert "| **raises ZeroDivisionError** |" in markdown({"peers": [found]})
     assert not any(tmp_path.iterdir())
 
 
@@ -82,13 +82,13 @@ def test_the_command(
     begin, end = markers("peers")
     readme, output = tmp_path / "README.md", tmp_path / "peers.json"
     readme.write_text(f"{begin}\n\n{end}")
-    monkeypatch.setattr(peers, "tasks", lambda *_: tasks("1-2-1"))
-    arguments = ["--output", str(output), "--readme", str(readme)]
-    assert peers.main([*arguments, "numpy-floor"]) == 0
+    monkeypatch.setattr(evidence, "tasks", lambda *_: tasks("1-2-1"))
+    arguments = ["peers", "--output", str(output), "--readme", str(readme)]
+    assert evidence.main([*arguments, "numpy-floor"]) == 0
     assert markdown(json.loads(output.read_text())) in readme.read_text()
-    assert peers.main([*arguments, "tests.parity.case_engines:HalvedBias"]) == 0
-    kept = [peer["engine"] for peer in json.loads(output.read_text())["peers"]]
-    assert kept == ["numpy-floor", "tests.parity.case_engines:HalvedBias"]
+    assert evidence.main([*arguments, "tests.parity.case_engines:HalvedBias"]) == 0
+    engines = [peer["engine"] for peer in json.loads(output.read_text())["peers"]]
+    assert engines == ["numpy-floor", "tests.parity.case_engines:HalvedBias"]
     assert "| `numpy-floor` |" in readme.read_text()
-    assert peers.main([*arguments, "nonsense"]) == 2
+    assert evidence.main([*arguments, "nonsense"]) == 2
     assert "unknown engine 'nonsense'" in capsys.readouterr().err

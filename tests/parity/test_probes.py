@@ -17,13 +17,13 @@ import torch
 import minigrad
 from minigrad import ops
 from minigrad.ops import RULES
+from parity.documents import to_json
 from parity.engines.process import EngineProcess
 from parity.engines.registry import factory
 from parity.engines.trainer import Trainer
 from parity.probes import PROBES
-from parity.probes.check import check_probes, judge, run_budgeted
+from parity.probes.check import check_probes, probes_compared, run_budgeted
 from parity.probes.run import Key, run_probes
-from parity.report.document import to_json
 
 DTYPES = ("float32", "float64")
 
@@ -33,10 +33,10 @@ def verdict(lib: Any, dtype: str = "float32", seed: int = 0, *names: str) -> dic
     chosen = names or None
     outcomes = [list(run_probes(each, dtype, seed, chosen)) for each in (lib, torch)]
     budgets = list(run_budgeted(dtype, seed, chosen))
-    return judge(*outcomes, budgets, dtype, seed)  # type: ignore[call-arg, arg-type]
+    return probes_compared(*outcomes, budgets, dtype, seed)  # type: ignore[call-arg, arg-type]
 
 
-def engine(name: str) -> EngineProcess:
+def engine(name: str) -> EngineProcess[Trainer]:
     return EngineProcess(functools.partial(Trainer, factory(name)), 1, name)
 
 
@@ -224,8 +224,8 @@ def test_an_exception_of_the_reference_is_a_failure_too() -> None:
     ours, theirs = (list(run_probes(lib, "float32", 0, names)) for lib in (minigrad, torch))
     broken = list(run_probes(library(sigmoid=None), "float32", 0, names))
     budgets = list(run_budgeted("float32", 0, names))
-    assert judge(ours, theirs, budgets, "float32", 0)["passed"]
-    assert not judge(ours, broken, budgets, "float32", 0)["passed"]
+    assert probes_compared(ours, theirs, budgets, "float32", 0)["passed"]
+    assert not probes_compared(ours, broken, budgets, "float32", 0)["passed"]
 
 
 def test_what_is_wrong_before_an_exception_is_named() -> None:
@@ -255,7 +255,7 @@ def test_tensors_that_are_missing_or_others(change: Any, problem: str) -> None:
     names, key = ["diamond"], Key("backward", "a")
     ours, theirs = (list(run_probes(lib, "float32", 0, names)) for lib in (minigrad, torch))
     change(ours[0].values, key)
-    found = judge(ours, theirs, list(run_budgeted("float32", 0, names)), "float32", 0)
+    found = probes_compared(ours, theirs, list(run_budgeted("float32", 0, names)), "float32", 0)
     (failed,) = found["failed"]
     assert (failed["phase"], failed["tensor"]) == key
     assert failed["problem"].startswith(problem)
@@ -268,7 +268,7 @@ def test_nan_and_infinity_are_no_pass(name: str, value: float) -> None:
     array = ours[0].values[Key("backward", "b")]
     assert array is not None
     array[2] = value
-    found = judge(ours, theirs, list(run_budgeted("float32", 0, [name])), "float32", 0)
+    found = probes_compared(ours, theirs, list(run_budgeted("float32", 0, [name])), "float32", 0)
     (failed,) = found["failed"]
     assert failed["index"] == [2]
     assert failed["actual"] == float(value).hex()
@@ -280,7 +280,9 @@ def test_one_unit_in_the_last_place_is_too_much_where_it_is_exact() -> None:
     array = ours[0].values[Key("forward", "a")]
     assert array is not None
     array[1] = np.nextafter(array[1], np.float32(np.inf))
-    found = judge(ours, theirs, list(run_budgeted("float32", 0, ["diamond"])), "float32", 0)
+    found = probes_compared(
+        ours, theirs, list(run_budgeted("float32", 0, ["diamond"])), "float32", 0
+    )
     (failed,) = found["failed"]
     assert (failed["tensor"], failed["index"], failed["budget"]) == ("a", [1], 0.0)
 
@@ -291,8 +293,8 @@ def test_no_budget_is_no_pass() -> None:
     ((notes, problem),) = run_budgeted("float32", 0, [name])
     budget = notes.values[Key("forward", "b")]
     notes.values[Key("forward", "b")] = budget._replace(deviation=budget.deviation * np.nan)
-    (failed,) = judge(ours, theirs, [(notes, problem)], "float32", 0)["failed"]
+    (failed,) = probes_compared(ours, theirs, [(notes, problem)], "float32", 0)["failed"]
     assert failed["problem"] == "minigrad computes no finite budget for it"
     del notes.values[Key("forward", "b")]
-    (failed,) = judge(ours, theirs, [(notes, problem)], "float32", 0)["failed"]
+    (failed,) = probes_compared(ours, theirs, [(notes, problem)], "float32", 0)["failed"]
     assert failed["problem"] == "minigrad computes no budget for it"

@@ -8,19 +8,24 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
-from parity.engines.local import LocalObject
-from parity.engines.process import THREAD_VARIABLES, ChildTraceback, EngineProcess, together
+from parity.engines.process import (
+    THREAD_VARIABLES,
+    ChildTraceback,
+    EngineProcess,
+    LocalObject,
+    together,
+)
 from parity.engines.process import EngineProcessError as ProcessError
 from tests.parity.fake_engines import Subject, TorchSubject, broken
 
 
 @pytest.fixture
-def subject() -> Iterator[EngineProcess]:
+def subject() -> Iterator[EngineProcess[Subject]]:
     with EngineProcess(Subject, threads=1, name="subject") as process:
         yield process
 
@@ -43,189 +48,188 @@ def gone_soon(pid: int) -> bool:
 
 def test_calls_reach_one_object_in_another_process() -> None:
     with EngineProcess(functools.partial(Subject, 40)) as process:
-        assert process.call("add", 1) == 41
-        assert process.call("add", 1) == 42
-        pid = process.call("pid")
+        assert process.call(Subject.add, 1) == 41
+        assert process.call(Subject.add, 1) == 42
+        pid = process.call(Subject.pid)
         assert pid != os.getpid()
         large = np.random.default_rng(0).standard_normal((600, 600))
-        assert np.array_equal(process.call("echo", large), large)
+        assert np.array_equal(process.call(Subject.echo, large), large)
     assert not is_alive(pid)
 
 
-def test_stream_gives_items_and_the_return_value(subject: EngineProcess) -> None:
+def test_stream_gives_items_and_the_return_value(subject: EngineProcess[Subject]) -> None:
     def relay() -> Iterator[int]:
-        assert (yield from subject.stream("countdown", 3)) == "lift-off"
+        assert (yield from subject.stream(Subject.countdown, 3)) == "lift-off"
 
     assert list(relay()) == [3, 2, 1]
-    assert len(list(subject.stream("countdown", 50_000))) == 50_000  # more than the pipe holds
-    assert subject.call("add", 1) == 1
+    assert len(list(subject.stream(Subject.countdown, 50_000))) == 50_000  # over a pipe's size
+    assert subject.call(Subject.add, 1) == 1
 
 
-def test_streams_of_two_processes_run_side_by_side(subject: EngineProcess) -> None:
+def test_streams_of_two_processes_run_side_by_side(subject: EngineProcess[Subject]) -> None:
     with EngineProcess(Subject) as other:
-        pairs = zip(subject.stream("countdown", 4), other.stream("countdown", 4), strict=True)
-        assert list(pairs) == [(4, 4), (3, 3), (2, 2), (1, 1)]
+        streams = [process.stream(Subject.countdown, 4) for process in (subject, other)]
+        assert list(zip(*streams, strict=True)) == [(4, 4), (3, 3), (2, 2), (1, 1)]
 
 
-def test_a_call_can_be_begun_and_waited_for_later(subject: EngineProcess) -> None:
+def test_a_call_can_be_begun_and_waited_for_later(subject: EngineProcess[Subject]) -> None:
     with EngineProcess(Subject) as other:
-        for process in (subject, other):
-            process.ask("add", 3)
+        answers = [process.ask(Subject.add, 3) for process in (subject, other)]
         with pytest.raises(ProcessError, match=r"'add' .* not read to its end"):
-            subject.ask("add", 1)
-        assert [process.answer() for process in (other, subject)] == [3, 3]
-    subject.ask("fail")
+            subject.ask(Subject.add, 1)
+        assert [answer() for answer in reversed(answers)] == [3, 3]
+    answer = subject.ask(Subject.fail)
     with pytest.raises(KeyError, match="a key that is not there"):
-        subject.answer()
-    assert subject.call("add", 1) == 4
+        answer()
+    assert subject.call(Subject.add, 1) == 4
 
 
-def test_streams_are_read_together(subject: EngineProcess) -> None:
+def test_streams_are_read_together(subject: EngineProcess[Subject]) -> None:
     with EngineProcess(Subject) as other:
         seen = []
-        streams = [subject.stream("countdown", 2), other.stream("countdown", 4)]
+        streams = [subject.stream(Subject.countdown, 2), other.stream(Subject.countdown, 4)]
         assert together(streams, lambda *item: seen.append(item)) == ["lift-off"] * 2
         assert seen == [(0, 2), (1, 4), (0, 1), (1, 3), (1, 2), (1, 1)]
-        streams = [subject.stream("countdown", 1), other.stream("countdown_then_fail")]
+        failing = [other.stream(Subject.countdown_then_fail)]
         with pytest.raises(ZeroDivisionError):
-            together(streams, lambda *item: None)
+            together(failing, lambda *item: None)
     assert together([], lambda *item: None) == []
 
 
 def test_several_objects_live_in_one_process() -> None:
     with EngineProcess(functools.partial(Subject, 1), name="first") as first:
         second = first.beside(functools.partial(Subject, 10), "second")
-        assert [second.call("add", 1), first.call("add", 1)] == [11, 2]
-        assert [second.call("add", 1), first.call("add", 1)] == [12, 3]
-        assert first.call("pid") == second.call("pid")
+        assert [second.call(Subject.add, 1), first.call(Subject.add, 1)] == [11, 2]
+        assert [second.call(Subject.add, 1), first.call(Subject.add, 1)] == [12, 3]
+        assert first.call(Subject.pid) == second.call(Subject.pid)
         wrong = first.beside(broken, "wrong")
         with pytest.raises(OSError, match="this factory is closed"):
-            wrong.call("pid")
-        second.ask("pid")
+            wrong.call(Subject.pid)
+        answer = second.ask(Subject.pid)
         with pytest.raises(ProcessError, match=r"'pid' of the second process was not read"):
-            first.call("pid")
-        second.answer()
+            first.call(Subject.pid)
+        assert answer() > 0
         with pytest.raises(ProcessError, match="second process ended with exit code 3"):
-            second.call("exit", 3)
+            second.call(Subject.exit, 3)
         with pytest.raises(ProcessError, match="cannot call 'pid': the first process is closed"):
-            first.call("pid")
+            first.call(Subject.pid)
 
 
-def test_what_nobody_waits_for_is_settled(subject: EngineProcess) -> None:
+def test_what_nobody_waits_for_is_settled(subject: EngineProcess[Subject]) -> None:
     subject.settle()  # nothing to do
-    for method, argument in (("echo", 1), ("countdown", 3)):
-        subject.stream(method, argument) if method == "countdown" else subject.ask(method, argument)
-        subject.settle()
-    for method in ("fail", "fail_unpicklably", "unpicklable_result"):
+    subject.ask(Subject.echo, 1)
+    subject.settle()
+    subject.stream(Subject.countdown, 3)
+    subject.settle()
+    for method in (Subject.fail, Subject.fail_unpicklably, Subject.unpicklable_result):
         subject.ask(method)
         subject.settle()
-    assert subject.call("add", 1) == 1
-    subject.ask("exit", 3)
+    assert subject.call(Subject.add, 1) == 1
+    subject.ask(Subject.exit, 3)
     with pytest.raises(ProcessError, match="exit code 3"):
         subject.settle()
 
 
 def test_killed_it_tells_whoever_waits() -> None:
     with EngineProcess(Subject) as process:
-        process.ask("hang")
+        answer = process.ask(Subject.hang)
         threading.Timer(0.1, process.kill).start()
         with pytest.raises(ProcessError, match="SIGKILL"):
-            process.answer()
+            answer()
     EngineProcess(Subject).kill()  # which was not started
 
 
 def test_an_object_in_this_process_is_called_alike() -> None:
     held = Subject(1)
-    local: EngineProcess = LocalObject(held)
+    local: EngineProcess[Subject] = LocalObject(held)
     with local:
-        assert local.call("add", 1) == held.value == 2
-        assert list(local.stream("countdown", 2)) == [2, 1]
+        assert local.call(Subject.add, 1) == held.value == 2
+        assert list(local.stream(Subject.countdown, 2)) == [2, 1]
         sent = [1]
-        assert local.call("echo", sent) is not sent
+        assert local.call(Subject.echo, sent) is not sent
         with pytest.raises(KeyError):
-            local.call("fail")
+            local.call(Subject.fail)
         local.settle()
         local.kill()
 
 
-def test_exceptions_keep_their_type_and_bring_the_childs_traceback(subject: EngineProcess) -> None:
+def test_exceptions_keep_their_type_and_bring_the_childs_traceback(
+    subject: EngineProcess[Subject],
+) -> None:
     with pytest.raises(KeyError, match="a key that is not there") as caught:
-        subject.call("fail")
+        subject.call(Subject.fail)
     assert isinstance(caught.value.__cause__, ChildTraceback)
     assert 'raise KeyError("a key that is not there")' in str(caught.value.__cause__)
 
-    stream = subject.stream("countdown_then_fail")
+    stream = subject.stream(Subject.countdown_then_fail)
     assert next(stream) == 1
     with pytest.raises(ZeroDivisionError, match="on the way"):
         next(stream)
 
     with pytest.raises(ProcessError, match=r"'fail_unpicklably'.*Unpicklable: one and two") as lost:
-        subject.call("fail_unpicklably")
+        subject.call(Subject.fail_unpicklably)
     assert 'raise Unpicklable("one", "two")' in str(lost.value.__cause__)
 
-    with pytest.raises(AttributeError, match="no_such_method"):
-        subject.call("no_such_method")
     with pytest.raises((AttributeError, pickle.PicklingError), match="lambda"):
-        subject.call("unpicklable_result")
+        subject.call(Subject.unpicklable_result)
     with pytest.raises((AttributeError, pickle.PicklingError), match="lambda"):
-        subject.call("echo", lambda: None)
-    assert subject.call("add", 1) == 1, "a failed call leaves the process usable"
+        subject.call(Subject.echo, lambda: None)
+    assert subject.call(Subject.add, 1) == 1, "a failed call leaves the process usable"
 
 
 def test_a_broken_factory_is_reported_by_every_call() -> None:
     with EngineProcess(broken) as process:
         for _ in range(2):
             with pytest.raises(OSError, match="this factory is closed"):
-                process.call("pid")
+                process.call(Subject.pid)
 
 
-def test_a_dead_child_is_reported(subject: EngineProcess) -> None:
+def test_a_dead_child_is_reported(subject: EngineProcess[Subject]) -> None:
     with pytest.raises(ProcessError, match="subject process ended with exit code 3 during 'exit'"):
-        subject.call("exit", 3)
+        subject.call(Subject.exit, 3)
     with pytest.raises(ProcessError, match="cannot call 'pid': the subject process is closed"):
-        subject.call("pid")
+        subject.call(Subject.pid)
     killed = pytest.raises(ProcessError, match=r"exit code -9 .*SIGKILL.*out of memory.*smaller")
     with EngineProcess(Subject) as other, killed:
-        other.call("kill_itself")
+        other.call(Subject.kill_itself)
     with EngineProcess(Subject) as third:
-        os.kill(third.call("pid"), signal.SIGSEGV)
+        os.kill(third.call(Subject.pid), signal.SIGSEGV)
         with pytest.raises(ProcessError, match=r"exit code -11 .*SIGSEGV.*PYTHONFAULTHANDLER"):
-            third.call("pid")
+            third.call(Subject.pid)
 
 
-def test_a_stream_given_up_blocks_further_calls(subject: EngineProcess) -> None:
-    stream = subject.stream("countdown", 100_000)
+def test_a_stream_given_up_blocks_further_calls(subject: EngineProcess[Subject]) -> None:
+    stream = subject.stream(Subject.countdown, 100_000)
     assert next(stream) == 100_000
     with pytest.raises(ProcessError, match=r"'countdown' .* not read to its end"):
-        subject.call("pid")
+        subject.call(Subject.pid)
     subject.close()
     with pytest.raises(ProcessError, match="closed"):
-        subject.call("pid")
+        subject.call(Subject.pid)
 
 
-@pytest.mark.parametrize("method", ["hang", "ignore_sigterm_and_hang"])
-def test_close_ends_a_child_that_hangs(method: str) -> None:
+@pytest.mark.parametrize("method", [Subject.hang, Subject.ignore_sigterm_and_hang])
+def test_close_ends_a_child_that_hangs(method: Callable[[Subject], None]) -> None:
     with EngineProcess(Subject) as process:
-        pid = process.call("pid")
-        stream = process.stream(method)
+        pid = process.call(Subject.pid)
+        process.ask(method)
         time.sleep(0.3)  # for the child to get there
     assert not is_alive(pid)
-    stream.close()
     process.close()
 
 
 def test_a_call_outside_the_context_is_refused() -> None:
     process = EngineProcess(Subject)
     with pytest.raises(ProcessError, match="not started"):
-        process.call("pid")
+        process.call(Subject.pid)
     process.close()
     with pytest.raises(ValueError, match="0 threads"):
         EngineProcess(Subject, threads=0)
 
 
-def test_the_child_ignores_ctrl_c(subject: EngineProcess) -> None:
-    assert subject.call("interrupt_itself") == "unharmed"
-    assert subject.call("interrupt_in_a_process_of_its_own") == "unharmed"
+def test_the_child_ignores_ctrl_c(subject: EngineProcess[Subject]) -> None:
+    assert subject.call(Subject.interrupt_itself) == "unharmed"
+    assert subject.call(Subject.interrupt_in_a_process_of_its_own) == "unharmed"
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {signal.SIGINT} == set()
 
 
@@ -235,8 +239,8 @@ def test_the_child_ends_when_its_parent_is_killed() -> None:
         "from tests.parity.fake_engines import Subject\n"
         "from parity.engines.process import EngineProcess\n"
         "with EngineProcess(Subject) as process:\n"
-        "    print(process.call('pid'), flush=True)\n"
-        "    process.call('hang')\n"
+        "    print(process.call(Subject.pid), flush=True)\n"
+        "    process.call(Subject.hang)\n"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
@@ -254,16 +258,16 @@ def test_threads_are_set_before_the_child_loads_anything(monkeypatch: pytest.Mon
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     before = dict(os.environ)
     with EngineProcess(TorchSubject, threads=1) as process:
-        assert process.call("thread_variables") == dict.fromkeys(THREAD_VARIABLES, "1")
-        assert set(process.call("numpy_threads")) == {1}
-        assert process.call("torch_threads") == 1
+        assert process.call(Subject.thread_variables) == dict.fromkeys(THREAD_VARIABLES, "1")
+        assert set(process.call(Subject.numpy_threads)) == {1}
+        assert process.call(Subject.torch_threads) == 1
     with EngineProcess(TorchSubject, threads=3) as process:
-        assert process.call("torch_threads") == 3
+        assert process.call(Subject.torch_threads) == 3
     assert dict(os.environ) == before
     with EngineProcess(Subject, variables={"OMP_NUM_THREADS": "7"}) as process:
-        assert process.call("thread_variables")["OMP_NUM_THREADS"] == "7"
+        assert process.call(Subject.thread_variables)["OMP_NUM_THREADS"] == "7"
     with EngineProcess(Subject) as process:
-        inherited = process.call("thread_variables")
+        inherited = process.call(Subject.thread_variables)
         assert inherited["OMP_NUM_THREADS"] == "2"
         assert inherited["OPENBLAS_NUM_THREADS"] is None
     assert dict(os.environ) == before

@@ -13,20 +13,20 @@ import pytest
 
 from parity.engines.process import EngineProcessError
 from parity.engines.registry import ENGINES
-from parity.evidence.proof import __main__ as proof
-from parity.evidence.proof import record, runs
-from parity.evidence.proof.record import Job, planned, proved
+from parity.evidence.__main__ import main
+from parity.evidence.proof import runs
+from parity.evidence.proof.runs import NOT_PROVED, PROVED, Job, planned, proof
 from parity.run import JUDGED
+from parity.sources import ROOT, matching
 from tests.parity.samples import report_of
 
-digest_of_code = record.code
-ROOT = Path(__file__).parents[2]
+digest_of_code = runs.code
 
 
 @pytest.fixture(autouse=True)
 def same_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever edits while the tests run does not change what they are about."""
-    monkeypatch.setattr(record, "code", lambda: "of these tests")
+    monkeypatch.setattr(runs, "code", lambda: "of these tests")
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def arguments(file: Path, *more: str) -> list[str]:
-    return ["--output", str(file), "--failures", str(file.parent / "failures"), *more]
+    return ["proof", "--output", str(file), "--failures", str(file.parent / "failures"), *more]
 
 
 class FakeProcesses:
@@ -89,7 +89,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
 
 def test_a_small_network_for_real(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = arguments(file, "1-4-1", "--full", "0", "--quick", "1", "--workers", "1")
-    assert proof.main(small) == 0
+    assert main(small) == 0
     content = json.loads(file.read_text())
     assert content["passed"] is True
     assert (content["planned"], content["done"], content["failed"]) == (2, 2, [])
@@ -109,7 +109,7 @@ def test_a_small_network_for_real(file: Path, capsys: pytest.CaptureFixture[str]
     said = capsys.readouterr().out
     assert "[2/2] quick float64 seed 0: passed" in said
     before = file.read_bytes()
-    assert proof.main(small) == 0, "there is nothing left to do"
+    assert main(small) == 0, "there is nothing left to do"
     assert file.read_bytes() == before
     again = capsys.readouterr().out
     assert "[" not in again
@@ -119,21 +119,21 @@ def test_a_small_network_for_real(file: Path, capsys: pytest.CaptureFixture[str]
 def test_it_goes_on_where_it_was(file: Path, judged: list[Job]) -> None:
     jobs = planned(1, 1)
     same = {"settings": "the same"}
-    first = record.Proof(file, same, jobs)
+    first = proof(file, same, jobs)
     file.parent.mkdir()
-    runs.prove(first, jobs[:2], None, 2, file.parent, said=lambda line: None)
+    runs.prove(first, jobs[:2], None, 2, file.parent, lambda done, total: None)
     assert sorted(judged) == sorted(jobs[:2])
-    again = record.Proof(file, same, jobs)
-    assert again.runs == first.runs
-    runs.prove(again, jobs, None, 1, file.parent, said=lambda line: None)
+    again = proof(file, same, jobs)
+    assert again.rows() == first.rows()
+    runs.prove(again, jobs, None, 1, file.parent, lambda done, total: None)
     assert judged[2:] == jobs[2:]
-    assert list(again.runs) == jobs, "in the order planned"
+    assert list(map(runs.job_of, again.rows())) == jobs, "in the order planned"
 
 
 def test_a_failing_run_is_named_and_keeps_its_report(
     file: Path, judged: list[Job], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert proof.main(arguments(file, "--full", "2", "--quick", "1")) == 1
+    assert main(arguments(file, "--full", "2", "--quick", "1")) == 1
     assert len(judged) == 6
     content = json.loads(file.read_text())
     assert content["passed"] is False
@@ -153,7 +153,7 @@ def test_a_failing_run_is_named_and_keeps_its_report(
 def test_dead_and_diverged_runs_are_counted_and_named(
     file: Path, judged: list[Job], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert proof.main(arguments(file, "--full", "1", "--quick", "0")) == 0
+    assert main(arguments(file, "--full", "1", "--quick", "0")) == 0
     endings = {
         entry["name"]: entry["state"]["actual"]
         for entry in report_of("dead").document["architectures"]
@@ -183,18 +183,18 @@ def test_a_file_of_something_else_is_refused(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert proof.main(arguments(file, "--full", "0", "--quick", "1")) == 0
+    assert main(arguments(file, "--full", "0", "--quick", "1")) == 0
     before = file.read_bytes()
     quick = "1"
     if change == "settings":
         quick = "2"
     elif change == "code":
-        monkeypatch.setattr(record, "code", lambda: "another")
+        monkeypatch.setattr(runs, "code", lambda: "another")
     else:
-        monkeypatch.setattr(record, "environment", lambda: {"versions": {"numpy": "0"}})
-    assert proof.main(arguments(file, "--full", "0", "--quick", quick)) == 2
+        monkeypatch.setattr(runs, "environment", lambda: {"versions": {"numpy": "0"}})
+    assert main(arguments(file, "--full", "0", "--quick", quick)) == 2
     complaint = capsys.readouterr().err
-    assert f"is a proof with {named} " in complaint
+    assert f"is of {named} " in complaint
     assert "remove the file" in complaint
     assert file.read_bytes() == before
     assert len(judged) == 2
@@ -206,8 +206,8 @@ def test_a_file_that_is_no_proof_is_refused(
 ) -> None:
     file.parent.mkdir()
     file.write_text(content)
-    assert proof.main(arguments(file)) == 2
-    assert "holds no proof" in capsys.readouterr().err
+    assert main(arguments(file)) == 2
+    assert "holds no results" in capsys.readouterr().err
     assert file.read_text() == content
 
 
@@ -231,7 +231,7 @@ def test_interrupted_it_keeps_what_is_done(
     monkeypatch.setattr(runs, "judged", judged_or_hanging)
     monkeypatch.setattr(runs, "wait_for", interrupted)
     some = arguments(file, "--full", "0", "--quick", "2", "--workers", "1")
-    assert proof.main(some) == 130
+    assert main(some) == 130
     content = json.loads(file.read_text())
     assert (content["done"], content["planned"], content["passed"]) == (1, 4, False)
 
@@ -248,17 +248,17 @@ def test_an_engine_that_dies_ends_the_proof(
         raise EngineProcessError("the torch process ended with exit code -9")
 
     monkeypatch.setattr(runs, "judged", dying)
-    assert proof.main(arguments(file, "--workers", str(workers))) == 2
+    assert main(arguments(file, "--workers", str(workers))) == 2
     assert "the torch process ended" in capsys.readouterr().err
     assert not file.exists()
 
 
 def test_bad_usage(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert proof.main(arguments(file, "rightift")) == 2
+    assert main(arguments(file, "rightift")) == 2
     assert "unknown architecture 'rightift'" in capsys.readouterr().err
     for wrong in (["--workers", "0"], ["--quick", "-1"], ["--full", "x"]):
         with pytest.raises(SystemExit) as ended:
-            proof.main(arguments(file, *wrong))
+            main(arguments(file, *wrong))
         assert ended.value.code == 2
     assert not file.parent.exists()
 
@@ -340,12 +340,14 @@ def test_what_a_run_loads_is_what_is_proved() -> None:
         [sys.executable, "-c", command], cwd=ROOT, check=True, capture_output=True, text=True
     )
     loaded = {Path(file) for file in ended.stdout.split()}
-    others = {file.relative_to(ROOT).as_posix() for file in loaded - set(proved(ROOT))}
+    others = {
+        file.relative_to(ROOT).as_posix() for file in loaded - set(matching(PROVED, NOT_PROVED))
+    }
     # What saves cases of failures, writes files and says what the machine is; what captures steps
     # comes with minigrad, and is not run: see below.
     folders = ("parity/cases/", "minigrad/explain/", *CAPTURED)
     shown = {name for name in others if name.startswith(folders)}
-    assert ROOT / "parity/cli/options.py" in proved(ROOT), "which says what is run"
+    assert ROOT / "parity/cli/options.py" in matching(PROVED), "which says what is run"
     assert others - shown == {
         "parity/__init__.py",
         "parity/environment.py",

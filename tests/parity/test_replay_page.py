@@ -21,17 +21,17 @@ from parity.cases.replay import Replayed
 from parity.cases.tensors import judge as judge_tensor
 from parity.cases.tensors import tensors
 from parity.cases.traces import require_step, traces
-from parity.checks.bitwise import DigestTrainer, digest_trainer
 from parity.checks.budget import Budget
 from parity.checks.gradients import compare
 from parity.checks.locate import first_node
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.adapters.minigrad_reproducible import MinigradReproducibleEngine
-from parity.engines.local import LocalObject
-from parity.engines.process import EngineProcess
+from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Engine, Start, Task
 from parity.engines.registry import ENGINES, Known, factory
+from parity.engines.trainer import Trainer
 from parity.errors import UsageError
+from parity.processes import Side, trainer
 from parity.report.pair.page import page
 from tests.minigrad.chromium import CHROMIUM, Chromium
 from tests.parity import case_engines
@@ -74,8 +74,8 @@ def task_of(sizes: tuple[int, ...], **changes: Any) -> Task:
 def replayed(
     kind: str,
     task: Task,
-    actual: EngineProcess,
-    expected: EngineProcess,
+    actual: EngineProcess[Trainer],
+    expected: EngineProcess[Trainer],
     start: Start | None = None,
 ) -> Replayed:
     """A case judged and traced, by engines that are running."""
@@ -88,8 +88,8 @@ def replayed(
     return Replayed(case, names, verdict, {}, traces(case, verdict, engines))
 
 
-def local(engine: Callable[[], Engine], name: str = "defective") -> EngineProcess:
-    return LocalObject(DigestTrainer(engine), name)
+def local(engine: Callable[[], Engine], name: str = "defective") -> EngineProcess[Trainer]:
+    return LocalObject(Trainer(engine), name)
 
 
 SOUND = local(MinigradEngine, "minigrad")
@@ -99,8 +99,8 @@ SOUND = local(MinigradEngine, "minigrad")
 def halved() -> Replayed:
     """A wrong rule, against torch."""
     with (
-        digest_trainer(case_engines.HalvedBias, 1, "defective") as ours,
-        digest_trainer(factory("torch"), 1, "torch") as theirs,
+        trainer(Side("defective", case_engines.HalvedBias)) as ours,
+        trainer(Side("torch", factory("torch"))) as theirs,
     ):
         return replayed("steps", task_of((1, 5, 4, 1)), ours, theirs)
 
@@ -108,7 +108,7 @@ def halved() -> Replayed:
 @pytest.fixture(scope="module")
 def bits() -> Replayed:
     """Products that are not reproducible."""
-    with digest_trainer(case_engines.PlainProducts, 1, "defective") as ours:
+    with trainer(Side("defective", case_engines.PlainProducts)) as ours:
         expected = local(MinigradReproducibleEngine, "minigrad-reproducible")
         return replayed("bitwise", task_of((1, 30, 30, 1)), ours, expected)
 
@@ -119,7 +119,7 @@ def strange() -> Replayed:
     task = task_of((1, 4, 1))
     start = MinigradEngine().draw(task)
     start.parameters["0.weight"][1, 0] = np.nan
-    with digest_trainer(SwallowedNaN, 1, "defective") as ours:
+    with trainer(Side("defective", SwallowedNaN)) as ours:
         return replayed("steps", task, ours, SOUND, start)
 
 
@@ -192,7 +192,8 @@ def test_the_step_is_the_one_that_fails() -> None:
     step = found.traces
     assert step is not None
     assert found.verdict["first_difference"]["epoch"] == step.epoch == 3
-    trained, _ = expected.call("state_before", late, found.case.start, 3)
+    assert found.case.start is not None
+    trained, _ = expected.call(Trainer.state_before, late, found.case.start, 3)
     assert all(np.array_equal(step.start.parameters[name], trained[name]) for name in trained)
     text = page(found, "case")
     assert "This is step 4 of 6 of the case." in text

@@ -15,7 +15,7 @@ from parity.report import failures, wording
 from parity.report.html import to_html
 from parity.report.model import Report
 from parity.report.table import summary
-from parity.report.trimmed import Trimmed
+from parity.tables import Trimmed
 from tests.parity.samples import FAILED_PROBES, FIRST_NODE, KINDS, report_of
 
 

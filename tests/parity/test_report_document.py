@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from parity.report.document import schema, to_json
+from parity.documents import schema, to_json
 from tests.parity.samples import KINDS, report_of
 
-VALIDATOR = Draft202012Validator(schema())
+VALIDATOR = Draft202012Validator(schema("report"))
 
 
 def rightfit(document: dict[str, Any]) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def rightfit(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_the_schema_is_one() -> None:
-    Draft202012Validator.check_schema(schema())
+    Draft202012Validator.check_schema(schema("report"))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -14,12 +14,12 @@ import pytest
 
 from minigrad.architectures import Architecture, architecture
 from parity import run as main_job
+from parity.documents import schema, to_json
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.protocol import Start, Task
 from parity.engines.registry import factory
 from parity.errors import UsageError
 from parity.processes import Side
-from parity.report.document import schema, to_json
 from parity.report.failures import failures
 from parity.report.html import to_html
 from parity.report.model import Report
@@ -60,7 +60,7 @@ def test_engines_agree_and_the_report_is_valid(report: Any) -> None:
     assert document["passed"] is True
     assert document["settings"] == {**SETTINGS, "engine": "minigrad", "against": "torch"}
     content = json.loads(to_json(document))
-    jsonschema.validate(content, schema())
+    jsonschema.validate(content, schema("report"))
     assert content["environment"]["actual"]["torch_instructions"] is None
     assert content["environment"]["expected"]["torch_instructions"] is not None
     counts = {"1-4-1": 13, "1-6-6-1": 61, "1-5-1": 16}
@@ -130,7 +130,7 @@ def spoiled(request: pytest.FixtureRequest) -> dict[str, Any]:
     sides = [WRONG, MINIGRAD] if request.param == "tested" else [MINIGRAD, WRONG]
     jobs = [job for seed in (1, 2, 3, 4) for job in tasks("1-4-1", seed=seed, epochs=10)]
     finished = run(jobs, sides[0], sides[1], SETTINGS, lambda *_: None)
-    jsonschema.validate(json.loads(to_json(finished.document)), schema())
+    jsonschema.validate(json.loads(to_json(finished.document)), schema("report"))
     return {"role": request.param, **finished.document}
 
 
@@ -202,7 +202,7 @@ def test_an_engine_that_raises_fails_its_network_and_no_other(sides: tuple[Side,
     ]
     finished = run(jobs, *sides, SETTINGS, lambda *_: None)
     document = json.loads(to_json(finished.document))
-    jsonschema.validate(document, schema())
+    jsonschema.validate(document, schema("report"))
     raising, sound = document["architectures"]
     assert document["passed"] is False
     assert raising["passed"] is False
@@ -253,7 +253,7 @@ def test_a_raise_in_the_middle_keeps_what_was_judged_and_the_next_network() -> N
     ]
     finished = run(jobs, WRONG, MINIGRAD, SETTINGS, lambda *_: None)
     document = json.loads(to_json(finished.document))
-    jsonschema.validate(document, schema())
+    jsonschema.validate(document, schema("report"))
     raising, sound = document["architectures"]
     assert raising["passed"] is False
     assert raising["gradients"]["passed"] is raising["trajectory"]["passed"] is True

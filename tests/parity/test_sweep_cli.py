@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import csv
-import os
-import pty
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from parity.sweep.plan import MOST_SEEDS
-from tests.parity.sweeping import ENGINES, ROOT, command, results
-from tests.parity.test_cli import parity
+from tests.parity.commands import in_terminal, parity, words
+from tests.parity.sweeping import ENGINES, command, results
 
 SMALL = ("1-4-1", "--epochs", "40", "--workers", "1")
 
 
 def test_a_sweep_and_its_continuation(tmp_path: Path) -> None:
-    options = [*SMALL, *ENGINES, "--horizons", "4", "--output", str(tmp_path)]
+    options = [*SMALL, *ENGINES, "--horizons", "4", "--output", tmp_path]
     first = parity("sweep", *options, "--seeds", "0:20")
     assert first.returncode == 0, first.stderr
     assert first.stderr == ""
@@ -50,16 +47,8 @@ def test_a_sweep_and_its_continuation(tmp_path: Path) -> None:
 
 
 def test_changed_settings_are_refused(tmp_path: Path) -> None:
-    options: list[str | Path] = [
-        *ENGINES,
-        "--horizons",
-        "0",
-        "--seeds",
-        "0:2",
-        "--output",
-        tmp_path,
-    ]
-    assert parity("sweep", *SMALL, *options).returncode == 0
+    options = command(tmp_path, *SMALL, "--horizons", "0", "--seeds", "0:2")
+    assert parity(*options).returncode == 0
     kept = results(tmp_path)
     for change, said in (
         (["--learning-rate", "0.02"], "learning rate of 1-4-1 0.01 there and 0.02 now"),
@@ -67,11 +56,11 @@ def test_changed_settings_are_refused(tmp_path: Path) -> None:
         (["--momentum", "0.5"], "momentum 0.0 there and 0.5 now"),
         (["--epochs", "41"], "epochs of 1-4-1 40 there and 41 now"),
     ):
-        refused = parity("sweep", *SMALL, *options, *change)
+        refused = parity(*options, *change)
         assert refused.returncode == 2
         assert f"other settings: {said}. Choose" in refused.stderr
     assert results(tmp_path) == kept
-    other = parity("sweep", *SMALL, *options, "--dtype", "float64")
+    other = parity(*options, "--dtype", "float64")
     assert other.returncode == 0, "results of another dtype are told apart"
     assert len(results(tmp_path)) == 2 * len(kept)
 
@@ -107,7 +96,7 @@ def test_bad_usage(
     monkeypatch.chdir(tmp_path)
     result = parity("sweep", *arguments)
     assert result.returncode == 2
-    assert said in " ".join(result.stderr.split())
+    assert said in words(result.stderr)
     assert "Traceback" not in result.stderr
     assert not list(tmp_path.iterdir())
 
@@ -120,31 +109,13 @@ def test_what_an_engine_refuses_is_said(tmp_path: Path) -> None:
 
 
 def test_a_terminal_sees_progress(tmp_path: Path) -> None:
-    parent, child = pty.openpty()
-    process = subprocess.Popen(
-        command(tmp_path, *SMALL, "--seeds", "0:12", "--horizons", "2"),
-        stdout=subprocess.PIPE,
-        stderr=child,
-        env={**os.environ, "COLUMNS": "60", "TERM": "xterm"},
-        text=True,
-        cwd=ROOT,
-    )
-    os.close(child)
-    seen = b""
-    while True:
-        try:
-            part = os.read(parent, 65536)
-        except OSError:  # the other end of the terminal is closed
-            break
-        if not part:
-            break
-        seen += part
-    table, _ = process.communicate(timeout=60)
-    os.close(parent)
-    assert process.returncode == 0
-    assert b"1-4-1 minigrad" in seen
-    assert b"1-4-1 numpy-floor horizons" in seen
-    assert all(len(line) <= 60 for line in table.splitlines() if not line.startswith("Written:"))
+    small = command(tmp_path, *SMALL, "--seeds", "0:12", "--horizons", "2")
+    ended, seen = in_terminal(*small, width=60)
+    assert ended.returncode == 0
+    assert "1-4-1 minigrad" in seen
+    assert "1-4-1 numpy-floor horizons" in seen
+    lines = ended.stdout.splitlines()
+    assert all(len(line) <= 60 for line in lines if not line.startswith("Written:"))
 
 
 @pytest.mark.parametrize("other", ["minigrad", "parity.ensembles:EnsembleEngine"])
@@ -152,4 +123,4 @@ def test_an_ensemble_is_not_held_against_itself(other: str, tmp_path: Path) -> N
     engines = ["--engine", "minigrad-ensemble", "--against", other]
     ended = parity("sweep", "1-1", "--seeds", "0:2", *engines, "--output", tmp_path)
     assert ended.returncode == 2
-    assert "an engine compared with itself" in " ".join(ended.stderr.split())
+    assert "an engine compared with itself" in words(ended.stderr)

@@ -14,20 +14,13 @@ from pathlib import Path
 import pytest
 
 from parity.errors import UsageError
-from parity.sweep.executors import DaskWorkers
-from tests.parity.sweeping import (
-    ROOT,
-    begun,
-    children,
-    group_ends,
-    results,
-    sweep,
-    wait_until,
-)
+from parity.sweep import executors
+from tests.parity.commands import ROOT, children, group_ends, parity, wait_until
+from tests.parity.sweeping import begun, command, results
 
 pytest.importorskip("distributed", reason="Dask is not installed")
 
-SMALL = ("1-16-16-1", "--seeds", "0:60", "--horizons", "6", "--epochs", "200")
+SMALL = ("1-16-16-1", "--seeds", "0:40", "--horizons", "4", "--epochs", "200")
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -71,7 +64,7 @@ def listening(process: subprocess.Popen[str], log: Path) -> str:
 def test_a_worker_that_is_killed_costs_nothing(tmp_path: Path, start: Start) -> None:
     """Its jobs go to the other one; results are written once, and are those of this machine."""
     undisturbed, folder = tmp_path / "undisturbed", tmp_path / "cluster"
-    assert sweep(undisturbed, *SMALL).returncode == 0
+    assert parity(*command(undisturbed, *SMALL)).returncode == 0
     quiet = ["--no-dashboard", "--host", "127.0.0.1"]
     scheduler = start("scheduler", *quiet, "--port", "0")
     address = listening(scheduler, tmp_path / "scheduler.log")
@@ -91,10 +84,11 @@ def test_a_worker_that_is_killed_costs_nothing(tmp_path: Path, start: Start) -> 
     assert results(folder) == results(undisturbed)
 
 
-def test_no_scheduler_there(tmp_path: Path) -> None:
+def test_no_scheduler_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "CONNECT_S", 0.2)
     with pytest.raises(UsageError, match="give one as tcp://HOST:PORT"):
-        DaskWorkers("localhost")
-    result = sweep(tmp_path, "1-4-1", "--scheduler", "tcp://127.0.0.1:9")
+        executors.DaskWorkers("localhost")
+    result = parity(*command(tmp_path, "1-4-1", "--scheduler", "tcp://127.0.0.1:9"))
     assert (result.returncode, result.stdout) == (2, "")
     assert "there is no Dask scheduler at tcp://127.0.0.1:9 (" in result.stderr
     assert result.stderr.count("\n") == 1

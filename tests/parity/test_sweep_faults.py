@@ -14,11 +14,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.parity.sweeping import begun, children, group_ends, results, sweep, wait_until
+from tests.minigrad.operations import FUZZ
+from tests.parity.commands import children, group_ends, parity, wait_until
+from tests.parity.sweeping import begun, command, results, sweep
 
 SEEDS = 80
 SMALL = ("1-16-16-1", "--seeds", f"0:{SEEDS}", "--horizons", "6", "--epochs", "200")
-KILLS = 20
+KILLS = 20 if FUZZ else 5
 
 
 class Undisturbed(NamedTuple):
@@ -81,29 +83,23 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, undisturbed: Undisturbed)
     assert set(kept) < set(undisturbed.results)
 
 
-def test_two_sweeps_on_one_folder(tmp_path: Path, undisturbed: Undisturbed) -> None:
-    """The second is told who the first is; the first does not notice."""
+@pytest.mark.skipif(sys.platform != "linux", reason="finds children by /proc")
+def test_disturbed_it_ends_as_undisturbed(tmp_path: Path, undisturbed: Undisturbed) -> None:
+    """By a second sweep on its folder, which is told who it is; and where its workers are killed,
+    which are replaced.
+    """
     first = begun(tmp_path, *SMALL, "--workers", "1")
     wait_until(lambda: results(tmp_path), first)
-    second = sweep(tmp_path, *SMALL)
+    second = parity(*command(tmp_path, *SMALL))
     assert (second.returncode, second.stdout) == (2, "")
     assert f"process {first.pid} on " in second.stderr
     assert f"is sweeping in {tmp_path}" in second.stderr
-    _, complaint = first.communicate(timeout=300)
-    assert first.returncode == 0, complaint
-    assert results(tmp_path) == undisturbed.results
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="finds children by /proc")
-def test_a_worker_that_is_killed_is_replaced(tmp_path: Path, undisturbed: Undisturbed) -> None:
-    process = begun(tmp_path, *SMALL, "--workers", "1")
-    wait_until(lambda: results(tmp_path), process)
-    killed = children(process.pid)
+    killed = children(first.pid)
     assert killed
     for child in killed:
         os.kill(child, signal.SIGKILL)
-    _, complaint = process.communicate(timeout=300)
-    assert process.returncode == 0, complaint
+    _, complaint = first.communicate(timeout=300)
+    assert first.returncode == 0, complaint
     assert complaint == ""
     assert results(tmp_path) == undisturbed.results
 
@@ -111,7 +107,7 @@ def test_a_worker_that_is_killed_is_replaced(tmp_path: Path, undisturbed: Undist
 def test_a_seed_that_kills_its_worker_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     dying = ["--engine", "tests.parity.sweeping:DyingEngine", "--against", "minigrad"]
     small = ["1-4-1", "--epochs", "20", "--seeds", "0:20", "--horizons", "0", "--workers", "1"]
-    result = sweep(tmp_path, *small, *dying)
+    result = parity(*command(tmp_path, *small, *dying))
     assert result.returncode == 2
     name = "1-4-1 on tests.parity.sweeping:DyingEngine"
     assert f"{name}: seed 3 failed 3 times and has no result: EngineProcessError" in result.stderr
@@ -144,14 +140,14 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk(disk: Path, undisturbed: Undisturbed) -> None:
     """It is said, nothing finished is lost, and with room again the sweep goes on."""
-    first = sweep(disk, *SMALL, "--seeds", "0:2", "--workers", "1")
+    first = parity(*command(disk, *SMALL, "--seeds", "0:2", "--workers", "1"))
     assert first.returncode == 0, first.stderr
     before = results(disk)
     free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
     # The room that is left is SQLite's for its index of the log, and a page or two of results.
     filler = disk / "filler"
     filler.write_bytes(bytes(free - 48 * 1024))
-    full = sweep(disk, *SMALL, "--workers", "2")
+    full = parity(*command(disk, *SMALL, "--workers", "2"))
     assert (full.returncode, full.stdout) == (2, "")
     assert "is full" in full.stderr
     assert "start the sweep again" in full.stderr
@@ -160,14 +156,14 @@ def test_a_full_disk(disk: Path, undisturbed: Undisturbed) -> None:
     assert len(kept) < 2 * SEEDS
     assert set(before) <= set(kept) <= set(undisturbed.results)
     filler.unlink()
-    again = sweep(disk, *SMALL, "--workers", "2")
+    again = parity(*command(disk, *SMALL, "--workers", "2"))
     assert again.returncode == 0, again.stderr
     assert results(disk) == undisturbed.results
 
 
 def test_a_read_only_disk(disk: Path) -> None:
     mount("-o", "remount,ro", str(disk))
-    result = sweep(disk, *SMALL)
+    result = parity(*command(disk, *SMALL))
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith(f"parity: cannot write to output folder '{disk}': Read-only")
 
@@ -175,6 +171,6 @@ def test_a_read_only_disk(disk: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="permissions are nothing to root")
 def test_a_folder_without_permission(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
-    result = sweep(tmp_path, *SMALL)
+    result = parity(*command(tmp_path, *SMALL))
     assert (result.returncode, result.stdout) == (2, "")
     assert "Permission denied" in result.stderr

@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from parity.__main__ import main
 from parity.report import animation
 from parity.training import moments
+from tests.parity.commands import Finished, parity, words
 
 SMALL = ["1-4-1", "--epochs", "20", "--samples", "30"]
 
 
-def parity(*arguments: str | Path) -> tuple[int, str, str]:
-    """Run a command; return its status and what it printed."""
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        pytest.raises(SystemExit) as ended,
-    ):
-        main(["train", *map(str, arguments)])
-    assert isinstance(ended.value.code, int)
-    return ended.value.code, out.getvalue(), err.getvalue()
+def trained(*arguments: str | Path) -> Finished:
+    return parity("train", *SMALL, *arguments)
 
 
 def test_looking_changes_neither_figures_nor_picture(tmp_path: Path) -> None:
     plain, film = tmp_path / "plain", tmp_path / "film"
-    status, said, _ = parity(*SMALL, "--output", plain)
+    status, said, _ = trained("--output", plain)
     assert status == 0
     assert re.fullmatch(r"1-4-1: final MSE [\d.]+\nPicture: .*/1-4-1-minigrad.png\n", said)
-    status, more, err = parity(*SMALL, "--output", film, "--animate", film / "new" / "fit.gif")
+    status, more, err = trained("--output", film, "--animate", film / "new" / "fit.gif")
     assert (status, err) == (0, "")
     assert more.splitlines()[0] == said.splitlines()[0]
     assert more.splitlines()[2] == f"Animation: {film / 'new' / 'fit.gif'}"
@@ -48,7 +37,7 @@ def test_looking_changes_neither_figures_nor_picture(tmp_path: Path) -> None:
 
 
 def test_points_are_held_out(tmp_path: Path) -> None:
-    status, said, err = parity(*SMALL, "1-2-1", "--holdout", "--output", tmp_path)
+    status, said, err = trained("1-2-1", "--holdout", "--output", tmp_path)
     assert (status, err) == (0, "")
     found = re.findall(
         r"^(\S+): final MSE (\S+); on 100 held-out points (\S+), generalisation gap ([+-]\S+)$",
@@ -58,21 +47,14 @@ def test_points_are_held_out(tmp_path: Path) -> None:
     assert [name for name, *_ in found] == ["1-4-1", "1-2-1"]
     for _, mse, held_out, gap in found:
         assert float(gap) == pytest.approx(float(held_out) - float(mse), abs=1e-3)
-    assert (
-        parity(*SMALL, "--output", tmp_path)[1].splitlines()[0] == f"1-4-1: final MSE {found[0][1]}"
-    )
+    alone = trained("--output", tmp_path).stdout
+    assert alone.splitlines()[0] == f"1-4-1: final MSE {found[0][1]}"
     assert (tmp_path / "1-4-1_1-2-1-minigrad.png").exists()
 
 
 def test_a_diverged_network_says_so(tmp_path: Path) -> None:
-    options: list[str | Path] = [
-        "--holdout",
-        "--learning-rate",
-        "1e9",
-        "--animate",
-        tmp_path / "fit.gif",
-    ]
-    status, said, _ = parity(*SMALL, *options, "--output", tmp_path)
+    rate, film = ("--learning-rate", "1e9"), ("--animate", tmp_path / "fit.gif")
+    status, said, _ = trained("--holdout", *rate, *film, "--output", tmp_path)
     assert status == 0
     line = "1-4-1: final MSE nan; on 100 held-out points nan, generalisation gap +nan (diverged)"
     assert said.splitlines()[0] == line
@@ -80,31 +62,33 @@ def test_a_diverged_network_says_so(tmp_path: Path) -> None:
 
 def test_an_engine_of_ones_own_leaves_a_usual_name(tmp_path: Path) -> None:
     engine = "parity.engines.adapters.minigrad:MinigradEngine"
-    assert parity(*SMALL, "--engine", engine, "--output", tmp_path)[0] == 0
+    assert trained("--engine", engine, "--output", tmp_path)[0] == 0
     (path,) = tmp_path.iterdir()
     assert path.name == "1-4-1-parity.engines.adapters.minigrad.MinigradEngine.png"
 
 
 @pytest.mark.parametrize("name", ["fit.mp4", "fit.png", "fit", "fit.gif.html", ".gif"])
 def test_other_files_than_gif_are_refused(tmp_path: Path, name: str) -> None:
-    status, said, err = parity(*SMALL, "--output", tmp_path / "out", "--animate", tmp_path / name)
+    status, said, err = trained("--output", tmp_path / "out", "--animate", tmp_path / name)
     assert (status, said) == (2, "")
-    assert "give a name that ends in .gif" in " ".join(err.split())
+    assert "give a name that ends in .gif" in words(err)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_more_networks_than_can_be_seen_are_refused(tmp_path: Path) -> None:
     names = [f"1-{width}-1" for width in range(1, animation.MOST_NETWORKS + 2)]
-    status, _, err = parity(*names, "--output", tmp_path, "--animate", tmp_path / "fit.gif")
+    status, _, err = parity(
+        "train", *names, "--output", tmp_path, "--animate", tmp_path / "fit.gif"
+    )
     assert status == 2
-    assert "at most 6 networks side by side, and 7 are named" in " ".join(err.split())
+    assert "at most 6 networks side by side, and 7 are named" in words(err)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused_before_training(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     film = tmp_path / "file" / "fit.gif"
-    status, said, err = parity(*SMALL, "--output", tmp_path / "out", "--animate", film)
+    status, said, err = trained("--output", tmp_path / "out", "--animate", film)
     assert (status, said) == (2, "")
     assert "is not a folder" in err
     assert not list((tmp_path / "out").iterdir())
@@ -117,7 +101,6 @@ def test_an_animation_that_cannot_be_drawn_leaves_no_file(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(animation, "animation", fail)
-    arguments: list[str | Path] = ["--output", tmp_path, "--animate", tmp_path / "fit.gif"]
-    status, _, err = parity(*SMALL, *arguments)
+    status, _, err = trained("--output", tmp_path, "--animate", tmp_path / "fit.gif")
     assert (status, err) == (130, "parity: interrupted: nothing was written\n")
     assert not list(tmp_path.iterdir())

@@ -15,17 +15,18 @@ from parity.cli import options
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.protocol import Array, Start, Task
 from parity.engines.registry import ENGINES, factory
+from parity.engines.trainer import Trainer
 from parity.processes import Side
 from parity.training import (
     HELD_OUT,
     MOMENTS,
     MOST_POINTS,
     Finished,
-    Watcher,
     fresh_points,
     layer_norms,
     moments,
     train,
+    watch,
 )
 from torch_impl.train import start as torch_start
 
@@ -51,7 +52,8 @@ def end(stream: Generator[Any, None, Any]) -> Any:
 def watched(make: Any, task: Task, hold_out: bool, at: list[int]) -> Any:
     start = drawn(task)
     with np.errstate(all="ignore"):
-        return end(Watcher(make).watch(task, start, fresh_points(task) if hold_out else None, at))
+        fresh = fresh_points(task) if hold_out else None
+        return end(watch(Trainer(make), make, task, start, fresh, at))
 
 
 def bits(run: Any) -> dict[str, bytes]:

@@ -28,12 +28,12 @@ from parity.checks.trajectory import (
     perturbed,
     perturbed_runs,
 )
+from parity.documents import schema, to_json
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Start, Task
 from parity.engines.registry import factory
 from parity.engines.trainer import Run, Trainer
-from parity.report.document import schema, to_json
 
 EPOCHS = 60
 WIDTH = 1e-6
@@ -55,7 +55,7 @@ def deviating(*by: float, final: float = 0.0) -> Run:
 def judged(actual: Run, *perturbed: Run, dtype: str = "float64") -> dict[str, Any]:
     around = perturbed or (deviating(*[WIDTH] * 4), deviating(*[-WIDTH / 2] * 4))
     verdict = check_trajectory(actual, EXPECTED, around, dtype)
-    rules = schema()
+    rules = schema("report")
     content = json.loads(to_json(verdict))
     jsonschema.validate(content, {"$defs": rules["$defs"], **rules["$defs"]["trajectory"]})
     return verdict
@@ -301,7 +301,7 @@ class SlightlyFaster(MinigradEngine):
 
 
 @pytest.fixture(scope="module")
-def reference() -> Iterator[list[EngineProcess]]:
+def reference() -> Iterator[list[EngineProcess[Trainer]]]:
     make = functools.partial(Trainer, factory("torch"))
     with ExitStack() as stack:
         yield [stack.enter_context(EngineProcess(make, 1, "torch")) for _ in range(2)]
@@ -318,9 +318,9 @@ def end(epochs: Generator[int, None, Run]) -> Run:
 
 
 def verdicts(
-    processes: list[EngineProcess], engine: type[MinigradEngine], task: Task, start: Start
+    processes: list[EngineProcess[Trainer]], engine: type[MinigradEngine], task: Task, start: Start
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    expected = end(processes[0].stream("train", task, start))
+    expected = end(processes[0].stream(Trainer.train, task, start))
     actual = end(Trainer(engine).train(task, start))
     around = perturbed_runs(processes, task, start)
     verdict = check_trajectory(actual, expected, around, task.dtype)
@@ -330,7 +330,7 @@ def verdicts(
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("sizes", [architecture(n).sizes for n in ("underfit", "rightfit")])
 def test_minigrad_stays_in_the_envelope_of_torch(
-    reference: list[EngineProcess], sizes: tuple[int, ...], dtype: str
+    reference: list[EngineProcess[Trainer]], sizes: tuple[int, ...], dtype: str
 ) -> None:
     verdict, mse = verdicts(reference, MinigradEngine, *drawn(dtype, sizes))
     assert verdict["passed"] is True
@@ -342,7 +342,7 @@ def test_minigrad_stays_in_the_envelope_of_torch(
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_learning_rate_off_by_a_ten_thousandth_fails(
-    reference: list[EngineProcess], dtype: str, seed: int
+    reference: list[EngineProcess[Trainer]], dtype: str, seed: int
 ) -> None:
     verdict, mse = verdicts(reference, SlightlyFaster, *drawn(dtype, seed=seed))
     assert verdict["passed"] is False
@@ -350,7 +350,7 @@ def test_a_learning_rate_off_by_a_ten_thousandth_fails(
     assert mse["passed"] in ((False, None) if dtype == "float32" else (False,))
 
 
-def test_a_run_that_diverges_predictably_passes(reference: list[EngineProcess]) -> None:
+def test_a_run_that_diverges_predictably_passes(reference: list[EngineProcess[Trainer]]) -> None:
     verdict, mse = verdicts(reference, MinigradEngine, *drawn("float64", learning_rate=5.0))
     assert not math.isfinite(mse["expected"])
     assert verdict["passed"] is True
@@ -358,7 +358,7 @@ def test_a_run_that_diverges_predictably_passes(reference: list[EngineProcess]) 
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_perturbed_runs_are_those_of_their_starts(
-    reference: list[EngineProcess], processes: int
+    reference: list[EngineProcess[Trainer]], processes: int
 ) -> None:
     task, start = drawn("float32", (1, 4, 1), epochs=30)
     calls: list[tuple[int, int]] = []

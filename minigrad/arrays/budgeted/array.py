@@ -1,21 +1,4 @@
-"""`BudgetedArray`: values that know how far rounding may have moved them.
-
-The rules, the sweep and the optimiser run on it unchanged, on the same values with the same bits,
-and what they compute beside the values is the tolerance by which another correct engine's results
-may differ: the *budget*. Beside its values an array has
-
-- a *variance* σ², in units of u², of each value's rounding error (`rounding`
-  derives the rule of each call). Without one the values are exact, as where a computation starts.
-- a *slack*, which bounds what kinks may change (`kinks`). It is there only once
-  there was a kink. Where a choice is in doubt, the slack grows by the distance to what the other
-  choice would have given; from there it passes on linearly through absolute values. A slack of a
-  mask is 1 where the mask may be either.
-
-maximum, minimum and |x| have kinks, too, but no jumps: they change by no more than their inputs
-do. Where it is in doubt which input a maximum is, it takes the larger of both errors. So a ReLU
-whose input is slightly below zero returns 0 with the error of its input, and the comparison with 0
-in its derivative sees that it is in doubt.
-"""
+"""`BudgetedArray`: values that know how far rounding may have moved them."""
 
 from __future__ import annotations
 
@@ -24,19 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.arrays.budgeted import calls
-from minigrad.arrays.budgeted import parts as budget_parts
-from minigrad.arrays.budgeted import sums as budget_sums
-from minigrad.arrays.budgeted.parts import Budgeted
-from minigrad.arrays.budgeted.rounding import unit_roundoff
-from minigrad.vocabulary import FUNCTIONS, UFUNCS
+from minigrad.arrays.budgeted import kinks, smooth, summation
+from minigrad.arrays.budgeted.matrix_products import matmul
+from minigrad.arrays.budgeted.values import (
+    Budgeted,
+    concatenated,
+    converted,
+    operand,
+    unit_roundoff,
+)
+from minigrad.arrays.wrapped import WrappedArray
 
 DOUBLE = np.dtype(np.float64)
-QUESTIONS = frozenset({np.any, np.can_cast, np.result_type, np.shape})
-"""Asked about arrays besides the vocabulary: the answer is no array of ours."""
 
 
-class BudgetedArray:
+class BudgetedArray(WrappedArray):
     """An array for which the vocabulary of the rules computes values and their budgets.
 
     It wraps an ndarray, without a copy. All operations are NumPy's on the values, bit for bit.
@@ -50,37 +35,32 @@ class BudgetedArray:
         TypeError: the call is not in `minigrad.vocabulary`, or rounds to integers.
     """
 
-    __slots__ = ("_is_view", "_parts")
+    __slots__ = ("_budgeted", "_is_view")
 
-    def __init__(
-        self,
-        array: Any,
-        variance: Any = None,
-        slack: Any = None,
-        shifts: dict[int, Any] | None = None,
-        repeats: tuple[int, float] | None = None,
-        terms: int = 0,
-    ) -> None:
-        self._parts = Budgeted(np.asarray(array), variance, slack, shifts or {}, repeats, terms)
+    QUESTIONS = WrappedArray.QUESTIONS | {np.any}
+
+    def __init__(self, array: Any, variance: Any = None, slack: Any = None) -> None:
+        self._budgeted = Budgeted(np.asarray(array), variance, slack)
         self._is_view = False
+
+    @classmethod
+    def of(cls, budgeted: Budgeted, *, is_view: bool = False) -> BudgetedArray:
+        """Return the array of a call's result; a view is in the memory of another array."""
+        out = cls(budgeted.value)
+        out._budgeted = budgeted._replace(value=out._array)
+        out._is_view = is_view
+        return out
 
     # ---- what it is -------------------------------------------------------------------------
 
-    dtype = property(lambda self: self._parts.value.dtype)
-    flags = property(lambda self: self._parts.value.flags)
-    ndim = property(lambda self: self._parts.value.ndim)
-    shape = property(lambda self: self._parts.value.shape)
-    size = property(lambda self: self._parts.value.size)
-
     @property
-    def base(self) -> Any:
-        """The ndarray that holds the values."""
-        return self._parts.value
+    def _array(self) -> Any:
+        return self._budgeted.value
 
     @property
     def variance(self) -> Any:
         """σ² of each value, float64, in units of u²."""
-        return _filled(self._parts.variance, self.shape)
+        return _filled(self._budgeted.variance, self.shape)
 
     @property
     def deviation(self) -> Any:
@@ -90,50 +70,31 @@ class BudgetedArray:
     @property
     def slack(self) -> Any:
         """How much kinks may change each value, float64, absolute."""
-        return _filled(np.asarray(self._parts.total_slack()), self.shape)
+        return _filled(np.asarray(self._budgeted.total_slack()), self.shape)
 
     @property
     def unfollowed_slack(self) -> Any:
         """The part of the slack that is not in `shifts`; None if there is none."""
-        slack = self._parts.slack
+        slack = self._budgeted.slack
         return None if slack is None else _filled(slack, self.shape)
 
     @property
     def shifts(self) -> dict[int, Any]:
         """For each kink that is followed, how the other choice would move each value."""
-        return {n: _filled(shift, self.shape) for n, shift in self._parts.shifts.items()}
+        return {n: _filled(shift, self.shape) for n, shift in self._budgeted.shifts.items()}
 
     @property
     def mT(self) -> BudgetedArray:
         """The matrix with its axes exchanged, in the same memory."""
-        return _view(self._parts.map(lambda part: part.mT).flipped())
-
-    def item(self) -> float | int | bool:
-        """Return the value of the only element."""
-        value: float | int | bool = self._parts.value.item()
-        return value
-
-    def tolist(self) -> Any:
-        """Return the values as nested lists of Python numbers."""
-        return self._parts.value.tolist()
-
-    def __len__(self) -> int:
-        return len(self._parts.value)
-
-    def __repr__(self) -> str:
-        return f"BudgetedArray({np.array2string(self._parts.value)})"
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        """Return the values, read-only: written to, they would no longer fit their budgets."""
-        view = self._parts.value.view()
-        view.flags.writeable = False
-        return np.array(view, dtype=dtype, copy=copy)
+        return BudgetedArray.of(self._budgeted.mT, is_view=True)
 
     def __getitem__(self, key: Any) -> BudgetedArray:
-        return _view(self._parts.map(lambda part: part[_plain(key)]))
+        key = self._plain(key)
+        return BudgetedArray.of(self._budgeted.map(lambda part: part[key]), is_view=True)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        key, new, old = _plain(key), budget_parts.converted(_asked(value), self.dtype), self._parts
+        key, old = self._plain(key), self._budgeted
+        new = converted(_budgeted(value), self.dtype)
         old.value[key] = new.value
         if old.exact and new.exact:
             return
@@ -157,7 +118,7 @@ class BudgetedArray:
             number: written(old.shifts.get(number), new.shifts.get(number))
             for number in old.shifts | new.shifts
         }
-        self._parts = Budgeted(
+        self._budgeted = Budgeted(
             old.value,
             written(old.variance, new.variance),
             written(old.slack, new.slack),
@@ -168,77 +129,57 @@ class BudgetedArray:
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         with np.errstate(all="ignore"):
-            if method == "__call__" and ufunc in UFUNCS and not options.keys() - {"out"}:
-                (out,) = options.get("out") or (None,)
-                dtype = np.result_type(*map(_plain, inputs))
-                result = calls.elementwise(ufunc, *(_asked(x, dtype) for x in inputs))
-                if out is None:
-                    return BudgetedArray(*result)
-                out[...] = BudgetedArray(*result)
-                return out
-            if method == "reduce" and ufunc is np.add:
-                return BudgetedArray(*budget_sums.add_reduce(*map(_asked, inputs), **options))
-            if method == "reduce" and ufunc in (np.maximum, np.minimum):
-                return BudgetedArray(*calls.extremum(ufunc, *map(_asked, inputs), **options))
-            if method == "at" and ufunc is np.add and isinstance(inputs[0], BudgetedArray):
-                out, key, values = inputs
-                out._parts = budget_sums.add_at(out._parts, _plain(key), _asked(values))
-                return None
-        raise _unknown(f"{ufunc.__name__}.{method} with {sorted(options)}")
+            return super().__array_ufunc__(ufunc, method, *inputs, **options)
 
-    def __array_function__(
-        self, function: Callable[..., Any], types: Any, arguments: Any, options: Any
+    def _call(self, ufunc: np.ufunc, inputs: tuple[Any, ...], out: Any) -> Any:
+        dtype = np.result_type(*map(self._plain, inputs))
+        operands = [_budgeted(x, dtype) for x in inputs]
+        if ufunc is np.matmul:
+            result = matmul(*operands)
+        elif ufunc in smooth.SMOOTH:
+            result = smooth.elementwise(ufunc, *operands)
+        else:
+            result = kinks.choice(ufunc, *operands)
+        if out is None:
+            return BudgetedArray.of(result)
+        out[...] = BudgetedArray.of(result)
+        return out
+
+    def _reduce(self, ufunc: np.ufunc, x: Any, options: dict[str, Any]) -> Any:
+        if ufunc is np.add:
+            return BudgetedArray.of(summation.add_reduce(x._budgeted, **options))
+        return BudgetedArray.of(kinks.extremum(ufunc, x._budgeted, **options))
+
+    def _add_at(self, out: Any, key: Any, values: Any) -> None:
+        if not isinstance(out, BudgetedArray):
+            self._refuse(f"add.at of a {type(out).__name__}")
+        out._budgeted = summation.add_at(out._budgeted, self._plain(key), _budgeted(values))
+
+    def _copy_to(self, out: Any, values: Any) -> None:
+        out[...] = values
+
+    def _function(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]
     ) -> Any:
-        if function in QUESTIONS:
-            return function(*map(_plain, arguments), **options)
-        if function is np.copyto:
-            out, source = arguments
-            out[...] = source
-            return None
-        if function not in FUNCTIONS:
-            raise _unknown(function.__name__)
         x, *others = arguments
         if function is np.where:
-            return BudgetedArray(*calls.where(*map(_asked, arguments)))
+            return BudgetedArray.of(kinks.where(*map(_budgeted, arguments)))
         if function is np.concatenate:
-            return BudgetedArray(
-                *budget_parts.concatenated(list(map(_asked, x)), *others, **options)
-            )
+            return BudgetedArray.of(concatenated(list(map(_budgeted, x)), *others, **options))
         if function is np.astype:
-            return BudgetedArray(*budget_parts.converted(x._parts, *others, **options).map(np.copy))
+            return BudgetedArray.of(converted(x._budgeted, *others, **options).map(np.copy))
         if function is np.zeros_like:
-            return BudgetedArray(np.zeros_like(x._parts.value, **options))
-        moved = x._parts.map(lambda part: function(part, *others, **options))
+            return BudgetedArray(np.zeros_like(x._array, **options))
         if function is np.transpose and x.ndim == 2 and others[0][0] % 2 == 1:
-            moved = moved.flipped()
-        return BudgetedArray(*moved) if function is np.copy else _view(moved)
+            return x.mT
+        moved = x._budgeted.map(lambda part: function(part, *others, **options))
+        return BudgetedArray.of(moved, is_view=function is not np.copy)
 
 
-def _plain(value: Any) -> Any:
-    """Return `value` with the arrays in it as ndarrays."""
-    if isinstance(value, BudgetedArray):
-        return value._parts.value
-    if isinstance(value, (tuple, list)):
-        return type(value)(map(_plain, value))
-    return value
-
-
-def _asked(value: Any, dtype: Any = DOUBLE) -> Budgeted:
-    """Return what stands beside budgeted arrays in a call as their calls take it."""
-    if isinstance(value, BudgetedArray):
-        return value._parts
-    return budget_parts.operand(value, dtype)
-
-
-def _view(parts: Budgeted) -> BudgetedArray:
-    view = BudgetedArray(*parts)
-    view._is_view = True
-    return view
+def _budgeted(value: Any, dtype: Any = DOUBLE) -> Budgeted:
+    """Return an operand of a call as the functions of this package take it."""
+    return value._budgeted if isinstance(value, BudgetedArray) else operand(value, dtype)
 
 
 def _filled(part: Any, shape: tuple[int, ...]) -> Any:
     return np.zeros(shape) if part is None else np.broadcast_to(part, shape)
-
-
-def _unknown(call: str) -> TypeError:
-    return TypeError(f"{call}: a BudgetedArray knows the calls in minigrad.vocabulary only")

@@ -1,15 +1,14 @@
 """Sums and products that do not depend on the order of summation: exact slices.
 
 A matrix is written as a sum of *slices*, float64 matrices whose elements are small integers times
-one common power of two. So few bits are left in each that every product of two slices, and every
-partial sum of such products, fits into the 53 bits of a float64. BLAS therefore computes the
-product of two slices *exactly*, whichever order, blocking, number of threads or fused instructions
-it chooses. Only the handful of exact results is then rounded, in a fixed order. This is the
-error-free transformation of Ozaki, Ogita, Oishi and Rump 2012, *Error-free transformations of
-matrix multiplication by using fast routines of matrix multiplication and its applications*.
+one common power of two. Each has so few bits that every product of two slices, and every partial
+sum of such products, fits into the 53 bits of a float64. BLAS therefore computes the product of two
+slices *exactly*, whichever order, blocking, number of threads or fused instructions it chooses.
+Only these few exact results are then rounded, in a fixed order. This is the error-free
+transformation of Ozaki, Ogita, Oishi and Rump 2012, *Error-free transformations of matrix
+multiplication by using fast routines of matrix multiplication and its applications*.
 
-Everything that decides a bit of a result is listed in `array.py`; numbers in
-parentheses here refer to that list.
+Numbers in parentheses refer to the list in `minigrad.arrays.reproducible`.
 """
 
 from __future__ import annotations
@@ -32,17 +31,20 @@ class Format(NamedTuple):
 
 
 FORMATS = {np.dtype(np.float32): Format(24, 20), np.dtype(np.float64): Format(53, 8)}
+"""The dtypes that are cut into slices."""
 
-# Between 2**-SAFE and 2**SAFE no product of slices can leave the exponents of float64.
 SAFE = 300
+"""Between 2**-SAFE and 2**SAFE no product of slices can leave the exponents of float64."""
 
 
 class Slices(NamedTuple):
     """A matrix as a sum: x ≈ 2**shift · (parts[0] + parts[1] + …), the largest part first.
 
-    `width` is the number of bits in each part. `shift` is 0, an integer, or integers of a shape
-    that broadcasts against the matrix. `span` is how many bits the vectors that are summed along
-    differ in magnitude.
+    Attributes:
+        parts: the slices, of the shape of the matrix.
+        width: the number of bits in each.
+        shift: 0, an integer, or integers of a shape that broadcasts against the matrix.
+        span: by how many bits the vectors that are summed along differ in magnitude.
     """
 
     parts: list[Array]

@@ -1,6 +1,6 @@
 """Products and sums of matrices by way of their slices.
 
-Numbers in parentheses refer to the list in `minigrad.arrays.reproducible.array`.
+Numbers in parentheses refer to the list in `minigrad.arrays.reproducible`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from minigrad.arrays.reproducible.slices import (
     scaled,
 )
 
-# How many bits below the last one of a result a product of slices may be left out.
 MARGIN = 8
+"""How many bits below the last one of a result a product of slices may be left out."""
 
 
 def pairs(left: Slices, right: Slices, precision: int) -> Iterator[tuple[int, int]]:
@@ -91,7 +91,7 @@ def scattered(x: Splits, places: Array, size: int) -> Array:
 
 
 def _not_finite(x: Array) -> Array:
-    """Return the infinities and NaNs, else 0; in whatever order these are added, (7) comes out."""
+    """Return the infinities and NaNs, else 0. Their sums are those of (7) in any order."""
     return np.where(np.isfinite(x), 0, x)
 
 

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.capture.passes.numbers import constant
-from minigrad.capture.passes.written import Results
-from minigrad.capture.program import Buffer, Call, Program, View, contiguous
+from minigrad.capture.passes.constants import constant
+from minigrad.capture.program import Buffer, Call, Program, Results, View, contiguous
 from minigrad.dtypes import DType
 
 UNSIGNED: dict[DType, DType] = {
@@ -28,12 +27,26 @@ MANY = 512
 
 
 def choose_by_bits(program: Program) -> Program:
-    """Choose between a value and 0 by arithmetic on bits."""
+    """Choose between a value and 0 by arithmetic on bits.
+
+    The conditions that nothing reads any more are not computed.
+    """
     results = Results(program)
     calls: list[Call] = []
     for call in program.calls:
         calls += _choice(call, results) if call.function is np.where else [call]
-    return program.with_calls(calls)
+    return remove_dead_calls(program.with_calls(calls))
+
+
+def remove_dead_calls(program: Program) -> Program:
+    """Leave out calls that write what no later call reads, and what does not outlive the run."""
+    needed = program.lasting()
+    kept: list[Call] = []
+    for call in reversed(program.calls):
+        if call.out.buffer in needed:
+            kept.append(call)
+            needed.update(view.buffer for view in call.reads())
+    return program.with_calls(kept[::-1])
 
 
 def _choice(call: Call, results: Results) -> Iterator[Call]:

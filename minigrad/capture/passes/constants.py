@@ -1,13 +1,24 @@
-"""Constants: calls whose result is always the same."""
+"""Constants: calls whose result is always the same, and numbers."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from minigrad.capture.function import runner
 from minigrad.capture.memory import Memory
-from minigrad.capture.passes.written import Results
-from minigrad.capture.program import Buffer, Call, Program, View, with_views
+from minigrad.capture.program import (
+    EXACT,
+    Buffer,
+    Call,
+    Program,
+    Results,
+    View,
+    contiguous,
+    with_views,
+)
 
 LARGEST = 2**16
 """Bytes: a larger result would take more memory, for good, than its calls take time."""
@@ -18,13 +29,13 @@ def fold_constants(program: Program) -> Program:
     results = Results(program)
     folded: dict[Buffer, Buffer] = {}
 
-    def constant(view: View) -> View:
+    def known(view: View) -> View:
         return view.within(folded[view.buffer]) if view.buffer in folded else view
 
     kept: list[Call] = []
     for call in program.calls:
         if folded:
-            call = call._replace(inputs=with_views(call.inputs, constant))
+            call = call._replace(inputs=with_views(call.inputs, known))
         out = call.out.buffer
         if (
             out in results
@@ -36,4 +47,40 @@ def fold_constants(program: Program) -> Program:
             folded[out] = Buffer(out.size, memory.owner(out), constant=True, name=out.name)
         else:
             kept.append(call)
-    return replace(program, calls=tuple(kept), outputs=tuple(map(constant, program.outputs)))
+    return replace(program, calls=tuple(kept), outputs=tuple(map(known, program.outputs)))
+
+
+def use_arrays(program: Program) -> Program:
+    """Give NumPy arrays without axes in place of Python numbers, which it converts at every call.
+
+    A number beside arrays of one floating-point dtype becomes one of that dtype (NEP 50). A single
+    element with axes becomes one without as well: it need not be broadcast then.
+    """
+    known: dict[Any, View] = {}
+
+    def lowered(call: Call) -> Call:
+        dtypes = {x.dtype for x in call.inputs if isinstance(x, View)}
+        if not isinstance(call.function, np.ufunc) or len(dtypes) != 1:
+            return call
+        (dtype,) = dtypes
+        full = any(isinstance(x, View) and x.shape == call.out.shape for x in call.inputs)
+        inputs: list[Any] = []
+        for x in call.inputs:
+            if type(x) in (int, float) and dtype.kind == "f":
+                key = dtype, float(x).hex()
+                if key not in known:
+                    known[key] = constant(np.asarray(x, dtype))
+                x = known[key]
+            elif (
+                isinstance(x, View) and x.size == 1 < call.out.size and full
+            ) and call.function in EXACT:
+                x = View(x.buffer, x.dtype, (), (), x.offset)
+            inputs.append(x)
+        return call._replace(inputs=tuple(inputs))
+
+    return program.with_calls([lowered(call) for call in program.calls])
+
+
+def constant(array: Any, name: str = "number") -> View:
+    """Return a view of a constant with these values, a contiguous array."""
+    return contiguous(Buffer(array.nbytes, array, True, name), array.dtype, array.shape)

@@ -14,8 +14,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from minigrad.capture.memory import address, spanning
-from minigrad.capture.passes.exact import EXACT
-from minigrad.capture.program import Buffer, Call, Program, View, contiguous
+from minigrad.capture.program import EXACT, Buffer, Call, Program, View, contiguous
 
 SMALL = 2**16
 """Bytes: a call on more takes so long that nothing is gained by joining it with others."""

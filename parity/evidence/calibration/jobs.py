@@ -4,24 +4,48 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
-import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from parity.environment import environment
 from parity.evidence.calibration.cases import DTYPES, draw_case
 from parity.evidence.calibration.measure import measure
 from parity.evidence.calibration.planted import detect
-from parity.evidence.calibration.rows import Rows
+from parity.evidence.store import Store
+from parity.sources import digest
 
 NETWORKS = ("rightfit", "overfit")
 """Those in which defects are planted."""
 
+CODE = (
+    "minigrad/**/*.py",
+    "torch_impl/**/*.py",
+    "parity/checks/**/*.py",
+    "parity/evidence/calibration/cases.py",
+    "parity/evidence/calibration/measure.py",
+    "parity/evidence/calibration/planted.py",
+)
+"""What the measurements depend on: those of one file are all of the same code."""
+
+SAVE_EVERY_S = 20.0
+
 Job = Callable[[], dict[str, Any]]
+
+
+def measurements(path: Path, device: str) -> Store:
+    """Return what has been measured so far, in a file.
+
+    Raises:
+        UsageError: the file is there, and is none of ours or one of another code or device.
+    """
+    common = {"code": digest(CODE), "device": device, "versions": environment()["versions"]}
+    return Store(path, common, every_s=SAVE_EVERY_S)
 
 
 def planned(cases: int, seeds: int, device: str) -> dict[str, Job]:
@@ -47,12 +71,29 @@ def _detect(name: str, seed: int, dtype: str) -> dict[str, Any]:
     return detect(name, seed, dtype)
 
 
-def work(rows: Rows, jobs: dict[str, Job], workers: int) -> None:
-    """Do what is not done yet, and keep all that is done, whatever happens."""
-    missing = [key for key in jobs if key not in rows]
+def work(
+    found: Store,
+    jobs: dict[str, Job],
+    workers: int,
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> None:
+    """Do what is not done yet, and keep all that is done, whatever happens.
+
+    Args:
+        found: what has been measured; measurements are added to it, each as `found` by its `key`.
+        jobs: what is to be measured, by key.
+        workers: how many processes measure.
+        progress: called as `progress(measurements done, measurements)`.
+    """
+    missing = [key for key in jobs if key not in found]
+
+    def collect(done: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        for key, measured in done:
+            progress(found.add({"key": key, "found": measured}), len(jobs))
+
     try:
         if workers == 1:
-            _collect(rows, ((key, jobs[key]()) for key in missing), len(jobs))
+            collect((key, jobs[key]()) for key in missing)
             return
         # Workers are spawned: after a fork, thread pools are broken.
         spawn = multiprocessing.get_context("spawn")
@@ -60,18 +101,11 @@ def work(rows: Rows, jobs: dict[str, Job], workers: int) -> None:
             futures = {pool.submit(jobs[key]): key for key in missing}
             try:
                 done = ((futures[f], f.result()) for f in as_completed(futures))
-                _collect(rows, done, len(jobs))
+                collect(done)
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
     finally:
-        rows.save()
-
-
-def _collect(rows: Rows, done: Iterable[tuple[str, dict[str, Any]]], total: int) -> None:
-    for key, row in done:
-        rows.add(key, row)
-        if sys.stderr.isatty():
-            print(f"\r{len(rows):,} of {total:,}", end="", file=sys.stderr)
+        found.save()
 
 
 def prepare() -> None:

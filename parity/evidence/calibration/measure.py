@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +13,6 @@ from parity.checks.budget import BudgetedStep, StepBudget
 from parity.checks.gradients import AGGREGATE_Z, COMMON, Comparison, Z, compare
 from parity.engines.protocol import Array
 from parity.evidence.calibration.cases import Case, state, torch_model, torch_step
-from parity.evidence.calibration.practices import PRACTICES
 
 COMMONS = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """Shares that elements' errors may have in common, for which the aggregate test is calibrated."""
@@ -93,3 +93,44 @@ def aggregates(found: Comparison) -> list[float]:
         )
         for common in COMMONS
     ]
+
+
+# ---- fixed tolerances of other projects, to be compared with the derived budget ------------------
+
+
+class Practice(NamedTuple):
+    """|actual - expected| ≤ atol + rtol·|expected|.
+
+    Attributes:
+        name: whose practice it is.
+        tolerances: (rtol, atol) by dtype.
+    """
+
+    name: str
+    tolerances: dict[str, tuple[float, float]]
+
+    def passes(self, actual: Mapping[str, Array], expected: Mapping[str, Array]) -> bool:
+        """Return whether all gradients are close; NaN is close to NaN."""
+        rtol, atol = self.tolerances[next(iter(expected.values())).dtype.name]
+        return all(
+            np.allclose(actual[n], expected[n], rtol=rtol, atol=atol, equal_nan=True)
+            for n in expected
+        )
+
+
+def _both(rtol: float, atol: float) -> dict[str, tuple[float, float]]:
+    return {"float32": (rtol, atol), "float64": (rtol, atol)}
+
+
+PRACTICES = (
+    # torch.testing.assert_close, defaults by dtype.
+    Practice("torch assert_close", {"float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7)}),
+    # micrograd, test/test_engine.py: tol = 1e-6, absolute.
+    Practice("micrograd's tests", _both(0.0, 1e-6)),
+    # onnx.backend.test.runner: defaults of a test case.
+    Practice("ONNX backend", _both(1e-3, 1e-7)),
+    # tinygrad, test/test_ops.py: helper_test_op's grad_rtol, grad_atol.
+    Practice("tinygrad gradients", _both(1e-3, 1e-4)),
+    # jax.test_util.check_grads: default gradient tolerances by dtype, for rtol and atol.
+    Practice("JAX check_grads", {"float32": (2e-3, 2e-3), "float64": (1e-5, 1e-5)}),
+)

@@ -14,8 +14,7 @@ from minigrad.architectures import build as minigrad_build
 from parity.checks.gradients import Z, compare
 from parity.engines.protocol import Array
 from parity.evidence.calibration.cases import Case, torch_model
-from parity.evidence.calibration.measure import aggregates, minigrad_side
-from parity.evidence.calibration.practices import PRACTICES
+from parity.evidence.calibration.measure import PRACTICES, aggregates, minigrad_side
 
 FACTORS = (1e-3, 1e-4, 1e-5, 5e-6, 2e-6, 1e-6)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.style import context
 
 from parity.evidence.calibration.planted import FACTORS
+from parity.report.figure import to_png
 
 
 def plot(document: Mapping[str, Any]) -> bytes:
@@ -19,9 +19,7 @@ def plot(document: Mapping[str, Any]) -> bytes:
         left, right = figure.subplots(1, 2)
         _false_alarms(left, document)
         _caught(right, document)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return to_png(figure)
 
 
 def _false_alarms(axes: Any, document: Mapping[str, Any]) -> None:

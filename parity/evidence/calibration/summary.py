@@ -9,9 +9,8 @@ import numpy as np
 
 from parity.checks.gradients import AGGREGATE_Z, COMMON, Z
 from parity.evidence.calibration.cases import DATA, DTYPES
-from parity.evidence.calibration.measure import COMMONS
+from parity.evidence.calibration.measure import COMMONS, PRACTICES
 from parity.evidence.calibration.planted import DEFECTS
-from parity.evidence.calibration.practices import PRACTICES
 
 Row = dict[str, Any]
 

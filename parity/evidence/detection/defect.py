@@ -13,9 +13,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from minigrad.ops import RULES
-
-ROOT = Path(__file__).parents[3]
-"""The folder that has the three packages."""
+from parity.sources import ROOT
 
 
 @dataclass(frozen=True)

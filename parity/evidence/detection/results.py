@@ -1,10 +1,8 @@
-"""The results of the trials: kept one by one, so that a run that was stopped goes on."""
+"""The trials: all of them made, and what they found as one document."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,68 +12,63 @@ from typing import Any
 from parity.environment import environment
 from parity.evidence.detection.defect import Defect
 from parity.evidence.detection.practice import PRACTICES
-from parity.evidence.detection.trial import DIED, RAISED, copy_tree, digest, trial
-from parity.files import write_whole
-from parity.report.document import to_json
-
-Progress = Callable[[str, int, int], object]
-"""Called as `progress(name of the trial that ended, trials done, trials)`."""
+from parity.evidence.detection.trial import DIED, RAISED, TREE, copy_tree, trial
+from parity.evidence.store import Store
+from parity.sources import digest
 
 
 def detect(
     defects: Sequence[Defect],
-    folder: Path,
+    path: Path,
     *,
     seed: int,
     controls: int,
     workers: int,
-    progress: Progress = lambda name, done, trials: None,
+    progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Try every defect, and the tree without any; return the document that `detection.json` is.
 
     The tree is copied at the start, and every trial has a copy of that copy: what is edited in the
-    meantime changes nothing. A trial whose result of the same tree, defect and seed is in the
-    folder already is not made again.
+    meantime changes nothing. A trial of the same defect and seed that the file has is not made
+    again.
 
     Args:
         defects: what to plant, each in a tree of its own.
-        folder: where results are kept, a file for each trial.
+        path: of the file where results are kept as they come, each as `found` by its `key`.
         seed: of the runs with a defect.
         controls: how many runs are made without one, of the seeds from 0 on: whoever objects to
             them raises a false alarm.
         workers: how many trials are made at the same time.
-        progress: called whenever a trial has ended.
+        progress: called as `progress(trials done, trials)` whenever a trial has ended.
+
+    Raises:
+        UsageError: the file is there, and holds something else or trials of another code.
     """
+    trials: dict[str, tuple[Defect | None, int]] = {
+        **{control(number): (None, number) for number in range(controls)},
+        **{defect.name: (defect, seed) for defect in defects},
+    }
     with tempfile.TemporaryDirectory(prefix="parity-detection-") as temporary:
         base = Path(temporary) / "base"
         copy_tree(base)
-        code = digest(base)
+        kept = Store(path, {"code": digest(TREE, root=base)})
 
-        def tried(name: str, defect: Defect | None, seed: int) -> Any:
+        def tried(defect: Defect | None, seed: int) -> Any:
             """Return the result of a trial, made in a tree of its own if it is not there yet."""
-            path = folder / f"{name}.json"
-            key = hashlib.sha256(repr((code, defect, seed)).encode()).hexdigest()
-            if path.exists():
-                content = json.loads(path.read_text(encoding="utf-8"))
-                if content["key"] == key:
-                    return content["result"]
-            with tempfile.TemporaryDirectory(dir=temporary) as own:
-                copy_tree(Path(own), base)
-                result = trial(defect, Path(own), seed)
-            write_whole(path, to_json({"key": key, "result": result}))
-            return result
+            key = repr((defect, seed))
+            if key not in kept:
+                with tempfile.TemporaryDirectory(dir=temporary) as own:
+                    copy_tree(Path(own), base)
+                    kept.add({"key": key, "found": trial(defect, Path(own), seed)})
+            return kept[key]["found"]
 
-        jobs: list[tuple[str, Defect | None, int]] = [
-            *((control(number), None, number) for number in range(controls)),
-            *((defect.name, defect, seed) for defect in defects),
-        ]
         found: dict[str, Any] = {}
         with ThreadPoolExecutor(workers) as pool:
-            futures = {pool.submit(tried, *job): job[0] for job in jobs}
+            futures = {pool.submit(tried, *each): name for name, each in trials.items()}
             try:
                 for future in as_completed(futures):
                     found[futures[future]] = future.result()
-                    progress(futures[future], len(found), len(jobs))
+                    progress(len(found), len(trials))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -13,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from parity.evidence.detection.defect import Defect
+from parity.sources import ROOT
 
 PACKAGES = ("minigrad", "torch_impl", "parity")
-ROOT = Path(__file__).parents[3]
+TREE = ("minigrad/**/*", "torch_impl/**/*", "parity/**/*")
+"""Everything in a copy of the tree can change what a trial finds."""
+
 PATIENCE_S = 1800
 """A run that takes longer than this hangs."""
 
@@ -30,16 +32,6 @@ def copy_tree(target: Path, source: Path = ROOT) -> None:
     for package in PACKAGES:
         ignored = shutil.ignore_patterns("__pycache__", "results")
         shutil.copytree(source / package, target / package, ignore=ignored)
-
-
-def digest(tree: Path) -> str:
-    """Return a digest of everything in a tree's packages that can change what a trial finds."""
-    found = hashlib.sha256()
-    for package in PACKAGES:
-        for path in sorted((tree / package).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                found.update(f"{path.relative_to(tree)}\n".encode() + path.read_bytes())
-    return found.hexdigest()
 
 
 def trial(

@@ -1,26 +1,50 @@
-"""The runs of a proof, several at the same time."""
+"""The runs of a proof: which there are, what is kept of each, and several done at a time."""
 
 from __future__ import annotations
 
+import json
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from pathlib import Path
-from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from parity.cli.options import tasks
+from parity.documents import to_json
 from parity.engines.registry import factory
-from parity.evidence.proof.record import Job, Proof
+from parity.environment import environment
+from parity.evidence.store import Store
 from parity.files import output_folder, write_whole
 from parity.processes import Processes, Side, prepared
-from parity.report.document import to_json
-from parity.report.model import Report
+from parity.report.html import to_html
 from parity.run import judged
+from parity.sources import ROOT, digest
 
 ENGINES = ("minigrad", "torch")
+DTYPES = ("float32", "float64")
+
+PROVED = (
+    "minigrad/**/*.py",
+    "torch_impl/**/*.py",
+    "parity/checks/*.py",
+    "parity/engines/*.py",
+    "parity/engines/adapters/*.py",
+    "parity/probes/**/*.py",
+    "parity/cli/options.py",
+    "parity/documents.py",
+    "parity/processes.py",
+    "parity/run.py",
+)
+"""The sources that decide what a run finds: the engines, and what judges them."""
+
+NOT_PROVED = (
+    "minigrad/capture/**/*.py",
+    "minigrad/ensembles.py",
+    "minigrad/explain/**/*.py",
+)
+"""These are not used by `parity run` of minigrad against torch, where nothing is captured."""
 
 FIELDS = {
     "start": (),
@@ -33,10 +57,90 @@ FIELDS = {
 """What is kept of each verdict, beside whether it passed."""
 
 
-def compact(document: Mapping[str, Any], time_s: float) -> dict[str, Any]:
-    """Return what is kept of the content of a report.json."""
-    probes = document["probes"]
+class Job(NamedTuple):
+    """One run.
+
+    Attributes:
+        quick: whether with few epochs.
+        dtype, seed: of the run.
+    """
+
+    quick: bool
+    dtype: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{'quick' if self.quick else 'full'} {self.dtype} seed {self.seed}"
+
+
+def job_of(run: Mapping[str, Any]) -> Job:
+    """Return the job that a run did."""
+    return Job(run["quick"], run["dtype"], run["seed"])
+
+
+def planned(full: int, quick: int) -> list[Job]:
+    """Return all runs, the short ones first, so that what fails shows early."""
+    return [
+        Job(is_quick, dtype, seed)
+        for is_quick, seeds in ((True, quick), (False, full))
+        for dtype in DTYPES
+        for seed in range(seeds)
+    ]
+
+
+def code(root: Path = ROOT) -> str:
+    """Return a digest of the sources that decide; comments and docstrings do not count."""
+    return digest(PROVED, NOT_PROVED, root, code_only=True)
+
+
+def proof(path: Path, settings: Mapping[str, Any], jobs: Sequence[Job]) -> Store:
+    """Return what has been proved so far, in a file.
+
+    Raises:
+        UsageError: the file is there, and is no proof or one of other settings or another code.
+    """
+    common = {
+        "schema": 1,
+        "settings": dict(settings),
+        "versions": environment()["versions"],
+        "code": code(),
+    }
+    return Store(
+        path,
+        common,
+        name="runs",
+        key=job_of,
+        order=jobs,
+        totals=lambda runs: totals(runs, len(jobs)),
+    )
+
+
+def totals(runs: Sequence[Mapping[str, Any]], planned: int) -> dict[str, Any]:
+    """Return what the runs come to: how many there are, which failed, died and diverged."""
+    failed = [str(job_of(run)) for run in runs if not run["passed"]]
+    states = Counter(
+        (entry["name"], side, state)
+        for run in runs
+        for entry in run["architectures"]
+        for side, state in entry["state"].items()
+    )
     return {
+        "passed": len(runs) == planned and not failed,
+        "planned": planned,
+        "done": len(runs),
+        "failed": failed,
+        "states": [
+            {"architecture": name, "side": side, "state": state, "runs": count}
+            for (name, side, state), count in sorted(states.items(), key=str)
+        ],
+        "time_s": sum(run["time_s"] for run in runs),
+    }
+
+
+def compact(document: Mapping[str, Any], time_s: float) -> dict[str, Any]:
+    """Return what is kept of the content of a report.json, ready for JSON."""
+    probes = document["probes"]
+    kept = {
         **{name: document["settings"][name] for name in ("quick", "dtype", "seed")},
         "passed": document["passed"],
         "time_s": round(time_s, 1),
@@ -56,52 +160,52 @@ def compact(document: Mapping[str, Any], time_s: float) -> dict[str, Any]:
             for entry in document["architectures"]
         ],
     }
+    plain: dict[str, Any] = json.loads(to_json(kept))
+    return plain
 
 
 def prove(
-    proof: Proof,
+    found: Store,
     jobs: Sequence[Job],
     architectures: Sequence[str] | None,
     workers: int,
     failures: Path,
-    said: Callable[[str], object] = print,
+    progress: Callable[[int, int], object],
     device: str = "cpu",
 ) -> None:
-    """Do the runs that are missing, several at the same time.
+    """Do the runs that are missing, several at the same time, and print a line for each.
 
     Args:
-        proof: what has been done; results are added to it.
+        found: what has been done; runs are added to it.
         jobs: what is to be done.
         architectures: names or layer sizes; None for the three.
         workers: how many runs at the same time, each with processes of one thread.
         failures: the folder where failing runs leave their reports.
-        said: called with a line for each run that is done.
+        progress: called as `progress(runs done, runs)` whenever a run has ended.
         device: where torch computes.
     """
-    waiting = deque(job for job in jobs if job not in proof.runs)
+    waiting = deque(job for job in jobs if job not in found)
     actual, expected = (Side(name, factory(name)) for name in ENGINES)
-    keeping = Lock()
 
     def work(processes: Processes) -> None:
         with processes:
             while waiting:
                 job = waiting.popleft()
                 settings = {**job._asdict(), "device": device}
-                seed = str(job.seed)
-                todo = tasks(architectures, seed, job.dtype, device, quick=job.quick)
+                todo = tasks(architectures, str(job.seed), job.dtype, device, quick=job.quick)
                 began_s = time.monotonic()
                 report = judged(processes, todo, settings, lambda *_: None)
                 run = compact(report.document, time.monotonic() - began_s)
-                with keeping:
-                    if not run["passed"]:
-                        _keep_report(report, failures / str(job).replace(" ", "-"))
-                    proof.add(job, run, report.document["environment"])
-                    result = "passed" if run["passed"] else "FAILED"
-                    states = ", ".join(
-                        str(entry["state"]["actual"]) for entry in run["architectures"]
-                    )
-                    done = f"[{len(proof.runs)}/{len(jobs)}]"
-                    said(f"{done} {job}: {result} in {run['time_s']:.0f} s ({states})")
+                if not run["passed"]:
+                    folder = output_folder(failures / str(job).replace(" ", "-"))
+                    write_whole(folder / "report.json", to_json(report.document))
+                    write_whole(folder / "report.html", to_html(report))
+                done = found.add(run, environment=report.document["environment"])
+                progress(done, len(jobs))
+                result = "passed" if run["passed"] else "FAILED"
+                states = ", ".join(str(entry["state"]["actual"]) for entry in run["architectures"])
+                said = f"[{done}/{len(jobs)}] {job}: {result} in {run['time_s']:.0f} s ({states})"
+                print(said, flush=True)
 
     sets = [prepared(actual, expected, cores=1) for _ in range(min(workers, len(waiting)))]
     with ThreadPoolExecutor(max(len(sets), 1)) as pool:
@@ -116,11 +220,3 @@ def prove(
             waiting.clear()
     for future in futures:
         future.result()
-
-
-def _keep_report(report: Report, folder: Path) -> None:
-    from parity.report.html import to_html  # and with it matplotlib, for failing runs alone
-
-    output_folder(folder)
-    write_whole(folder / "report.json", to_json(report.document))
-    write_whole(folder / "report.html", to_html(report))

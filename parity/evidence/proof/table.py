@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from parity.evidence.proof.record import Job
+from parity.evidence.proof.runs import job_of
 
 HEADINGS = {
     "gradients": "worst_budget_used",
@@ -19,14 +19,14 @@ HEADINGS = {
 """The verdicts that are shown, and which field of them says how close it was."""
 
 
-def table(runs: Mapping[Job, Mapping[str, Any]]) -> Table:
+def table(runs: Sequence[Mapping[str, Any]]) -> Table:
     """Return a row for each kind of run: how many, how many passed, and each verdict's worst."""
     found = Table(box=None, pad_edge=False, collapse_padding=True)
     names = (name.replace("final_mse", "final MSE") for name in HEADINGS)
     for heading in ("", "passed", *names, "probes", "min"):
         found.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-    for quick, dtype in dict.fromkeys(job[:2] for job in runs):
-        some = [run for job, run in runs.items() if job[:2] == (quick, dtype)]
+    for quick, dtype in dict.fromkeys(job_of(run)[:2] for run in runs):
+        some = [run for run in runs if job_of(run)[:2] == (quick, dtype)]
         entries = [entry for run in some for entry in run["architectures"]]
         found.add_row(
             f"{'quick' if quick else 'full'} {dtype}",
@@ -49,10 +49,11 @@ def _cell(verdicts: Sequence[Mapping[str, Any] | None], field: str | None) -> st
     return f"{max(verdict[field] for verdict in judged):.2f}"
 
 
-def endings(runs: Mapping[Job, Mapping[str, Any]]) -> list[str]:
+def endings(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a line for each kind of run and network that died or diverged: at which seeds."""
     seeds: dict[tuple[str, str], list[str]] = {}
-    for job, run in runs.items():
+    for run in runs:
+        job = job_of(run)
         for entry in run["architectures"]:
             states = entry["state"]["actual"], entry["state"]["expected"]
             if states == ("trained", "trained"):

@@ -16,9 +16,8 @@ from minigrad.explain import Explanation, explain
 from minigrad.explain.graph import graph
 from minigrad.explain.page import assembled
 from minigrad.explain.steps import Step, Story
-from minigrad.explain.summary import MOST_WHOLE
-from minigrad.explain.wording import group
-from parity.cases.replay import Replayed, heading, outcome
+from minigrad.explain.summary import MOST_WHOLE, group
+from parity.cases.replay import Replayed
 from parity.cases.replay import document as document_of
 from parity.cases.tensors import Key, Tensor, tensors
 from parity.cases.traces import SINGLE_STEPS, Traces
@@ -27,6 +26,7 @@ from parity.checks.locate import first_node
 from parity.engines.protocol import BUFFER
 from parity.report.failures import failures, node
 from parity.report.pair.figures import data_of, said_of
+from parity.report.replayed import heading, outcome
 from parity.report.wording import LABELS
 
 PHASES = {"forward": "Forward", "backward": "Backward", "optimizer": "Update"}
@@ -126,7 +126,7 @@ def _explained(traces: Traces) -> Explanation:
 
 
 def _keys(explanation: Explanation) -> dict[str, Key]:
-    """Return which traced tensor each tensor of the explanation is; see `minigrad.explain`'s `of`.
+    """Return which traced tensor each tensor of the explanation is, by the figures' `of`.
 
     A network is a chain: the gradient by a node's output is the one by the next node's input.
     """

@@ -1,17 +1,24 @@
-"""What a budgeted array consists of, and what every call does with it.
+"""`Budgeted`: values, and what may move them. Every call takes and returns these.
 
-See `minigrad.arrays.budgeted.array`.
+The functions here move values about or convert them, and create no rounding error but that of
+a conversion to fewer bits.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.arrays.budgeted.rounding import ROUNDED, constant, unit_roundoff
+ROUNDED = 1 / 3
+"""The variance of the relative error of a correctly rounded result, in u².
+
+IEEE 754 rounds + − × ÷ √ and conversions correctly: the error is uniform within half a unit in the
+last place, which is at most u·|v|, so its variance is at most v²/3.
+"""
 
 
 class Budgeted(NamedTuple):
@@ -22,11 +29,11 @@ class Budgeted(NamedTuple):
         variance: σ² of the rounding errors in units of u²; None for exact values.
         slack: an absolute bound on what kinks may change; None for nothing.
         shifts: for each kink, by its number, by how much the other choice would move the values.
-        repeats: for products of matrices the axis along which the rows of data lie, -2 or -1, and
-            how often an average one of them occurs. The errors of different rows are independent;
-            those of equal rows are equal, and do not average out in sums over rows.
-        terms: of a product of matrices, how many terms each element is the sum of; else 0. What is
-            added to it may become one more of them.
+        repeats: for matrix products, the axis along which the rows of data lie, -2 or -1, and how
+            often a row occurs on average. The errors of different rows are independent. Those of
+            equal rows are equal, and do not average out in sums over rows.
+        terms: for a matrix product, how many terms each element is the sum of; else 0. What is
+            added to the product may become one more term.
     """
 
     value: Any
@@ -39,9 +46,21 @@ class Budgeted(NamedTuple):
     def map(self, function: Callable[[Any], Any]) -> Budgeted:
         """Apply a function that moves elements."""
         shape = self.value.shape
-        variance, slack = (None if p is None else function(shaped(p, shape)) for p in self[1:3])
+        variance, slack = (
+            None if part is None else function(shaped(part, shape))
+            for part in (self.variance, self.slack)
+        )
         shifts = {i: function(shaped(shift, shape)) for i, shift in self.shifts.items()}
         return Budgeted(function(self.value), variance, slack, shifts, self.repeats)
+
+    @property
+    def mT(self) -> Budgeted:
+        """The matrix with its axes exchanged."""
+        moved = self.map(lambda part: part.mT)
+        if self.repeats is None:
+            return moved
+        axis, count = self.repeats
+        return moved._replace(repeats=(-3 - axis, count))
 
     @property
     def exact(self) -> bool:
@@ -52,18 +71,10 @@ class Budgeted(NamedTuple):
         """Return how often the same row occurs if rows lie along this axis, -2 or -1; else None."""
         return self.repeats[1] if self.repeats is not None and self.repeats[0] == axis else None
 
-    def flipped(self) -> Budgeted:
-        """Say that the two axes have been exchanged."""
-        return (
-            self
-            if self.repeats is None
-            else self._replace(repeats=(-3 - self.repeats[0], self.repeats[1]))
-        )
-
     def squares(self) -> Any:
-        """Return the squares of the values that rounding errors are in proportion to, float64.
+        """Return the squares of the values, float64: rounding errors are in proportion to them.
 
-        Where a kink may give another value, that one is rounded, too.
+        Where a kink may give another value, that value is rounded, too.
         """
         squares = np.square(self.value, dtype=np.float64)
         for shift in self.shifts.values():
@@ -75,16 +86,27 @@ class Budgeted(NamedTuple):
         return sum(map(np.abs, self.shifts.values()), 0.0 if self.slack is None else self.slack)
 
 
+def unit_roundoff(dtype: Any) -> float:
+    """Return u, half the distance from 1 to the next number; 0 for integers and bools."""
+    return float(np.finfo(dtype).eps) / 2 if dtype.kind == "f" else 0.0
+
+
 def shaped(part: Any, shape: tuple[int, ...]) -> Any:
-    """Broadcast where that is needed."""
+    """Broadcast if necessary."""
     return part if part.shape == shape else np.broadcast_to(part, shape)
 
 
 def operand(x: Any, dtype: Any) -> Budgeted:
-    """Return what stands in a call beside arrays of `dtype`."""
+    """Return an operand that is not budgeted, beside arrays of `dtype`.
+
+    It is exact, except for a Python number that the dtype does not have. Where the number stands
+    in a formula decides whether it is rounded before it is used or kept in double precision, and
+    correct engines differ there.
+    """
     if isinstance(x, float) and not isinstance(x, np.generic):
-        inexact = constant(x, dtype)
-        return Budgeted(x, np.asarray(inexact) if inexact else None)
+        has_it = dtype.kind != "f" or not math.isfinite(x) or float(dtype.type(x)) == x
+        if not has_it:
+            return Budgeted(x, np.asarray(ROUNDED * x**2))
     return Budgeted(x)
 
 
@@ -92,7 +114,7 @@ def converted(x: Budgeted, dtype: Any) -> Budgeted:
     """Convert to another dtype: the unit of the variance changes, and narrowing rounds.
 
     Raises:
-        TypeError: the values are inexact, and the dtype is none of floating point.
+        TypeError: the values are inexact, and the dtype is not a floating-point one.
     """
     dtype = np.dtype(dtype)
     value = np.astype(np.asarray(x.value), dtype)
@@ -126,13 +148,16 @@ def most_repeats(*inputs: Budgeted) -> tuple[int, float] | None:
     return max(found, key=itemgetter(1), default=None)
 
 
-def all_moved(
+def slack_and_shifts(
     inputs: Sequence[Budgeted], through: Callable[[int, Any, bool], Any]
 ) -> tuple[Any, dict[int, Any]]:
-    """Return slack and shifts of a result.
+    """Return the slack and the shifts of a result.
 
-    `through(i, part, absolute)` is how the result changes, to first order, when input i changes by
-    `part`; with `absolute` through the absolute values of what it is multiplied by.
+    Args:
+        inputs: of the call.
+        through: `through(i, part, absolute)` returns how the result changes, to first order, when
+            input i changes by `part`. With `absolute` it takes the absolute values of what `part`
+            is multiplied by.
     """
     slack: Any = None
     shifts: dict[int, Any] = {}
@@ -152,17 +177,18 @@ def concatenated(xs: Sequence[Budgeted], axis: int = 0) -> Budgeted:
     xs = [in_units_of(x, value.dtype) if value.dtype.kind == "f" else x for x in xs]
 
     def joined(parts: Sequence[Any]) -> Any:
+        if all(part is None for part in parts):
+            return None
         pairs = zip(parts, xs, strict=True)
         filled = [
             np.zeros(x.value.shape) if p is None else shaped(p, x.value.shape) for p, x in pairs
         ]
         return np.concatenate(filled, axis=axis)
 
-    variances, slacks = [x.variance for x in xs], [x.slack for x in xs]
     numbers = {number for x in xs for number in x.shifts}
     return Budgeted(
         value,
-        None if all(p is None for p in variances) else joined(variances),
-        None if all(p is None for p in slacks) else joined(slacks),
+        joined([x.variance for x in xs]),
+        joined([x.slack for x in xs]),
         {number: joined([x.shifts.get(number) for x in xs]) for number in numbers},
     )

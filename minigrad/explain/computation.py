@@ -1,16 +1,13 @@
-"""`Explanation`: what is known of a tape, value by value, in an order in which it can be read."""
+"""What is known of a computation, value by value, in an order in which it can be read."""
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minigrad.explain.names import Names
-from minigrad.explain.observe import (
+from minigrad.explain.events import (
     Accumulated,
     Backward,
     Event,
@@ -20,8 +17,8 @@ from minigrad.explain.observe import (
     Swept,
     Updated,
     Values,
-    copied,
 )
+from minigrad.explain.observe import Names, copied
 from minigrad.tape import Node, ancestors, unbroadcast
 from minigrad.tensor import Tensor
 
@@ -57,6 +54,12 @@ class Entry:
         return self.node is not None and self.node.rule is not None
 
     @property
+    def place(self) -> str:
+        """The name of the operation with the layer it ran in."""
+        layer = "" if self.operation is None else self.operation.layer
+        return f"{self.name} (layer {layer})" if layer else self.name
+
+    @property
     def parents(self) -> list[Entry]:
         """The entries among its inputs."""
         return [entry for entry in self.inputs if isinstance(entry, Entry)]
@@ -67,10 +70,8 @@ class Entry:
         return None if self.operation is None else self.operation.line
 
 
-class Explanation:
-    """What a tape holds, as a table, a graph, and a page to step through.
-
-    Its printed form is the table, in a notebook with the graph.
+class Computation:
+    """What a tape holds, and what was observed while it was recorded.
 
     Attributes:
         title: what was explained.
@@ -215,46 +216,6 @@ class Explanation:
     def updates(self) -> list[Updated]:
         """The optimizer's changes of parameters."""
         return [event for event in self.events if isinstance(event, Updated)]
-
-    def __repr__(self) -> str:
-        from minigrad.explain.table import text
-
-        return text(self, shutil.get_terminal_size((100, 24)).columns)
-
-    def _repr_html_(self) -> str:
-        from minigrad.explain.table import html
-
-        return html(self)
-
-    def dot(self) -> str:
-        """Return the graph in the language of Graphviz."""
-        from minigrad.explain.dot import dot
-
-        return dot(self)
-
-    def html(self) -> str:
-        """Return a page, complete in itself, to step through the computation in a browser.
-
-        Raises:
-            RuntimeError: the computation was not observed.
-        """
-        from minigrad.explain.page import page
-
-        return page(self)
-
-    def save(self, path: str | Path) -> None:
-        """Write the page to a file, whole or not at all.
-
-        Raises:
-            RuntimeError: the computation was not observed.
-        """
-        html, path = self.html(), Path(path)
-        part = path.with_name(f"{path.name}.part")
-        try:
-            part.write_text(html, encoding="utf-8")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def _saved(node: Node) -> dict[int, Any]:

@@ -1,4 +1,8 @@
-"""What is kept of the peers, and README's table of it."""
+"""The other engines judged: what `parity run` says of each, kept and shown in README.
+
+A peer is judged on the networks whose training takes it at most two minutes; of the others the
+reason is kept. Its failures leave their counterexamples in `peers/`, beside the file of results.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from minigrad.architectures import Architecture
+from parity import tables
 from parity.bench.rounds import load
 from parity.bench.timed import TimedEngine
-from parity.checks.judge import Judge
+from parity.checks.steps import Judge
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Start, Task
 from parity.engines.registry import factory
 from parity.evidence.proof.runs import FIELDS, compact
+from parity.evidence.store import Store
 from parity.files import output_folder
 from parity.processes import Side
 from parity.run import JUDGED, run
 
-ROOT = Path(__file__).parents[3]
-RESULT = ROOT / "parity" / "evidence" / "results" / "peers.json"
 PEERS = ("jax", "jax-scan", "autograd", "mygrad", "tinygrad", "micrograd")
 """jax-scan is judged by the step that its loop repeats."""
 AGAINST = "torch"
@@ -74,27 +78,20 @@ def too_slow(name: str, task: Task) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def document(
-    found: Sequence[Mapping[str, Any]], earlier: Sequence[Mapping[str, Any]] = ()
-) -> dict[str, Any]:
-    """Return the content of `peers.json`: what was found, and what was before of other engines."""
-    peers = {peer["engine"]: peer for peer in (*earlier, *found)}
-    order = [*PEERS, *(name for name in peers if name not in PEERS)]
-    return {
-        "schema": 1,
-        "against": AGAINST,
-        "peers": [peers[name] for name in order if name in peers],
-    }
+def kept(path: Path) -> Store:
+    """Return what was found of the peers, in a file: `peers.json`."""
+    common = {"schema": 1, "against": AGAINST}
+    return Store(path, common, name="peers", key=lambda peer: peer["engine"], order=PEERS)
 
 
 def markdown(found: Mapping[str, Any]) -> str:
     """Return README's table: a row an engine, a column a network, and the reasons below."""
     names = list(dict.fromkeys(n for peer in found["peers"] for n in _networks(peer)))
-    rows = [["engine", *names], ["---"] * (len(names) + 1)]
+    rows = []
     for peer in found["peers"]:
         networks = _networks(peer)
         rows.append([f"`{peer['engine']}`", *(_cell(networks[name]) for name in names)])
-    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    table = tables.markdown(["engine", *names], rows)
     reasons = "".join(
         f"`{peer['engine']}` is not judged on {name}: {reason}.\n"
         for peer in found["peers"]

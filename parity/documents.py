@@ -1,4 +1,4 @@
-"""`report.json`: the document as text, and the JSON Schema it keeps to."""
+"""JSON documents: their text, and the schemas they keep to."""
 
 import json
 import math
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def to_json(document: Mapping[str, Any]) -> str:
-    """The text of `report.json`, ASCII, keys in the document's own order, ending in a newline.
+    """Return a document as text: ASCII, keys in its own order, ending in a newline.
 
     A number that is not finite becomes `null`: JSON has no NaN. NumPy scalars become numbers of the
     same value, arrays and tuples become lists.
@@ -20,9 +20,9 @@ def to_json(document: Mapping[str, Any]) -> str:
     return json.dumps(_plain(document, "document"), indent=2, allow_nan=False) + "\n"
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of `report.json`, schema 1."""
-    text = resources.files(__package__).joinpath("schema.json").read_text(encoding="utf-8")
+def schema(name: str) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a kind of document: report, bench or case."""
+    text = (resources.files("parity") / f"schemas/{name}.schema.json").read_text(encoding="utf-8")
     content: dict[str, Any] = json.loads(text)
     return content
 

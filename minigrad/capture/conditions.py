@@ -1,0 +1,192 @@
+"""What a recording depends on besides tensors: variables of the step, options of optimizers."""
+
+from __future__ import annotations
+
+import dis
+import functools
+import operator
+import types
+from collections.abc import Iterator
+from typing import Any
+
+from minigrad.capture.function import Namespace
+from minigrad.capture.sources import CaptureError
+from minigrad.nn import Module
+from minigrad.optim import SGD
+from minigrad.tensor import Tensor
+
+# ---- variables --------------------------------------------------------------------------------
+
+
+class Surroundings:
+    """The variables that a step refers to by name, and what they are at the moment.
+
+    A step that finds another model under the same name is another step. What an object has in it,
+    a list's items or an object's attributes, is not looked at, nor is what the step itself sets.
+    """
+
+    def __init__(self, step: Any) -> None:
+        self._cells: list[tuple[str, Any, Any]] = []
+        self._globals: list[tuple[str, dict[str, Any], Any]] = []
+        self._own: dict[str, Any] = {}
+        while isinstance(step, functools.partial):
+            self._own |= {f"argument_{i}": value for i, value in enumerate(step.args)}
+            self._own |= step.keywords
+            step = step.func
+        if isinstance(step, types.MethodType):
+            self._own["self"] = step.__self__
+            step = step.__func__
+        if not isinstance(step, types.FunctionType):
+            return
+        set_here = _names(step.__code__, "STORE_DEREF", "STORE_GLOBAL")  # a counter, for example
+        for name, cell in zip(step.__code__.co_freevars, step.__closure__ or (), strict=True):
+            if name not in set_here and (value := _contents(cell)) is not MISSING:
+                self._cells.append((name, cell, value))
+        for name in _names(step.__code__, "LOAD_GLOBAL"):
+            if name not in set_here and name in step.__globals__:
+                self._globals.append((name, step.__globals__, step.__globals__[name]))
+
+    def changes(self, names: Namespace) -> Iterator[str]:
+        """Yield expressions that are true when something has changed."""
+        for name, cell, value in self._cells:
+            yield f"{names.of(cell, f'cell_{name}')}.cell_contents is not {names.of(value, name)}"
+        for name, namespace, value in self._globals:
+            get = names.of(namespace, "variables")
+            yield f"{get}.get({name!r}) is not {names.of(value, name)}"
+
+    def named(self) -> Iterator[tuple[str, Any]]:
+        """Yield tensors with names for them: of variables, of models' parameters, of attributes."""
+        found = {name: value for name, _, value in (*self._cells, *self._globals)} | self._own
+        for name, value in found.items():
+            yield from _tensors(name, value)
+            if not isinstance(value, (Tensor, Module, SGD, types.ModuleType, type)):
+                for attribute, part in getattr(value, "__dict__", {}).items():
+                    yield from _tensors(f"{name}.{attribute}", part)
+
+
+MISSING: Any = object()
+
+
+def _contents(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not assigned yet
+        return MISSING
+
+
+def _names(code: types.CodeType, *instructions: str) -> dict[str, None]:
+    """Return the names in certain instructions of code and of functions in it, in order."""
+    names = {i.argval: None for i in dis.get_instructions(code) if i.opname in instructions}
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names |= _names(constant, *instructions)
+    return names
+
+
+def _tensors(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Tensor):
+        yield name, value
+    elif isinstance(value, Module):
+        for parameter_name, parameter in value.named_parameters():
+            yield f"{name}.{parameter_name}", parameter
+    elif isinstance(value, (tuple, list)):
+        for i, part in enumerate(value):
+            if isinstance(part, Tensor):
+                yield f"{name}[{i}]", part
+
+
+# ---- optimizers -------------------------------------------------------------------------------
+
+OPTIONS = ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize", "params")
+VALUES = ("lr", "momentum", "weight_decay")
+"""Options that may be numbers: which calls a step makes depends on whether they are zero."""
+
+options_of = operator.itemgetter(*OPTIONS)
+
+EMPTY: dict[str, Any] = {}
+
+
+class OptimizerBefore:
+    """An optimizer as it was when it took its first step in a recording.
+
+    Attributes:
+        optimizer: the optimizer itself.
+        options: for each group all that can be changed.
+        buffers: for each parameter its momentum buffer, None for none.
+    """
+
+    def __init__(self, optimizer: SGD) -> None:
+        self.optimizer = optimizer
+        self.options = [options_of(group) for group in optimizer.param_groups]
+        self.buffers: dict[Tensor, Tensor | None] = {
+            parameter: optimizer.state.get(parameter, {}).get("momentum_buffer")
+            for group in optimizer.param_groups
+            if group["momentum"] != 0
+            for parameter in group["params"]
+        }
+        self._structure = _structure(optimizer)
+
+    def check(self) -> None:
+        """Check that the step has not changed the options, which a replay would not do.
+
+        Raises:
+            CaptureError: it has.
+        """
+        for before, group in zip(self.options, self.optimizer.param_groups, strict=False):
+            for name, value, now in zip(OPTIONS, before, options_of(group), strict=True):
+                if now is not value:
+                    raise CaptureError(
+                        f"capture: the step changes the {name!r} of its optimizer, from {value} to "
+                        f"{now}, and a replay would not: do it outside of the step"
+                    )
+
+    def changes(self, names: Namespace) -> Iterator[str]:
+        """Yield expressions that are true when something has changed."""
+        of, optimizer = names.of, self.optimizer
+        name, get, before = (
+            of(optimizer, "optimizer"), of(options_of, "options_of"), of(self.options, "options"),
+        )  # fmt: skip
+        groups, state = of(optimizer.param_groups, "groups"), of(optimizer.state, "state")
+        yield f"{name}.param_groups is not {groups} or len({groups}) != {len(self.options)}"
+        yield f"{name}.state is not {state}"
+        for i in range(len(self.options)):
+            yield f"{get}({groups}[{i}]) != {before}[{i}]"
+        for parameter, buffer in self.buffers.items():
+            found = f"{state}.get({of(parameter, 'tensor')}, {of(EMPTY, 'empty')})"
+            yield f"{found}.get('momentum_buffer') is not {of(buffer, 'tensor')}"
+
+    def left_behind(self, names: Namespace) -> Iterator[str]:
+        """Yield statements that store the momentum buffers that the step made."""
+        state = self.optimizer.state
+        for parameter, buffer in self.buffers.items():
+            if buffer is None and (entry := state.get(parameter)):
+                made = names.of(entry["momentum_buffer"], "tensor")
+                of = f"{names.of(state, 'state')}.setdefault({names.of(parameter, 'tensor')}, {{}})"
+                yield f"{of}['momentum_buffer'] = {made}"
+
+    def follow(self) -> None:
+        """Take over numbers among the options, if the step would make the same calls with them."""
+        if _structure(self.optimizer) == self._structure:
+            _update_arrays(self.optimizer)
+            self.options[:] = map(options_of, self.optimizer.param_groups)
+
+
+def _structure(optimizer: SGD) -> Any:
+    """Return what decides which calls a step makes: the options, but for the values of numbers."""
+    return [
+        (
+            tuple(map(id, group["params"])),
+            *(id(v) if isinstance(v := group[k], Tensor) else k == "lr" or v != 0 for k in VALUES),
+            group["nesterov"],
+            group["maximize"],
+        )
+        for group in optimizer.param_groups
+    ]
+
+
+def _update_arrays(optimizer: SGD) -> None:
+    """Bring the arrays that stand for options up to date with the groups."""
+    groups = {id(group): group for group in optimizer.param_groups}
+    for key, name, dtype in optimizer._numbers:
+        if key in groups and not isinstance(groups[key][name], Tensor):
+            optimizer._as_array(groups[key], name, dtype)

@@ -1,0 +1,60 @@
+"""Tables: for a terminal, and in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+STYLES = {True: "bold green", False: "bold white on red", None: "dim"}
+"""How a verdict is shown: passed, failed, not reached."""
+
+
+class Trimmed(NamedTuple):
+    """Anything that rich can show, without blanks at the ends of lines.
+
+    A pipe or an editor would show them.
+    """
+
+    content: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in console.render_lines(self.content, options, pad=False):
+            yield from _trimmed(line)
+            yield Segment.line()
+
+
+def _trimmed(line: Iterable[Segment]) -> list[Segment]:
+    segments = list(line)
+    while segments and not segments[-1].text.strip():
+        segments.pop()
+    if segments:
+        last = segments.pop()
+        segments.append(Segment(last.text.rstrip(), last.style, last.control))
+    return segments
+
+
+def grid(columns: int) -> Table:
+    """Return a table without lines and heading; its last column takes what width is left."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(columns - 1):
+        table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def item(mark: str, style: str, content: RenderableType) -> Table:
+    """Return a mark, such as FAIL, with what belongs to it beside it."""
+    table = grid(2)
+    table.add_row(Text(mark, style=style), content)
+    return table
+
+
+def markdown(heading: Sequence[str], rows: Iterable[Sequence[str]], numbers: bool = False) -> str:
+    """Return a table in Markdown; `numbers` aligns all columns but the first to the right."""
+    line = ["---", *["---:" if numbers else "---"] * (len(heading) - 1)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (heading, line, *rows))
