@@ -298,6 +298,19 @@ def test_a_run_is_continued() -> None:
     assert [p.tolist() for p in parameters] == [p.tolist() for p in others]
 
 
+@ENGINES
+def test_options_that_a_saved_group_lacks_are_the_defaults(T: Any) -> None:
+    optimizer, _ = trained(T, lr=0.5)
+    state = optimizer.state_dict()
+    for name in ("nesterov", "maximize", "foreach", "differentiable", "fused"):
+        del state["param_groups"][0][name]  # an older torch did not have it
+    optimizer.load_state_dict(state)
+    assert (
+        optimizer.state_dict()["param_groups"] == trained(T, lr=0.5)[0].state_dict()["param_groups"]
+    )
+    optimizer.step()
+
+
 def test_loaded_buffers_are_copies_in_the_parameters_dtype() -> None:
     optimizer, (a, *_) = trained(minigrad, momentum=0.9)
     state = optimizer.state_dict()
