@@ -31,7 +31,7 @@ import numpy as np
 from minigrad.capture.passes import lower
 from minigrad.capture.record import record
 from minigrad.capture.rendering import PrintedProgram
-from minigrad.capture.replay import MISFIT, Replay
+from minigrad.capture.replay import MISFIT, Replay, with_parts
 from minigrad.capture.sources import CaptureError
 from minigrad.capture.trust import Trial
 from minigrad.capture.watch import is_recording, recording_threads
@@ -152,9 +152,11 @@ class Captured:
 
         def run(copies: list[Tensor]) -> Any:
             given = iter(copies)
-            values = [_replaced(value, given) for value in args]
-            named = {name: _replaced(value, given) for name, value in kwargs.items()}
-            return self._step(*values, **named)
+
+            def copied(value: Any) -> Any:
+                return next(given) if isinstance(value, Tensor) else value
+
+            return self._step(*with_parts(args, copied), **with_parts(kwargs, copied))
 
         key = tuple(signature)
         trial = self._trials.pop(key, None) or Trial()
@@ -234,14 +236,3 @@ def _key(value: Any, tensors: list[Tensor]) -> Any:
             "hashed: make a tensor of an array, with from_numpy(...)"
         ) from None
     return kind, value
-
-
-def _replaced(value: Any, tensors: Iterator[Tensor]) -> Any:
-    """Return an argument with other tensors in it, in order."""
-    if isinstance(value, Tensor):
-        return next(tensors)
-    if type(value) in (tuple, list):
-        return type(value)([_replaced(part, tensors) for part in value])
-    if type(value) is dict:
-        return {name: _replaced(part, tensors) for name, part in value.items()}
-    return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections import defaultdict
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +12,6 @@ from minigrad.capture.program import Buffer, Call, Program, View
 
 ALIGNMENT = 64
 """Bytes: a cache line, and the widest vector register."""
-
-
-Room: TypeAlias = tuple[Any, int]
-"""An array of bytes, and from where on in it there is room."""
 
 
 class _Window:
@@ -48,7 +44,7 @@ class Memory:
     """Memory for the buffers that have none, and an array for each view."""
 
     def __init__(self) -> None:
-        self._rooms: dict[Buffer, Room] = {}
+        self._allocated: dict[Buffer, Any] = {}
         self._arrays: dict[View, Any] = {}
 
     def array(self, view: View) -> Any:
@@ -58,8 +54,8 @@ class Memory:
             if view.buffer.memory is not None:
                 return self.own_array(view)
             assert view.is_inside(), f"{view} is larger than its memory"
-            room, start = self._room(view.buffer)
-            array = np.ndarray(view.shape, view.dtype, room, start + view.offset, view.strides)
+            owner = self.owner(view.buffer)
+            array = np.ndarray(view.shape, view.dtype, owner, view.offset, view.strides)
             self._arrays[view] = array
         return array
 
@@ -72,23 +68,20 @@ class Memory:
         return array
 
     def owner(self, buffer: Buffer) -> Any:
-        """Return an array of all the memory of a buffer."""
+        """Return an array of all the memory of a buffer, which is allocated if it has none."""
         if buffer.memory is not None:
             return buffer.memory
-        room, start = self._room(buffer)
-        return np.ndarray(buffer.size, np.uint8, room, start)
-
-    def _room(self, buffer: Buffer) -> Room:
-        room = self._rooms.get(buffer)
-        if room is None:
-            room = self._rooms[buffer] = aligned(buffer.size)
-        return room
+        owner = self._allocated.get(buffer)
+        if owner is None:
+            owner = self._allocated[buffer] = aligned(buffer.size)
+        return owner
 
 
-def aligned(size: int) -> Room:
-    """Return bytes, and from where on there are this many, at a multiple of `ALIGNMENT`."""
+def aligned(size: int) -> Any:
+    """Return an array of this many bytes that begins at a multiple of `ALIGNMENT`."""
     room = np.empty(size + ALIGNMENT, np.uint8)
-    return room, -address(room) % ALIGNMENT
+    start = -address(room) % ALIGNMENT
+    return room[start : start + size]
 
 
 def address(array: Any) -> int:

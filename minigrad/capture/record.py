@@ -13,7 +13,13 @@ from minigrad.capture.conditions import Surroundings
 from minigrad.capture.memory import address
 from minigrad.capture.program import Call, Program, View
 from minigrad.capture.recording import RecordingArray
-from minigrad.capture.replay import Argument, Output, RecordedStep, add_gradient
+from minigrad.capture.replay import (
+    Argument,
+    Output,
+    RecordedStep,
+    add_gradient,
+    with_parts,
+)
 from minigrad.capture.sources import CaptureError
 from minigrad.capture.watch import Watch, array_of, show
 from minigrad.tensor import Tensor
@@ -109,15 +115,12 @@ def _stand_in(watch: Watch, i: int, argument: Tensor) -> Tensor:
     array = array_of(argument)
     reach = [(n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)]
     first = -sum(r for r in reach if r < 0)
-    size = first + sum(r for r in reach if r > 0) + array.itemsize
-    copy = np.empty(0 if array.size == 0 else size, np.uint8)
-    if array.size == 0:
+    if array.size == 0 or array.flags.forc:
         copy = np.copy(array)
-    elif not array.flags.forc:
-        copy = np.ndarray(array.shape, array.dtype, copy, first, array.strides)
-        np.copyto(copy, array)
     else:
-        copy = np.copy(array)
+        room = np.empty(first + sum(r for r in reach if r > 0) + array.itemsize, np.uint8)
+        copy = np.ndarray(array.shape, array.dtype, room, first, array.strides)
+        np.copyto(copy, array)
     recorded = watch.recording.result(copy)
     recorded._buffer.name = f"argument_{i}"
     watch.recording.read_only[recorded._buffer] = (
@@ -131,32 +134,30 @@ def _described(
     value: Any, watch: Watch, stand_ins: list[Tensor], outputs: list[RecordingArray]
 ) -> Any:
     """Return a value with places in place of tensors that the step made; add these to outputs."""
-    if isinstance(value, Tensor):
+
+    def place(part: Any) -> Any:
+        if not isinstance(part, Tensor):
+            return part
         for i, x in enumerate(stand_ins):
-            if value is x:
+            if part is x:
                 return Argument(i)
-        if not watch.has_made(value):
-            return value
-        outputs.append(value._array)
+        if not watch.has_made(part):
+            return part
+        outputs.append(part._array)
         return Output(len(outputs) - 1)
-    if type(value) in (tuple, list):
-        return type(value)(_described(part, watch, stand_ins, outputs) for part in value)
-    if type(value) is dict:
-        return {k: _described(v, watch, stand_ins, outputs) for k, v in value.items()}
-    return value
+
+    return with_parts(value, place)
 
 
 def _value(returned: Any, results: list[Tensor], arguments: list[Tensor]) -> Any:
     """Return what was described, with these tensors in the places."""
-    if isinstance(returned, Output):
-        return results[returned.index]
-    if isinstance(returned, Argument):
-        return arguments[returned.index]
-    if type(returned) in (tuple, list):
-        return type(returned)(_value(part, results, arguments) for part in returned)
-    if type(returned) is dict:
-        return {k: _value(v, results, arguments) for k, v in returned.items()}
-    return returned
+
+    def tensor(part: Any) -> Any:
+        if isinstance(part, Output):
+            return results[part.index]
+        return arguments[part.index] if isinstance(part, Argument) else part
+
+    return with_parts(returned, tensor)
 
 
 def _write_back(watch: Watch) -> None:

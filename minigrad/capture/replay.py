@@ -35,6 +35,15 @@ class Argument:
     index: int
 
 
+def with_parts(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a value with what is in it changed, in tuples, lists and dicts, however deep."""
+    if type(value) in (tuple, list):
+        return type(value)([with_parts(part, change) for part in value])
+    if type(value) is dict:
+        return {name: with_parts(part, change) for name, part in value.items()}
+    return change(value)
+
+
 @dataclass(frozen=True)
 class RecordedStep:
     """What one run of a step has shown.

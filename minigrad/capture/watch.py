@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,11 +75,11 @@ class Watch:
                 (Generator, "normal"),
             )
         ]
-        step, draw = SGD.step, _no_random_numbers
-        watch = self
+        step, draw, optimizers = SGD.step, _no_random_numbers, self.optimizers
 
         def watched_step(self: SGD, *arguments: Any, **options: Any) -> Any:
-            watch._note_optimizer(self)
+            if id(self) not in optimizers:
+                optimizers[id(self)] = OptimizerBefore(self)
             return step(self, *arguments, **options)
 
         TensorBase._array = property(self._read, self._write)
@@ -89,12 +88,7 @@ class Watch:
         Generator.uniform = Generator.normal = draw  # type: ignore[method-assign]
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for owner, name, value in self._replaced:
             setattr(owner, name, value)
         for tensor in [*(before.tensor for before in self.before.values()), *self.left()]:
@@ -155,10 +149,6 @@ class Watch:
         if node.number < self._first:
             self.graded[node] = None
         node.__dict__["grad"] = grad
-
-    def _note_optimizer(self, optimizer: SGD) -> None:
-        if id(optimizer) not in self.optimizers:
-            self.optimizers[id(optimizer)] = OptimizerBefore(optimizer)
 
 
 def _no_random_numbers(*_: Any, **__: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The other engines judged: what `parity run` says of each, kept and shown in README.
+"""The other engines judged: what `parity run` says of each, kept, and shown in parity/README.md.
 
 A peer is judged on the networks whose training takes it at most two minutes; of the others the
 reason is kept. Its failures leave their counterexamples in `peers/`, beside the file of results.
@@ -85,7 +85,7 @@ def kept(path: Path) -> Store:
 
 
 def markdown(found: Mapping[str, Any]) -> str:
-    """Return README's table: a row an engine, a column a network, and the reasons below."""
+    """Return the table of parity/README.md: engines by networks, with the reasons below it."""
     names = list(dict.fromkeys(n for peer in found["peers"] for n in _networks(peer)))
     rows = []
     for peer in found["peers"]:

@@ -1,8 +1,7 @@
-"""Modules, layers, losses against torch's: structure, text, state, initial values in every bit."""
+"""Modules, layers, losses against torch's: structure, text, initial values in every bit."""
 
 from __future__ import annotations
 
-import math
 import pickle
 from collections import OrderedDict
 from typing import Any
@@ -17,6 +16,7 @@ import torch_impl.model
 import torch_impl.train
 from minigrad import nn
 from minigrad.tape import ancestors
+from tests.minigrad.operations import FUZZ
 
 ENGINES = pytest.mark.parametrize("T", [minigrad, torch], ids=["minigrad", "torch"])
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -54,13 +54,6 @@ def network(T: Any) -> Any:
     return Net()
 
 
-def both(expression: str) -> list[Any]:
-    return [
-        eval(expression, {"T": T, "nn": T.nn, "net": network(T), "OrderedDict": OrderedDict})
-        for T in (minigrad, torch)
-    ]
-
-
 # ---- structure ------------------------------------------------------------------------------
 
 
@@ -69,30 +62,20 @@ def both(expression: str) -> list[Any]:
     [
         "[name for name, _ in net.named_parameters()]",
         "[name for name, _ in net.named_parameters(prefix='model')]",
-        "[tuple(p.shape) for p in net.parameters()]",
         "[name for name, _ in net.named_modules()]",
-        "[name for name, _ in net.named_children()]",
         "[type(module).__name__ for module in net.modules()]",
-        "[type(module).__name__ for module in net.children()]",
-        "list(net.state_dict())",
         "{name: tuple(value.shape) for name, value in net.state_dict().items()}",
         "[value.requires_grad for value in net.state_dict().values()]",
         "type(net.state_dict()).__name__",
-        "[p.requires_grad for p in net.parameters()]",
-        "[type(p).__name__ for p in net.parameters()]",
-        "sum(p.numel() for p in net.parameters())",
-        "[p.is_leaf for p in net.parameters()]",
+        "[(type(p).__name__, p.is_leaf, p.requires_grad, str(p)) for p in net.parameters()]",
         "net.training, net.eval().training, net.block.layers[1].training, net.train().training",
         "[m.training for m in net.train(False).modules()]",
         "net.width, net.nothing, net.same is net.fc1, net.fc1.in_features, net.fc1.out_features",
         "hasattr(net, 'fc3'), hasattr(net.fc1, 'bias'), hasattr(net, 'weight')",
         "'fc1' in dir(net), 'offset' in dir(net)",
-        "nn.Linear(2, 3, bias=False).bias",
-        "[n for n, _ in nn.Linear(2, 3, bias=False).named_parameters()]",
-        "[tuple(p.shape) for p in nn.Linear(2, 3).parameters()]",
+        "list(nn.Linear(2, 3, bias=False).named_parameters()), nn.Linear(2, 3, bias=False).bias",
         "next(net.parameters()).shape",
         "net.zero_grad()",
-        "[str(p) for p in net.parameters()]",
         "list(net.state_dict().values())",
         "list(nn.Linear(2, 2, dtype=T.float64).parameters())",
         "[p.requires_grad for p in net.requires_grad_(False).parameters()]",
@@ -100,48 +83,28 @@ def both(expression: str) -> list[Any]:
         "[str(p.dtype).removeprefix('torch.') for p in net.double().float().parameters()]",
         "net.fc1.weight is next(net.double().parameters())",
         "(lambda seen: (net.apply(lambda m: seen.append(type(m).__name__)), seen)[1])([])",
-        "net(T.ones(4, 1)).shape",
-        "net(T.ones(4, 1)).grad_fn.name()",
+        "net(T.ones(4, 1)).shape, net(T.ones(4, 1)).grad_fn.name()",
         "nn.Parameter(T.zeros(2)).grad",
-    ],
-)
-def test_structure_is_torchs(expression: str) -> None:
-    ours, theirs = both(expression)
-    assert repr(ours) == repr(theirs)
-
-
-@pytest.mark.parametrize(
-    "expression",
-    [
         "net",
-        "net.block",
-        "nn.Linear(2, 3)",
-        "nn.Linear(2, 3, bias=False)",
-        "nn.ReLU()",
-        "nn.Tanh()",
-        "nn.Sigmoid()",
-        "nn.MSELoss()",
-        "nn.MSELoss(reduction='sum')",
-        "nn.Module()",
-        "nn.Sequential()",
+        "nn.Linear(2, 3), nn.ReLU(), nn.Tanh(), nn.Sigmoid(), nn.MSELoss(reduction='sum')",
+        "nn.MSELoss(), nn.Module(), nn.Sequential()",
         "nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))",
         "nn.Sequential(nn.ReLU(), nn.ReLU(), nn.ReLU(), nn.Linear(1, 1), nn.Linear(1, 1))",
         "nn.Sequential(nn.Sequential(nn.Linear(1, 2)), nn.Sequential(nn.ReLU(), nn.Tanh()))",
         "nn.Sequential(OrderedDict([('first', nn.Linear(1, 2)), ('second', nn.ReLU())]))",
         "nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))[1:]",
-        "nn.Sequential(nn.Linear(1, 2), nn.ReLU())[0]",
-        "nn.Sequential(nn.Linear(1, 2), nn.ReLU())[-1]",
+        "nn.Sequential(nn.Linear(1, 2), nn.ReLU())[0], nn.Sequential(nn.ReLU(), nn.Tanh())[-1]",
         "nn.Sequential(nn.Linear(1, 2)).append(nn.ReLU())",
-        "list(nn.Sequential(nn.Linear(1, 2), nn.ReLU()))",
-        "len(nn.Sequential(nn.Linear(1, 2), nn.ReLU()))",
-        "list(net.children())",
-        "list(net.named_children())",
-        "net.fc1.weight",
-        "net.fc1.bias",
+        "list(nn.Sequential(nn.Linear(1, 2), nn.ReLU())), len(nn.Sequential(nn.ReLU()))",
+        "list(net.children()), list(net.named_children())",
+        "net.fc1.weight, net.fc1.bias",
     ],
 )
-def test_text_is_torchs(expression: str) -> None:
-    ours, theirs = both(expression)
+def test_structure_and_text_are_torchs(expression: str) -> None:
+    ours, theirs = (
+        eval(expression, {"T": T, "nn": T.nn, "net": network(T), "OrderedDict": OrderedDict})
+        for T in (minigrad, torch)
+    )
     assert repr(ours) == repr(theirs)
     assert str(ours) == str(theirs)
 
@@ -184,16 +147,6 @@ def test_attributes_are_assigned_anew(T: Any) -> None:
     assert net.width == 5
     with pytest.raises(AttributeError):
         del net.fc4
-
-
-@ENGINES
-def test_module_in_place_of_none_is_registered(T: Any) -> None:
-    net = network(T)
-    net.nothing = T.nn.Linear(1, 1)
-    assert "nothing.weight" in net.state_dict()
-    net.note = 5
-    net.note = T.nn.Parameter(T.ones(2))
-    assert "note" in dict(net.named_parameters())
 
 
 @ENGINES
@@ -258,18 +211,6 @@ def test_keyword_arguments_reach_forward(T: Any) -> None:
 
 
 @ENGINES
-def test_zero_grad(T: Any) -> None:
-    net = network(T)
-    net(T.ones(2, 1)).sum().backward()
-    assert all(p.grad is not None for p in net.parameters())
-    net.zero_grad(set_to_none=False)
-    assert all(p.grad.abs().sum().item() == 0 for p in net.parameters())
-    assert not any(p.grad.requires_grad for p in net.parameters())
-    net.zero_grad()
-    assert all(p.grad is None for p in net.parameters())
-
-
-@ENGINES
 def test_conversion_takes_gradients_along_and_keeps_the_parameters(T: Any) -> None:
     net = network(T)
     net(T.ones(2, 1)).sum().backward()
@@ -285,71 +226,6 @@ def test_conversion_takes_gradients_along_and_keeps_the_parameters(T: Any) -> No
     optimizer.step()
 
 
-# ---- state_dict -----------------------------------------------------------------------------
-
-
-@ENGINES
-def test_state_dict_shares_memory_and_loads(T: Any) -> None:
-    first, second = network(T), network(T)
-    with T.no_grad():
-        for parameter in first.parameters():
-            parameter.fill_(0.25)
-    state = first.state_dict()
-    assert all((value == 0.25).tolist() for value in state.values())
-    parameters = list(second.parameters())
-    second.load_state_dict(state)
-    assert all(a is b for a, b in zip(parameters, second.parameters(), strict=True))
-    for name, value in second.state_dict().items():
-        assert value.tolist() == state[name].tolist()
-    with T.no_grad():
-        first.offset.fill_(9)
-    assert state["offset"].tolist() == [9.0]
-    assert second.offset.tolist() == [0.25]  # loading copies
-
-
-@ENGINES
-def test_load_state_dict_converts_the_dtype(T: Any) -> None:
-    source, target = T.nn.Linear(2, 2, dtype=T.float64), T.nn.Linear(2, 2)
-    target.load_state_dict(source.state_dict())
-    assert target.weight.dtype == T.float32
-    assert target.weight.tolist() == source.weight.float().tolist()
-
-
-@ENGINES
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (lambda T, state: state.pop("fc2.bias"), ["fc2.bias", "[Mm]issing key"]),
-        (lambda T, state: state.update(extra=T.ones(1)), ["extra", "[Uu]nexpected key"]),
-        (
-            lambda T, state: state.update({"fc1.weight": T.ones(1, 3)}),
-            [r"fc1\.weight", "size mismatch", r"\[1, 3\]", r"\[3, 1\]"],
-        ),
-    ],
-)
-def test_load_state_dict_refuses_what_does_not_fit(T: Any, spoil: Any, words: list[str]) -> None:
-    net = network(T)
-    state = OrderedDict((k, v.clone() * 0 + 7) for k, v in net.state_dict().items())
-    spoil(T, state)
-    before = {name: p.tolist() for name, p in net.named_parameters()}
-    with pytest.raises(RuntimeError, match=r"Error\(s\) in loading state_dict for Net") as caught:
-        net.load_state_dict(state)
-    for word in words:
-        assert caught.match(word)
-    if T is minigrad:  # torch has changed the rest by then
-        assert {name: p.tolist() for name, p in net.named_parameters()} == before
-
-
-@ENGINES
-def test_loading_is_noticed_by_a_graph_that_needs_the_old_values(T: Any) -> None:
-    layer = T.nn.Linear(2, 2)
-    hidden = T.nn.Linear(2, 2)
-    loss = layer(hidden(T.ones(1, 2))).sum()
-    layer.load_state_dict({"weight": T.ones(2, 2), "bias": T.ones(2)})
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        loss.backward()
-
-
 # ---- values ---------------------------------------------------------------------------------
 
 
@@ -363,7 +239,7 @@ def same_bits(ours: Any, theirs: torch.Tensor) -> bool:
 def test_initial_values_of_linear_are_torchs_in_every_bit(dtype: str) -> None:
     sizes = [(1, 1), (1, 16), (16, 16), (16, 1), (3, 7), (64, 5), (100, 2), (5, 17), (784, 3)]
     sizes += [(7, 100), (13, 1), (33, 9)]
-    for seed in [*range(200), 2**31, 2**32 + 5, 2**63, 2**64 - 1]:
+    for seed in [*range(200 if FUZZ else 60), 2**31, 2**32 + 5, 2**63, 2**64 - 1]:
         minigrad.manual_seed(seed)
         torch.manual_seed(seed)
         for fan_in, fan_out in sizes[: 3 + seed % 10]:
@@ -375,7 +251,10 @@ def test_initial_values_of_linear_are_torchs_in_every_bit(dtype: str) -> None:
 
 
 @DTYPES
-@pytest.mark.parametrize(("name", "seeds"), [("underfit", 40), ("rightfit", 200), ("overfit", 40)])
+@pytest.mark.parametrize(
+    ("name", "seeds"),
+    [("underfit", 40), ("rightfit", 200 if FUZZ else 40), ("overfit", 40 if FUZZ else 8)],
+)
 def test_a_run_starts_from_torchs_numbers_in_every_bit(name: str, seeds: int, dtype: str) -> None:
     sizes = minigrad.architectures.ARCHITECTURES[name].sizes
     for seed in range(seeds):
@@ -433,27 +312,6 @@ def test_mse_loss_warns_of_broadcasting_as_torch_does() -> None:
         with pytest.warns(UserWarning, match="will likely lead to incorrect results"):
             loss = T.nn.MSELoss()(T.ones(3, 1), T.zeros(3))
         assert loss.item() == 1.0
-
-
-@ENGINES
-def test_mse_loss_reductions(T: Any) -> None:
-    x = T.tensor([1.0, 2.0, 4.0], requires_grad=True)
-    y = T.tensor([0.0, 0.0, 2.0], requires_grad=True)
-    assert T.nn.MSELoss()(x, y).item() == 3.0
-    assert T.nn.MSELoss(reduction="sum")(x, y).item() == 9.0
-    none = T.nn.MSELoss(reduction="none")(x, y)
-    assert none.tolist() == [1.0, 4.0, 4.0]
-    none.sum().backward()
-    assert (x.grad.tolist(), y.grad.tolist()) == ([2.0, 4.0, 4.0], [-2.0, -4.0, -4.0])
-
-
-@ENGINES
-def test_relu_and_its_gradient_at_its_edges(T: Any) -> None:
-    x = T.tensor([-1.0, -0.0, 0.0, 2.0, math.nan, math.inf, -math.inf], requires_grad=True)
-    out = T.nn.ReLU()(x)
-    out.backward(T.full((7,), float("inf")))
-    assert repr(out.tolist()) == "[0.0, -0.0, 0.0, 2.0, nan, inf, 0.0]"
-    assert x.grad.tolist() == [0.0, 0.0, 0.0, math.inf, math.inf, math.inf, 0.0]
 
 
 def test_unpickled_arrays_take_no_detour() -> None:

@@ -1,8 +1,28 @@
-"""Passes: functions from a program to a program that does the same, in every bit, in less time.
+"""Passes: functions from a program to a program that computes the same bits in less time.
 
-Of a NaN the sign and the other bits that say nothing are not kept: of two NaNs NumPy's own sums and
-products return either, by where in an array they stand and whether the result takes the place of
-an operand.
+The sign and the payload of a NaN are not kept: of two NaNs, NumPy's sums and products return
+either, depending on where in an array they stand and whether the result overwrites an operand.
+
+How much longer a captured step takes without each pass, in percent (2026-11-28, AMD EPYC with
+AVX-512, NumPy 2.4.6, one thread, float32). All variants of a step ran in one process in random
+order; each figure compares the least CPU time of 80 to 100 runs of 2 ms. Rows: the three networks,
+those of `parity bench --scaling`, and ensembles of 100 members. The last column is the largest.
+
+    pass                  underfit  rightfit  overfit  largest
+    fold_constants              16         8        0   16  underfit
+    choose_by_bits              14        19        5   45  ensemble of rightfit
+    use_dot                      9        29        0   33  depth 1
+    use_multiply                20         0        0  133  ensemble of underfit
+    use_einsum                   0         5        0   45  batch 10,000
+    use_arrays                  42         4        0   49  width 1
+    join_calls                  36        14        0   42  width 1
+    compare_with_zeros           1         4        1   13  batch 1,000
+    memory.reuse_memory          2         5        6   44  depth 100
+
+A pass that gives less than 5 % on every row is not kept. Two were taken out for that reason: one
+removed repeated calls (2, 3, 0, and at most 4.9 in an ensemble of underfit), and one worked on
+large arrays in blocks (-3 to 6, and -8 in an ensemble of rightfit). `remove_dead_calls`, the second
+half of `choose_by_bits`, gives 2 to 5 % by itself. No pass is needed for correct results.
 """
 
 from __future__ import annotations
@@ -23,11 +43,15 @@ PASSES = (
     join_calls,
     compare_with_zeros,
 )
-"""All passes, in the order that suits them: join_calls wants equal calls, made of arrays alone."""
+"""All passes in the order in which they run.
+
+`join_calls` comes after those that make calls alike, and `compare_with_zeros` after it because the
+zeros it adds have another size in each call.
+"""
 
 
 def lower(program: Program) -> Program:
-    """Return a program with the same results in every bit, lowered."""
+    """Return a program that computes the same bits in less time."""
     for run in PASSES:
         program = run(program)
     return program
