@@ -14,13 +14,12 @@ import pytest
 
 from parity.cases.case import Case
 from parity.cases.file import load, save
-from parity.cases.judge import Engines, judge, locate_in
-from parity.cases.replay import Replayed, twin
+from parity.cases.replay import Replayed, located, twin, verdict_on
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.protocol import Start, Task
 from parity.engines.registry import ENGINES, Known, factory
 from parity.engines.trainer import Trainer
-from parity.processes import Side, trainer
+from parity.processes import Processes, Side, trainer
 from parity.report.replayed import differences, outcome
 from tests.parity import case_engines
 from tests.parity.commands import Finished, begun, parity, words
@@ -46,7 +45,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         trainer(Side("engine", case_engines.HalvedBias)) as ours,
         trainer(Side("engine", factory("minigrad"))) as theirs,
     ):
-        engines = Engines(ours, theirs)
+        engines = Processes(ours, theirs)
         environment = {
             "actual": ours.call(Trainer.environment),
             "expected": theirs.call(Trainer.environment),
@@ -61,7 +60,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"architecture": "rightfit", "sizes": [1, 16, 16, 1], "samples": 100, "epoch": 17},
             environment,
         )
-        case = replace(case, verdict=locate_in(case, judge(case, engines), engines))
+        case = replace(case, verdict=located(case, verdict_on(case, engines), engines))
     path = tmp_path_factory.mktemp("cases") / "case-rightfit-steps.safetensors"
     save(case, path)
     return path

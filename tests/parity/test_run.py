@@ -15,6 +15,7 @@ import pytest
 
 from minigrad.architectures import Architecture, architecture
 from parity import run as main_job
+from parity.checks.verdicts import VERDICTS, passed
 from parity.documents import schema, to_json
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.protocol import Start, Task
@@ -24,7 +25,7 @@ from parity.processes import Processes, Side, prepared
 from parity.report.failures import failures
 from parity.report.html import to_html
 from parity.report.model import Report
-from parity.run import JUDGED, judged, passed, run
+from parity.run import run, run_on
 from tests.parity import wrong_engines
 from tests.parity.sweeping import RefusingEngine
 
@@ -132,7 +133,7 @@ def found_by(
     processes: Processes, *jobs: tuple[Architecture, Task], folder: Path | None = None
 ) -> Report:
     """Have what processes find of these tasks checked against the schema."""
-    finished = judged(processes, jobs, SETTINGS, lambda *_: None, folder)
+    finished = run_on(processes, jobs, SETTINGS, lambda *_: None, folder)
     jsonschema.validate(json.loads(to_json(finished.document)), schema("report"))
     return finished
 
@@ -209,7 +210,7 @@ def test_curves_are_on_their_own_side(wrong: Processes) -> None:
     assert np.isfinite(curves.losses_expected).all()
 
 
-@pytest.mark.parametrize("sides", [(WRONG, FLOOR), (FLOOR, WRONG)])
+@pytest.mark.parametrize("sides", [(WRONG, MINIGRAD), (MINIGRAD, WRONG)])
 def test_an_engine_that_raises_fails_its_network_and_no_other(sides: tuple[Side, Side]) -> None:
     jobs = [
         *tasks("1-4-1", seed=wrong_engines.RAISING, epochs=10),
@@ -221,7 +222,7 @@ def test_an_engine_that_raises_fails_its_network_and_no_other(sides: tuple[Side,
     raising, sound = document["architectures"]
     assert document["passed"] is False
     assert raising["passed"] is False
-    assert not any(raising[name] for name in JUDGED)
+    assert [name for name in VERDICTS if raising[name] is not None] == ["start"]
     assert raising["problem"]["engine"] == "wrong"
     assert raising["problem"]["call"] == "loss_and_gradients"
     assert raising["problem"]["error"] == "ZeroDivisionError: planted"
@@ -334,7 +335,7 @@ def drawn(task: Task) -> Start:
 
 
 def entry(**verdicts: bool | None) -> dict[str, Any]:
-    return {name: {"passed": verdicts[name]} if name in verdicts else None for name in JUDGED}
+    return {name: {"passed": verdicts[name]} if name in verdicts else None for name in VERDICTS}
 
 
 @pytest.mark.parametrize(
@@ -342,14 +343,14 @@ def entry(**verdicts: bool | None) -> dict[str, Any]:
     [
         ({}, False),
         ({"start": None}, False),
-        (dict.fromkeys(JUDGED), False),
+        (dict.fromkeys(VERDICTS), False),
         ({"start": True}, True),
         ({"start": True, "final_mse": None}, True),
         ({"start": False}, False),
         ({"start": True, "gradients": False}, False),
         ({"start": None, "gradients": False}, False),
-        (dict.fromkeys(JUDGED, True), True),
-        *(({**dict.fromkeys(JUDGED, True), name: False}, False) for name in JUDGED),
+        (dict.fromkeys(VERDICTS, True), True),
+        *(({**dict.fromkeys(VERDICTS, True), name: False}, False) for name in VERDICTS),
     ],
 )
 def test_passed(verdicts: dict[str, bool | None], expected: bool) -> None:
