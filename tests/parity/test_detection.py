@@ -17,7 +17,7 @@ import minigrad
 from parity.errors import UsageError
 from parity.evidence.__main__ import main
 from parity.evidence.detection import results
-from parity.evidence.detection.catalogue import DEFECTS, chosen
+from parity.evidence.detection.catalogue import DEFECTS, chosen, read
 from parity.evidence.detection.defect import Defect, planted
 from parity.evidence.detection.practice import PRACTICES, assert_close, finite_differences
 from parity.evidence.detection.rendered import table
@@ -301,7 +301,7 @@ def test_a_defect_is_located_if_every_verdict_names_it(
 
 
 def test_a_defect_of_the_draws_is_located_by_the_start() -> None:
-    defect = Defect("d", "f.py", "f", "a", "b", "start")
+    defect = Defect("d", "f.py", "f", "a", "b", ("start",))
     place = {"verdict": "start", "where": "rightfit", "parameter": "0.weight"}
     assert verdict(defect, found(place))["right"]
     assert not verdict(defect, found(place, RIGHT))["right"]
