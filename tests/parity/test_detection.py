@@ -61,6 +61,17 @@ def test_defects_are_many_each_has_a_name_and_no_two_are_the_same() -> None:
         assert {line.strip() for line in changed} <= {defect.old}
 
 
+def test_a_catalogue_of_another_form_is_refused() -> None:
+    text = "About.\n\nname file.py f\n- x = 1\n+ x = 2\n+ y = 3\nat f g\ndtype float64\n"
+    assert list(read(text)) == [
+        Defect("name", "file.py", "f", "x = 1", "x = 2\ny = 3", ("f", "g"), "float64")
+    ]
+    with pytest.raises(ValueError, match=r"the line '\* x = 1', which begins with no mark"):
+        list(read(text.replace("- x = 1", "* x = 1")))
+    with pytest.raises(ValueError, match="unpack"):
+        list(read(text.replace("- x = 1\n", "")))
+
+
 def test_a_defect_is_to_be_located_at_a_function_that_there_is() -> None:
     known = {"start", *PROBES}
     for path in (ROOT / "minigrad").rglob("*.py"):

@@ -5,7 +5,7 @@ not only other roundings. What is merely another order of summation is no defect
 
 A text begins with a paragraph about its defects; each of these is a paragraph of its own:
 
-    name-of-the-defect minigrad/ops/file.py function
+    name-of-the-defect minigrad/tape.py sweep
     - the line of that function
     + what takes its place, in one line or several
     at the names that locate the defect rightly, where that is not the function itself
