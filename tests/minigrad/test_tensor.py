@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import math
 import re
@@ -607,21 +608,24 @@ def test_promotion_is_torchs(operation: str) -> None:
     assert wrong == {}
 
 
-@pytest.mark.parametrize("function", ["where", "cat", "stack", "maximum", "minimum"])
+FUNCTIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "where": lambda T, x, y: T.where(x > 1, x, y),
+    "cat": lambda T, x, y: T.cat([x, y]),
+    "stack": lambda T, x, y: T.stack([x, y]),
+    "maximum": lambda T, x, y: T.maximum(x, y),
+    "minimum": lambda T, x, y: T.minimum(x, y),
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
 def test_promotion_by_functions_is_torchs(function: str) -> None:
     wrong = {}
     for kinds in itertools.product([k for k in KINDS if " tensor" in k], repeat=2):
-        texts = []
-        for T in (minigrad, torch):
-            call = getattr(T, function)
-            calls: dict[str, Callable[[Any, Any], Any]] = {
-                "where": lambda x, y, call=call: call(x > 1, x, y),
-                "cat": lambda x, y, call=call: call([x, y]),
-                "stack": lambda x, y, call=call: call([x, y]),
-            }
-            texts.append(outcome(T, calls.get(function, call), *kinds))
-        if texts[0] != texts[1]:
-            wrong[kinds] = texts
+        ours, theirs = (
+            outcome(T, functools.partial(FUNCTIONS[function], T), *kinds) for T in (minigrad, torch)
+        )
+        if ours != theirs:
+            wrong[kinds] = (ours, theirs)
     assert wrong == {}
 
 
