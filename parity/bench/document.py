@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import statistics
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from parity.bench.ratios import CONFIDENCE, FEWEST_ROUNDS, agreement, finite, ratios
 from parity.bench.rounds import Factory, Timings, time_network
+from parity.engines.protocol import Task
 from parity.engines.registry import runs_on
 from parity.environment import blas_warning, environment, usable_cores
-
-if TYPE_CHECKING:
-    from parity.engines.protocol import Task
 
 UNEQUAL = 0.25
 """An engine that keeps so many more cores busy than it has threads has more threads than that."""

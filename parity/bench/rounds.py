@@ -17,16 +17,14 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from parity.bench.timed import First, TimedEngine
 from parity.engines.process import EngineProcess
+from parity.engines.protocol import Engine, Start, Task
 from parity.errors import UsageError
 
-if TYPE_CHECKING:
-    from parity.engines.protocol import Engine, Start, Task
-
-Factory = Callable[[], "Engine"]
+Factory = Callable[[], Engine]
 
 ROUND_S = 0.075  # an engine's share of a round: long beside the clock's resolution and a step
 # Threads of OpenBLAS and OpenMP wait for more work by spinning before they sleep. Another engine is

@@ -11,13 +11,11 @@ import timeit
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from parity.engines.protocol import Engine, Start, Task
 from parity.environment import environment
 from parity.errors import UsageError
-
-if TYPE_CHECKING:
-    from parity.engines.protocol import Engine, Start, Task
 
 # Before timing and after it, all engines take this many steps from the same start, and their losses
 # before and after each must agree. torch against itself with every parameter moved by one ulp

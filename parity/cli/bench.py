@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from parity.bench import baseline as older
+from parity.bench import ratios as older
 from parity.bench.document import bench
 from parity.bench.ratios import FEWEST_ROUNDS
 from parity.bench.scaling import scaling

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from parity.bench.baseline import read
+from parity.bench.ratios import read
 from parity.bench.table import markdown
 from parity.errors import UsageError
 from parity.files import write_whole

@@ -10,7 +10,6 @@ from markupsafe import Markup
 from parity.environment import blas_warning
 from parity.report import failures as failed
 from parity.report import plots, wording
-from parity.report.budgets import budgets
 from parity.report.drawing import BOX, HIGH, drawing, marks, nodes
 from parity.report.model import Curves, Report
 
@@ -120,7 +119,7 @@ def _budgets(architecture: Mapping[str, Any], number: int) -> Iterator[Shown]:
     gradients = architecture["gradients"]
     if gradients is None or not gradients.get("per_parameter"):
         return
-    figure = budgets(gradients, name=architecture["name"], key=f"budgets-{number}")
+    figure = plots.budgets(gradients, name=architecture["name"], key=f"budgets-{number}")
     yield Shown("Budget used by each gradient", Markup(figure))
 
 

@@ -194,7 +194,7 @@ def test_a_file_of_something_else_is_refused(
         monkeypatch.setattr(runs, "environment", lambda: {"versions": {"numpy": "0"}})
     assert main(arguments(file, "--full", "0", "--quick", quick)) == 2
     complaint = capsys.readouterr().err
-    assert f"is of {named} " in complaint
+    assert f"was made with {named} " in complaint
     assert "remove the file" in complaint
     assert file.read_bytes() == before
     assert len(judged) == 2

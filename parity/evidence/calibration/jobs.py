@@ -15,8 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from parity.environment import environment
 from parity.evidence.calibration.cases import DTYPES, draw_case
-from parity.evidence.calibration.measure import measure
-from parity.evidence.calibration.planted import detect
+from parity.evidence.calibration.measure import detect, measure
 from parity.evidence.store import Store
 from parity.sources import digest
 
@@ -29,7 +28,6 @@ CODE = (
     "parity/checks/**/*.py",
     "parity/evidence/calibration/cases.py",
     "parity/evidence/calibration/measure.py",
-    "parity/evidence/calibration/planted.py",
 )
 """What the measurements depend on: those of one file are all of the same code."""
 

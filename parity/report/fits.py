@@ -1,4 +1,4 @@
-"""Training as an animated picture: the fit, the loss and the gradients as epochs pass."""
+"""Pictures of training runs: the fit and, as an animation, how it came about."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from matplotlib.style import context
 from matplotlib.ticker import LogFormatter
 from PIL import Image
 
-from parity.report.figure import EXPECTED
+from parity.report.figure import EXPECTED, dots, draw_line, loggable, rings
 from parity.report.model import Array
-from parity.report.plots import dots, loggable, rings
 from parity.training import Finished
 
 MOST_NETWORKS = 6
@@ -33,6 +32,37 @@ COLORS = 128
 LEGEND: dict[str, Any] = {"frameon": False, "fontsize": 8, "handlelength": 1, "columnspacing": 1}
 MOST_LABELS = 6
 """Where there are more layers, the first and the last are named."""
+
+
+def training_picture(runs: Mapping[str, Finished]) -> Figure:
+    """Return a figure of training runs, by name, side by side.
+
+    Black dots are the data, a red line is the prediction. Each title is the run's name and final
+    MSE; where points are held out they are rings, and below the name are the MSE on them and the
+    generalisation gap. Where there is no finite prediction, words take the line's place.
+    """
+    with context("default"):
+        figure = Figure(figsize=(4.8 * len(runs), 4.2), dpi=150, layout="constrained")
+        row = figure.subplots(1, len(runs), sharey=True, squeeze=False)[0]
+        style = {"color": "red", "linewidth": 2.0}
+        for axes, (name, finished) in zip(row, runs.items(), strict=True):
+            start, run, fresh = finished.start, finished.run, finished.held_out
+            title = f"{name}: final MSE {run.final_mse:.6g}"
+            if fresh is not None:
+                rings(axes, fresh.x, fresh.y)
+                title += f"\nheld out {fresh.mse:.6g}, gap {finished.gap:+.4g}"
+            dots(axes, start.x, start.y, "black")
+            if not draw_line(axes, start.x, run.prediction, "prediction", **style):
+                axes.text(0.5, 0.5, "no finite prediction", transform=axes.transAxes, ha="center")
+            # parse_math: a dollar sign in a title starts no formula.
+            axes.set_title(title, parse_math=False)
+            axes.set_xlabel("x")
+        row[0].set_ylabel("y")
+        row[0].legend()
+    return figure
+
+
+# ---- the animation --------------------------------------------------------------------------
 
 
 def animation(runs: Mapping[str, Finished]) -> bytes:
