@@ -1,6 +1,5 @@
 """minigrad prints tensors as torch does: the same arrays and options through both printers."""
 
-import doctest
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from minigrad.tensor import printing
 from minigrad.tensor.printing import set_printoptions, tensor_text
 
 Array = NDArray[Any]
@@ -247,7 +245,3 @@ def test_impossible_options_are_refused_and_change_nothing(
     with pytest.raises(kind, match=words):
         set_printoptions(linewidth=10, **arguments)
     agree(np.arange(100))
-
-
-def test_examples_in_docstrings() -> None:
-    assert doctest.testmod(printing).failed == 0
