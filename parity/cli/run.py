@@ -11,7 +11,7 @@ from parity.files import output_folder, write_whole
 from parity.processes import Side, processes_for
 from parity.progress import Progress
 from parity.report.table import summary
-from parity.run import judged
+from parity.run import run_on
 
 
 @command
@@ -54,7 +54,7 @@ def run_command(
     with processes_for(tasks, actual, expected) as processes, Progress() as progress:
         from parity.report.html import to_html  # which takes a while, and engines are starting
 
-        report = judged(processes, tasks, settings, progress.epochs, folder)
+        report = run_on(processes, tasks, settings, progress.epochs, folder)
     write_whole(folder / "report.json", to_json(report.document))
     write_whole(folder / "report.html", to_html(report))
     console = Output()

@@ -7,10 +7,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from parity.checks.words import Document
 from parity.environment import blas_warning
 from parity.report import wording
 from parity.report.failures import Failure, failures, headline, replay
-from parity.report.wording import Document, Line
+from parity.report.wording import Line
 from parity.tables import STYLES, Trimmed, grid, item
 
 

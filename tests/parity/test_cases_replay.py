@@ -17,12 +17,11 @@ import pytest
 from parity.__main__ import main
 from parity.cases.case import Case
 from parity.cases.file import load, save
-from parity.cases.judge import Engines, judge, locate_in
-from parity.cases.replay import Replayed, twin
+from parity.cases.replay import Replayed, located, twin, verdict_on
 from parity.engines.protocol import Start, Task
 from parity.engines.registry import ENGINES, Known, factory
 from parity.engines.trainer import Trainer
-from parity.processes import Side, trainer
+from parity.processes import Processes, Side, trainer
 from parity.report.replayed import differences, outcome
 from tests.parity import case_engines
 
@@ -47,7 +46,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         trainer(Side("engine", case_engines.HalvedBias)) as ours,
         trainer(Side("engine", factory("torch"))) as theirs,
     ):
-        engines = Engines(ours, theirs)
+        engines = Processes(ours, theirs)
         environment = {
             "actual": ours.call(Trainer.environment),
             "expected": theirs.call(Trainer.environment),
@@ -62,7 +61,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"architecture": "rightfit", "sizes": [1, 16, 16, 1], "samples": 100, "epoch": 17},
             environment,
         )
-        case = replace(case, verdict=locate_in(case, judge(case, engines), engines))
+        case = replace(case, verdict=located(case, verdict_on(case, engines), engines))
     path = tmp_path_factory.mktemp("cases") / "case-rightfit-steps.safetensors"
     save(case, path)
     return path

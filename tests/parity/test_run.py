@@ -14,6 +14,7 @@ import pytest
 
 from minigrad.architectures import Architecture, architecture
 from parity import run as main_job
+from parity.checks.verdicts import VERDICTS, passed
 from parity.documents import schema, to_json
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.protocol import Start, Task
@@ -23,7 +24,7 @@ from parity.processes import Side
 from parity.report.failures import failures
 from parity.report.html import to_html
 from parity.report.model import Report
-from parity.run import JUDGED, passed, run
+from parity.run import run
 from tests.parity import wrong_engines
 
 MINIGRAD, TORCH = Side("minigrad", factory("minigrad")), Side("torch", factory("torch"))
@@ -206,7 +207,7 @@ def test_an_engine_that_raises_fails_its_network_and_no_other(sides: tuple[Side,
     raising, sound = document["architectures"]
     assert document["passed"] is False
     assert raising["passed"] is False
-    assert [name for name in JUDGED if raising[name] is not None] == ["start"]
+    assert [name for name in VERDICTS if raising[name] is not None] == ["start"]
     assert raising["problem"]["engine"] == "wrong"
     assert raising["problem"]["call"] == "loss_and_gradients"
     assert raising["problem"]["error"] == "ZeroDivisionError: planted"
@@ -318,7 +319,7 @@ def drawn(task: Task) -> Start:
 
 
 def entry(**verdicts: bool | None) -> dict[str, Any]:
-    return {name: {"passed": verdicts[name]} if name in verdicts else None for name in JUDGED}
+    return {name: {"passed": verdicts[name]} if name in verdicts else None for name in VERDICTS}
 
 
 @pytest.mark.parametrize(
@@ -326,14 +327,14 @@ def entry(**verdicts: bool | None) -> dict[str, Any]:
     [
         ({}, False),
         ({"start": None}, False),
-        (dict.fromkeys(JUDGED), False),
+        (dict.fromkeys(VERDICTS), False),
         ({"start": True}, True),
         ({"start": True, "final_mse": None}, True),
         ({"start": False}, False),
         ({"start": True, "gradients": False}, False),
         ({"start": None, "gradients": False}, False),
-        (dict.fromkeys(JUDGED, True), True),
-        *(({**dict.fromkeys(JUDGED, True), name: False}, False) for name in JUDGED),
+        (dict.fromkeys(VERDICTS, True), True),
+        *(({**dict.fromkeys(VERDICTS, True), name: False}, False) for name in VERDICTS),
     ],
 )
 def test_passed(verdicts: dict[str, bool | None], expected: bool) -> None:

@@ -19,7 +19,7 @@ from parity.evidence.store import Store
 from parity.files import output_folder, write_whole
 from parity.processes import Processes, Side, prepared
 from parity.report.html import to_html
-from parity.run import judged
+from parity.run import run_on
 from parity.sources import ROOT, digest
 
 ENGINES = ("minigrad", "torch")
@@ -194,7 +194,7 @@ def prove(
                 settings = {**job._asdict(), "device": device}
                 todo = tasks(architectures, str(job.seed), job.dtype, device, quick=job.quick)
                 began_s = time.monotonic()
-                report = judged(processes, todo, settings, lambda *_: None)
+                report = run_on(processes, todo, settings, lambda *_: None)
                 run = compact(report.document, time.monotonic() - began_s)
                 if not run["passed"]:
                     folder = output_folder(failures / str(job).replace(" ", "-"))
