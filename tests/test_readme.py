@@ -116,8 +116,8 @@ def one_process_of_torch() -> Iterator[None]:
 def test_parity_commands_run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _, name, *arguments = shlex.split(command)
     shortened = [*SHORT.get(name, []), *SHORT.get(" ".join([name, *arguments[:1]]), [])]
-    if name == "run" and arguments:  # its page takes longest to draw, and `parity run` draws it
-        monkeypatch.setattr("parity.report.html.to_html", lambda report: "")
+    # The page of `parity run` takes long to draw, and is drawn in tests/parity/test_cli.py.
+    monkeypatch.setattr("parity.report.html.to_html", lambda report: "")
     ended = parity(name, *arguments, *shortened)
     assert ended.returncode == 0, ended.stderr
 
