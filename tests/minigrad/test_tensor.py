@@ -278,6 +278,8 @@ SAYING = [  # what torch refuses in words that name neither operation nor remedy
     ("F.relu('a')", TypeError, r"relu.*Tensor.*str"),
     ("F.relu(np.ones(2))", TypeError, r"relu.*Tensor.*ndarray"),
     ("F.tanh(3)", TypeError, r"tanh.*Tensor.*int"),
+    ("x + x.sum().register_hook(abs)", TypeError, r"add.*tensors or numbers.*RemovableHandle"),
+    ("v.where(x.sum().register_hook(abs), 0)", TypeError, r"where.*Tensor.*RemovableHandle"),
     ("F.sigmoid(None)", TypeError, r"sigmoid.*Tensor.*NoneType"),
     ("F.mse_loss(None, x)", TypeError, r"mse_loss.*Tensor.*NoneType"),
     ("F.mse_loss(x, 3)", TypeError, r"mse_loss.*Tensor.*int"),
