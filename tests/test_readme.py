@@ -65,7 +65,7 @@ SHORT = {
 
 ELSEWHERE = {
     "parity run --engine toy:ToyEngine",  # tests/parity/test_own_engine.py
-    '.venv/bin/pytest tests/minigrad -k "rsqrt or guarded_arrays"',  # tests/test_guide.py
+    '.venv/bin/pytest tests/minigrad -k "rsqrt or wrapped_arrays"',  # tests/test_guide.py
 }
 PROGRAMS = ("make", "minigrad", "parity", "python")
 
