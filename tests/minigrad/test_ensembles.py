@@ -17,7 +17,6 @@ from minigrad.autograd.gradcheck import gradcheck
 from minigrad.ensembles import LINEAR, LinearEnsemble, ensemble, mse_losses
 from minigrad.ops import Rule, linalg
 from minigrad.tape import Array
-from minigrad.tensor import apply
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 SAMPLES = 9
@@ -96,7 +95,7 @@ def test_derivatives_are_right_by_finite_differences() -> None:
     def forward(
         x: minigrad.Tensor, weight: minigrad.Tensor, bias: minigrad.Tensor
     ) -> minigrad.Tensor:
-        return apply(LINEAR, x, weight, bias.unsqueeze(1))
+        return x._apply(LINEAR, x, weight, bias.unsqueeze(1))
 
     weight, bias = (value.detach().clone().requires_grad_() for value in layer.parameters())
     assert gradcheck(forward, (x, weight, bias))

@@ -11,6 +11,7 @@ import torch
 
 import minigrad
 from minigrad.autograd import functional
+from tests.minigrad.sessions import agree, sessions
 
 ENGINES = pytest.mark.parametrize("T", [minigrad, torch], ids=["minigrad", "torch"])
 Function = Callable[..., Any]
@@ -159,58 +160,46 @@ def test_products_of_two_inputs() -> None:
     )
 
 
-@ENGINES
-def test_vector_is_one_by_default(T: Any) -> None:
-    x = T.tensor([3.0], requires_grad=True)
-    f = T.autograd.functional
-    for product, expected in ((f.vjp, 6.0), (f.jvp, 6.0), (f.hvp, 2.0)):
-        value, found = product(lambda x: x * x, x)
-        assert (value.tolist(), found.tolist()) == ([9.0], [expected])
+SESSIONS = sessions(r"""
+# the vector is one by default
+x = leaf([3.0])
+f.vjp(lambda x: x * x, x), f.jvp(lambda x: x * x, x), f.hvp(lambda x: x * x, x)
+
+# results are differentiated in turn
+x = leaf([1.0, 2.0])
+grad(f.jacobian(lambda x: x**3, x, create_graph=True).sum(), x)
+grad(f.hessian(lambda x: (x**3).sum(), x, create_graph=True).sum(), x)
+grad(f.hvp(lambda x: (x**3).sum(), x, T.ones(2).double(), create_graph=True)[1].sum(), x)
+
+# the same tensor referred to by the function is a constant
+x = leaf([2.0])
+f.jacobian(lambda y: y * x, x), x.grad
+
+# gradients are recorded within no_grad
+with T.no_grad():
+    jacobian = f.jacobian(lambda x: x * x, T.tensor([2.0]))
+    T.is_grad_enabled()
+jacobian
+
+# parameters of a network
+layer, x, y = nn.Linear(2, 2), T.ones(3, 2), T.zeros(3, 2)
+loss = lambda weight, bias: F.mse_loss(F.linear(x, weight, bias), y)
+f.hessian(loss, tuple(layer.parameters())), layer.weight.grad
+
+# strict lets pass what varies
+x = leaf([1.0, 1.0])
+f.jacobian(lambda x: x**3, x, strict=True, create_graph=True)
+f.jacobian(lambda x: x * 2, x, strict=True)
+f.hessian(lambda x: (x**3).sum(), x, strict=True, create_graph=True)
+f.hvp(lambda x: (x**3).sum(), x, x, strict=True, create_graph=True)
+f.jvp(lambda x: x**3, x, x, strict=True)
+f.vjp(lambda x: x**3, x, x, strict=True)
+""")
 
 
-@ENGINES
-def test_results_are_differentiated_in_turn(T: Any) -> None:
-    x = T.tensor([1.0, 2.0], requires_grad=True)
-    f = T.autograd.functional
-    jacobian = f.jacobian(lambda x: x**3, x, create_graph=True)
-    assert T.autograd.grad(jacobian.sum(), x)[0].tolist() == [6.0, 12.0]
-    hessian = f.hessian(lambda x: (x**3).sum(), x, create_graph=True)
-    assert T.autograd.grad(hessian.sum(), x)[0].tolist() == [6.0, 6.0]
-    _, product = f.hvp(lambda x: (x**3).sum(), x, T.ones(2), create_graph=True)
-    assert T.autograd.grad(product.sum(), x)[0].tolist() == [6.0, 6.0]
-
-
-@ENGINES
-def test_the_same_tensor_referred_to_by_the_function_is_a_constant(T: Any) -> None:
-    x = T.tensor([2.0], requires_grad=True)
-    assert T.autograd.functional.jacobian(lambda y: y * x, x).tolist() == [[2.0]]
-    assert x.grad is None
-
-
-@ENGINES
-def test_gradients_are_recorded_within_no_grad(T: Any) -> None:
-    with T.no_grad():
-        jacobian = T.autograd.functional.jacobian(lambda x: x * x, T.tensor([2.0]))
-        assert not T.is_grad_enabled()
-    assert jacobian.tolist() == [[4.0]]
-
-
-@ENGINES
-def test_parameters_of_a_network(T: Any) -> None:
-    T.manual_seed(0)
-    layer = T.nn.Linear(2, 2)
-    x, y = T.ones(3, 2), T.zeros(3, 2)
-
-    def loss(weight: Any, bias: Any) -> Any:
-        return T.nn.functional.mse_loss(T.nn.functional.linear(x, weight, bias), y)
-
-    hessian = T.autograd.functional.hessian(loss, tuple(layer.parameters()))
-    assert [[list(h.shape) for h in row] for row in hessian] == [
-        [[2, 2, 2, 2], [2, 2, 2]],
-        [[2, 2, 2], [2, 2]],
-    ]
-    assert hessian[1][1].tolist() == [[1.0, 0.0], [0.0, 1.0]]
-    assert layer.weight.grad is None
+@pytest.mark.parametrize("name", SESSIONS)
+def test_both_engines_show_the_same(name: str) -> None:
+    agree(SESSIONS[name])
 
 
 def test_output_without_elements() -> None:
@@ -254,17 +243,6 @@ def test_output_without_elements() -> None:
 def test_what_is_refused(T: Any, expression: str, kind: type[Exception], words: str) -> None:
     with pytest.raises(kind, match=words):
         eval(expression, {"T": T, "f": T.autograd.functional, "x": T.ones(3, requires_grad=True)})
-
-
-@ENGINES
-def test_strict_lets_pass_what_varies(T: Any) -> None:
-    f, x = T.autograd.functional, T.ones(2, requires_grad=True)
-    f.jacobian(lambda x: x**3, x, strict=True, create_graph=True)
-    f.jacobian(lambda x: x * 2, x, strict=True)
-    f.hessian(lambda x: (x**3).sum(), x, strict=True, create_graph=True)
-    f.hvp(lambda x: (x**3).sum(), x, x, strict=True, create_graph=True)
-    f.jvp(lambda x: x**3, x, x, strict=True)
-    f.vjp(lambda x: x**3, x, x, strict=True)
 
 
 def test_what_torch_does_and_minigrad_does_not_is_refused() -> None:

@@ -161,20 +161,8 @@ ENDS = [
 @pytest.mark.parametrize(("start", "end"), ENDS)
 def test_linspace_of_every_length(start: float, end: float) -> None:
     # Around multiples of the vector width, and around torch's grain of 32,768 elements a thread.
-    for steps in [
-        *range(140),
-        255,
-        256,
-        257,
-        1000,
-        1023,
-        4099,
-        32767,
-        32768,
-        32769,
-        65537,
-        100_000,
-    ]:
+    lengths = [255, 256, 257, 1000, 1023, 4099, 32767, 32768, 32769, 65537, 100_000]
+    for steps in [*range(140), *lengths]:
         assert_linspace_is_torchs(start, end, steps)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import minigrad
-from minigrad.ops import RULES, Rule
+from minigrad.ops import RULE_OF, Rule, elementwise
 from tests.minigrad.agreement import as_array
 from tests.minigrad.operations import FUZZ
 from tests.minigrad.random_graphs import Graph, random_graph
@@ -77,7 +77,7 @@ def mul_backward_y(grad_out: Any, x: Any) -> Any:
 
 
 def test_a_wrong_derivative_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RULES, "mul", Rule(mul, mul_backward_x, mul_backward_y))
+    monkeypatch.setitem(RULE_OF, elementwise.mul, Rule(mul, mul_backward_x, mul_backward_y))
     with pytest.raises(AssertionError, match="seed"):
         for seed in range(20):
             check(seed)

@@ -17,6 +17,7 @@ import torch_impl.train
 from minigrad import nn
 from minigrad.tape import ancestors
 from tests.minigrad.operations import FUZZ
+from tests.minigrad.sessions import agree, sessions
 
 ENGINES = pytest.mark.parametrize("T", [minigrad, torch], ids=["minigrad", "torch"])
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -109,121 +110,83 @@ def test_structure_and_text_are_torchs(expression: str) -> None:
     assert str(ours) == str(theirs)
 
 
-@ENGINES
-def test_extra_repr_of_a_users_module(T: Any) -> None:
-    class Scale(T.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = T.nn.ReLU()
+SESSIONS = sessions(r"""
+# extra_repr of a user's module
+class Scale(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.ReLU()
+    def extra_repr(self):
+        return "factor=2"
+class Bare(nn.Module):
+    def extra_repr(self):
+        return "factor=2\nand more"
+Scale(), Bare()
 
-        def extra_repr(self) -> str:
-            return "factor=2"
+# attributes are assigned anew
+net = network(T)
+net.fc2 = nn.Linear(3, 1, bias=False)  # keeps its place
+[name for name, _ in net.named_parameters()]
+net.offset = nn.Parameter(T.ones(1))
+net.state_dict()["offset"]
+net.block = None
+[name for name, _ in net.named_parameters()], net.block
+del net.fc2
+hasattr(net, "fc2"), [name for name, _ in net.named_children()]
+net.fc3 = nn.Linear(1, 1)
+list(net.state_dict())
+net.width = 5
+net.width = nn.Parameter(T.ones(2))
+[name for name, _ in net.named_parameters()]
+refused("fc4", net.__delattr__, "fc4")
 
-    class Bare(T.nn.Module):  # type: ignore[misc]
-        def extra_repr(self) -> str:
-            return "factor=2\nand more"
+# a parameter that is taken away is gone
+layer = nn.Linear(2, 2)
+layer.bias = None
+[name for name, _ in layer.named_parameters()], layer.bias, layer(T.ones(1, 2)).shape
 
-    assert repr(Scale()) == "Scale(\n  factor=2\n  (inner): ReLU()\n)"
-    assert repr(Bare()) == "Bare(\n  factor=2\n  and more\n)"
+# __init__ must be called first
+class Early(nn.Module):
+    def __init__(self, value):
+        self.value = value
+refused(r"before Module\.__init__\(\) call", Early, nn.Linear(1, 1))
+refused(r"before Module\.__init__\(\) call", Early, nn.Parameter(T.ones(1)))
 
+# what modules refuse
+refused("forward", nn.Module(), 1), refused("argument", network(T))
+refused("no attribute 'missing'", getattr, network(T), "missing")
+refused("int", nn.Sequential, 5), refused("out of range", nn.Sequential(nn.ReLU()).__getitem__, 1)
+refused("max", nn.MSELoss(reduction="max"), T.ones(1), T.ones(1))
 
-@ENGINES
-def test_attributes_are_assigned_anew(T: Any) -> None:
-    net = network(T)
-    names = [name for name, _ in net.named_parameters()]
-    net.fc2 = T.nn.Linear(3, 1, bias=False)  # keeps its place
-    assert [name for name, _ in net.named_parameters()] == [n for n in names if n != "fc2.bias"]
-    net.offset = T.nn.Parameter(T.ones(1))
-    assert net.state_dict()["offset"].tolist() == [1.0]
-    net.block = None
-    assert not any(name.startswith("block") for name, _ in net.named_parameters())
-    assert net.block is None
-    del net.fc2
-    assert not hasattr(net, "fc2")
-    assert [name for name, _ in net.named_children()] == ["fc1", "activation"]
-    net.fc3 = T.nn.Linear(1, 1)
-    assert list(net.state_dict())[-2:] == ["fc3.weight", "fc3.bias"]
-    net.width = 5
-    assert net.width == 5
-    with pytest.raises(AttributeError):
-        del net.fc4
+# shared parameters are counted once
+first, second = nn.Linear(2, 2), nn.Linear(2, 2)
+second.weight = first.weight
+net = nn.Sequential(first, second, first)
+[n for n, _ in net.named_parameters()], len(list(net.modules())), list(net.state_dict())
+net(T.ones(1, 2)).sum().backward()
+[p.grad is None for p in net.parameters()]
 
+# keyword arguments reach forward
+class Affine(nn.Module):
+    def forward(self, x, *, by):
+        return x * by
+Affine()(T.ones(1), by=3.0)
 
-@ENGINES
-def test_parameter_that_is_taken_away_is_gone(T: Any) -> None:
-    layer = T.nn.Linear(2, 2)
-    layer.bias = None
-    assert [name for name, _ in layer.named_parameters()] == ["weight"]
-    assert layer.bias is None
-    assert layer(T.ones(1, 2)).shape == (1, 2)
-
-
-@ENGINES
-def test_init_must_be_called_first(T: Any) -> None:
-    class Early(T.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.layer = T.nn.Linear(1, 1)
-
-    class EarlyParameter(T.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.weight = T.nn.Parameter(T.ones(1))
-
-    for early in (Early, EarlyParameter):
-        with pytest.raises(AttributeError, match=r"before Module\.__init__\(\) call"):
-            early()
-
-
-@ENGINES
-def test_what_modules_refuse(T: Any) -> None:
-    with pytest.raises(NotImplementedError, match="forward"):
-        T.nn.Module()(1)
-    with pytest.raises(AttributeError, match="no attribute 'missing'"):
-        _ = network(T).missing
-    with pytest.raises(TypeError):
-        T.nn.Sequential(5)
-    with pytest.raises(IndexError):
-        T.nn.Sequential(T.nn.ReLU())[1]
-    with pytest.raises(ValueError, match="max"):
-        T.nn.MSELoss(reduction="max")(T.ones(1), T.ones(1))
-    with pytest.raises(TypeError):
-        network(T)()
+# conversion takes gradients along and keeps the parameters
+net = network(T)
+net(T.ones(2, 1, dtype=T.float32)).sum().backward()
+before, grads = list(net.parameters()), [p.grad.tolist() for p in net.parameters()]
+converted = net.double()
+[p is q for p, q in zip(net.parameters(), before)], [p.grad.dtype == T.float64 for p in before]
+[p.grad.tolist() == g for p, g in zip(before, grads)]
+T.optim.SGD(net.parameters(), lr=0.1).step()
+net(T.ones(2, 1, dtype=T.float64)).dtype == T.float64
+""")
 
 
-@ENGINES
-def test_shared_parameters_are_counted_once(T: Any) -> None:
-    first, second = T.nn.Linear(2, 2), T.nn.Linear(2, 2)
-    second.weight = first.weight
-    net = T.nn.Sequential(first, second, first)
-    assert [n for n, _ in net.named_parameters()] == ["0.weight", "0.bias", "1.bias"]
-    assert len(list(net.modules())) == 3
-    assert list(net.state_dict()) == [f"{i}.{n}" for i in range(3) for n in ("weight", "bias")]
-    net(T.ones(1, 2)).sum().backward()
-    assert all(p.grad is not None for p in net.parameters())
-
-
-@ENGINES
-def test_keyword_arguments_reach_forward(T: Any) -> None:
-    class Affine(T.nn.Module):  # type: ignore[misc]
-        def forward(self, x: Any, *, by: float) -> Any:
-            return x * by
-
-    assert Affine()(T.ones(1), by=3.0).tolist() == [3.0]
-
-
-@ENGINES
-def test_conversion_takes_gradients_along_and_keeps_the_parameters(T: Any) -> None:
-    net = network(T)
-    net(T.ones(2, 1)).sum().backward()
-    before = [(p, p.grad.tolist()) for p in net.parameters()]
-    net.double()
-    for (parameter, grad), now in zip(before, net.parameters(), strict=True):
-        assert parameter is now
-        assert now.dtype == T.float64
-        assert now.grad.dtype == T.float64
-        assert now.grad.tolist() == grad
-    optimizer = T.optim.SGD(net.parameters(), lr=0.1)
-    assert net(T.ones(2, 1, dtype=T.float64)).dtype == T.float64
-    optimizer.step()
+@pytest.mark.parametrize("name", SESSIONS)
+def test_both_engines_show_the_same(name: str) -> None:
+    agree(SESSIONS[name], network=network)
 
 
 # ---- values ---------------------------------------------------------------------------------

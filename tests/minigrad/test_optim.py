@@ -16,6 +16,7 @@ import minigrad.architectures
 import torch_impl.train
 from minigrad import nn
 from minigrad.optim import SGD
+from tests.minigrad.sessions import agree, sessions
 
 ENGINES = pytest.mark.parametrize("T", [minigrad, torch], ids=["minigrad", "torch"])
 UNITS = 8  # of rounding, times the largest number that a step combines
@@ -240,96 +241,96 @@ def test_form_is_torchs(expression: str, kwargs: dict[str, Any]) -> None:
     assert str(found[0]) == str(found[1])
 
 
-@ENGINES
-def test_options_of_a_group_count_from_the_next_step_on(T: Any) -> None:
-    p = T.nn.Parameter(T.zeros(1))
-    optimizer = T.optim.SGD([p], lr=1.0)
-    p.grad = T.ones(1)
+SESSIONS = sessions(r"""
+# options of a group count from the next step on
+p = nn.Parameter(T.zeros(1))
+optimizer = T.optim.SGD([p], lr=1.0)
+p.grad = T.ones(1)
+steps = []
+for option in ({}, {"lr": 0.25}, {"maximize": True}, {"weight_decay": 1.0}):
+    optimizer.param_groups[0].update(option)
     optimizer.step()
-    optimizer.param_groups[0]["lr"] = 0.25
-    optimizer.step()
-    optimizer.param_groups[0]["maximize"] = True
-    optimizer.step()
-    optimizer.param_groups[0]["weight_decay"] = 1.0
-    optimizer.step()
-    assert p.item() == -1.0 - 0.25 + 0.25 - 0.25 * (-1 - 1.0)
+    p
 
+# a learning rate may be a tensor
+p = nn.Parameter(T.zeros(1))
+optimizer = T.optim.SGD([p], lr=T.tensor(0.5))
+p.grad = T.ones(1)
+optimizer.step()
+optimizer.param_groups[0]["lr"].fill_(0.25)
+optimizer.step()
+p
+refused("1-element", T.optim.SGD, [p], lr=T.ones(2))
 
-@ENGINES
-def test_learning_rate_may_be_a_tensor(T: Any) -> None:
-    p = T.nn.Parameter(T.zeros(1))
-    optimizer = T.optim.SGD([p], lr=T.tensor(0.5))
-    p.grad = T.ones(1)
-    optimizer.step()
-    optimizer.param_groups[0]["lr"].fill_(0.25)
-    optimizer.step()
-    assert p.item() == -0.75
-    with pytest.raises(ValueError, match="1-element"):
-        T.optim.SGD([p], lr=T.ones(2))
-
-
-@ENGINES
-def test_closure_computes_the_gradient(T: Any) -> None:
-    p = T.nn.Parameter(T.ones(1))
-    optimizer = T.optim.SGD([p], lr=0.25)
-
-    def closure() -> Any:
-        optimizer.zero_grad()
-        loss = (p * p).sum()
-        loss.backward()
-        return loss
-
-    with T.no_grad():
-        losses = [optimizer.step(closure).item() for _ in range(3)]
-    assert losses == [1.0, 0.25, 0.0625]
-
-
-@ENGINES
-def test_zero_grad(T: Any) -> None:
-    p = T.nn.Parameter(T.ones(2))
-    optimizer = T.optim.SGD([p], lr=0.1)
+# a closure computes the gradient
+p = nn.Parameter(T.ones(1))
+optimizer = T.optim.SGD([p], lr=0.25)
+def closure():
     optimizer.zero_grad()
-    p.grad = T.tensor([float("nan"), 1.0])
-    kept = p.grad
-    optimizer.zero_grad(set_to_none=False)
-    assert kept.tolist() == p.grad.tolist() == [0.0, 0.0]
-    (p * 2).sum().backward()
-    assert p.grad.tolist() == [2.0, 2.0]
-    (p.grad,) = T.autograd.grad((p**3).sum(), p, create_graph=True)
-    optimizer.zero_grad(set_to_none=False)  # which cuts a gradient's history
-    assert (p.grad.requires_grad, p.grad.tolist()) == (False, [0.0, 0.0])
-    optimizer.zero_grad()
-    assert p.grad is None
+    loss = (p * p).sum()
+    loss.backward()
+    return loss
+with T.no_grad():
+    [optimizer.step(closure) for _ in range(3)]
+
+# zero_grad
+p = nn.Parameter(T.ones(2))
+optimizer = T.optim.SGD([p], lr=0.1)
+optimizer.zero_grad()
+p.grad = T.tensor([float("nan"), 1.0])
+kept = p.grad
+optimizer.zero_grad(set_to_none=False)
+kept, p.grad
+(p * 2).sum().backward()
+p.grad
+(p.grad,) = grad((p**3).sum(), p, create_graph=True)
+optimizer.zero_grad(set_to_none=False)  # which cuts a gradient's history
+p.grad
+optimizer.zero_grad()
+p.grad
+
+# steps change in place what has a gradient
+used, unused = nn.Parameter(T.ones(2)), T.ones(1, requires_grad=True)
+view = used.detach()
+optimizer = T.optim.SGD((x for x in (used, unused)), lr=0.5)
+optimizer.step()
+(used * 2).sum().backward()
+optimizer.step(), optimizer.step()
+used, view, used.is_leaf, used.grad, unused
+unused.sum().backward()  # no Parameter, and trained as well
+optimizer.step()
+unused
+
+# a parameter that was frozen after backward is still moved
+p = nn.Parameter(T.ones(1))
+optimizer = T.optim.SGD([p], lr=0.5)
+p.sum().backward()
+frozen = p.requires_grad_(False)
+optimizer.step()
+p
+optimizer.zero_grad()
+optimizer.step()
+p
+
+# options that a state lacks are the defaults
+p = nn.Parameter(T.zeros(1))
+optimizer = T.optim.SGD([p], lr=0.5)
+state = optimizer.state_dict()
+del state["param_groups"][0]["maximize"]  # as in files of an older torch
+optimizer.load_state_dict(state)
+p.grad = T.ones(1)
+optimizer.step()
+p
+
+# duplicates are warned of
+p = nn.Parameter(T.ones(1))
+len(warned("duplicate parameters", T.optim.SGD, [p, p]).param_groups)
+""")
 
 
-@ENGINES
-def test_steps_change_in_place_what_has_a_gradient(T: Any) -> None:
-    used, unused = T.nn.Parameter(T.ones(2)), T.ones(1, requires_grad=True)
-    view = used.detach()
-    optimizer = T.optim.SGD((x for x in (used, unused)), lr=0.5)
-    optimizer.step()
-    (used * 2).sum().backward()
-    optimizer.step()
-    optimizer.step()
-    assert used.tolist() == view.tolist() == [-1.0, -1.0]
-    assert (used.requires_grad, used.is_leaf, used.grad.tolist()) == (True, True, [2.0, 2.0])
-    assert unused.item() == 1.0
-    unused.sum().backward()  # no Parameter, and trained as well
-    optimizer.step()
-    assert unused.item() == 0.5
-
-
-@ENGINES
-def test_parameter_that_was_frozen_after_backward_is_still_moved(T: Any) -> None:
-    p = T.nn.Parameter(T.ones(1))
-    optimizer = T.optim.SGD([p], lr=0.5)
-    p.sum().backward()
-    p.requires_grad_(False)
-    optimizer.step()
-    assert p.item() == 0.5
-    optimizer.zero_grad()
-    optimizer.step()
-    assert p.item() == 0.5
+@pytest.mark.parametrize("name", SESSIONS)
+def test_both_engines_show_the_same(name: str) -> None:
+    agree(SESSIONS[name])
 
 
 def test_state_travels_between_the_engines() -> None:
@@ -369,18 +370,6 @@ def test_a_run_is_continued() -> None:
     for optimizer, tensors in ((first, parameters), (second, others)):
         step(optimizer, tensors)
     assert [p.tolist() for p in parameters] == [p.tolist() for p in others]
-
-
-@ENGINES
-def test_options_that_a_state_lacks_are_the_defaults(T: Any) -> None:
-    p = T.nn.Parameter(T.zeros(1))
-    optimizer = T.optim.SGD([p], lr=0.5)
-    state = optimizer.state_dict()
-    del state["param_groups"][0]["maximize"]  # as in files of an older torch
-    optimizer.load_state_dict(state)
-    p.grad = T.ones(1)
-    optimizer.step()
-    assert p.item() == -0.5
 
 
 def test_loaded_buffers_are_copies_in_the_parameters_dtype() -> None:
@@ -448,10 +437,3 @@ def test_what_torch_does_and_minigrad_does_not_is_refused() -> None:
     with pytest.raises(ValueError, match=r"shape \[3\].*shape \[2\]"):
         optimizer.load_state_dict(state)
     assert str(optimizer.state_dict()) == before
-
-
-@ENGINES
-def test_duplicates_are_warned_of(T: Any) -> None:
-    p = T.nn.Parameter(T.ones(1))
-    with pytest.warns(UserWarning, match="duplicate parameters"):
-        T.optim.SGD([p, p])

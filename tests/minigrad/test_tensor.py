@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-import pickle
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import pytest
 import torch
 
 import minigrad
+from tests.minigrad.sessions import agree, sessions
 
 ENGINES = pytest.mark.parametrize("T", [minigrad, torch], ids=["minigrad", "torch"])
 
@@ -278,6 +278,8 @@ SAYING = [  # what torch refuses in words that name neither operation nor remedy
     ("F.relu('a')", TypeError, r"relu.*Tensor.*str"),
     ("F.relu(np.ones(2))", TypeError, r"relu.*Tensor.*ndarray"),
     ("F.tanh(3)", TypeError, r"tanh.*Tensor.*int"),
+    ("x + x.sum().register_hook(abs)", TypeError, r"add.*tensors or numbers.*RemovableHandle"),
+    ("v.where(x.sum().register_hook(abs), 0)", TypeError, r"where.*Tensor.*RemovableHandle"),
     ("F.sigmoid(None)", TypeError, r"sigmoid.*Tensor.*NoneType"),
     ("F.mse_loss(None, x)", TypeError, r"mse_loss.*Tensor.*NoneType"),
     ("F.mse_loss(x, 3)", TypeError, r"mse_loss.*Tensor.*int"),
@@ -323,72 +325,118 @@ def test_exception_says_what_was_given_and_what_would_be_right(
     assert minigrad.is_grad_enabled()
 
 
-# ---- copies ---------------------------------------------------------------------------------
+SESSIONS = sessions(r"""
+# copies and pickles of a leaf
+x = leaf([1.0, 2.0])
+x.grad = T.tensor([3.0, 4.0], dtype=T.float64)
+deep, shallow, pickled = copy.deepcopy(x), copy.copy(x), pickle.loads(pickle.dumps(x))
+[(c, c.is_leaf, c.grad) for c in (deep, shallow, pickled)]
+with T.no_grad():
+    changed = x.add_(1), x.grad.add_(1)
+deep, deep.grad, shallow, pickled
+(x * 1).sum().backward()
+deep.grad
+frozen = copy.deepcopy(x.requires_grad_(False))
+frozen, frozen.grad
+twice = copy.deepcopy([frozen, frozen])
+twice[0] is twice[1]
 
+# a result is pickled as a leaf, and not deeply copied
+y = leaf([1.0, 2.0])
+for _ in range(5000):  # the graph is longer than the stack is deep
+    y = y * 1
+[(c, c.is_leaf) for c in (pickle.loads(pickle.dumps(y)), copy.copy(y))]
+refused("graph leaves", copy.deepcopy, y)
+copy.deepcopy(y.detach())
 
-@ENGINES
-def test_copies_and_pickles_of_a_leaf(T: Any) -> None:
-    x = T.tensor([1.0, 2.0], requires_grad=True)
-    x.grad = T.tensor([3.0, 4.0])
-    deep, shallow, pickled = copy.deepcopy(x), copy.copy(x), pickle.loads(pickle.dumps(x))
-    for copied in (deep, shallow, pickled):
-        assert repr(copied) == repr(x)
-        assert (copied.is_leaf, copied.requires_grad, copied.dtype) == (True, True, x.dtype)
-    assert (deep.grad.tolist(), shallow.grad, pickled.grad) == ([3.0, 4.0], None, None)
+# what shares memory
+array = np.zeros((2, 3))
+x = T.from_numpy(array)
+array[0, 0] = 1
+x
+views = x.detach(), x.T, x.reshape(-1), x.view(3, 2), x[0], x[:, 1], x[None], x.flatten(), x
+[np.shares_memory(view.numpy(), array) for view in views]
+others = x.clone(), T.tensor(array), x[[0]], x[x > 0], x + 0, x.double().float()
+[np.shares_memory(other.numpy(), array) for other in others]
+x.double() is x
+
+# data of `tensor` are copied
+array = np.ones(2)
+x = T.tensor(array)
+array[:] = 5
+x
+
+# arrays and tensors mix
+x = T.tensor([1.0, 2.0])
+x + T.from_numpy(np.ones(2, np.float32)), x * np.float32(2)
+
+# no_grad as a context
+x = leaf([1.0])
+with T.no_grad():
+    T.is_grad_enabled(), x * 2, (x * 2).is_leaf
+    with T.enable_grad():
+        x * 2
+        with T.no_grad():
+            x * 2
+        T.is_grad_enabled()
+    T.is_grad_enabled()
+T.is_grad_enabled()
+
+# no_grad as a decorator
+x = leaf([1.0])
+@T.no_grad()
+def called(factor):
+    "Its docstring."
+    return x * factor
+@T.no_grad
+def bare(factor):
+    return x * factor
+@T.enable_grad()
+def recorded():
+    return x * 3
+called(2.0), bare(factor=2.0), called.__name__, called.__doc__
+with T.no_grad():
+    recorded(), T.is_grad_enabled()
+
+# no_grad ends with an exception
+def divided():
     with T.no_grad():
-        x.add_(1)
-        x.grad.add_(1)
-    assert (deep.tolist(), deep.grad.tolist()) == ([1.0, 2.0], [3.0, 4.0])
-    assert (shallow.tolist(), pickled.tolist()) == ([2.0, 3.0], [1.0, 2.0])
-    (x * 1).sum().backward()
-    assert deep.grad.tolist() == [3.0, 4.0]
-    frozen = copy.deepcopy(x.requires_grad_(False))
-    assert (frozen.requires_grad, frozen.grad.tolist()) == (False, [5.0, 6.0])
-    twice = copy.deepcopy([frozen, frozen])
-    assert twice[0] is twice[1]
+        return 1 / 0
+refused("division", divided), T.is_grad_enabled()
+
+# set_grad_enabled
+with T.set_grad_enabled(False):
+    T.is_grad_enabled()
+    with T.set_grad_enabled(True):
+        T.is_grad_enabled()
+T.is_grad_enabled()
+switch = T.set_grad_enabled(False)
+T.is_grad_enabled()
+switch = T.set_grad_enabled(True)
+off = T.set_grad_enabled(False)(T.is_grad_enabled)
+T.is_grad_enabled(), off(), off(), T.is_grad_enabled()  # decorating does not switch
+
+# nothing is recorded that needs no gradient
+x = T.tensor([1.0, 2.0], dtype=T.float64)
+(x * 2).grad_fn, (x * leaf([1.0, 1.0]) > 1).grad_fn
+""")
 
 
-@ENGINES
-def test_a_result_is_pickled_as_a_leaf_and_not_deeply_copied(T: Any) -> None:
-    y = T.tensor([1.0, 2.0], requires_grad=True)
-    for _ in range(5000):  # the graph is longer than the stack is deep
-        y = y * 1
-    for copied in (pickle.loads(pickle.dumps(y)), copy.copy(y)):
-        assert (copied.tolist(), copied.requires_grad, copied.is_leaf) == ([1.0, 2.0], True, True)
-    with pytest.raises(RuntimeError, match="graph leaves"):
-        copy.deepcopy(y)
-    assert copy.deepcopy(y.detach()).tolist() == [1.0, 2.0]
+@pytest.mark.parametrize("name", SESSIONS)
+def test_both_engines_show_the_same(name: str) -> None:
+    agree(SESSIONS[name])
+
+
+def test_a_session_that_differs_or_shows_nothing_fails() -> None:
+    for code in ("itself", "x = 1"):
+        with pytest.raises(AssertionError):
+            agree(code)
 
 
 def test_deepcopy_of_a_result_says_what_to_do() -> None:
     y = minigrad.ones(2, requires_grad=True).exp()
     with pytest.raises(RuntimeError, match=r"ExpBackward0.*\.detach\(\).*\.clone\(\)"):
         copy.deepcopy(y)
-
-
-# ---- memory ---------------------------------------------------------------------------------
-
-
-@ENGINES
-def test_what_shares_memory(T: Any) -> None:
-    array = np.zeros((2, 3))
-    x = T.from_numpy(array)
-    array[0, 0] = 1
-    assert x[0, 0].item() == 1
-    for view in (x.detach(), x.T, x.reshape(-1), x.view(3, 2), x[0], x[:, 1], x[None], x.flatten()):
-        assert np.shares_memory(np.asarray(view), array)
-    for other in (x.clone(), T.tensor(array), x[[0]], x[x > 0], x + 0, x.double().float()):
-        assert not np.shares_memory(np.asarray(other), array)
-    assert np.shares_memory(x.numpy(), array)
-    assert x.double() is x
-
-
-@ENGINES
-def test_data_of_tensor_are_copied(T: Any) -> None:
-    array = np.ones(2)
-    x = T.tensor(array)
-    array[:] = 5
-    assert x.tolist() == [1.0, 1.0]
 
 
 def test_numpy_functions_take_tensors() -> None:
@@ -409,14 +457,6 @@ def test_numpy_of_a_recorded_tensor_says_what_to_do() -> None:
             convert()
 
 
-@ENGINES
-def test_arrays_and_tensors_mix(T: Any) -> None:
-    x = T.tensor([1.0, 2.0])
-    assert (x + T.from_numpy(np.ones(2, np.float32))).tolist() == [2.0, 3.0]
-    assert (x * np.float32(2)).dtype == T.float32
-    assert isinstance(x * np.float32(2), T.Tensor)
-
-
 def test_there_is_only_the_cpu() -> None:
     assert not minigrad.cuda.is_available()
     device = minigrad.device("cuda" if minigrad.cuda.is_available() else "cpu")
@@ -426,49 +466,6 @@ def test_there_is_only_the_cpu() -> None:
 
 
 # ---- recording on and off -------------------------------------------------------------------
-
-
-@ENGINES
-def test_no_grad_as_context(T: Any) -> None:
-    x = T.tensor([1.0], requires_grad=True)
-    with T.no_grad():
-        assert not T.is_grad_enabled()
-        y = x * 2
-        with T.enable_grad():
-            z = x * 2
-            with T.no_grad():
-                assert not (x * 2).requires_grad
-            assert T.is_grad_enabled()
-        assert not T.is_grad_enabled()
-    assert T.is_grad_enabled()
-    assert (y.requires_grad, z.requires_grad, x.requires_grad) == (False, True, True)
-    assert y.is_leaf
-
-
-@ENGINES
-def test_no_grad_as_decorator(T: Any) -> None:
-    x = T.tensor([1.0], requires_grad=True)
-
-    @T.no_grad()  # type: ignore[untyped-decorator]
-    def called(factor: float) -> Any:
-        """Its docstring."""
-        return x * factor
-
-    @T.no_grad  # type: ignore[untyped-decorator]
-    def bare(factor: float) -> Any:
-        return x * factor
-
-    @T.enable_grad()  # type: ignore[untyped-decorator]
-    def recorded() -> Any:
-        return x * 3
-
-    assert not called(2.0).requires_grad
-    assert not bare(factor=2.0).requires_grad
-    assert called.__name__ == "called"
-    assert called.__doc__ == "Its docstring."
-    with T.no_grad():
-        assert recorded().requires_grad
-        assert not T.is_grad_enabled()
 
 
 @ENGINES
@@ -554,36 +551,6 @@ def test_no_grad_object_is_used_again_and_nested(T: Any) -> None:
 
 
 @ENGINES
-def test_no_grad_ends_with_an_exception(T: Any) -> None:
-    with pytest.raises(ZeroDivisionError), T.no_grad():
-        raise ZeroDivisionError
-    assert T.is_grad_enabled()
-
-
-@ENGINES
-def test_set_grad_enabled(T: Any) -> None:
-    with T.set_grad_enabled(False):
-        assert not T.is_grad_enabled()
-        with T.set_grad_enabled(True):
-            assert T.is_grad_enabled()
-    assert T.is_grad_enabled()
-    T.set_grad_enabled(False)
-    assert not T.is_grad_enabled()
-    T.set_grad_enabled(True)
-    assert T.is_grad_enabled()
-
-    @T.set_grad_enabled(False)  # type: ignore[untyped-decorator]
-    def off() -> bool:
-        enabled: bool = T.is_grad_enabled()
-        return enabled
-
-    assert T.is_grad_enabled()  # decorating does not switch
-    assert off() is False
-    assert off() is False
-    assert T.is_grad_enabled()
-
-
-@ENGINES
 def test_each_thread_has_its_own_mode(T: Any) -> None:
     seen = []
     with T.no_grad():
@@ -591,13 +558,6 @@ def test_each_thread_has_its_own_mode(T: Any) -> None:
         thread.start()
         thread.join()
     assert seen == [True]
-
-
-@ENGINES
-def test_nothing_is_recorded_that_needs_no_gradient(T: Any) -> None:
-    x = T.tensor([1.0, 2.0])
-    assert (x * 2).grad_fn is None
-    assert (x * T.tensor([1.0, 1.0], requires_grad=True) > 1).grad_fn is None
 
 
 # ---- promotion ------------------------------------------------------------------------------

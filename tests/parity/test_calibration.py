@@ -259,6 +259,7 @@ def test_a_run_resumes_and_reports(
         return draw_case(3 + 20 * seed)
 
     monkeypatch.setattr(jobs, "draw_case", draw)
+    monkeypatch.setattr(jobs, "digest", lambda patterns: "of these tests")
     arguments = [
         "calibration",
         "--workers",

@@ -116,7 +116,7 @@ def proof(path: Path, settings: Mapping[str, Any], jobs: Sequence[Job]) -> Store
 
 
 def totals(runs: Sequence[Mapping[str, Any]], planned: int) -> dict[str, Any]:
-    """Return what the runs come to: how many there are, which failed, died and diverged."""
+    """Return totals of the runs: how many there are, which failed, died and diverged."""
     failed = [str(job_of(run)) for run in runs if not run["passed"]]
     states = Counter(
         (entry["name"], side, state)

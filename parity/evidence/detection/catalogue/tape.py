@@ -3,8 +3,8 @@
 from parity.evidence.detection.defect import Defect
 
 TAPE, RULE = "minigrad/tape.py", "minigrad/ops/rule.py"
-BACKWARD, RECORDED = "minigrad/tensor/backward.py", "minigrad/tensor/gradients.py"
-TENSOR, INPLACE = "minigrad/tensor/__init__.py", "minigrad/tensor/inplace.py"
+BACKWARD = "minigrad/tensor/backward.py"
+BASE, INPLACE = "minigrad/tensor/base.py", "minigrad/tensor/inplace.py"
 
 DEFECTS = (
     Defect(
@@ -70,17 +70,17 @@ DEFECTS = (
     Defect(
         "changes-in-place-not-noticed",
         TAPE,
-        "_unpack",
-        "if node.number < changes.latest:",
-        "if node.number > changes.latest:",
+        "sweep",
+        "if saved is None or node.number < changes.latest:",
+        "if saved is None or node.number > changes.latest:",
         "saved_values_are_guarded",
     ),
     Defect(
         "leaf-gradient-shares-memory",
         TAPE,
-        "_is_shared",
-        'if grad is grad_out or getattr(grad, "base", None) is not None:',
-        'if getattr(grad, "base", None) is not None:',
+        "sweep",
+        'shared = grad is grad_out or getattr(grad, "base", None) is not None',
+        'shared = getattr(grad, "base", None) is not None',
         "gradients_have_memory_of_their_own",
     ),
     Defect(
@@ -109,8 +109,8 @@ DEFECTS = (
         "second-order-inputs-constant",
         BACKWARD,
         "gradients_of",
-        'return outputs[0]._tensor(value, node) if hasattr(value, "base") else value',
-        'return outputs[0]._tensor(value) if hasattr(value, "base") else value',
+        'return wrapped(value, node) if hasattr(value, "base") else value',
+        'return wrapped(value) if hasattr(value, "base") else value',
         "twice_differentiated",
     ),
     Defect(
@@ -118,8 +118,8 @@ DEFECTS = (
         BACKWARD,
         "_root",
         "return grad.clone() if output.is_leaf else grad  # a leaf keeps it, so it needs its own",
-        "return output._tensor(np.ones(grad.shape, grad.dtype))",
-        ("_root", "Recorded.backward", "backward_with_a_gradient"),
+        "return output._wrapped(np.ones(grad.shape, grad.dtype))",
+        ("_root", "Differentiable.backward", "backward_with_a_gradient"),
     ),
     Defect(
         "second-backward-overwrites-leaf",
@@ -147,19 +147,24 @@ DEFECTS = (
     ),
     Defect(
         "detach-keeps-history",
-        TENSOR,
-        "Tensor.detach",
-        "return Tensor(self._array)",
-        "return Tensor(self._array, self._node)",
-        ("Tensor.detach", "detached_values_share_memory", "conversions", "where_recording_ends"),
+        BASE,
+        "TensorBase.detach",
+        "return self._wrapped(self._array)",
+        "return self._wrapped(self._array, self._node)",
+        (
+            "TensorBase.detach",
+            "detached_values_share_memory",
+            "conversions",
+            "where_recording_ends",
+        ),
     ),
     Defect(
         "recorded-although-no-grad",
-        TENSOR,
-        "apply",
+        BASE,
+        "TensorBase._apply",
         "if any(parents) and grad_mode.enabled:",
         "if any(parents) and (grad_mode.enabled or rule.name == 'mul'):",
-        ("apply", "where_recording_ends"),
+        ("TensorBase._apply", "where_recording_ends"),
     ),
     Defect(
         "in-place-result-not-followed",
@@ -171,9 +176,9 @@ DEFECTS = (
     ),
     Defect(
         "in-place-change-not-noted",
-        INPLACE,
-        "InPlace._write",
-        "changed(input._array)",
+        BASE,
+        "TensorBase._write",
+        "changed(self._array)",
         "changed()",
         "saved_values_are_guarded",
     ),
@@ -181,8 +186,8 @@ DEFECTS = (
         "in-place-operation-without-a-copy",
         INPLACE,
         "InPlace._in_place",
-        "before = input._tensor(np.copy(input._array), input._node)",
-        "before = input._tensor(input._array, input._node)",
+        "before = input._wrapped(np.copy(input._array), input._node)",
+        "before = input._wrapped(input._array, input._node)",
         ("InPlace._in_place", "changed_in_place"),
     ),
     Defect(
