@@ -9,14 +9,10 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
-
-import minigrad.architectures
-import torch_impl.architectures
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("minigrad", "torch_impl", "parity")
@@ -246,32 +242,3 @@ def test_import_torch_impl_loads_neither_minigrad_nor_parity() -> None:
 
 def test_what_is_loaded_is_seen() -> None:
     assert {"minigrad", "colorsys"} <= loaded_by("import minigrad, colorsys")
-
-
-def test_architectures_are_the_same() -> None:
-    ours, theirs = minigrad.architectures.ARCHITECTURES, torch_impl.architectures.ARCHITECTURES
-    assert list(ours) == list(theirs) == ["underfit", "rightfit", "overfit"]
-    for name in ours:
-        assert asdict(ours[name]) == asdict(theirs[name])
-        assert ours[name].parameters == theirs[name].parameters
-    assert [ours[name].parameters for name in ours] == [4, 321, 333_121]
-    assert minigrad.architectures.MOST_PARAMETERS == torch_impl.architectures.MOST_PARAMETERS
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "1-32-32-1", "1-1", "01-2-1", "underfit", "Underfit", "", "1", "-1", "1-", "1--1",
-        "1-0-1", "2-3-1", "1-3-2", "1-x-1", "1-1000000-1000000-1", "1-9999999999-1",
-        "1-\N{DEVANAGARI DIGIT ONE}-1", " 1-2-1", "1-2-1\n", "1-2.0-1", "1+2+1",
-    ],
-)  # fmt: skip
-def test_the_same_texts_name_architectures(text: str) -> None:
-    def read(package: object) -> object:
-        try:
-            return asdict(package.architecture(text))  # type: ignore[attr-defined]
-        except ValueError:
-            return ValueError
-
-    ours, theirs = read(minigrad.architectures), read(torch_impl.architectures)
-    assert ours == theirs
