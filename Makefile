@@ -52,8 +52,8 @@ bench: $(MADE) ## time every engine, half an hour; put the result into README, w
 
 # Resumes where it was stopped; the threads of two libraries in one process would fight.
 fuzz: $(MADE) ## compare operations and random graphs with torch, for half an hour or more
-	MINIGRAD_FUZZ=1 $(BIN)/pytest -n auto tests/minigrad/test_operations.py tests/minigrad/test_graphs.py \
-		tests/minigrad/test_special_values.py tests/parity/test_sweep_faults.py $(ARGS)
+	MINIGRAD_FUZZ=1 $(BIN)/pytest -n auto tests/parity/test_sweep_faults.py \
+		$(shell grep -lE "\bFUZZ\b|\bEXAMPLES\b" tests/minigrad/test_*.py) $(ARGS)
 
 proof: $(MADE) ## judge minigrad against torch at 12 seeds in full and 50 quickly, for an hour
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m parity.evidence proof $(ARGS)
@@ -66,7 +66,7 @@ calibrate: $(MADE) ## measure the budget: false alarms against z, defects caught
 detection: $(MADE) ## plant every defect of the catalogue in a copy, see what finds it, report in out/
 	$(BIN)/python -m parity.evidence detection --output out $(ARGS)
 
-peers: $(MADE) ## judge the other engines against torch; put the result into README
+peers: $(MADE) ## judge the other engines against torch; put the result into parity/README.md
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m parity.evidence peers $(ARGS)
 
 clean: ## remove .venv, reports and caches

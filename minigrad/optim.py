@@ -150,7 +150,7 @@ class SGD:
         """Forget the gradients, or set them to zero in place."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                node = parameter._node or parameter._frozen
+                node = parameter._grad_node
                 if node is not None and set_to_none:  # without a look: nothing depends on it
                     node.grad = None
                 elif node is not None and node.grad is not None:

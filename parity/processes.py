@@ -42,19 +42,18 @@ class Processes:
     cores slow each other down by more than threads gain.
 
     Attributes:
-        sides: the names of the two engines, and what makes them.
-        actual, expected: hold their training loops.
-        references: the processes of `expected`'s engine, that one among them.
+        actual, expected: of the engine under test, and of the one it is held against.
+        references: processes of `expected`'s engine, for perturbed runs; that one may be among
+            them.
+        judges: compute budgets, and compare; without them a verdict does so in this process.
         twins: both engines' twins in reproducible arithmetic, in the processes of the engines; None
             if one of the engines has none.
-        judges: compute budgets, and compare.
     """
 
-    sides: tuple[Side, Side]
     actual: EngineProcess[Trainer]
     expected: EngineProcess[Trainer]
-    references: Sequence[EngineProcess[Trainer]]
-    judges: Sequence[EngineProcess[Judge]]
+    references: Sequence[EngineProcess[Trainer]] = ()
+    judges: Sequence[EngineProcess[Judge]] = ()
     twins: tuple[EngineProcess[Trainer], EngineProcess[Trainer]] | None = None
 
     def __enter__(self) -> Self:
@@ -67,8 +66,15 @@ class Processes:
     def __exit__(self, *raised: Any) -> None:
         self._stack.close()
 
-    def _all(self) -> Iterator[EngineProcess[Any]]:
-        yield from (*self.references, self.actual, *self.judges)
+    def _all(self) -> list[EngineProcess[Any]]:
+        return list(dict.fromkeys((*self.references, self.expected, self.actual, *self.judges)))
+
+    def environment(self) -> dict[str, Any]:
+        """Return what the two engines' processes run on, by "actual" and "expected"."""
+        return {
+            "actual": self.actual.call(Trainer.environment),
+            "expected": self.expected.call(Trainer.environment),
+        }
 
     @contextmanager
     def noting(self, entry: dict[str, Any]) -> Iterator[None]:
@@ -83,8 +89,7 @@ class Processes:
         except Exception as error:
             cause = error.__cause__
             engines = self.actual, self.expected, *(self.twins or ())
-            for process in self._all():
-                process.settle()
+            self.settle()
             if not isinstance(cause, ChildTraceback) or cause.process not in (
                 process.name for process in engines
             ):
@@ -96,6 +101,11 @@ class Processes:
                 "error": f"{type(error).__name__}: {error}",
                 "traceback": cause.trace,
             }
+
+    def settle(self) -> None:
+        """Wait for the end of every call that nobody waits for any more."""
+        for process in self._all():
+            process.settle()
 
     def kill(self) -> None:
         """End them at once, from another thread."""
@@ -115,7 +125,7 @@ def prepared(actual: Side, expected: Side, cores: int) -> Processes:
         )
         twins = twin, other
     judges = [EngineProcess(Judge, 1, "judge", KEPT) for _ in range(cores)]
-    return Processes((actual, expected), ours, theirs[0], theirs, judges, twins)
+    return Processes(ours, theirs[0], theirs, judges, twins)
 
 
 def processes_for(

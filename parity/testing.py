@@ -28,6 +28,7 @@ from minigrad.arrays.conversion import budgeted
 from parity.checks.budget import Budget, budget_of
 from parity.checks.gradients import compare
 from parity.checks.steps import Judge
+from parity.checks.verdicts import VERDICTS, not_reached
 from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Array, Engine, Task
 from parity.engines.registry import factory, same
@@ -35,7 +36,7 @@ from parity.engines.trainer import Trainer
 from parity.errors import CannotBeJudgedError, UsageError
 from parity.processes import Processes, Side, trainer
 from parity.report.failures import Failure, failures
-from parity.run import JUDGED, judged
+from parity.run import run_on
 
 __all__ = ["Check", "checks", "parametrize_with_checks", "assert_gradients_agree"]
 __all__ += ["gradient_budget", "Budget"]
@@ -103,7 +104,7 @@ class Check:
         """Return the content of a report.json as if no other verdict had been reached."""
         if self.verdict == PROBES:
             return {**document, "architectures": [], "passed": False}
-        only = {**entry, **dict.fromkeys(JUDGED), self.verdict: entry[self.verdict]}
+        only = {**entry, **not_reached(**{self.verdict: entry[self.verdict]})}
         return {**document, "architectures": [only], "probes": None, "passed": False}
 
     def __str__(self) -> str:
@@ -122,7 +123,7 @@ def checks() -> list[Check]:
         ("1-8-8-1", "float64", 0.0),
         ("1-8-1", "float32", 0.5),
     ]
-    verdicts = [name for name in JUDGED if name != "bitwise"]
+    verdicts = [name for name, verdict in VERDICTS.items() if not verdict.bits]
     found = itertools.product(verdicts, networks)
     return [*(Check(verdict, *network) for verdict, network in found), Check(PROBES, *networks[0])]
 
@@ -243,13 +244,12 @@ def _document(engine: AnyEngine, network: str, dtype: str, momentum: float) -> d
     settings = {"seed": 0, "dtype": dtype, "device": "cpu", "quick": True}
     with np.errstate():  # which engines set for a process of their own
         processes = Processes(
-            (Side(name, make), Side(REFERENCE, factory(REFERENCE))),
             LocalObject(Trainer(make), name),
             _reference(),
             [_reference()],
             [LocalObject(Judge())],
         )
-        return judged(processes, [(named, task)], settings, lambda *_: None).document
+        return run_on(processes, [(named, task)], settings, lambda *_: None).document
 
 
 @functools.cache

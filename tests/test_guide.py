@@ -1,13 +1,14 @@
-"""The guide to minigrad: what docstrings show is so, and README's walk-through does what it says.
+"""minigrad's guide: examples in docstrings are right, and so is the chapter on a new operation.
 
-There an operation is added, exactly as shown, to a copy of the tree, and its derivative is checked.
-README's other snippets are run by `test_readme.py`.
+The chapter adds an operation. A copy of the tree gets it exactly as shown, and its derivative is
+checked there. The guide's other snippets are run by `test_readme.py`.
 """
 
 from __future__ import annotations
 
 import doctest
 import importlib
+import json
 import os
 import re
 import shlex
@@ -21,14 +22,45 @@ import pytest
 import minigrad
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-CHAPTER = README.partition("### Adding an operation\n")[2].partition("\n## ")[0]
+README = (ROOT / "minigrad" / "README.md").read_text(encoding="utf-8")
+CHAPTER = README.partition("## Adding an operation\n")[2].partition("\n## ")[0]
 PATCHES = re.findall(r"```diff\n(.*?)```", CHAPTER, flags=re.DOTALL)
 (COMMAND,) = re.findall(r"^\$ \.venv/bin/pytest (.*)$", CHAPTER, flags=re.MULTILINE)
+PLACE = "minigrad/ops/elementwise.py"
 DERIVATIVE = """\
 def rsqrt_backward_x(grad_out: Array, out: Array) -> Array:
     return np.multiply(grad_out, np.multiply(np.power(out, 3), -0.5))
 """
+WRONG_SIGN = DERIVATIVE.replace("-0.5", "0.5")
+WRONG_AT_ZERO = DERIVATIVE.replace("np.power(out, 3)", "np.divide(out, x)").replace(
+    "out: Array)", "out: Array, x: Array)"
+)
+
+OPERATION = "test_operations.py::test_value_and_gradients[rsqrt]"
+DIFFERENCES = "test_gradcheck.py::test_true_derivatives_pass[rsqrt]"
+SPECIAL = "test_special_values.py::test_elementwise[rsqrt-float32]"
+
+USED = """
+import minigrad as torch
+x = torch.tensor([4.0], requires_grad=True)
+x.rsqrt().backward()
+print(torch.rsqrt(x), x.grad, torch.__file__)
+"""
+RUNS = """
+import json, sys
+from pathlib import Path
+import pytest
+
+exec({used!r})
+for file, text, arguments in json.load(sys.stdin):
+    Path(file).write_text(text, encoding="utf-8")
+    for name in list(sys.modules):
+        if name.partition(".")[0] in ("minigrad", "parity", "tests"):
+            del sys.modules[name]
+    print("{next}", flush=True)
+    pytest.main(["-p", "no:cacheprovider", *arguments])
+"""
+"""All runs in one process, which loads torch once."""
 
 
 @pytest.fixture(scope="module")
@@ -69,33 +101,56 @@ def test_examples_in_docstrings(path: Path) -> None:
 
 def test_the_modules_of_the_path_are_there() -> None:
     assert minigrad.__doc__ is not None
-    names = re.findall(r"^    ((?:\w+, )*\w+)  ", minigrad.__doc__, flags=re.MULTILINE)
+    names = re.findall(r"^    ((?:[\w.]+, )*[\w.]+)  ", minigrad.__doc__, flags=re.MULTILINE)
     modules = [name for line in names for name in line.split(", ")]
     assert modules[:4] == ["tensor", "ops", "tape", "nn"]
     for name in modules:
         importlib.import_module(f"minigrad.{name}")
 
 
-def pytest_in(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTEST_ADDOPTS": ""}
-    return subprocess.run(
-        command, cwd=tree, env=environment, text=True, capture_output=True, timeout=300
+@pytest.fixture(scope="module")
+def printed(tree: Path) -> list[str]:
+    """What is printed by `USED`, by the guide's command, and by tests of two wrong derivatives."""
+    right = (tree / PLACE).read_text(encoding="utf-8")
+    assert right.count(DERIVATIVE) == 1
+    runs = [
+        (PLACE, right.replace(DERIVATIVE, derivative), arguments)
+        for derivative, arguments in (
+            (DERIVATIVE, [*shlex.split(COMMAND), "-v"]),
+            (WRONG_SIGN, [f"tests/minigrad/{test}" for test in (OPERATION, DIFFERENCES)]),
+            (WRONG_AT_ZERO, [f"tests/minigrad/{SPECIAL}"]),
+        )
+    ]
+    separator = "next run"
+    ended = subprocess.run(
+        [sys.executable, "-c", RUNS.format(used=USED, next=separator)],
+        input=json.dumps(runs),
+        cwd=tree,
+        env={**os.environ, "PYTEST_ADDOPTS": "", "PYTHONDONTWRITEBYTECODE": "1"},
+        text=True,
+        capture_output=True,
+        timeout=500,
     )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.split(f"{separator}\n")
 
 
 def test_every_place_is_shown() -> None:
     files = re.findall(r"^\+\+\+ b/(.*)$", "".join(PATCHES), flags=re.MULTILINE)
     assert files == [
         *("minigrad/ops/elementwise.py", "minigrad/tensor/arithmetic.py"),
-        *("minigrad/functions.py", "minigrad/__init__.py"),
+        "minigrad/__init__.py",
         *("tests/minigrad/operations.py", "tests/minigrad/test_gradcheck.py"),
     ]
 
 
-def test_the_operation_passes_its_checks(tree: Path) -> None:
-    result = pytest_in(tree, *shlex.split(COMMAND), "-v")
-    assert result.returncode == 0, result.stdout
+def test_it_can_be_used(tree: Path, printed: list[str]) -> None:
+    values = "tensor([0.5000], grad_fn=<RsqrtBackward0>) tensor([-0.0625]) "
+    assert printed[0] == f"{values}{tree}/minigrad/__init__.py\n"
+
+
+def test_the_operation_passes_its_checks(printed: list[str]) -> None:
+    assert re.search(r"= [0-9]+ passed, [0-9]+ deselected in ", printed[1]), printed[1]
     for said in (
         "test_value_and_gradients[rsqrt] PASSED",
         "test_gradients_are_those_of_finite_differences[rsqrt] PASSED",
@@ -105,56 +160,19 @@ def test_the_operation_passes_its_checks(tree: Path) -> None:
         "test_values_are_those_of_plain_arrays[rsqrt] PASSED",
         "test_rules_run_on_guarded_arrays[rsqrt] PASSED",
     ):
-        assert said in result.stdout
-
-
-def test_it_can_be_used(tree: Path) -> None:
-    code = (
-        "import minigrad as torch; x = torch.tensor([4.0], requires_grad=True); "
-        "x.rsqrt().backward(); print(torch.rsqrt(x), x.grad, torch.__file__)"
-    )
-    command = [sys.executable, "-c", code]
-    printed = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=True).stdout
-    values = "tensor([0.5000], grad_fn=<RsqrtBackward0>) tensor([-0.0625]) "
-    assert printed == f"{values}{tree}/minigrad/__init__.py\n"
-
-
-OPERATION = "test_operations.py::test_value_and_gradients[rsqrt]"
-DIFFERENCES = "test_gradcheck.py::test_true_derivatives_pass[rsqrt]"
-SPECIAL = "test_special_values.py::test_elementwise[rsqrt-float32]"
+        assert said in printed[1]
 
 
 @pytest.mark.parametrize(
-    ("wrong", "caught"),
+    ("run", "test", "message"),
     [
-        (
-            {"-0.5": "0.5"},
-            {
-                OPERATION: r"gradient of input 0: \d+ of \d+ elements differ",
-                DIFFERENCES: r"Report\(elements=36, failed=6",
-            },
-        ),
-        (
-            {"np.power(out, 3)": "np.divide(out, x)", "out: Array)": "out: Array, x: Array)"},
-            {SPECIAL: r"at \[-0\.0\]: actual -inf, expected inf"},
-        ),
+        (2, OPERATION, r"gradient of input 0: \d+ of \d+ elements differ"),
+        (2, DIFFERENCES, r"Report\(elements=36, failed=6"),
+        (3, SPECIAL, r"at \[-0\.0\]: actual -inf, expected inf"),
     ],
 )
 def test_a_wrong_derivative_is_caught(
-    tree: Path, wrong: dict[str, str], caught: dict[str, str]
+    run: int, test: str, message: str, printed: list[str]
 ) -> None:
-    path = tree / "minigrad/ops/elementwise.py"
-    right = path.read_text(encoding="utf-8")
-    before, derivative, after = right.partition(DERIVATIVE)
-    for old, new in wrong.items():
-        assert derivative.count(old) == 1
-        derivative = derivative.replace(old, new)
-    path.write_text(before + derivative + after, encoding="utf-8")
-    try:
-        result = pytest_in(tree, *(f"tests/minigrad/{test}" for test in caught))
-    finally:
-        path.write_text(right, encoding="utf-8")
-    assert result.returncode == 1, result.stdout
-    for test, told in caught.items():
-        assert f"FAILED tests/minigrad/{test}" in result.stdout
-        assert re.search(told, result.stdout)
+    assert f"FAILED tests/minigrad/{test}" in printed[run]
+    assert re.search(message, printed[run])

@@ -1,108 +1,188 @@
-"""What README shows works as written."""
+"""What the READMEs show works as written.
 
+Their code and commands run in this process, which saves the time to start others. The operation
+that minigrad's guide adds is tested in `test_guide.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
 import itertools
 import json
-import os
 import re
 import shlex
-import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from minigrad.__main__ import main as minigrad
 from parity.bench import table as bench_table
 from parity.evidence import peers as peers_table
-from parity.evidence.figures import part
+from parity.evidence.figures import PAGES, part
+from parity.processes import Processes, Side, processes_for
+from tests.parity.commands import parity
+from torch_impl.__main__ import main as torch_impl
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
-PYTHON = [block for kind, block in BLOCKS if kind == "python"]
-FILES = {match[1]: block for block in PYTHON if (match := re.match(r"# (\w+\.py)\n", block))}
-COMMANDS = [
+NAMES = ("README.md", "minigrad/README.md", "parity/README.md", "torch_impl/README.md")
+READMES = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
+WORDS = {name: " ".join(text.split()) for name, text in READMES.items()}
+"""The texts without their line breaks."""
+
+
+def blocks(kind: str) -> dict[str, str]:
+    """The blocks of code of a language, by their places."""
+    return {
+        f"{name}:{text.count(chr(10), 0, block.start()) + 1}": block[1]
+        for name, text in READMES.items()
+        for block in re.finditer(rf"```{kind}\n(.*?)```", text, flags=re.DOTALL)
+    }
+
+
+PYTHON = blocks("python")
+FILES = {match[1]: code for code in PYTHON.values() if (match := re.match(r"# (\w+\.py)\n", code))}
+COMMANDS = {
     line.removeprefix("$ ").partition("#")[0].strip()
-    for kind, block in BLOCKS
-    if kind == "console"
+    for block in blocks("console").values()
     for line in block.splitlines()
     if line.startswith("$ ")
-]
+}
 SHORT = {
     "run": ["--epochs", "3"],
+    "run --quick": ["underfit"],
     "train": ["--epochs", "3"],
-    "sweep": ["--epochs", "3", "--horizons", "1"],
-    "bench": ["--rounds", "6", "--processes", "1"],
+    "sweep": ["--epochs", "3", "--horizons", "1", "--workers", "1"],
+    "bench": ["--rounds", "6", "--processes", "1", "underfit"],
 }
 
 
+ELSEWHERE = {
+    "parity run --engine toy:ToyEngine",  # tests/parity/test_own_engine.py
+    ".venv/bin/pytest tests/minigrad -k rsqrt",  # tests/test_guide.py
+}
+PROGRAMS = ("make", "minigrad", "parity", "python")
+
+
+def commands(program: str) -> list[str]:
+    """The commands of a program that are tested here."""
+    return sorted(c for c in COMMANDS - ELSEWHERE if c.startswith(f"{program} "))
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder with the files that README shows."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder, with the files that the READMEs show."""
     for name, code in FILES.items():
         (tmp_path / name).write_text(code, encoding="utf-8")
-    return tmp_path
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield tmp_path
+    for name in FILES:
+        sys.modules.pop(name.removesuffix(".py"), None)
 
 
-@pytest.mark.parametrize("command", sorted({c for c in COMMANDS if c.startswith("parity ")}))
-def test_parity_commands_run(command: str, folder: Path) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def one_set_of_processes() -> Iterator[None]:
+    """Have every `parity run` of an engine use the same processes: to start them takes longest."""
+    started: dict[str, Processes] = {}
+    with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+
+        def kept(_: Any, actual: Side, expected: Side) -> contextlib.nullcontext[Processes]:
+            assert expected.name == "torch"
+            if actual.name not in started:
+                started[actual.name] = stack.enter_context(processes_for([], actual, expected))
+            return contextlib.nullcontext(started[actual.name])
+
+        patch.setattr("parity.cli.run.processes_for", kept)
+        yield
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("command", commands("parity"))
+def test_parity_commands_run(command: str) -> None:
     _, name, *arguments = shlex.split(command)
-    if name == "bench":
-        arguments.append("underfit")  # the three networks would take minutes
-    shortened = [*arguments, *SHORT.get(name, [])]
-    full = [sys.executable, "-m", "parity", name, *shortened]
-    result = subprocess.run(full, cwd=folder, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr
+    shortened = [*SHORT.get(name, []), *SHORT.get(" ".join([name, *arguments[:1]]), [])]
+    ended = parity(name, *arguments, *shortened)
+    assert ended.returncode == 0, ended.stderr
 
 
-@pytest.mark.parametrize("command", sorted({c for c in COMMANDS if c.startswith("minigrad ")}))
-def test_minigrad_commands_run(command: str) -> None:
-    full = [sys.executable, "-m", *shlex.split(command)]
-    result = subprocess.run(full, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
-    assert "mse_loss" in result.stdout
+@pytest.mark.parametrize("command", commands("minigrad"))
+def test_minigrad_commands_run(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert minigrad(shlex.split(command)[1:]) == 0
+    assert "mse_loss" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", sorted({c for c in COMMANDS if c.startswith("make ")}))
+@pytest.mark.parametrize("command", commands("python"))
+def test_torch_impl_commands_run(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, module, *arguments = shlex.split(command)
+    assert module == "torch_impl"
+    torch_impl(arguments)
+    assert "final MSE" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", commands("make"))
 def test_make_targets_exist(command: str) -> None:
     target = shlex.split(command)[1]
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
 
 
+def test_every_command_is_tested() -> None:
+    assert ELSEWHERE.union(*map(commands, PROGRAMS)) == COMMANDS
+
+
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith("test_")])
-def test_tests_pass(name: str, folder: Path) -> None:
-    command = [sys.executable, "-m", "pytest", name]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stdout
+def test_tests_pass(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["-q", "-p", "no:cacheprovider", f"--rootdir={folder}"]
+    assert pytest.main([*options, name]) == 0, capsys.readouterr().out
 
 
-@pytest.mark.parametrize("code", PYTHON)
-def test_python_runs(code: str, folder: Path) -> None:
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120
-    )
-    assert result.returncode == 0, result.stderr
-    printed = result.stdout.splitlines()
-    expected = re.findall(r"^# prints: (.*)$", code, flags=re.MULTILINE)
-    if any(call in code for call in ("print(model)", ".explain()")):  # which print more than that
-        left = iter(printed)
-        printed = [next((line for line in left if part in line), "") for part in expected]
-        expected = [
-            line if part in line else part for part, line in zip(expected, printed, strict=True)
-        ]
-    assert printed == expected
+@pytest.mark.parametrize("place", PYTHON)
+def test_python_runs(place: str, folder: Path) -> None:
+    code, printed = PYTHON[place], io.StringIO()
+    sys.path.insert(0, str(folder))
+    file = folder / f"snippet_{re.sub(r'[^0-9a-z]', '_', place)}.py"
+    file.write_text(code, encoding="utf-8")
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, str(file), "exec"), {"__name__": file.stem})
+    assert matches(shown(code), printed.getvalue()), printed.getvalue()
+
+
+def shown(code: str) -> str:
+    """What a snippet says that it prints."""
+    lines = re.findall(r"^# prints:(?: (.*)|)$", code, flags=re.MULTILINE)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def matches(shown: str, printed: str) -> bool:
+    """Whether that is the whole text; `...` stands for anything within a line."""
+    return re.fullmatch(".*".join(map(re.escape, shown.split("..."))), printed) is not None
+
+
+def test_whole_output_is_compared() -> None:
+    assert matches("a ... c\nd\n", "a b c\nd\n")
+    for printed in ("a b c\n", "a b c\nd\ne\n", "a b\n c\nd\n", "b c\nd\n"):
+        assert not matches("a ... c\nd\n", printed)
+
+
+# ---- what was measured --------------------------------------------------------------------------
 
 
 def result(name: str) -> Any:
-    return json.loads(
-        (ROOT / "parity" / "evidence" / "results" / f"{name}.json").read_text(encoding="utf-8")
-    )
+    file = ROOT / "parity" / "evidence" / "results" / f"{name}.json"
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def said(pattern: str) -> set[str]:
+    """Every number that the READMEs give in this sentence."""
+    return {found for text in WORDS.values() for found in re.findall(pattern, text)}
 
 
 def rows(title: str) -> list[list[str]]:
     """The cells of the table whose head begins so."""
-    lines = README.splitlines()
+    lines = READMES["parity/README.md"].splitlines()
     begin = next(i for i, line in enumerate(lines) if line.startswith(f"| {title}"))
     table = itertools.takewhile(lambda line: line.startswith("|"), lines[begin + 2 :])
     return [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in table]
@@ -129,27 +209,33 @@ def test_the_table_of_tolerances_is_what_was_measured() -> None:
         expected.append(row)
     assert [row[1:] for row in rows("judged by")] == expected
     assert set(calibration["false_alarms"].values()) == {0}
-    assert calibration["comparisons"] == 10_000
-    assert f"{calibration['elements'] // 10**6} million" in " ".join(README.split())
 
 
-def test_what_is_said_of_detection_and_proof_is_what_was_measured() -> None:
-    detection, proof, text = result("detection"), result("proof"), " ".join(README.split())
-    judges, correct = detection["judges"], detection["correct_runs"]
-    assert f"plants {detection['defects']} defects" in text
+def test_what_is_said_of_the_evidence_is_what_was_measured() -> None:
+    calibration, detection, proof = map(result, ("calibration", "detection", "proof"))
+    judges = detection["judges"]
     assert judges["parity"] == {"caught": detection["defects"], "false_alarms": 0}
-    assert f"{detection['located']} located at the right node" in text
-    assert f"none of {correct} correct runs" in text
-    for name, said in (
-        ("assert_close", "gradients catches {caught},"),
-        ("final_mse", "catches {caught} and fails {false_alarms} of the"),
-        ("finite_differences", "differences catch {caught},"),
-        ("probes", "on the probes {caught} "),
-    ):
-        assert said.format(**judges[name]) in text
     assert proof["passed"] is True
     assert proof["failed"] == []
-    assert f"all {proof['done']} runs have passed" in text
+    for pattern, measured in (
+        (r"In ([\d,]+) training steps", calibration["comparisons"]),
+        (r"(\d+) million gradient elements", calibration["elements"] // 10**6),
+        (r"(\d+) defects", detection["defects"]),
+        (r"All (\d+) are caught", judges["parity"]["caught"]),
+        (r"(\d+) located at the right node", detection["located"]),
+        (r"one of (\d+) correct runs", detection["correct_runs"]),
+        (r"gradients catches (\d+)\.", judges["assert_close"]["caught"]),
+        (r"within 1e-3 catches (\d+) ", judges["final_mse"]["caught"]),
+        (r"fails (\d+) of the", judges["final_mse"]["false_alarms"]),
+        (r"differences catch (\d+),", judges["finite_differences"]["caught"]),
+        (r"on the probes (\d+) ", judges["probes"]["caught"]),
+        (r"all (\d+) runs have passed", proof["done"]),
+    ):
+        assert said(pattern) == {f"{measured:,}"}, pattern
+
+
+def test_the_proof_is_of_the_runs_that_it_says() -> None:
+    proof = result("proof")
     for quick, seeds in ((False, 12), (True, 50)):
         for dtype in ("float32", "float64"):
             runs = [run for run in proof["runs"] if (run["quick"], run["dtype"]) == (quick, dtype)]
@@ -162,6 +248,16 @@ def test_what_is_said_of_detection_and_proof_is_what_was_measured() -> None:
         assert mse["actual"] == mse["expected"]
 
 
+def test_the_sample_has_the_bits_of_the_proof() -> None:
+    (run,) = (
+        run
+        for run in result("proof")["runs"]
+        if (run["seed"], run["quick"], run["dtype"]) == (0, False, "float32")
+    )
+    mse = {e["name"]: e["bitwise"]["final_mse_hex"]["actual"] for e in run["architectures"]}
+    assert said(r"final MSE (0x\S+)") == {mse["rightfit"]}
+
+
 @pytest.mark.parametrize(
     ("name", "table"),
     [
@@ -171,21 +267,26 @@ def test_what_is_said_of_detection_and_proof_is_what_was_measured() -> None:
     ],
 )
 def test_tables_are_of_the_results_checked_in(name: str, table: Callable[[Any], str]) -> None:
-    assert part(README, name) == table(result(name))
+    assert part(PAGES[name].read_text(encoding="utf-8"), name) == table(result(name))
 
 
-def test_links_and_the_picture_exist() -> None:
-    targets = re.findall(r"\]\(([^)#]+)\)", README)
+# ---- links --------------------------------------------------------------------------------------
+
+
+def anchors(text: str) -> set[str]:
+    """The names that GitHub gives to headings."""
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_and_pictures_are_there(name: str) -> None:
+    targets = re.findall(r"\]\(([^)]+)\)", READMES[name])
     assert targets
     for target in targets:
-        assert target.startswith("http") or (ROOT / target).exists(), target
-
-
-def test_mentioned_module_runs() -> None:
-    (command,) = re.findall(r"`python (-m torch_impl [^`]*)`", README)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run(
-        [sys.executable, *shlex.split(command)], env=environment, capture_output=True, text=True
-    )
-    assert result.returncode == 0
-    assert "final MSE" in result.stdout
+        if target.startswith("http"):
+            continue
+        file, _, anchor = target.partition("#")
+        path = (ROOT / name).parent / file if file else ROOT / name
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path.read_text(encoding="utf-8")), target

@@ -11,13 +11,11 @@ import timeit
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from parity.engines.protocol import Engine, Start, Task
 from parity.environment import environment
 from parity.errors import UsageError
-
-if TYPE_CHECKING:
-    from parity.engines.protocol import Engine, Start, Task
 
 # Before timing and after it, all engines take this many steps from the same start, and their losses
 # before and after each must agree. torch against itself with every parameter moved by one ulp
@@ -25,8 +23,8 @@ if TYPE_CHECKING:
 # `overfit`, which is chaotic, by 30,000·u.
 AGREEMENT_STEPS = 2
 
-# So many calls of a step, and it needs no more memory: one compiles or records, with momentum the
-# one after it again, and one runs that.
+# After this many calls a step needs no more memory: the first compiles or records, the second does
+# so again with momentum, and the third runs what was compiled.
 MEMORY_CALLS = 3
 
 
@@ -144,7 +142,7 @@ class TimedEngine:
         return self._busy_s / self._timed_s
 
     def peak_memory(self) -> int | None:
-        """Return by how many bytes memory peaked above what there was before `load`, in training.
+        """Return how many bytes of memory training needs, above what was used before `load`.
 
         It is the process's resident memory, while the engine was given its task and took its first
         steps; None where the system does not tell.
@@ -174,6 +172,6 @@ def _memory(kind: str) -> int | None:
 
 
 def _forget_peak_memory() -> None:
-    """Let VmHWM begin anew; where that cannot be done it is what it was, an upper bound."""
+    """Reset VmHWM, the highest memory so far; where that cannot be done it is an upper bound."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")

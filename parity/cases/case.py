@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from parity.checks.verdicts import VERDICTS
 from parity.engines.protocol import Array, Start, Task
 
-DRAWN = ("start", "probe")
-"""Kinds that are drawn from a seed, each time they are judged."""
-
-FROM_START = ("gradients", "trajectory", "final_mse")
-"""Kinds that are judged from initial parameters, and without a state of the optimiser."""
+PROBE = "probe"
+"""The kind of a case that is of a probe, and not of a verdict on a network."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +18,10 @@ class Case:
     """A verdict that failed.
 
     Attributes:
-        kind: which verdict: "start", "gradients", "steps", "trajectory", "bitwise", "final_mse" or
-            "probe".
+        kind: which verdict, by its name in `VERDICTS`, or `PROBE`.
         engines: the engine under test, and the one it was held against.
         task: what is trained; its seed and samples are those of the data where these are drawn.
-        start: data and parameters, None for those of `DRAWN`.
+        start: data and parameters; None if the case is `drawn`.
         momentum_buffers: of SGD before the first epoch, by the parameters' names; empty for none.
         verdict: the verdict's entry, as in report.json.
         origin: "architecture", its "sizes", "samples", "epoch": where it was found.
@@ -41,6 +38,16 @@ class Case:
     origin: dict[str, Any]
     environment: dict[str, Any]
     probe: str | None = None
+
+    @property
+    def drawn(self) -> bool:
+        """Whether it is drawn from a seed each time it is judged, and so has no arrays."""
+        return self.kind == PROBE or VERDICTS[self.kind].drawn
+
+    @property
+    def resumes(self) -> bool:
+        """Whether it may begin in the middle of a run, with a state of the optimiser."""
+        return self.kind != PROBE and VERDICTS[self.kind].resumes
 
 
 def shapes(sizes: tuple[int, ...]) -> dict[str, tuple[int, ...]]:

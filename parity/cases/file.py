@@ -24,7 +24,7 @@ from jsonschema.exceptions import best_match
 from safetensors import SafetensorError, safe_open
 
 from minigrad.architectures import MOST_PARAMETERS
-from parity.cases.case import DRAWN, FROM_START, Case, shapes
+from parity.cases.case import Case, shapes
 from parity.documents import schema, to_json
 from parity.engines.protocol import Array, Start, Task
 from parity.errors import UsageError
@@ -137,14 +137,14 @@ def _read(file: Any) -> Case:
         dtype = DTYPES.get(part.get_dtype(), part.get_dtype())
         if dtype != task.dtype:
             raise ValueError(f"its tensor {name!r} is {dtype}, and its task {task.dtype}")
-    if case.kind in DRAWN:
+    if case.drawn:
         return case
     return _with_tensors(case, {name: file.get_tensor(name) for name in slices})
 
 
 def _with_tensors(case: Case, tensors: Mapping[str, Array]) -> Case:
     """Return the case with the tensors, all of the right shapes."""
-    finite = ("x", "y", "parameters") if case.kind in FROM_START else ("x", "y")
+    finite = ("x", "y") if case.resumes else ("x", "y", "parameters")
     for name, array in tensors.items():
         if name.partition(".")[0] in finite and not np.isfinite(array).all():
             raise ValueError(f"its tensor {name!r} has elements that are not finite")
@@ -218,11 +218,11 @@ def _check_shapes(case: Case, found: Mapping[str, tuple[int, ...]]) -> None:
     """Check which tensors there are, and their shapes, against the task."""
     task = case.task
     due: dict[str, tuple[int, ...]] = {}
-    if case.kind not in DRAWN:
+    if not case.drawn:
         parameters = shapes(task.sizes)
         due = {"x": (task.samples, task.sizes[0]), "y": (task.samples, task.sizes[-1])}
         due |= {f"parameters.{name}": shape for name, shape in parameters.items()}
-        if task.momentum and case.kind not in FROM_START:
+        if task.momentum and case.resumes:
             buffers = {f"momentum_buffers.{name}": shape for name, shape in parameters.items()}
             due |= buffers if buffers.keys() & found.keys() else {}
     for name in sorted(due.keys() | found.keys()):

@@ -1,24 +1,29 @@
-"""`parity replay`: a saved case is judged again, by the same engines or by others."""
+"""A case judged again, by the same engines or by others."""
 
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
 
 from minigrad.architectures import Architecture
-from parity.cases.case import Case
-from parity.cases.judge import Engines, judge, locate_in
-from parity.cases.traces import Traces, require_step, traces
+from parity.cases.case import PROBE, Case
+from parity.checks.locate import Traces
+from parity.checks.match import Match
+from parity.checks.verdicts import VERDICTS, not_reached
 from parity.documents import to_json
+from parity.engines.process import ChildTraceback
 from parity.engines.registry import reproducible
 from parity.engines.trainer import Trainer
 from parity.environment import usable_cores
 from parity.errors import UsageError
-from parity.processes import Side, trainer
-from parity.run import JUDGED
+from parity.probes import PROBES
+from parity.probes.check import check_probes
+from parity.processes import Processes, Side, trainer
 
 
 class Replayed(NamedTuple):
@@ -40,8 +45,9 @@ class Replayed(NamedTuple):
 
 
 def twin(case: Case, name: str) -> str:
-    """Return the engine that judges: for "bitwise" the reproducible twin of one that has one."""
-    return (reproducible(name) if case.kind == "bitwise" else None) or name
+    """Return the engine that is run: for a verdict on bits the twin, of an engine that has one."""
+    bits = case.kind != PROBE and VERDICTS[case.kind].bits
+    return (reproducible(name) if bits else None) or name
 
 
 def replay(case: Case, actual: Side, expected: Side, *, traced: bool = False) -> Replayed:
@@ -57,18 +63,14 @@ def replay(case: Case, actual: Side, expected: Side, *, traced: bool = False) ->
     """
     if traced:
         require_step(case)
-    with threadpool_limits(1), ExitStack() as stack:
-        count = usable_cores() if case.kind in ("trajectory", "final_mse") else 0
-        ours, theirs, *perturbed = (
-            stack.enter_context(trainer(side)) for side in (actual, expected, *([expected] * count))
-        )
-        engines = Engines(ours, theirs, perturbed)
-        verdict = locate_in(case, judge(case, engines), engines)
-        found = traces(case, verdict, engines) if traced else None
-        environment = {
-            "actual": ours.call(Trainer.environment),
-            "expected": theirs.call(Trainer.environment),
-        }
+    count = usable_cores() if not case.drawn and VERDICTS[case.kind].of == "whole run" else 0
+    processes = Processes(
+        trainer(actual), trainer(expected), [trainer(expected) for _ in range(count)]
+    )
+    with threadpool_limits(1), processes:
+        verdict = located(case, verdict_on(case, processes), processes)
+        found = traces(case, verdict, processes) if traced else None
+        environment = processes.environment()
     if verdict["passed"] is None:
         raise UsageError(
             "nothing can be judged: by these engines, on this machine, the run is not predictable "
@@ -76,6 +78,91 @@ def replay(case: Case, actual: Side, expected: Side, *, traced: bool = False) ->
         )
     verdict = json.loads(to_json(verdict))
     return Replayed(case, (actual.name, expected.name), verdict, environment, found)
+
+
+def verdict_on(case: Case, processes: Processes) -> dict[str, Any]:
+    """Return the verdict on a case, as report.json has it; "passed" may be None: not judged.
+
+    Args:
+        case: what is judged.
+        processes: the two engines, for a verdict on bits reproducible ones; references for the
+            verdicts that need perturbed runs.
+
+    Raises:
+        UsageError: an engine cannot do what the case asks, or raises an exception.
+    """
+    with raised_by(processes):
+        if case.kind == PROBE:
+            return _verdict_on_probe(case, processes)
+        verdict, match = VERDICTS[case.kind], _match(case, processes)
+        if reason := verdict.not_reached(match):
+            raise UsageError(f"the verdict {verdict.label} cannot be reached: {reason}")
+        entry = verdict.check(match)
+        assert entry is not None
+        return entry
+
+
+def located(case: Case, verdict: dict[str, Any], processes: Processes) -> dict[str, Any]:
+    """Return a failing verdict with `first_node`, where the engines part, if that can be told."""
+    if case.drawn or not VERDICTS[case.kind].has_first_node or verdict["passed"] is not False:
+        return verdict
+    try:
+        with raised_by(processes):
+            node = _match(case, processes).first_node(0, bits=VERDICTS[case.kind].bits)
+    except UsageError:  # an engine that cannot take the step: its gradients are judged without
+        node = None
+    return {**verdict, "first_node": node}
+
+
+def traces(case: Case, verdict: Mapping[str, Any], processes: Processes) -> Traces:
+    """Let both engines take the step at which the verdict failed, the first one if it did not.
+
+    Both start from where the expected engine has come to by then.
+
+    Args:
+        case: one that has steps.
+        verdict: on it, by these engines.
+        processes: the two engines.
+
+    Raises:
+        UsageError: an engine cannot show what its steps compute, or raises an exception.
+    """
+    assert case.start is not None
+    row, start, buffers = VERDICTS[case.kind], case.start, case.momentum_buffers
+    epoch = (row.failing_epoch(verdict) or 0) if row.has_first_node else 0
+    with raised_by(processes):
+        if epoch:
+            parameters, buffers = processes.expected.call(
+                Trainer.state_before, case.task, start, epoch, buffers
+            )
+            start = replace(start, parameters=parameters)
+        ours = processes.actual.call(Trainer.trace, case.task, start, buffers)
+        theirs = processes.expected.call(Trainer.trace, case.task, start, buffers)
+    if ours is None or theirs is None:
+        process = processes.actual if ours is None else processes.expected
+        raise UsageError(
+            f"there is no page for {process.name!r}, which cannot show what its steps compute; "
+            "minigrad, torch and their reproducible twins can: choose them with --engine and "
+            "--against, or leave out --html"
+        )
+    return Traces(ours, theirs, case.task, start, buffers, epoch)
+
+
+@contextmanager
+def raised_by(processes: Processes) -> Iterator[None]:
+    """Turn what an engine raises, in its process, into a UsageError; wait for the others."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:
+        if not isinstance(error.__cause__, ChildTraceback):
+            raise
+        processes.settle()
+        raise UsageError(
+            f"an engine cannot be judged on this case, since it raised {type(error).__name__}: "
+            f"{error}"
+        ) from error
 
 
 def document(replayed: Replayed) -> dict[str, Any]:
@@ -87,7 +174,7 @@ def document(replayed: Replayed) -> dict[str, Any]:
         "passed": verdict["passed"] is True,
         "settings": {**settings, "engine": names[0], "against": names[1]},
     }
-    if case.kind == "probe":
+    if case.kind == PROBE:
         return {**shared, "architectures": [], "probes": verdict}
     entry = {
         "name": "-".join(map(str, task.sizes)),
@@ -96,7 +183,45 @@ def document(replayed: Replayed) -> dict[str, Any]:
         "learning_rate": task.learning_rate,
         "parameters": Architecture("", task.sizes).parameters,
         "passed": shared["passed"],
-        **dict.fromkeys(JUDGED),
-        case.kind: verdict,
+        **not_reached(**{case.kind: verdict}),
     }
     return {**shared, "architectures": [entry]}
+
+
+def require_step(case: Case) -> None:
+    """Check that there is a training step to be shown.
+
+    Raises:
+        UsageError: the case is of a kind that has none.
+    """
+    if case.drawn:
+        what = f"runs the probe {case.probe!r}" if case.kind == PROBE else "draws a start"
+        labels = [verdict.label for verdict in VERDICTS.values() if not verdict.drawn]
+        raise UsageError(
+            f"--html shows a training step, and this case has none: it {what}. Leave out --html to "
+            f"read what it found; cases of {', '.join(labels)} have a page"
+        )
+
+
+def _match(case: Case, processes: Processes) -> Match:
+    sides = processes.actual, processes.expected
+    return Match(
+        sides,
+        case.task,
+        case.start,
+        case.momentum_buffers,
+        processes.references,
+        twins=sides if VERDICTS[case.kind].bits else None,
+    )
+
+
+def _verdict_on_probe(case: Case, processes: Processes) -> dict[str, Any]:
+    if case.probe not in PROBES:
+        raise UsageError(
+            f"unknown probe {case.probe!r}: this version of parity has {', '.join(PROBES)}"
+        )
+    task, sides = case.task, (processes.actual, processes.expected)
+    found = check_probes(*sides, task.dtype, task.seed, [case.probe])
+    if found is None:
+        raise UsageError("an engine has no namespace in torch's names, so it runs no probes")
+    return found

@@ -21,7 +21,7 @@ from parity.cases.reductions import SAMPLES, count, epochs, keep, plainer, rewri
 from parity.engines.protocol import Array
 from parity.errors import UsageError
 
-Judge = Callable[[Case], Mapping[str, Any]]
+VerdictOn = Callable[[Case], Mapping[str, Any]]
 """Returns the verdict on a case. May raise UsageError: an engine cannot do what the case asks."""
 
 MOST_TRIALS = 400
@@ -32,7 +32,7 @@ FEW_BITS = (1, 2, 4, 8)
 
 
 def shrink(
-    case: Case, judge: Judge, trials: int = MOST_TRIALS, seconds: float = MOST_SECONDS
+    case: Case, verdict_on: VerdictOn, trials: int = MOST_TRIALS, seconds: float = MOST_SECONDS
 ) -> Case:
     """Return a case of the same kind that fails and from which nothing can be left out any more.
 
@@ -40,8 +40,8 @@ def shrink(
 
     Args:
         case: one that fails.
-        judge: the verdict it fails.
-        trials: judge no more often than this.
+        verdict_on: returns the verdict that it fails.
+        trials: call that no more often than this.
         seconds: begin no trial after this time.
 
     Returns:
@@ -49,7 +49,7 @@ def shrink(
         `trials`, of `reductions`, which are trials that failed, and what `stopped` it: "nothing
         more to leave out", "trials" or "time".
     """
-    search = _Search(case, judge, trials, time.monotonic() + seconds)
+    search = _Search(case, verdict_on, trials, time.monotonic() + seconds)
     while search.stopped is None:
         before = search.case
         search.fewer_epochs()
@@ -71,11 +71,11 @@ def shrink(
 class _Search:
     """The smallest case so far, and how much of the search is left."""
 
-    def __init__(self, case: Case, judge: Judge, most: int, deadline_s: float) -> None:
+    def __init__(self, case: Case, verdict_on: VerdictOn, most: int, deadline_s: float) -> None:
         self.case = case
         self.trials = self.reductions = 0
         self.stopped: str | None = None
-        self._judge, self._most, self._deadline_s = judge, most, deadline_s
+        self._verdict_on, self._most, self._deadline_s = verdict_on, most, deadline_s
 
     def fails(self, candidate: Case) -> bool:
         """Judge a candidate; keep it if it fails."""
@@ -87,7 +87,7 @@ class _Search:
             return False
         self.trials += 1
         try:
-            verdict = self._judge(candidate)
+            verdict = self._verdict_on(candidate)
         except UsageError:  # another failure than the one that is sought
             return False
         if verdict["passed"] is not False or _located(verdict) != _located(self.case.verdict):

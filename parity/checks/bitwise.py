@@ -9,18 +9,16 @@ differ are both trained again up to that epoch, and the arrays themselves compar
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import numpy as np
 
 from parity.checks.start import first_difference
+from parity.checks.words import Document
 from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import BUFFER, Array, Engine, Start, Task
-from parity.engines.trainer import Trainer
-
-Progress = Callable[[int, int], object]
-"""Called as `progress(epochs done, epochs)`, each engine's epochs counted on."""
+from parity.engines.trainer import Progress, Trainer, ignore
 
 LOSS = "loss"
 """What the loss is called where a parameter is named."""
@@ -62,7 +60,7 @@ def check_bitwise(
     expected: EngineProcess[Trainer],
     task: Task,
     start: Start,
-    progress: Progress = lambda done, epochs: None,
+    progress: Progress = ignore,
     momentum_buffers: Mapping[str, Array] | None = None,
 ) -> dict[str, Any]:
     """Train both engines from `start` and compare them epoch by epoch.
@@ -70,7 +68,7 @@ def check_bitwise(
     Args:
         actual, expected: processes of the engines, entered.
         task, start: what is trained, and from where.
-        progress: called after each epoch of either engine.
+        progress: called after each epoch of either engine; both engines' epochs are counted.
         momentum_buffers: the state of the optimiser at the start; None if it is fresh.
 
     Returns:
@@ -106,6 +104,14 @@ def check_bitwise(
         "first_difference": difference,
         "final_mse_hex": {"actual": hexes[0], "expected": hexes[1]},
     }
+
+
+def describe_bitwise(verdict: Document, architecture: Document, settings: Document) -> str:
+    """Return the final MSE in every bit, of both engines if they differ."""
+    mse = verdict["final_mse_hex"]
+    if verdict["passed"]:
+        return f"{verdict['epochs']:,} epochs equal in every bit; final MSE {mse['actual']}"
+    return f"final MSE {mse['actual']} and {mse['expected']}"
 
 
 def canonical(state: dict[str, Array]) -> dict[str, Array]:

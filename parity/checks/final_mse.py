@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from parity.checks.trajectory import LIMIT, deviation
+from parity.checks.words import Document, number
 
 
 def check_final_mse(
@@ -46,3 +47,17 @@ def check_final_mse(
         "relative_difference": difference,
         "expected_spread": spread,
     }
+
+
+def describe_final_mse(verdict: Document, architecture: Document, settings: Document) -> str:
+    """Return both, how far they are from each other, and how far a few ulps move the reference."""
+    actual, expected = number(verdict["actual"]), number(verdict["expected"])
+    text = f"{settings['engine']} {actual}, {settings['against']} {expected}"
+    if verdict["relative_difference"] is not None:
+        text += f"; relative difference {number(verdict['relative_difference'], 2)}"
+    if verdict["expected_spread"] is not None:
+        text += f", expected spread {number(verdict['expected_spread'], 2)}"
+    trajectory = architecture["trajectory"]
+    if verdict["passed"] is None and trajectory and trajectory["horizon_epoch"] is not None:
+        text += "; beyond the horizon only a sweep over seeds can tell"
+    return text

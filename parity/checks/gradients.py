@@ -20,8 +20,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from parity.checks import words
 from parity.checks.budget import Budget
 from parity.checks.ulp import ulp_distance
+from parity.checks.words import Document
 from parity.engines.protocol import Array, require_same
 
 Z = 6.0
@@ -101,6 +103,11 @@ def check_gradients(
         "aggregate_at": found.aggregate_at,
         "per_parameter": found.tensors,
     }
+
+
+def describe_gradients(verdict: Document, architecture: Document, settings: Document) -> str:
+    """Return how many elements were compared, and how much of their budgets they use."""
+    return f"{verdict['elements']:,} elements; {words.budget(verdict)}"
 
 
 def compare(

@@ -1,10 +1,10 @@
-"""Locating: the first node of a training step at which two engines part.
+"""Locating: a training step of two engines tensor by tensor, and the first node at which they part.
 
-Both engines show all that one step computes. Every node is judged by itself: what minigrad's rule,
-on budgeted arrays, makes of the very inputs that an engine gave to this node is held against what
-the engine made of them. So no error is inherited from nodes before, the budget is that of one
-node's rounding, and a choice at a kink is no choice, since the inputs are given. An engine may be
-minigrad itself, and the rule wrong: then it is the other engine that does not follow it.
+Both engines show all that one step computes. Every node is judged by itself: what an engine made of
+a node is compared with what minigrad's rule, on budgeted arrays, makes of the very inputs that this
+engine gave to the node. So no error is inherited from nodes before, the budget is that of one
+node's rounding, and there are no kinks, since the inputs are given. An engine may be minigrad
+itself, and the rule wrong: then it is the other engine that does not follow it.
 
 With `bits`, for engines that compute reproducibly, it is the first node whose bits differ.
 """
@@ -12,7 +12,8 @@ With `bits`, for engines that compute reproducibly, it is the first node whose b
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -20,12 +21,175 @@ from typing import Any
 import numpy as np
 
 import minigrad
-from parity.checks.gradients import compare
+from parity.checks.budget import Budget
+from parity.checks.gradients import Comparison, compare, tolerance
 from parity.checks.nodes import Nodes
 from parity.checks.start import first_difference
+from parity.checks.ulp import ulp_distance
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Array, Start, Task, Traced
 from parity.engines.trainer import Trainer
+
+Key = tuple[str, str, str]
+"""Phase, node and tensor, as in `Traced`."""
+
+
+@dataclass(frozen=True)
+class Traces:
+    """One step by two engines.
+
+    Attributes:
+        actual, expected: all values, in the order of computing.
+        task: what is trained.
+        start, momentum_buffers: what it starts from; no buffers for the optimiser's first step.
+        epoch: which step of a case it is, from 0.
+    """
+
+    actual: list[Traced]
+    expected: list[Traced]
+    task: Task
+    start: Start
+    momentum_buffers: Mapping[str, Array]
+    epoch: int = 0
+
+    @property
+    def sides(self) -> tuple[dict[Key, Traced], dict[Key, Traced]]:
+        """The values of both engines by phase, node and tensor."""
+        actual, expected = (
+            {(step.phase, step.node, step.tensor): step for step in trace}
+            for trace in (self.actual, self.expected)
+        )
+        return actual, expected
+
+    def nodes(self, side: Mapping[Key, Traced]) -> Nodes:
+        """Return what minigrad's rules make of the inputs on a side."""
+        return Nodes(side, self.task, self.start, self.momentum_buffers)
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far a tensor of one engine is from what minigrad's rule makes of the engine's own inputs.
+
+    Attributes:
+        due: what the rule makes of them.
+        allowed: by how much each element may differ from that, float64.
+        used: the share of it that is used, inf for what is not finite and should be, or the
+            reverse; 0 where nothing is judged, beside an overflow.
+        found: how they compare.
+    """
+
+    due: Array
+    allowed: Array
+    used: Array
+    found: Comparison
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of both engines.
+
+    Attributes:
+        key: which one it is.
+        operation: the node's kind.
+        values: of the engine under test, and of the one it is held against; None if it has none.
+        problem: why they are not compared element by element; None if they are.
+        sides: how far both are from the rule; None if bits are compared, or there is a problem.
+        apart: of each element the share of the budget that the worse engine uses, or 0 and 1 for
+            whether bits differ; None if there is a problem.
+        passed: whether it is within its budget, or the same in every bit; None if that is not
+            judged, since what it is computed from could not be compared.
+    """
+
+    key: Key
+    operation: str
+    values: tuple[Array | None, Array | None]
+    problem: str | None
+    sides: tuple[Distance, Distance] | None
+    apart: Array | None
+    passed: bool | None
+
+    @property
+    def both(self) -> tuple[Array, Array]:
+        """The values, where there is no problem."""
+        actual, expected = self.values
+        assert actual is not None
+        assert expected is not None
+        return actual, expected
+
+    @property
+    def present(self) -> list[Array]:
+        """The values of the engines that have it."""
+        return [value for value in self.values if value is not None]
+
+    @property
+    def worst(self) -> int:
+        """The flat index of the element that is furthest apart: with bits, the first that is."""
+        return 0 if self.apart is None or not self.apart.size else int(self.apart.argmax())
+
+    @property
+    def aggregate(self) -> float:
+        """The share of its budget that the tensor as a whole uses."""
+        return max((side.found.aggregate_used for side in self.sides or ()), default=0.0)
+
+    @property
+    def difference(self) -> Array:
+        """Actual less expected, float64; 0 where both are the same NaN or infinity."""
+        actual, expected = self.both
+        with np.errstate(all="ignore"):
+            difference = np.subtract(actual, expected, dtype=np.float64)
+        same = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
+        result: Array = np.where(same, 0.0, difference)
+        return result
+
+    @property
+    def ulps(self) -> Array:
+        """How many floating point numbers lie between the elements."""
+        return ulp_distance(*self.both).reshape(self.both[1].shape)
+
+
+def tensors(traces: Traces, *, bits: bool) -> Iterator[Tensor]:
+    """Yield every tensor that either engine has, in the order of computing."""
+    ours, theirs = sides = traces.sides
+    nodes = [traces.nodes(side) for side in sides]
+    unknown = None
+    for key in [*theirs, *(key for key in ours if key not in theirs)]:
+        traced = [trace[key].value if key in trace else None for trace in sides]
+        values = traced[0], traced[1]
+        operation = (theirs.get(key) or ours[key]).operation
+        different = first_difference(*({} if v is None else {"": _one_nan(v)} for v in values))
+        if different and "problem" in different:
+            problem = different["problem"]
+            unknown = unknown or key[2]
+            yield Tensor(key, operation, values, problem, None, None, passed=False)
+        elif bits:
+            apart = _differ(*(_one_nan(value) for value in values if value is not None))
+            yield Tensor(key, operation, values, None, None, apart, different is None)
+        elif unknown is not None:
+            problem = f"not judged, since {unknown} before it cannot be compared"
+            yield Tensor(key, operation, values, problem, None, None, passed=None)
+        else:
+            one, other = (
+                distance(value, node.budget(*key))
+                for value, node in zip(values, nodes, strict=True)
+                if value is not None
+            )
+            worse = np.maximum(one.used, other.used)
+            passed = one.found.passed and other.found.passed
+            yield Tensor(key, operation, values, None, (one, other), worse, passed)
+
+
+def distance(actual: Array, budget: Budget) -> Distance:
+    """Compare an engine's tensor with its rule's value, element by element as `compare` does."""
+    found = compare({"": actual}, {"": budget.value}, {"": budget})
+    due, allowed = budget.value, tolerance(budget)
+    with np.errstate(all="ignore"):
+        used = np.abs(np.subtract(actual, due, dtype=np.float64)) / allowed
+    used = np.where(np.isfinite(allowed), used, 0.0)
+    same = (actual == due) | (np.isnan(actual) & np.isnan(due))
+    used = np.where(np.isfinite(actual) & np.isfinite(due), used, np.where(same, 0.0, np.inf))
+    if budget.slack is not None:  # beside an overflow
+        used = np.where(np.isfinite(budget.slack), used, 0.0)
+    return Distance(due, allowed, used, found)
 
 
 def locate(
@@ -47,87 +211,75 @@ def locate(
         bits: whether every bit counts.
 
     Returns:
-        `phase`, `node`, `operation` and `tensor` as in `Traced`; `index`, `actual` and `expected`
-        of the element that is furthest from what is due, or with `bits` the first that differs; its
-        `budget`, with `bits` 0, and the share of it that is used, of the tensor as a whole
-        `aggregate_used`; the `rule` of minigrad that computes the tensor, and its `line`. If there
-        is nothing to compare element by element, `problem` tells why, and the index is empty. None
-        if every node is right by itself, or if one of the engines cannot show its steps.
+        As `first_node` does; None, too, if one of the engines cannot show its steps.
     """
     ours = actual.call(Trainer.trace, task, start, momentum_buffers)
     theirs = expected.call(Trainer.trace, task, start, momentum_buffers)
     if ours is None or theirs is None:
         return None
-    return first_node(ours, theirs, task, start, momentum_buffers, bits=bits)
+    return first_node(Traces(ours, theirs, task, start, momentum_buffers), bits=bits)
 
 
-def first_node(
-    actual: list[Traced],
-    expected: list[Traced],
-    task: Task,
-    start: Start,
-    momentum_buffers: Mapping[str, Array],
-    *,
-    bits: bool = False,
-) -> dict[str, Any] | None:
-    """Find the first node at which two traces part; see `locate`."""
-    traces = [
-        {traced[:2] + traced[3:4]: traced for traced in trace} for trace in (actual, expected)
-    ]
-    ours, theirs = traces
-    nodes = [Nodes(trace, task, start, momentum_buffers) for trace in traces]
-    for key in [*theirs, *(key for key in ours if key not in theirs)]:
-        values = [{key[2]: trace[key].value} if key in trace else {} for trace in traces]
-        found = first_difference(*map(_one_nan, values))
-        if not bits and not (found and "problem" in found):
-            found = _out_of_budget(key, values, nodes)
-        if found is not None:
-            phase, node, operation, tensor, _ = theirs.get(key) or ours[key]
-            rule = nodes[1].rule(phase, node, tensor)
-            return {
-                "phase": phase,
-                "node": node,
-                "operation": operation,
-                "tensor": tensor,
-                "actual": None,
-                "expected": None,
-                "budget": 0.0 if bits else None,
-                **{what: value for what, value in found.items() if what != "parameter"},
-                "rule": rule.__qualname__,
-                "line": line_of(rule),
-            }
-    return None
+def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:
+    """Find the first node at which two traces part.
 
-
-def _out_of_budget(
-    key: tuple[str, str, str], values: list[dict[str, Array]], nodes: list[Nodes]
-) -> dict[str, Any] | None:
-    """Compare what each engine has with what it should have; describe the worse if one is wrong."""
-    tensor = key[2]
-    worst = None
-    for side, node in zip(values, nodes, strict=True):
-        budget = node.budget(*key)
-        found = compare(side, {tensor: budget.value}, {tensor: budget})
-        if not found.passed and (worst is None or found.worst_used > worst.worst_used):
-            worst = found
-    if worst is None:
+    Returns:
+        `phase`, `node`, `operation` and `tensor` as in `Traced`; `index`, `actual` and `expected`
+        of the element that is furthest from the rule, or with `bits` the first that differs; its
+        `budget`, with `bits` 0, and the share of it that is used, of the tensor as a whole
+        `aggregate_used`; the `rule` of minigrad that computes the tensor, and its `line`. If there
+        is nothing to compare element by element, `problem` tells why, and the index is empty. None
+        if every node is right by itself.
+    """
+    tensor = next((found for found in tensors(traces, bits=bits) if not found.passed), None)
+    if tensor is None:
         return None
-    index = tuple(worst.worst_at["index"])
+    phase, node, name = tensor.key
+    found: dict[str, Any]
+    if tensor.problem is not None:
+        found = {"index": [], "problem": tensor.problem}
+    elif tensor.sides is None:
+        index = np.unravel_index(tensor.worst, tensor.both[1].shape)
+        found = {"index": [int(i) for i in index]}
+    else:
+        wrong = [side.found for side in tensor.sides if not side.found.passed]
+        worst = max(wrong, key=lambda side: side.worst_used)
+        found = {
+            "index": worst.worst_at["index"],
+            "budget": worst.worst_at["budget"],
+            "budget_used": worst.worst_used,
+            "aggregate_used": worst.aggregate_used,
+        }
+    if tensor.problem is None:
+        index = tuple(found["index"])
+        actual, expected = (float(value[index]).hex() for value in tensor.both)
+        found |= {"actual": actual, "expected": expected}
+    rule = traces.nodes(traces.sides[1]).rule(*tensor.key)
     return {
-        "index": list(index),
-        **{
-            name: float(side[tensor][index]).hex()
-            for name, side in zip(("actual", "expected"), values, strict=True)
-        },
-        "budget": worst.worst_at["budget"],
-        "budget_used": worst.worst_used,
-        "aggregate_used": worst.aggregate_used,
+        "phase": phase,
+        "node": node,
+        "operation": tensor.operation,
+        "tensor": name,
+        "actual": None,
+        "expected": None,
+        "budget": 0.0 if bits else None,
+        **found,
+        "rule": rule.__qualname__,
+        "line": line_of(rule),
     }
 
 
-def _one_nan(tensors: dict[str, Array]) -> dict[str, Array]:
-    """Return the tensors with one bit pattern for every NaN."""
-    return {n: np.where(np.isnan(a), a.dtype.type(np.nan), a) for n, a in tensors.items()}
+def _one_nan(array: Array) -> Array:
+    """Return the array with one bit pattern for every NaN."""
+    return np.where(np.isnan(array), array.dtype.type(np.nan), array)
+
+
+def _differ(actual: Array, expected: Array) -> Array:
+    """Return 1 where bits differ and 0 where they do not."""
+    kind = f"u{expected.itemsize}"
+    ours, theirs = (np.ascontiguousarray(array).view(kind) for array in (actual, expected))
+    apart: Array = (ours != theirs).reshape(expected.shape).astype(float)
+    return apart
 
 
 def line_of(function: Callable[..., Any] | CodeType) -> str:

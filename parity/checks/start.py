@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from parity.checks.words import Document
 from parity.engines.protocol import Array, Start
 
 
@@ -19,6 +20,12 @@ def check_start(actual: Start, expected: Start) -> dict[str, Any]:
         "parameters_identical": parameters is None,
         "first_difference": data or parameters,
     }
+
+
+def describe_start(verdict: Document, architecture: Document, settings: Document) -> str:
+    """Return what is equal in every bit, or what is not."""
+    apart = [what for what in ("data", "parameters") if not verdict[f"{what}_identical"]]
+    return f"{' and '.join(apart)} differ" if apart else "data and parameters equal in every bit"
 
 
 def first_difference(actual: dict[str, Array], expected: dict[str, Array]) -> dict[str, Any] | None:

@@ -16,21 +16,20 @@ from typing import Any
 
 import numpy as np
 
+from parity.checks import words
 from parity.checks.budget import Budget, budgeted_step, step_budget
 from parity.checks.gradients import Comparison, check_gradients, compare
+from parity.checks.words import Document
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.exchange import Exchange
 from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Array, Start, Task
-from parity.engines.trainer import Trainer
+from parity.engines.trainer import Progress, Trainer, ignore
 
 SIDES = ("actual", "expected")
 
 Compared = tuple[dict[str, Comparison], int]
 """How the two sides' tensors compare, by what they are, and how many kinks there were."""
-
-Progress = Callable[[int], object]
-"""Called with the number of epochs that are done."""
 
 
 class Judge:
@@ -83,7 +82,7 @@ def check_steps(
     expected: EngineProcess[Trainer],
     task: Task,
     start: Start,
-    progress: Progress = lambda done: None,
+    progress: Progress = ignore,
     momentum_buffers: Mapping[str, Array] | None = None,
     judges: Sequence[EngineProcess[Judge]] = (),
 ) -> dict[str, Any]:
@@ -127,12 +126,17 @@ def check_steps(
             _compared(actual, expected, judges, exchange, slots, task, bool(momentum_buffers))
         ):
             tally.add(epoch, found)
-            progress(epoch + 1)
+            progress(epoch + 1, task.epochs)
         for process in (actual, expected):
             process.call(Trainer.leave)
         for judge in judges:
             judge.call(Judge.leave)
     return tally.entry()
+
+
+def describe_steps(verdict: Document, architecture: Document, settings: Document) -> str:
+    """Return how many epochs were judged, and how much of their budgets the elements use."""
+    return f"{verdict['epochs']:,} epochs; {words.budget(verdict)}"
 
 
 def _compared(

@@ -18,16 +18,17 @@ missed, about 1 time in ULPS⁴ with four pairs.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from parity.checks.words import Document, worst
 from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import Array, Start, Task
-from parity.engines.trainer import Run, Trainer
+from parity.engines.trainer import Progress, Run, Trainer, ignore
 
 RUNS = 8
 """How many perturbed runs make an envelope."""
@@ -43,9 +44,6 @@ FLOOR = 4
 
 ULPS = 8
 """By how much perturbed starts differ from the start."""
-
-Progress = Callable[[int, int], object]
-"""Called as `progress(epochs done, epochs)`, those of all runs together."""
 
 
 def perturbed(start: Start, seed: int, run: int) -> Start:
@@ -70,7 +68,7 @@ def perturbed_runs(
     task: Task,
     start: Start,
     count: int = RUNS,
-    progress: Progress = lambda done, epochs: None,
+    progress: Progress = ignore,
 ) -> list[Run]:
     """Train the reference from `count` perturbed starts.
 
@@ -79,7 +77,7 @@ def perturbed_runs(
             best as many as there are usable cores, with one thread each.
         task, start: what is trained, and the start that is perturbed.
         count: how many runs.
-        progress: called now and then.
+        progress: called now and then; the epochs of all runs are counted.
     """
     runs: dict[int, Run] = {}
     done = [0] * count
@@ -124,13 +122,13 @@ def check_trajectory(
     beyond = np.flatnonzero(width > HORIZON)
     horizon = int(beyond[0]) if beyond.size else None
     used = (deviation(actual.losses, expected.losses) / width)[:horizon]
-    worst = float(used.max(initial=0))
-    epoch = int(used.argmax()) if worst else None
+    largest = float(used.max(initial=0))
+    epoch = int(used.argmax()) if largest else None
     final = deviation([run.final_mse for run in perturbed], expected.final_mse)
     return {
-        "passed": worst <= LIMIT,
+        "passed": largest <= LIMIT,
         "horizon_epoch": horizon,
-        "worst_envelope_used": worst,
+        "worst_envelope_used": largest,
         "worst_at": None
         if epoch is None
         else {
@@ -146,6 +144,13 @@ def check_trajectory(
         "runs": len(perturbed),
         "final_spread": max(float(final.max()), floor(dtype)),
     }
+
+
+def describe_trajectory(verdict: Document, architecture: Document, settings: Document) -> str:
+    """Return up to where the run is predictable, and how much of the envelope is used."""
+    horizon = verdict["horizon_epoch"]
+    until = "no horizon" if horizon is None else f"predictable up to epoch {horizon:,}"
+    return f"{until}; {worst(verdict['worst_envelope_used'], 'envelope')}"
 
 
 def envelope(expected: Run, perturbed: Sequence[Run], dtype: str) -> Array:

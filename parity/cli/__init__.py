@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from parity.cli.bench import bench_command
-from parity.cli.command import Output
-from parity.cli.engines import engines_command
+from parity.cli.command import Output, command
 from parity.cli.replay import replay_command
 from parity.cli.run import run_command
 from parity.cli.sweep import sweep_command
 from parity.cli.train import train_command
+from parity.engines.registry import known
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -37,6 +37,18 @@ def default(
     """
     if context.invoked_subcommand is None:
         run_command()
+
+
+@command
+def engines_command() -> int:
+    """List every known engine: ready, or what is missing."""
+    engines = known()
+    width = max(map(len, engines))
+    for name, engine in engines.items():
+        missing = engine.missing()
+        state = f"missing: {', '.join(missing)}" if missing else "ready"
+        Output().print(f"{name:<{width}}  {state:<8}  {engine.description}", soft_wrap=True)
+    return 0
 
 
 app.command("run")(run_command)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from parity.cli import options
 from parity.cli.command import Output, command
 from parity.documents import to_json
-from parity.engines.registry import factory, same
-from parity.errors import UsageError
+from parity.engines.registry import factory
 from parity.files import output_folder, write_whole
 from parity.processes import Side, processes_for
 from parity.progress import Progress
 from parity.report.table import summary
-from parity.run import judged
+from parity.run import run_on
 
 
 @command
@@ -34,11 +33,7 @@ def run_command(
     Writes DIR/report.json and DIR/report.html. Exit status: 0 they agree, 1 a verdict failed,
     2 bad usage or input.
     """
-    if same(engine, against):
-        raise UsageError(
-            f"--engine and --against are both {engine!r}: an engine compared with itself agrees, "
-            "and that says nothing. Choose two; `parity engines` lists them"
-        )
+    options.require_two(engine, against)
     actual, expected = Side(engine, factory(engine)), Side(against, factory(against))
     tasks = options.tasks(
         architectures, seed, dtype, device, epochs, learning_rate, momentum, samples, quick=quick
@@ -54,7 +49,7 @@ def run_command(
     with processes_for(tasks, actual, expected) as processes, Progress() as progress:
         from parity.report.html import to_html  # which takes a while, and engines are starting
 
-        report = judged(processes, tasks, settings, progress.epochs, folder)
+        report = run_on(processes, tasks, settings, progress.epochs, folder)
     write_whole(folder / "report.json", to_json(report.document))
     write_whole(folder / "report.html", to_html(report))
     console = Output()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +17,7 @@ from parity.progress import Progress
 from parity.training import HELD_OUT, MOMENTS, Finished, train
 
 LONGEST_NAME = 100
-"""Of a picture; more or deeper networks are counted in it."""
+"""The longest name of a picture; a longer one says only how many networks there are."""
 
 
 @command
@@ -36,7 +35,7 @@ def train_command(
     hold_out: Annotated[
         bool,
         typer.Option(
-            "--holdout", help=f"Also try it on {HELD_OUT} points that it was not trained on."
+            "--holdout", help=f"Also compute the MSE on {HELD_OUT} points that were not trained on."
         ),
     ] = False,
     animate: Annotated[
@@ -52,8 +51,8 @@ def train_command(
     """Train on one engine, print the final MSE and save the picture of the fit.
 
     Writes DIR/ARCHITECTURE-ENGINE.png: the data as dots, the prediction as a line, several
-    networks side by side. With --holdout the MSE on fresh points and the generalisation gap, which
-    is that less the MSE on the data, are beside it.
+    networks side by side. With --holdout its title also gives the MSE on fresh points and the
+    generalisation gap: that MSE minus the MSE on the data.
     """
     side = Side(engine, factory(engine))
     tasks = options.tasks(
@@ -69,10 +68,12 @@ def train_command(
     names = "_".join(runs)
     if len(names) > LONGEST_NAME:
         names = f"{len(runs)}-network{'s' * (len(runs) > 1)}"
-    files = {"Picture": (folder / f"{names}-{engine.replace(':', '.')}.png", _picture(runs))}
-    if film is not None:
-        from parity.report.animation import animation
+    from parity.report.figure import to_png  # matplotlib takes long to load
+    from parity.report.fits import animation, training_picture
 
+    picture = folder / f"{names}-{engine.replace(':', '.')}.png"
+    files = {"Picture": (picture, to_png(training_picture(runs)))}
+    if film is not None:
         files["Animation"] = (film, animation(runs))
     for what, (path, content) in files.items():
         write_whole(path, content)
@@ -81,8 +82,8 @@ def train_command(
 
 
 def _film(name: str, networks: int) -> Path:
-    """Return where the animation goes, sure that it can be made and written there."""
-    from parity.report.animation import MOST_NETWORKS  # which takes a while
+    """Return the path of the animation, after checking that it can be written there."""
+    from parity.report.fits import MOST_NETWORKS  # which takes a while
 
     path = Path(name)
     if path.suffix.lower() != ".gif":
@@ -107,16 +108,3 @@ def _said(name: str, run: Finished) -> str:
             f"generalisation gap {run.gap:+.4g}"
         )
     return text if run.state == "trained" else f"{text} ({run.state})"
-
-
-def _picture(runs: Mapping[str, Finished]) -> bytes:
-    """Return the picture of the fits."""
-    from parity.report.figure import to_png  # which takes a while
-    from parity.report.plots import Fit, training_picture
-
-    fits = []
-    for name, finished in runs.items():
-        start, run, fresh = finished.start, finished.run, finished.held_out
-        held_out = None if fresh is None else (fresh.x, fresh.y, fresh.mse)
-        fits.append(Fit(name, start.x, start.y, run.prediction, run.final_mse, held_out))
-    return to_png(training_picture(fits))

@@ -23,6 +23,13 @@ from parity.environment import environment
 
 REPORT_EVERY_S = 0.05
 
+Progress = Callable[[int, int], object]
+"""Called as `progress(done, of how many)`."""
+
+
+def ignore(done: int, total: int) -> None:
+    """A `Progress` that nobody watches."""
+
 
 @dataclass(frozen=True)
 class Run:

@@ -14,7 +14,7 @@ from parity.cli.options import tasks
 from parity.documents import to_json
 from parity.engines.registry import factory
 from parity.environment import environment, usable_cores
-from parity.evidence.figures import README, RESULTS, publish, replaced
+from parity.evidence.figures import PAGES, RESULTS, publish, replaced
 from parity.files import output_folder, write_whole
 from parity.progress import Progress
 
@@ -191,7 +191,7 @@ def peers_options(parser: argparse.ArgumentParser) -> None:
     add, file = parser.add_argument, RESULTS / "peers.json"
     add("--seed", default="0", help="of every run (0)")
     add("--output", type=Path, default=file, help="the file (parity/evidence/results/…)")
-    add("--readme", type=Path, default=README, help="gets the table")
+    add("--readme", type=Path, default=PAGES["peers"], help="gets the table")
     add("engines", nargs="*", help="of the peers (all)")
 
 
@@ -246,7 +246,7 @@ COMMANDS = {
         "Judge minigrad against torch at many seeds, in full and quickly.", proof_options, proof
     ),
     "peers": Command(
-        "Judge the other engines against torch, and put the result into README.",
+        "Judge the other engines against torch, and put the result into parity/README.md.",
         peers_options,
         peers,
         "interrupted; name the engines that are missing",

@@ -1,4 +1,4 @@
-"""What is written into README between two markers, so that it is what was measured."""
+"""Tables of what was measured, written into a README between two markers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from parity.bench.baseline import read
+from parity.bench.ratios import read
 from parity.bench.table import markdown
 from parity.errors import UsageError
 from parity.files import write_whole
@@ -15,7 +15,13 @@ from parity.sources import ROOT
 RESULTS = ROOT / "parity" / "evidence" / "results"
 """Where results are checked in."""
 
-README = ROOT / "README.md"
+PAGES = {
+    "bench": ROOT / "README.md",
+    "bench-losses": ROOT / "parity" / "README.md",
+    "peers": ROOT / "parity" / "README.md",
+}
+"""The page that has each table."""
+
 PICTURE = ROOT / ".readme" / "bench.png"
 
 
@@ -53,8 +59,8 @@ def publish(folder: Path) -> None:
     name = "bench-losses" if document.get("read_losses") else "bench"
     if name == "bench" and "scaling" not in document:
         raise UsageError(f"{folder} has no picture for README: run `parity bench` with --scaling")
-    text = replaced(README.read_text(encoding="utf-8"), name, markdown(document))
+    text = replaced(PAGES[name].read_text(encoding="utf-8"), name, markdown(document))
     write_whole(RESULTS / f"{name}.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     if name == "bench":
         write_whole(PICTURE, (folder / "bench.png").read_bytes())
-    write_whole(README, text)
+    write_whole(PAGES[name], text)

@@ -1,4 +1,4 @@
-"""The other engines judged: what `parity run` says of each, kept and shown in README.
+"""The other engines judged: what `parity run` says of each, kept, and shown in parity/README.md.
 
 A peer is judged on the networks whose training takes it at most two minutes; of the others the
 reason is kept. Its failures leave their counterexamples in `peers/`, beside the file of results.
@@ -17,6 +17,7 @@ from parity import tables
 from parity.bench.rounds import load
 from parity.bench.timed import TimedEngine
 from parity.checks.steps import Judge
+from parity.checks.verdicts import VERDICTS
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Start, Task
 from parity.engines.registry import factory
@@ -24,7 +25,7 @@ from parity.evidence.proof.runs import FIELDS, compact
 from parity.evidence.store import Store
 from parity.files import output_folder
 from parity.processes import Side
-from parity.run import JUDGED, run
+from parity.run import run
 
 PEERS = ("jax", "jax-scan", "autograd", "mygrad", "tinygrad", "micrograd")
 """jax-scan is judged by the step that its loop repeats."""
@@ -85,7 +86,7 @@ def kept(path: Path) -> Store:
 
 
 def markdown(found: Mapping[str, Any]) -> str:
-    """Return README's table: a row an engine, a column a network, and the reasons below."""
+    """Return the table of parity/README.md: engines by networks, with the reasons below it."""
     names = list(dict.fromkeys(n for peer in found["peers"] for n in _networks(peer)))
     rows = []
     for peer in found["peers"]:
@@ -112,7 +113,9 @@ def _cell(entry: Mapping[str, Any] | str) -> str:
         return "–"
     if entry.get("problem"):
         return f"**raises {entry['problem'].partition(':')[0]}**"
-    reached = {n: entry[n]["passed"] for n in JUDGED if entry[n] and entry[n]["passed"] is not None}
+    reached = {
+        n: entry[n]["passed"] for n in VERDICTS if entry[n] and entry[n]["passed"] is not None
+    }
     if failed := [name.replace("_", " ") for name, passed in reached.items() if not passed]:
         return f"**fails {', '.join(failed)}**"
     used = max(entry[name]["worst_budget_used"] for name in ("gradients", "steps"))

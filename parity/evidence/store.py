@@ -60,7 +60,7 @@ class Store:
             for name, value in self._common.items():
                 if content[name] != value:
                     raise UsageError(
-                        f"{self.path} is of {name} {content[name]}, and now it is {value}: "
+                        f"{self.path} was made with {name} {content[name]}, but now it is {value}: "
                         "remove the file to start anew, or choose another --output"
                     )
             return {self._key(row): row for row in content[self._name]}

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from parity.checks.verdicts import VERDICTS
+
 LANES = {"forward": "forward", "backward": "backward", "optimizer": "optimiser"}
 """The phases of a step, and what a lane is called."""
 
@@ -68,10 +70,10 @@ def nodes(sizes: Sequence[int], samples: int) -> list[Node]:
 def marks(architecture: Mapping[str, Any]) -> dict[tuple[str, str], list[str]]:
     """The failing verdicts by phase and name of their `first_node`."""
     found: dict[tuple[str, str], list[str]] = {}
-    for verdict in ("gradients", "steps", "bitwise"):
-        first = (architecture[verdict] or {}).get("first_node")
+    for name in VERDICTS:
+        first = (architecture[name] or {}).get("first_node")
         if first is not None:
-            found.setdefault((first["phase"], first["node"]), []).append(verdict)
+            found.setdefault((first["phase"], first["node"]), []).append(name)
     return found
 
 

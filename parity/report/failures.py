@@ -5,7 +5,9 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from parity.report.wording import LABELS, Document, conditions, detail, element, lines, number
+from parity.checks.verdicts import VERDICTS
+from parity.checks.words import Document, element, number
+from parity.report.wording import conditions, lines
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def _failures_of(architecture: Document, settings: Document) -> list[Failure]:
     subject = f"{_engines(settings)}, {architecture['name']}, {conditions(settings)}"
     found = [
         _failure(name, subject, architecture, settings)
-        for name in LABELS
+        for name in VERDICTS
         if architecture[name] is not None and architecture[name]["passed"] is False
     ]
     if problem := architecture.get("problem"):
@@ -154,11 +156,11 @@ def _failure(name: str, subject: str, architecture: Document, settings: Document
     parts = [
         element(place) if place else "",
         values(verdict if name == "final_mse" else place, settings),
-        detail(name, verdict, architecture, settings),
+        VERDICTS[name].describe(verdict, architecture, settings),
     ]
     first = verdict.get("first_node")
     return Failure(
-        f"{LABELS[name]}: {subject}; {'; '.join(filter(None, parts))}",
+        f"{VERDICTS[name].label}: {subject}; {'; '.join(filter(None, parts))}",
         "" if first is None else f"{node(first)}; {values(first, settings)}",
         verdict.get("case"),
     )

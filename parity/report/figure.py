@@ -1,23 +1,29 @@
-"""What all figures of the page have in common: colours, and how they become part of the page.
+"""What figures have in common: colours, data as dots and lines, and how they become files.
 
 A figure for the page has no background. Its ink takes the text colour of the page, so it is legible
 on a light and on a dark one; nothing is told by colour alone.
 """
 
 import io
+import math
 import re
 from html import escape
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.style import context
+
+from parity.report.model import Array
 
 # Both at least 3:1 against white and against the page's dark background (WCAG 2.2, 1.4.11).
 ACTUAL = "#d1495b"
 EXPECTED = "#3d7fc0"
 # Stands for the page's text colour; no other element may use it.
 INK = "#010203"
+# More points are thinned out: browsers are slow with a page of 100,000.
+MAX_DOTS = 1000
 WIDTH = 4.3
 """Inches of every figure, so that their letters have one size on the page."""
 
@@ -79,3 +85,34 @@ def to_svg(figure: Figure, title: str, description: str, key: str) -> str:
         f'<svg {box[0]} role="img" aria-labelledby="{labels}" stroke-linejoin="round">'
         f'<title id="{key}-title">{escape(title)}</title>{described}\n{body}'
     )
+
+
+def rings(axes: Axes, x: Array, y: Array) -> None:
+    """Points that were not trained on as rings."""
+    axes.plot(
+        x[:, 0], y[:, 0], "o", markersize=4, color=EXPECTED, fillstyle="none", label="held out"
+    )
+
+
+def dots(axes: Axes, x: Array, y: Array, color: str) -> None:
+    """The data as dots, thinned evenly to at most `MAX_DOTS`."""
+    every = math.ceil(len(x) / MAX_DOTS) or 1
+    label = "data" if every == 1 else f"data (1 in {every})"
+    axes.plot(x[::every, 0], y[::every, 0], "o", markersize=3, color=color, label=label)
+
+
+def draw_line(axes: Axes, x: Array, y: Array, label: str, **style: Any) -> bool:
+    """Draw y over ascending x, with gaps where it is not finite; False if it is nowhere finite."""
+    order = np.argsort(np.ravel(x), kind="stable")
+    finite = np.where(np.isfinite(y), y, np.nan).ravel()[order]
+    if np.isnan(finite).all():
+        return False
+    if len(order) == 1:
+        style["marker"] = "o"  # a line through one point is invisible
+    axes.plot(np.ravel(x)[order], finite, label=label, **style)
+    return True
+
+
+def loggable(y: Array) -> Array:
+    """What a log axis can show of y, NaN elsewhere; clipped so that no tick overflows."""
+    return np.where(np.isfinite(y) & (y > 0), np.clip(y, 1e-150, 1e150), np.nan)

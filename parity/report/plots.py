@@ -1,26 +1,36 @@
-"""Curves: SVG for the page, and the picture of one training run.
+"""The figures of the page: the fit, the losses, how they diverge, and the budgets used.
 
 The two engines differ in width and dashes as well as in colour.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.style import context
 
-from parity.report.figure import ACTUAL, EXPECTED, INK, STYLE, new_figure, to_svg
+from parity.report.figure import (
+    ACTUAL,
+    EXPECTED,
+    INK,
+    STYLE,
+    dots,
+    draw_line,
+    loggable,
+    new_figure,
+    to_svg,
+)
 from parity.report.model import Array, Curves
 
 ACTUAL_STYLE: dict[str, Any] = {"color": ACTUAL, "linewidth": 1.6, "dashes": (3, 2)}
 EXPECTED_STYLE: dict[str, Any] = {"color": EXPECTED, "linewidth": 4.0, "alpha": 0.6}
-# More points are thinned out: browsers are slow with a page of 100,000.
-MAX_DOTS = 1000
 # Fewer points are marked: a line through one point is invisible.
 MIN_POINTS = 100
+
+LOWEST, HIGHEST = 1e-4, 1e6
+"""Shares of the budget beyond these are drawn there."""
 
 
 def fit(curves: Curves, *, actual: str, expected: str, name: str, key: str) -> str:
@@ -33,8 +43,10 @@ def fit(curves: Curves, *, actual: str, expected: str, name: str, key: str) -> s
         figure, (axes,) = new_figure(1)
         dots(axes, curves.x, curves.y, INK)
         drawn = {
-            expected: _line(axes, curves.x, curves.prediction_expected, expected, **EXPECTED_STYLE),
-            actual: _line(axes, curves.x, curves.prediction_actual, actual, **ACTUAL_STYLE),
+            expected: draw_line(
+                axes, curves.x, curves.prediction_expected, expected, **EXPECTED_STYLE
+            ),
+            actual: draw_line(axes, curves.x, curves.prediction_actual, actual, **ACTUAL_STYLE),
         }
         _limit(axes, curves)
         missing = " and ".join(engine for engine, there in drawn.items() if not there)
@@ -57,8 +69,8 @@ def losses(curves: Curves, *, actual: str, expected: str, name: str, key: str) -
     with context(["default", STYLE]):
         figure, (upper, lower) = new_figure(2)
         drawn = [
-            _line(upper, epochs, loggable(b), expected, **EXPECTED_STYLE | {"linewidth": 2.4}),
-            _line(upper, epochs, loggable(a), actual, **ACTUAL_STYLE | {"linewidth": 0.7}),
+            draw_line(upper, epochs, loggable(b), expected, **EXPECTED_STYLE | {"linewidth": 2.4}),
+            draw_line(upper, epochs, loggable(a), actual, **ACTUAL_STYLE | {"linewidth": 0.7}),
         ]
         upper.set_ylabel("loss")
         gone = "\n".join(
@@ -73,12 +85,12 @@ def losses(curves: Curves, *, actual: str, expected: str, name: str, key: str) -
 
         difference = _relative_difference(a, b)
         points = np.count_nonzero(difference > 0)
-        dots = {"marker": "."} if points < MIN_POINTS else {}
+        marks = {"marker": "."} if points < MIN_POINTS else {}
         lower.set(xlabel="epoch", ylabel="relative difference")
         equal = _equality(a, b)
         _note(lower, equal)
-        if _line(
-            lower, epochs, loggable(difference), "", color=INK, linewidth=0.8, markersize=3, **dots
+        if draw_line(
+            lower, epochs, loggable(difference), "", color=INK, linewidth=0.8, markersize=3, **marks
         ):
             lower.set_yscale("log")
         else:
@@ -112,21 +124,21 @@ def divergence(
         figure, (axes,) = new_figure(1)
         allowed = loggable(trajectory["limit"] * envelope)[:horizon]
         difference = loggable(_relative_difference(a, b))
-        dots = {"marker": "."} if np.count_nonzero(difference > 0) < MIN_POINTS else {}
+        marks = {"marker": "."} if np.count_nonzero(difference > 0) < MIN_POINTS else {}
         drawn = [
-            _line(
+            draw_line(
                 axes,
                 epochs,
                 loggable(envelope),
                 f"envelope of {expected}",
                 **EXPECTED_STYLE | {"linewidth": 2.4},
             ),
-            _line(
+            draw_line(
                 axes,
                 epochs,
                 difference,
                 actual,
-                **ACTUAL_STYLE | {"linewidth": 0.9, "markersize": 3, **dots},
+                **ACTUAL_STYLE | {"linewidth": 0.9, "markersize": 3, **marks},
             ),
         ]
         axes.set(xlabel="epoch", ylabel="relative difference in loss")
@@ -153,76 +165,67 @@ def divergence(
         return to_svg(figure, title, "; ".join(filter(None, said)), key)
 
 
-class Fit(NamedTuple):
-    """A finished training run; `x`, `y` and `prediction` have shape (samples, 1).
+# ---- budgets --------------------------------------------------------------------------------
 
-    `held_out` is None or x and y of points that were not trained on, and the MSE on these.
+
+def budgets(gradients: Mapping[str, Any], *, name: str, key: str) -> str:
+    """SVG of the shares of their budgets that elements use, a row a parameter, on a log axis.
+
+    The box holds the middle half of a gradient's elements, the line nine tenths of them, and the
+    point is the worst. `gradients` is that verdict, `name` the architecture's; `key` starts every
+    id.
     """
-
-    name: str
-    x: Array
-    y: Array
-    prediction: Array
-    final_mse: float
-    held_out: tuple[Array, Array, float] | None = None
-
-
-def training_picture(fits: Sequence[Fit]) -> Figure:
-    """Training runs side by side: black dots for the data, a red line for the prediction.
-
-    Each title is the run's name and final MSE; where points are held out they are rings, and
-    below the name are the MSE on them and the generalisation gap. Where there is no finite
-    prediction, words take the line's place. Save it with the figure's `savefig`.
-    """
-    with context("default"):
-        figure = Figure(figsize=(4.8 * len(fits), 4.2), dpi=150, layout="constrained")
-        row = figure.subplots(1, len(fits), sharey=True, squeeze=False)[0]
-        for axes, run in zip(row, fits, strict=True):
-            title = f"{run.name}: final MSE {run.final_mse:.6g}"
-            if run.held_out is not None:
-                x, y, mse = run.held_out
-                rings(axes, x, y)
-                title += f"\nheld out {mse:.6g}, gap {mse - run.final_mse:+.4g}"
-            dots(axes, run.x, run.y, "black")
-            if not _line(axes, run.x, run.prediction, "prediction", color="red", linewidth=2.0):
-                axes.text(0.5, 0.5, "no finite prediction", transform=axes.transAxes, ha="center")
-            # parse_math: a dollar sign in a title starts no formula.
-            axes.set_title(title, parse_math=False)
-            axes.set_xlabel("x")
-        row[0].set_ylabel("y")
-        row[0].legend()
-    return figure
+    rows = gradients["per_parameter"]
+    with context(["default", STYLE]):
+        figure, (axes,) = new_figure(1, height=0.9 + 0.26 * len(rows))
+        for place, row in enumerate(rows):
+            _row(axes, place, row)
+        axes.axvline(1, color=ACTUAL, linewidth=1.4)
+        axes.text(1, -0.75, "limit ", color=ACTUAL, ha="right", va="center", fontsize=8.5)
+        top = max(1.0, *(_drawable(row["worst"]) for row in rows))
+        axes.set(
+            xscale="log",
+            xlim=(LOWEST / 1.5, 3 * top),
+            ylim=(len(rows) - 0.4, -1.2),
+            yticks=range(len(rows)),
+            yticklabels=[row["parameter"] for row in rows],
+            xlabel="|difference| / budget; at the left edge $10^{-4}$ or less",
+        )
+        axes.grid(visible=False, axis="y")
+        out = [row["parameter"] for row in rows if not _within(row["worst"])]
+        said = f"out of budget: {', '.join(out)}" if out else "every element is within its budget"
+        title = f"Share of their budget that the gradients of {name} use"
+        return to_svg(figure, title, said, key)
 
 
-def rings(axes: Axes, x: Array, y: Array) -> None:
-    """Points that were not trained on as rings."""
+def _row(axes: Axes, place: int, row: Mapping[str, Any]) -> None:
+    _, low, lower, median, upper, high, _ = map(_drawable, row["quantiles"])
+    axes.plot((low, high), (place, place), color=EXPECTED, linewidth=1.2)
+    axes.barh(place, upper - lower, 0.5, lower, color=EXPECTED, alpha=0.6, linewidth=0)
+    axes.plot((median, median), (place - 0.25, place + 0.25), color=INK, linewidth=1.2)
+    within = _within(row["worst"])
     axes.plot(
-        x[:, 0], y[:, 0], "o", markersize=4, color=EXPECTED, fillstyle="none", label="held out"
+        _drawable(row["worst"]),
+        place,
+        marker="o" if within else "X",
+        markersize=3.5 if within else 6,
+        color=INK if within else ACTUAL,
+        linewidth=0,
     )
 
 
-def dots(axes: Axes, x: Array, y: Array, color: str) -> None:
-    """The data as dots, thinned evenly to at most `MAX_DOTS`."""
-    every = math.ceil(len(x) / MAX_DOTS) or 1
-    label = "data" if every == 1 else f"data (1 in {every})"
-    axes.plot(x[::every, 0], y[::every, 0], "o", markersize=3, color=color, label=label)
+def _within(share: float | None) -> bool:
+    return share is not None and share <= 1
 
 
-def _line(axes: Axes, x: Array, y: Array, label: str, **style: Any) -> bool:
-    """Draw y over ascending x, with gaps where it is not finite; False if it is nowhere finite."""
-    order = np.argsort(np.ravel(x), kind="stable")
-    finite = np.where(np.isfinite(y), y, np.nan).ravel()[order]
-    if np.isnan(finite).all():
-        return False
-    if len(order) == 1:
-        style["marker"] = "o"  # a line through one point is invisible
-    axes.plot(np.ravel(x)[order], finite, label=label, **style)
-    return True
+def _drawable(share: float | None) -> float:
+    """None stands for what is not finite."""
+    if share is None or not math.isfinite(share):
+        return HIGHEST
+    return min(max(share, LOWEST), HIGHEST)
 
 
-def loggable(y: Array) -> Array:
-    """What a log axis can show of y, NaN elsewhere; clipped so that no tick overflows."""
-    return np.where(np.isfinite(y) & (y > 0), np.clip(y, 1e-150, 1e150), np.nan)
+# ---- what the figures share -----------------------------------------------------------------
 
 
 def _relative_difference(a: Array, b: Array) -> Array:

@@ -7,15 +7,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from parity.checks.words import Document
 from parity.environment import blas_warning
 from parity.report import wording
 from parity.report.failures import Failure, failures, headline, replay
-from parity.report.wording import Document, Line
+from parity.report.wording import Line
 from parity.tables import STYLES, Trimmed, grid, item
 
 
 def summary(document: Document, folder: str | Path = "") -> RenderableType:
-    """The verdicts on every architecture and on the probes, then what failed, last the result.
+    """Return the verdicts on every architecture and on the probes, what failed, and the result.
 
     `document` is the content of `report.json`, which lies in `folder`. Lines wrap at the console's
     width; without a terminal it is plain text, and nothing is told by colour alone.

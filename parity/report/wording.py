@@ -1,20 +1,11 @@
 """What a report says in words; the terminal table and the page both say it from here."""
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-Document = Mapping[str, Any]
+from parity.checks.verdicts import VERDICTS
+from parity.checks.words import Document, number, worst
 
-LABELS = {
-    "start": "start",
-    "gradients": "gradients",
-    "steps": "steps",
-    "trajectory": "trajectory",
-    "bitwise": "bitwise",
-    "final_mse": "final MSE",
-}
+LABELS = {name: verdict.label for name, verdict in VERDICTS.items()}
 WORDS = {True: "pass", False: "FAIL", None: "—"}
 
 
@@ -35,10 +26,10 @@ class Line:
 def lines(architecture: Document, settings: Document) -> list[Line]:
     """All verdicts on an architecture, in order; of one not reached, why not, or nothing."""
     return [
-        Line(label, None, architecture.get("not_judged", {}).get(name, ""))
-        if (verdict := architecture[name]) is None
-        else Line(label, verdict["passed"], detail(name, verdict, architecture, settings))
-        for name, label in LABELS.items()
+        Line(verdict.label, None, architecture.get("not_judged", {}).get(name, ""))
+        if (entry := architecture[name]) is None
+        else Line(verdict.label, entry["passed"], verdict.describe(entry, architecture, settings))
+        for name, verdict in VERDICTS.items()
     ]
 
 
@@ -97,11 +88,6 @@ def worst_budget_used(architecture: Document) -> str:
     return number(None if None in used else max(used), 2)
 
 
-def number(value: float | None, digits: int = 6) -> str:
-    """`value` to so many digits; `None`, which stands for NaN and infinities, is `not finite`."""
-    return "not finite" if value is None or not math.isfinite(value) else f"{value:.{digits}g}"
-
-
 def network(architecture: Document) -> str:
     """Size and training, such as `1-16-16-1, 321 parameters, 500 epochs at 0.01`."""
     sizes = "-".join(map(str, architecture["sizes"]))
@@ -120,80 +106,4 @@ def probes(document: Document) -> Line | None:
     failed = len({place["probe"] for place in found["failed"]})
     said = f"{found['probes']:,} small graphs, {found['elements']:,} elements; "
     said += f"{failed:,} failed; " if failed else ""
-    return Line("probes", found["passed"], said + _worst(found["worst_budget_used"], "budget"))
-
-
-def detail(name: str, verdict: Document, architecture: Document, settings: Document) -> str:
-    """What was seen of a verdict that was reached."""
-    match name:
-        case "start":
-            apart = [what for what in ("data", "parameters") if not verdict[f"{what}_identical"]]
-            return (
-                f"{' and '.join(apart)} differ"
-                if apart
-                else "data and parameters equal in every bit"
-            )
-        case "gradients":
-            return f"{verdict['elements']:,} elements; {_budget(verdict)}"
-        case "steps":
-            return f"{verdict['epochs']:,} epochs; {_budget(verdict)}"
-        case "trajectory":
-            horizon = verdict["horizon_epoch"]
-            until = "no horizon" if horizon is None else f"predictable up to epoch {horizon:,}"
-            return f"{until}; {_worst(verdict['worst_envelope_used'], 'envelope')}"
-        case "bitwise":
-            mse = verdict["final_mse_hex"]
-            if verdict["passed"]:
-                return f"{verdict['epochs']:,} epochs equal in every bit; final MSE {mse['actual']}"
-            return f"final MSE {mse['actual']} and {mse['expected']}"
-        case _:
-            return _final_mse(verdict, architecture["trajectory"], settings)
-
-
-def _budget(verdict: Document) -> str:
-    kinks = f"; {verdict['kinks']:,} kinks" if verdict["kinks"] else ""
-    said = _worst(verdict["worst_budget_used"], "budget") + kinks
-    if by_aggregate(verdict):
-        fit, used = verdict["aggregate_at"], number(verdict["aggregate_used"], 2)
-        found = ", ".join(
-            f"{name} {number(fit[name], 3)} ± {number(fit[f'{name}_error'], 2)}"
-            for name in ("scale", "bias")
-            if name in fit
-        )
-        said += f"; {element(fit)} as a whole {used} times its budget: {found}"
-    return said
-
-
-def by_aggregate(verdict: Document) -> bool:
-    """Whether a tensor as a whole is out of its budget: a scale factor or bias of its elements."""
-    used = verdict.get("aggregate_used", 0.0)
-    return used is None or used > 1
-
-
-def _worst(share: float | None, of: str) -> str:
-    if share is None or not math.isfinite(share):
-        return "worst not finite"
-    return f"worst {number(share, 2)} times its {of}"
-
-
-def _final_mse(verdict: Document, trajectory: Document | None, settings: Document) -> str:
-    actual, expected = number(verdict["actual"]), number(verdict["expected"])
-    text = f"{settings['engine']} {actual}, {settings['against']} {expected}"
-    if verdict["relative_difference"] is not None:
-        text += f"; relative difference {number(verdict['relative_difference'], 2)}"
-    if verdict["expected_spread"] is not None:
-        text += f", expected spread {number(verdict['expected_spread'], 2)}"
-    if verdict["passed"] is None and trajectory and trajectory["horizon_epoch"] is not None:
-        text += "; beyond the horizon only a sweep over seeds can tell"
-    return text
-
-
-def element(place: Document) -> str:
-    """An element of a tensor, such as `epoch 3, updated 2.weight[3, 1]`."""
-    name = place["parameter"] if "parameter" in place else place["tensor"]
-    index = place.get("index")
-    if index:
-        name += f"[{', '.join(map(str, index))}]"
-    if place.get("of", name) not in (name, "gradients"):
-        name = f"{place['of']} {name}"
-    return f"epoch {place['epoch']}, {name}" if "epoch" in place else name
+    return Line("probes", found["passed"], said + worst(found["worst_budget_used"], "budget"))

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import minigrad
+from tests.minigrad.sessions import agree, sessions
 
 ENGINES = pytest.mark.parametrize("T", [minigrad, torch], ids=["minigrad", "torch"])
 
@@ -50,6 +51,7 @@ def as_lists(value: Any) -> Any:
         "grad(g.s, [g.x, g.w]), g.log",
         "grad(g.y, g.x, T.ones(2)), g.log",
         "grad([g.s, g.y.sum()], g.z, allow_unused=True), g.log",
+        "grad([g.y, g.s], g.x, grad_outputs=[T.tensor([1.0, 10.0]), None]), g.log",
         # What is not on the way is neither run nor released.
         "grad(g.s, g.y), grad(g.y.sum(), g.x), g.log",
         "grad(g.s, g.z, retain_graph=True), g.s.backward(), g.x.grad",
@@ -64,6 +66,8 @@ def as_lists(value: Any) -> Any:
         # A gradient that is retained on the way.
         "g.y.retain_grad(), g.z.retain_grad(), grad(g.s, g.x), g.y.grad, g.z.grad",
         "g.y.retain_grad(), g.z.retain_grad(), grad(g.s, g.z), g.y.grad, g.z.grad",
+        "g.y.retain_grad(), g.s.retain_grad(), g.s.backward(), g.y.grad, g.s.grad",
+        "g.x.retain_grad(), grad(g.s, g.x), g.x.grad",
         # backward to chosen tensors
         "g.s.backward(inputs=[g.x]), g.x.grad, g.w.grad, g.log",
         "g.s.backward(inputs=g.x), g.x.grad, g.w.grad, g.log",
@@ -74,6 +78,7 @@ def as_lists(value: Any) -> Any:
         "backward([g.s, g.y.sum()]), g.x.grad, g.log",
         "backward([g.s, g.y], [None, T.ones(2)]), g.x.grad, g.w.grad",
         "backward(g.y, T.ones(2)), g.x.grad, g.w.grad",
+        "g.y.backward(gradient=T.tensor([1.0, 10.0])), g.x.grad",
         "backward([g.s], inputs=[g.w]), g.x.grad, g.w.grad",
         "backward([g.s], retain_graph=True), backward([g.s]), g.x.grad",
         "backward([g.s, g.s], retain_graph=True), g.x.grad",
@@ -91,18 +96,6 @@ def test_results_hooks_and_what_is_released(expression: str) -> None:
         }
         found.append(as_lists(eval(expression, names)))
     assert found[0] == found[1]
-
-
-@ENGINES
-def test_what_was_not_on_the_way_may_have_been_released(T: Any) -> None:
-    x = T.ones(2, requires_grad=True)
-    released = x * x
-    released.sum().backward()
-    out = (released * 2).sum() + (x * 3).sum()
-    with pytest.raises(RuntimeError, match="a second time"):
-        T.autograd.grad(out, x, retain_graph=True)
-    y = T.ones(2, requires_grad=True)
-    assert T.autograd.grad(out * y.sum(), y)[0].tolist() == [10.0, 10.0]
 
 
 def test_the_hooks_of_an_input_change_its_gradient_whatever_else_is_wanted() -> None:
@@ -134,6 +127,9 @@ def test_the_hooks_of_an_input_change_its_gradient_whatever_else_is_wanted() -> 
         ),
         ("g.s.backward(inputs=[])", RuntimeError, "cannot be empty"),
         ("g.s.backward(inputs=[T.ones(1)])", RuntimeError, "requires_grad|require a gradient"),
+        ("g.z.backward()", RuntimeError, "only for scalar outputs"),
+        ("g.z.backward(T.ones(3))", RuntimeError, "[Mm]ismatch in shape"),
+        ("T.ones(1).backward()", RuntimeError, "does not require a? ?grad"),
         ("backward(3)", TypeError, "int"),
         ("backward([g.z], [3])", TypeError, "either Tensors or None"),
     ],
@@ -160,15 +156,6 @@ def test_as_many_gradients_as_outputs() -> None:  # torch ignores what is left o
         minigrad.autograd.backward([x.sum(), x.sum()], [None])
 
 
-@ENGINES
-def test_pruned_sweep_is_recorded(T: Any) -> None:
-    x, w = (T.tensor([v], requires_grad=True) for v in (2.0, 3.0))
-    out = (x**3 * w).sum()
-    (first,) = T.autograd.grad(out, x, create_graph=True)
-    second = T.autograd.grad(first, [x, w])
-    assert (first.item(), *(s.item() for s in second)) == (36.0, 36.0, 12.0)
-
-
 def test_a_long_chain_is_pruned_without_recursion() -> None:
     x = minigrad.ones(1, requires_grad=True)
     y = x
@@ -177,89 +164,80 @@ def test_a_long_chain_is_pruned_without_recursion() -> None:
     assert minigrad.autograd.grad(y, x)[0].item() == 1.0
 
 
-# ---- hooks -----------------------------------------------------------------------------------
+# ---- sessions ------------------------------------------------------------------------------
 
+SESSIONS = sessions(r"""
+# what is not on the way may have been released
+x, y = leaf([1.0, 1.0]), leaf([1.0, 1.0])
+released = x * x
+released.sum().backward()
+out = (released * 2).sum() + (x * 3).sum()
+refused("a second time", grad, out, x, retain_graph=True)
+grad(out * y.sum(), y)
 
-@ENGINES
-def test_hooks_are_called_in_order_and_removed(T: Any) -> None:
-    x = T.ones(1, requires_grad=True)
-    calls: list[str] = []
-    handles = {name: x.register_hook(lambda g, n=name: calls.append(n)) for name in "abc"}
-    handles["b"].remove()
-    handles["b"].remove()
+# a pruned sweep is recorded
+x, w = leaf([2.0]), leaf([3.0])
+(first,) = grad((x**3 * w).sum(), x, create_graph=True)
+first, grad(first, [x, w])
+
+# hooks are called in order and removed
+x, calls = leaf([1.0]), []
+handles = [x.register_hook(lambda g, n=name: calls.append(n)) for name in "abc"]
+handles[1].remove(), handles[1].remove()
+(x * 2).sum().backward()
+with handles[0]:
     (x * 2).sum().backward()
-    with handles["a"]:
-        (x * 2).sum().backward()
-    (x * 2).sum().backward()
-    assert "".join(calls) == "ac" + "ac" + "c"
+(x * 2).sum().backward()
+calls
+
+# a hook may remove another
+x, calls, handles = leaf([1.0]), [], []
+handles.append(x.register_hook(lambda g: (calls.append("first"), handles[1].remove())[2:] or None))
+handles.append(x.register_hook(lambda g: calls.append("second")))
+(x * 2).sum().backward()
+(x * 2).sum().backward()
+calls
+
+# hooks run without recording, unless the pass is recorded
+x, modes = leaf([1.0]), []
+handle = x.register_hook(lambda g: modes.append(T.is_grad_enabled()))
+(x * x).sum().backward()
+grad((x * x).sum(), x, create_graph=True)
+modes
+
+# a replaced gradient is differentiated
+x = leaf([2.0])
+handle = x.register_hook(lambda g: g * x)
+(first,) = grad((x * x).sum(), x, create_graph=True)  # 2x·x
+first, grad(first, x)  # 4x, times x by the hook
+
+# what a hook may not return
+x, answers = leaf([1.0, 1.0]), [3, T.ones(3).double(), T.ones(2)]
+handle = x.register_hook(lambda g: answers.pop(0))
+refused("int", (x * 2).sum().backward)
+refused("changed the size", (x * 2).sum().backward)
+refused("changed the (size or )?type", (x * 2).sum().backward)
+
+# data is changed behind the graph's back
+w = leaf([1.0, 2.0])
+(w * w).sum().backward()
+w.data -= 0.5 * w.grad.data
+w
+w.data = T.tensor([3.0, 4.0], dtype=T.float64)
+w.data[0] = 5.0
+w, w.is_leaf, w.data, w.grad
+
+# random values in place have no derivative
+x = leaf([1.0, 1.0])
+y = x * 2
+y.uniform_().sum().backward()
+x.grad
+""")
 
 
-@ENGINES
-def test_a_hook_may_remove_another(T: Any) -> None:
-    x = T.ones(1, requires_grad=True)
-    calls: list[str] = []
-
-    def first(grad: Any) -> None:
-        calls.append("first")
-        handle.remove()
-
-    x.register_hook(first)
-    handle = x.register_hook(lambda grad: calls.append("second"))
-    for _ in range(2):
-        (x * 2).sum().backward()
-    assert calls == ["first", "second", "first"]
-
-
-@ENGINES
-def test_hooks_run_without_recording_unless_the_pass_is_recorded(T: Any) -> None:
-    modes: list[bool] = []
-    x = T.ones(1, requires_grad=True)
-    x.register_hook(lambda grad: modes.append(T.is_grad_enabled()))
-    (x * x).sum().backward()
-    T.autograd.grad((x * x).sum(), x, create_graph=True)
-    with T.no_grad():
-        assert not T.is_grad_enabled()
-    assert modes == [False, True]
-
-
-@ENGINES
-def test_a_replaced_gradient_is_differentiated(T: Any) -> None:
-    x = T.tensor([2.0], requires_grad=True)
-    x.register_hook(lambda grad: grad * x)
-    (first,) = T.autograd.grad((x * x).sum(), x, create_graph=True)  # 2x·x
-    (x_hooked,) = T.autograd.grad(first, x)  # 4x, times x by the hook
-    assert (first.item(), x_hooked.item()) == (8.0, 16.0)
-
-
-@ENGINES
-@pytest.mark.parametrize(
-    ("answer", "kind", "words"),
-    [
-        ("3", TypeError, "int"),
-        ("T.ones(3)", RuntimeError, "changed the size"),
-        ("T.ones(2, dtype=T.float64)", RuntimeError, "changed the (size or )?type"),
-    ],
-)
-def test_what_a_hook_may_not_return(T: Any, answer: str, kind: type[Exception], words: str) -> None:
-    x = T.ones(2, requires_grad=True)
-    x.register_hook(lambda grad: eval(answer, {"T": T}))
-    with pytest.raises(kind, match=words):
-        (x * 2).sum().backward()
-
-
-@ENGINES
-def test_data_is_changed_behind_the_graphs_back(T: Any) -> None:
-    w = T.tensor([1.0, 2.0], requires_grad=True)
-    (w * w).sum().backward()
-    w.data -= 0.5 * w.grad.data
-    assert w.tolist() == [0.0, 0.0]
-    w.data = T.tensor([3.0, 4.0])
-    w.data[0] = 5.0
-    assert w.tolist() == [5.0, 4.0]
-    assert w.requires_grad
-    assert w.is_leaf
-    assert not w.data.requires_grad
-    assert w.grad.tolist() == [2.0, 4.0]
+@pytest.mark.parametrize("name", SESSIONS)
+def test_both_engines_show_the_same(name: str) -> None:
+    agree(SESSIONS[name])
 
 
 def test_data_of_another_form_is_refused() -> None:
@@ -270,38 +248,12 @@ def test_data_of_another_form_is_refused() -> None:
         w.data = 3  # type: ignore[assignment]
 
 
-@ENGINES
-def test_random_values_in_place(T: Any) -> None:
-    T.manual_seed(3)
-    x = T.zeros(3, 2)
-    kept = x
-    values = [x.uniform_().tolist(), x.uniform_(-2, 5).tolist(), x.normal_(1, 2).tolist()]
-    T.manual_seed(3)
-    values.append(T.rand(3, 2).tolist())
-    assert kept is x
-    assert values[0] == values[3]
-    assert values[1] != values[2]
-    leaf = T.ones(2, requires_grad=True)
-    with pytest.raises(RuntimeError, match="in-place operation"):
-        leaf.uniform_()
-    with T.no_grad():
-        leaf.normal_()
-    y = leaf * 2
-    y.uniform_()
-    y.sum().backward()
-    assert leaf.grad.tolist() == [0.0, 0.0]
-    with pytest.raises(RuntimeError, match="expects"):
-        x.uniform_(1, 0)
-    with pytest.raises(RuntimeError, match="expects std"):
-        x.normal_(0, -1)
-    with pytest.raises(RuntimeError):
-        T.arange(3).uniform_()
-
-
-def test_random_values_in_place_are_torchs() -> None:
-    for call in ("uniform_()", "uniform_(-1, 3)", "normal_()", "normal_(2, 3)"):
-        found = []
-        for T in (minigrad, torch):
-            T.manual_seed(1)
-            found.append(eval(f"T.zeros(7).{call}.tolist()", {"T": T}))
-        assert found[0] == found[1], call
+@pytest.mark.parametrize("call", ["uniform_()", "uniform_(-1, 3)", "normal_()", "normal_(2, 3)"])
+def test_random_values_in_place_are_torchs(call: str) -> None:
+    found = []
+    for T in (minigrad, torch):
+        T.manual_seed(1)
+        x = T.zeros(7)
+        assert eval(f"x.{call}", {"x": x}) is x
+        found.append(x.tolist())
+    assert found[0] == found[1]

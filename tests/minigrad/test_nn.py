@@ -1,4 +1,4 @@
-"""Modules, layers, losses against torch's: structure, text, state, initial values in every bit."""
+"""Modules, layers, losses against torch's: structure, text, initial values in every bit."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ import torch_impl.model
 import torch_impl.train
 from minigrad import nn
 from minigrad.tape import ancestors
+from tests.minigrad.operations import FUZZ
+from tests.minigrad.sessions import agree, sessions
 
 ENGINES = pytest.mark.parametrize("T", [minigrad, torch], ids=["minigrad", "torch"])
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -54,13 +56,6 @@ def network(T: Any) -> Any:
     return Net()
 
 
-def both(expression: str) -> list[Any]:
-    return [
-        eval(expression, {"T": T, "nn": T.nn, "net": network(T), "OrderedDict": OrderedDict})
-        for T in (minigrad, torch)
-    ]
-
-
 # ---- structure ------------------------------------------------------------------------------
 
 
@@ -69,30 +64,20 @@ def both(expression: str) -> list[Any]:
     [
         "[name for name, _ in net.named_parameters()]",
         "[name for name, _ in net.named_parameters(prefix='model')]",
-        "[tuple(p.shape) for p in net.parameters()]",
         "[name for name, _ in net.named_modules()]",
-        "[name for name, _ in net.named_children()]",
         "[type(module).__name__ for module in net.modules()]",
-        "[type(module).__name__ for module in net.children()]",
-        "list(net.state_dict())",
         "{name: tuple(value.shape) for name, value in net.state_dict().items()}",
         "[value.requires_grad for value in net.state_dict().values()]",
         "type(net.state_dict()).__name__",
-        "[p.requires_grad for p in net.parameters()]",
-        "[type(p).__name__ for p in net.parameters()]",
-        "sum(p.numel() for p in net.parameters())",
-        "[p.is_leaf for p in net.parameters()]",
+        "[(type(p).__name__, p.is_leaf, p.requires_grad, str(p)) for p in net.parameters()]",
         "net.training, net.eval().training, net.block.layers[1].training, net.train().training",
         "[m.training for m in net.train(False).modules()]",
         "net.width, net.nothing, net.same is net.fc1, net.fc1.in_features, net.fc1.out_features",
         "hasattr(net, 'fc3'), hasattr(net.fc1, 'bias'), hasattr(net, 'weight')",
         "'fc1' in dir(net), 'offset' in dir(net)",
-        "nn.Linear(2, 3, bias=False).bias",
-        "[n for n, _ in nn.Linear(2, 3, bias=False).named_parameters()]",
-        "[tuple(p.shape) for p in nn.Linear(2, 3).parameters()]",
+        "list(nn.Linear(2, 3, bias=False).named_parameters()), nn.Linear(2, 3, bias=False).bias",
         "next(net.parameters()).shape",
         "net.zero_grad()",
-        "[str(p) for p in net.parameters()]",
         "list(net.state_dict().values())",
         "list(nn.Linear(2, 2, dtype=T.float64).parameters())",
         "[p.requires_grad for p in net.requires_grad_(False).parameters()]",
@@ -100,254 +85,116 @@ def both(expression: str) -> list[Any]:
         "[str(p.dtype).removeprefix('torch.') for p in net.double().float().parameters()]",
         "net.fc1.weight is next(net.double().parameters())",
         "(lambda seen: (net.apply(lambda m: seen.append(type(m).__name__)), seen)[1])([])",
-        "net(T.ones(4, 1)).shape",
-        "net(T.ones(4, 1)).grad_fn.name()",
+        "net(T.ones(4, 1)).shape, net(T.ones(4, 1)).grad_fn.name()",
         "nn.Parameter(T.zeros(2)).grad",
-    ],
-)
-def test_structure_is_torchs(expression: str) -> None:
-    ours, theirs = both(expression)
-    assert repr(ours) == repr(theirs)
-
-
-@pytest.mark.parametrize(
-    "expression",
-    [
         "net",
-        "net.block",
-        "nn.Linear(2, 3)",
-        "nn.Linear(2, 3, bias=False)",
-        "nn.ReLU()",
-        "nn.Tanh()",
-        "nn.Sigmoid()",
-        "nn.MSELoss()",
-        "nn.MSELoss(reduction='sum')",
-        "nn.Module()",
-        "nn.Sequential()",
+        "nn.Linear(2, 3), nn.ReLU(), nn.Tanh(), nn.Sigmoid(), nn.MSELoss(reduction='sum')",
+        "nn.MSELoss(), nn.Module(), nn.Sequential()",
         "nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))",
         "nn.Sequential(nn.ReLU(), nn.ReLU(), nn.ReLU(), nn.Linear(1, 1), nn.Linear(1, 1))",
         "nn.Sequential(nn.Sequential(nn.Linear(1, 2)), nn.Sequential(nn.ReLU(), nn.Tanh()))",
         "nn.Sequential(OrderedDict([('first', nn.Linear(1, 2)), ('second', nn.ReLU())]))",
         "nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))[1:]",
-        "nn.Sequential(nn.Linear(1, 2), nn.ReLU())[0]",
-        "nn.Sequential(nn.Linear(1, 2), nn.ReLU())[-1]",
+        "nn.Sequential(nn.Linear(1, 2), nn.ReLU())[0], nn.Sequential(nn.ReLU(), nn.Tanh())[-1]",
         "nn.Sequential(nn.Linear(1, 2)).append(nn.ReLU())",
-        "list(nn.Sequential(nn.Linear(1, 2), nn.ReLU()))",
-        "len(nn.Sequential(nn.Linear(1, 2), nn.ReLU()))",
-        "list(net.children())",
-        "list(net.named_children())",
-        "net.fc1.weight",
-        "net.fc1.bias",
+        "list(nn.Sequential(nn.Linear(1, 2), nn.ReLU())), len(nn.Sequential(nn.ReLU()))",
+        "list(net.children()), list(net.named_children())",
+        "net.fc1.weight, net.fc1.bias",
     ],
 )
-def test_text_is_torchs(expression: str) -> None:
-    ours, theirs = both(expression)
+def test_structure_and_text_are_torchs(expression: str) -> None:
+    ours, theirs = (
+        eval(expression, {"T": T, "nn": T.nn, "net": network(T), "OrderedDict": OrderedDict})
+        for T in (minigrad, torch)
+    )
     assert repr(ours) == repr(theirs)
     assert str(ours) == str(theirs)
 
 
-@ENGINES
-def test_extra_repr_of_a_users_module(T: Any) -> None:
-    class Scale(T.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = T.nn.ReLU()
+SESSIONS = sessions(r"""
+# extra_repr of a user's module
+class Scale(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.ReLU()
+    def extra_repr(self):
+        return "factor=2"
+class Bare(nn.Module):
+    def extra_repr(self):
+        return "factor=2\nand more"
+Scale(), Bare()
 
-        def extra_repr(self) -> str:
-            return "factor=2"
+# attributes are assigned anew
+net = network(T)
+net.fc2 = nn.Linear(3, 1, bias=False)  # keeps its place
+[name for name, _ in net.named_parameters()]
+net.offset = nn.Parameter(T.ones(1))
+net.state_dict()["offset"]
+net.block = None
+[name for name, _ in net.named_parameters()], net.block
+del net.fc2
+hasattr(net, "fc2"), [name for name, _ in net.named_children()]
+net.fc3 = nn.Linear(1, 1)
+list(net.state_dict())
+net.width = 5
+net.width = nn.Parameter(T.ones(2))
+[name for name, _ in net.named_parameters()]
+refused("fc4", net.__delattr__, "fc4")
 
-    class Bare(T.nn.Module):  # type: ignore[misc]
-        def extra_repr(self) -> str:
-            return "factor=2\nand more"
+# a parameter that is taken away is gone
+layer = nn.Linear(2, 2)
+layer.bias = None
+[name for name, _ in layer.named_parameters()], layer.bias, layer(T.ones(1, 2)).shape
 
-    assert repr(Scale()) == "Scale(\n  factor=2\n  (inner): ReLU()\n)"
-    assert repr(Bare()) == "Bare(\n  factor=2\n  and more\n)"
+# __init__ must be called first
+class Early(nn.Module):
+    def __init__(self, value):
+        self.value = value
+refused(r"before Module\.__init__\(\) call", Early, nn.Linear(1, 1))
+refused(r"before Module\.__init__\(\) call", Early, nn.Parameter(T.ones(1)))
 
+# what modules refuse
+refused("forward", nn.Module(), 1), refused("argument", network(T))
+refused("no attribute 'missing'", getattr, network(T), "missing")
+refused("int", nn.Sequential, 5), refused("out of range", nn.Sequential(nn.ReLU()).__getitem__, 1)
+refused("max", nn.MSELoss(reduction="max"), T.ones(1), T.ones(1))
 
-@ENGINES
-def test_attributes_are_assigned_anew(T: Any) -> None:
-    net = network(T)
-    names = [name for name, _ in net.named_parameters()]
-    net.fc2 = T.nn.Linear(3, 1, bias=False)  # keeps its place
-    assert [name for name, _ in net.named_parameters()] == [n for n in names if n != "fc2.bias"]
-    net.offset = T.nn.Parameter(T.ones(1))
-    assert net.state_dict()["offset"].tolist() == [1.0]
-    net.block = None
-    assert not any(name.startswith("block") for name, _ in net.named_parameters())
-    assert net.block is None
-    del net.fc2
-    assert not hasattr(net, "fc2")
-    assert [name for name, _ in net.named_children()] == ["fc1", "activation"]
-    net.fc3 = T.nn.Linear(1, 1)
-    assert list(net.state_dict())[-2:] == ["fc3.weight", "fc3.bias"]
-    net.width = 5
-    assert net.width == 5
-    with pytest.raises(AttributeError):
-        del net.fc4
+# shared parameters are counted once
+first, second = nn.Linear(2, 2), nn.Linear(2, 2)
+second.weight = first.weight
+net = nn.Sequential(first, second, first)
+[n for n, _ in net.named_parameters()], len(list(net.modules())), list(net.state_dict())
+net(T.ones(1, 2)).sum().backward()
+[p.grad is None for p in net.parameters()]
 
+# keyword arguments reach forward
+class Affine(nn.Module):
+    def forward(self, x, *, by):
+        return x * by
+Affine()(T.ones(1), by=3.0)
 
-@ENGINES
-def test_module_in_place_of_none_is_registered(T: Any) -> None:
-    net = network(T)
-    net.nothing = T.nn.Linear(1, 1)
-    assert "nothing.weight" in net.state_dict()
-    net.note = 5
-    net.note = T.nn.Parameter(T.ones(2))
-    assert "note" in dict(net.named_parameters())
+# a generator is used, and the default one left alone
+generator = T.Generator().manual_seed(1)
+drawn = nn.init.uniform_(T.zeros(3), generator=generator)
+after = T.rand(1)
+first, expected = (T.manual_seed(0), T.rand(1))[1], (T.manual_seed(1), T.rand(3))[1]
+drawn, (drawn == expected).tolist(), (after == first).tolist()
 
-
-@ENGINES
-def test_parameter_that_is_taken_away_is_gone(T: Any) -> None:
-    layer = T.nn.Linear(2, 2)
-    layer.bias = None
-    assert [name for name, _ in layer.named_parameters()] == ["weight"]
-    assert layer.bias is None
-    assert layer(T.ones(1, 2)).shape == (1, 2)
-
-
-@ENGINES
-def test_init_must_be_called_first(T: Any) -> None:
-    class Early(T.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.layer = T.nn.Linear(1, 1)
-
-    class EarlyParameter(T.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.weight = T.nn.Parameter(T.ones(1))
-
-    for early in (Early, EarlyParameter):
-        with pytest.raises(AttributeError, match=r"before Module\.__init__\(\) call"):
-            early()
-
-
-@ENGINES
-def test_what_modules_refuse(T: Any) -> None:
-    with pytest.raises(NotImplementedError, match="forward"):
-        T.nn.Module()(1)
-    with pytest.raises(AttributeError, match="no attribute 'missing'"):
-        _ = network(T).missing
-    with pytest.raises(TypeError):
-        T.nn.Sequential(5)
-    with pytest.raises(IndexError):
-        T.nn.Sequential(T.nn.ReLU())[1]
-    with pytest.raises(ValueError, match="max"):
-        T.nn.MSELoss(reduction="max")(T.ones(1), T.ones(1))
-    with pytest.raises(TypeError):
-        network(T)()
+# conversion takes gradients along and keeps the parameters
+net = network(T)
+net(T.ones(2, 1, dtype=T.float32)).sum().backward()
+before, grads = list(net.parameters()), [p.grad.tolist() for p in net.parameters()]
+converted = net.double()
+[p is q for p, q in zip(net.parameters(), before)], [p.grad.dtype == T.float64 for p in before]
+[p.grad.tolist() == g for p, g in zip(before, grads)]
+T.optim.SGD(net.parameters(), lr=0.1).step()
+net(T.ones(2, 1, dtype=T.float64)).dtype == T.float64
+""")
 
 
-@ENGINES
-def test_shared_parameters_are_counted_once(T: Any) -> None:
-    first, second = T.nn.Linear(2, 2), T.nn.Linear(2, 2)
-    second.weight = first.weight
-    net = T.nn.Sequential(first, second, first)
-    assert [n for n, _ in net.named_parameters()] == ["0.weight", "0.bias", "1.bias"]
-    assert len(list(net.modules())) == 3
-    assert list(net.state_dict()) == [f"{i}.{n}" for i in range(3) for n in ("weight", "bias")]
-    net(T.ones(1, 2)).sum().backward()
-    assert all(p.grad is not None for p in net.parameters())
-
-
-@ENGINES
-def test_keyword_arguments_reach_forward(T: Any) -> None:
-    class Affine(T.nn.Module):  # type: ignore[misc]
-        def forward(self, x: Any, *, by: float) -> Any:
-            return x * by
-
-    assert Affine()(T.ones(1), by=3.0).tolist() == [3.0]
-
-
-@ENGINES
-def test_zero_grad(T: Any) -> None:
-    net = network(T)
-    net(T.ones(2, 1)).sum().backward()
-    assert all(p.grad is not None for p in net.parameters())
-    net.zero_grad(set_to_none=False)
-    assert all(p.grad.abs().sum().item() == 0 for p in net.parameters())
-    assert not any(p.grad.requires_grad for p in net.parameters())
-    net.zero_grad()
-    assert all(p.grad is None for p in net.parameters())
-
-
-@ENGINES
-def test_conversion_takes_gradients_along_and_keeps_the_parameters(T: Any) -> None:
-    net = network(T)
-    net(T.ones(2, 1)).sum().backward()
-    before = [(p, p.grad.tolist()) for p in net.parameters()]
-    net.double()
-    for (parameter, grad), now in zip(before, net.parameters(), strict=True):
-        assert parameter is now
-        assert now.dtype == T.float64
-        assert now.grad.dtype == T.float64
-        assert now.grad.tolist() == grad
-    optimizer = T.optim.SGD(net.parameters(), lr=0.1)
-    assert net(T.ones(2, 1, dtype=T.float64)).dtype == T.float64
-    optimizer.step()
-
-
-# ---- state_dict -----------------------------------------------------------------------------
-
-
-@ENGINES
-def test_state_dict_shares_memory_and_loads(T: Any) -> None:
-    first, second = network(T), network(T)
-    with T.no_grad():
-        for parameter in first.parameters():
-            parameter.fill_(0.25)
-    state = first.state_dict()
-    assert all((value == 0.25).tolist() for value in state.values())
-    parameters = list(second.parameters())
-    second.load_state_dict(state)
-    assert all(a is b for a, b in zip(parameters, second.parameters(), strict=True))
-    for name, value in second.state_dict().items():
-        assert value.tolist() == state[name].tolist()
-    with T.no_grad():
-        first.offset.fill_(9)
-    assert state["offset"].tolist() == [9.0]
-    assert second.offset.tolist() == [0.25]  # loading copies
-
-
-@ENGINES
-def test_load_state_dict_converts_the_dtype(T: Any) -> None:
-    source, target = T.nn.Linear(2, 2, dtype=T.float64), T.nn.Linear(2, 2)
-    target.load_state_dict(source.state_dict())
-    assert target.weight.dtype == T.float32
-    assert target.weight.tolist() == source.weight.float().tolist()
-
-
-@ENGINES
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (lambda T, state: state.pop("fc2.bias"), ["fc2.bias", "[Mm]issing key"]),
-        (lambda T, state: state.update(extra=T.ones(1)), ["extra", "[Uu]nexpected key"]),
-        (
-            lambda T, state: state.update({"fc1.weight": T.ones(1, 3)}),
-            [r"fc1\.weight", "size mismatch", r"\[1, 3\]", r"\[3, 1\]"],
-        ),
-    ],
-)
-def test_load_state_dict_refuses_what_does_not_fit(T: Any, spoil: Any, words: list[str]) -> None:
-    net = network(T)
-    state = OrderedDict((k, v.clone() * 0 + 7) for k, v in net.state_dict().items())
-    spoil(T, state)
-    before = {name: p.tolist() for name, p in net.named_parameters()}
-    with pytest.raises(RuntimeError, match=r"Error\(s\) in loading state_dict for Net") as caught:
-        net.load_state_dict(state)
-    for word in words:
-        assert caught.match(word)
-    if T is minigrad:  # torch has changed the rest by then
-        assert {name: p.tolist() for name, p in net.named_parameters()} == before
-
-
-@ENGINES
-def test_loading_is_noticed_by_a_graph_that_needs_the_old_values(T: Any) -> None:
-    layer = T.nn.Linear(2, 2)
-    hidden = T.nn.Linear(2, 2)
-    loss = layer(hidden(T.ones(1, 2))).sum()
-    layer.load_state_dict({"weight": T.ones(2, 2), "bias": T.ones(2)})
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        loss.backward()
+@pytest.mark.parametrize("name", SESSIONS)
+def test_both_engines_show_the_same(name: str) -> None:
+    agree(SESSIONS[name], network=network)
 
 
 # ---- values ---------------------------------------------------------------------------------
@@ -363,7 +210,7 @@ def same_bits(ours: Any, theirs: torch.Tensor) -> bool:
 def test_initial_values_of_linear_are_torchs_in_every_bit(dtype: str) -> None:
     sizes = [(1, 1), (1, 16), (16, 16), (16, 1), (3, 7), (64, 5), (100, 2), (5, 17), (784, 3)]
     sizes += [(7, 100), (13, 1), (33, 9)]
-    for seed in [*range(200), 2**31, 2**32 + 5, 2**63, 2**64 - 1]:
+    for seed in [*range(200 if FUZZ else 60), 2**31, 2**32 + 5, 2**63, 2**64 - 1]:
         minigrad.manual_seed(seed)
         torch.manual_seed(seed)
         for fan_in, fan_out in sizes[: 3 + seed % 10]:
@@ -375,7 +222,10 @@ def test_initial_values_of_linear_are_torchs_in_every_bit(dtype: str) -> None:
 
 
 @DTYPES
-@pytest.mark.parametrize(("name", "seeds"), [("underfit", 40), ("rightfit", 200), ("overfit", 40)])
+@pytest.mark.parametrize(
+    ("name", "seeds"),
+    [("underfit", 40), ("rightfit", 200 if FUZZ else 40), ("overfit", 40 if FUZZ else 8)],
+)
 def test_a_run_starts_from_torchs_numbers_in_every_bit(name: str, seeds: int, dtype: str) -> None:
     sizes = minigrad.architectures.ARCHITECTURES[name].sizes
     for seed in range(seeds):
@@ -390,6 +240,39 @@ def test_a_run_starts_from_torchs_numbers_in_every_bit(name: str, seeds: int, dt
         assert list(model.state_dict()) == list(reference.state_dict())
         for ours, theirs in zip(model.parameters(), reference.parameters(), strict=True):
             assert same_bits(ours, theirs), (name, seed)
+
+
+FILLS = {
+    "uniform": "init.uniform_(w)",
+    "uniform in bounds": "init.uniform_(w, -0.3, 0.7)",
+    "constant": "init.constant_(w, 0.1)",
+    "zeros": "init.zeros_(w)",
+    "ones": "init.ones_(w)",
+    "kaiming": "init.kaiming_uniform_(w)",
+    "kaiming as Linear's": "init.kaiming_uniform_(w, a=math.sqrt(5))",
+    "kaiming for relu": "init.kaiming_uniform_(w, nonlinearity='relu')",
+    "kaiming by fan_out": "init.kaiming_uniform_(w, mode='fan_out', nonlinearity='tanh')",
+    "kaiming normal": "init.kaiming_normal_(w)",
+    "normal": "init.normal_(w, 1.0, 0.5)",
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("fill", FILLS)
+def test_fills_are_torchs_in_every_bit(fill: str, dtype: str) -> None:
+    # Fewer than 16 elements where they are normal: the rest is not promised (minigrad.random).
+    shape = (3, 5) if "normal" in fill else (13, 17)
+    for seed in range(5):
+        values = []
+        for T in (minigrad, torch):
+            T.manual_seed(seed)
+            w = T.full(shape, 5.0, dtype=getattr(T, dtype), requires_grad=True)
+            returned = eval(FILLS[fill], {"init": T.nn.init, "w": w, "math": math})
+            assert returned is w
+            assert w.requires_grad
+            assert w.is_leaf
+            values.append(w.detach().numpy().tobytes())
+        assert values[0] == values[1]
 
 
 def test_a_single_bit_is_noticed() -> None:
@@ -433,27 +316,6 @@ def test_mse_loss_warns_of_broadcasting_as_torch_does() -> None:
         with pytest.warns(UserWarning, match="will likely lead to incorrect results"):
             loss = T.nn.MSELoss()(T.ones(3, 1), T.zeros(3))
         assert loss.item() == 1.0
-
-
-@ENGINES
-def test_mse_loss_reductions(T: Any) -> None:
-    x = T.tensor([1.0, 2.0, 4.0], requires_grad=True)
-    y = T.tensor([0.0, 0.0, 2.0], requires_grad=True)
-    assert T.nn.MSELoss()(x, y).item() == 3.0
-    assert T.nn.MSELoss(reduction="sum")(x, y).item() == 9.0
-    none = T.nn.MSELoss(reduction="none")(x, y)
-    assert none.tolist() == [1.0, 4.0, 4.0]
-    none.sum().backward()
-    assert (x.grad.tolist(), y.grad.tolist()) == ([2.0, 4.0, 4.0], [-2.0, -4.0, -4.0])
-
-
-@ENGINES
-def test_relu_and_its_gradient_at_its_edges(T: Any) -> None:
-    x = T.tensor([-1.0, -0.0, 0.0, 2.0, math.nan, math.inf, -math.inf], requires_grad=True)
-    out = T.nn.ReLU()(x)
-    out.backward(T.full((7,), float("inf")))
-    assert repr(out.tolist()) == "[0.0, -0.0, 0.0, 2.0, nan, inf, 0.0]"
-    assert x.grad.tolist() == [0.0, 0.0, 0.0, math.inf, math.inf, math.inf, 0.0]
 
 
 def test_unpickled_arrays_take_no_detour() -> None:

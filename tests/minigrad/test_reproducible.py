@@ -310,14 +310,6 @@ def test_an_array_is_split_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(made) == 1
 
 
-def test_the_elements_cannot_be_changed_behind_its_back() -> None:
-    x = ReproducibleArray(np.ones(2))
-    with pytest.raises(ValueError, match="read-only"):
-        np.asarray(x)[0] = 2
-    np.array(x)[0] = 2  # a copy
-    assert x.tolist() == [1, 1]
-
-
 # ---- the vocabulary -----------------------------------------------------------------------------
 
 
@@ -356,19 +348,12 @@ def test_every_function_is_answered() -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda x: np.sin(x),
-        lambda x: np.add(x, x, where=True),
-        lambda x: np.multiply.reduce(x),
-        lambda x: np.add.accumulate(x),
-        lambda x: np.cumsum(x),
-        lambda x: np.dot(x, x),
-        lambda x: np.einsum("ij->i", x),
         lambda x: np.matmul(x, np.ones(2)),
         lambda x: np.add.reduce(np.astype(x, np.float16)),
     ],
 )
-def test_the_rest_is_refused(call: Any) -> None:
-    with pytest.raises(TypeError, match="ReproducibleArray"):
+def test_products_of_vectors_and_sums_in_other_dtypes_are_refused(call: Any) -> None:
+    with pytest.raises(TypeError, match="a ReproducibleArray sums and multiplies matrices"):
         call(ReproducibleArray(np.ones((2, 2))))
 
 
@@ -407,44 +392,6 @@ def test_training_does_not_depend_on_the_order_of_the_points(dtype: str) -> None
     assert losses[-1] < losses[0]
     assert actual == expected
     assert permuted_losses == losses
-
-
-def test_gradients_stay_reproducible_to_the_root() -> None:
-    """The gradient that `backward` starts with is an array of the same type."""
-    model = reproducible(nn.Linear(3, 3))
-    model(reproducible(minigrad.ones(4, 3))).mean().backward()
-    for parameter in model.parameters():
-        assert parameter.grad is not None
-        assert isinstance(parameter.grad._array, ReproducibleArray)
-
-
-def test_second_derivatives() -> None:
-    x = reproducible(minigrad.tensor([1.0, 2.0], requires_grad=True))
-    assert x.requires_grad
-    (first,) = minigrad.autograd.grad((x * x * x).sum(), x, create_graph=True)
-    (second,) = minigrad.autograd.grad(first.sum(), x)
-    assert second.tolist() == [6.0, 12.0]
-    assert isinstance(second._array, ReproducibleArray)
-
-
-def test_a_change_in_place_is_noticed() -> None:
-    weight = reproducible(minigrad.ones(2, 2, requires_grad=True))
-    loss = (weight @ weight).sum()
-    with minigrad.no_grad():
-        weight.mul_(2)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        loss.backward()
-
-
-def test_a_tensor_is_copied_and_looks_like_any_other() -> None:
-    plain = minigrad.tensor([[1.0, 2.0]])
-    copy = reproducible(plain)
-    copy[0, 0] = 5
-    assert plain.tolist() == [[1.0, 2.0]]
-    assert repr(copy) == "tensor([[5., 2.]])"
-    assert copy.reshape(2, -1).tolist() == [[5.0], [2.0]]
-    with pytest.raises(TypeError, match="expected a Module or a Tensor, not list"):
-        reproducible([1.0])  # type: ignore[type-var]
 
 
 def test_bits_are_pinned() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ import torch
 
 import minigrad
 from minigrad import nn
+from tests.minigrad.sessions import agree, sessions
 
 ENGINES = pytest.mark.parametrize("T", [minigrad, torch], ids=["minigrad", "torch"])
 
@@ -28,7 +28,6 @@ def network(T: Any) -> Any:
     "expression",
     [
         "repr(net)",
-        "[n for n, _ in net.named_parameters()]",
         "[n for n, _ in net.named_parameters(remove_duplicate=False)]",
         "[n for n, _ in net.named_parameters(prefix='net', recurse=False)]",
         "[n for n, _ in net.named_modules()], [n for n, _ in net.named_modules(prefix='net')]",
@@ -102,63 +101,90 @@ def test_reduction_is_named() -> None:
         nn.functional.mse_loss(minigrad.ones(1), minigrad.ones(1), "sum")  # type: ignore[call-arg]
 
 
-@ENGINES
-def test_a_module_that_stays_in_evaluation(T: Any) -> None:
-    class Frozen(T.nn.Module):  # type: ignore[misc]
-        def train(self, mode: bool = True) -> Any:
-            return super().train(False)
+SESSIONS = sessions(r"""
+# a state_dict shares memory, and loading copies
+first, second = network(T), network(T)
+with T.no_grad():
+    filled = [p.fill_(0.25) for p in first.parameters()]
+state, parameters = first.state_dict(), list(second.parameters())
+list(state.values())
+second.load_state_dict(state)
+[a is b for a, b in zip(parameters, second.parameters())], list(second.state_dict().values())
+with T.no_grad():
+    filled = first.offset.fill_(9)
+state["offset"], second.offset
 
-    net = T.nn.Sequential(Frozen(), T.nn.ReLU())
-    net.train()
-    assert [module.training for module in net.modules()] == [True, False, True]
+# load_state_dict converts the dtype
+source, target = nn.Linear(2, 2, dtype=T.float64), nn.Linear(2, 2)
+target.load_state_dict(source.state_dict())
+target.weight.dtype == T.float32, target.weight.tolist() == source.weight.float().tolist()
+
+# load_state_dict refuses what does not fit
+net = network(T)
+lacking = {k: v for k, v in net.state_dict().items() if k != "0.bias"}
+words = r"Error\(s\) in loading state_dict for Sequential(.|\n)*"
+refused(words + r"[Mm]issing key(.|\n)*0\.bias", net.load_state_dict, lacking)
+more = {**net.state_dict(), "extra": T.ones(1)}
+refused(words + r"[Uu]nexpected key(.|\n)*extra", net.load_state_dict, more)
+other = {**net.state_dict(), "2.weight": T.ones(3, 1)}
+refused(words + r"size mismatch.*2\.weight.*\[3, 1\].*\[1, 3\]", net.load_state_dict, other)
+
+# a module that stays in evaluation
+class Frozen(nn.Module):
+    def train(self, mode=True):
+        return super().train(False)
+[module.training for module in nn.Sequential(Frozen(), nn.ReLU()).train().modules()]
+
+# zero_grad forgets what was not a number
+net = network(T)
+net[0](T.ones(2, 1)).sum().backward()
+net.offset.grad = T.tensor([float("nan")])
+kept = net.offset.grad
+net.zero_grad(set_to_none=False)
+kept, [p.grad for p in net.parameters()]
+net.zero_grad()
+[p.grad for p in net.parameters()]
+
+# a conversion that changes nothing leaves the graph
+layer = nn.Linear(1, 1)
+loss = layer(T.ones(1, 1)).sum()
+layer.float() is layer
+loss.backward()
+layer.weight.grad
+layer.double().weight.grad.dtype == T.float64
+frozen = layer.requires_grad_(False).float()
+layer.weight.requires_grad, layer.weight.grad
+
+# a copy stands by itself
+net = network(T)
+net[0](T.ones(2, 1)).sum().backward()
+copied = copy.deepcopy(net)
+before = [p.tolist() for p in copied.parameters()]
+copied.shared is copied[0], [p.grad for p in copied.parameters()]
+with T.no_grad():
+    filled = [p.fill_(9) for p in net.parameters()]
+before == [p.tolist() for p in copied.parameters()]
+copied[0](T.ones(2, 1)).sum().backward()
+copied[0].weight.grad
+
+# layers without inputs
+words = "zero-element tensors is a no-op"
+warned(words, nn.Linear, 0, 2)(T.ones(3, 0)).shape
+warned(words, nn.init.kaiming_normal_, T.zeros(2, 0))
+""")
 
 
-@ENGINES
-def test_zero_grad_forgets_what_was_not_a_number(T: Any) -> None:
-    net = network(T)
-    net.offset.grad = T.tensor([float("nan")])
-    kept = net.offset.grad
-    net.zero_grad(set_to_none=False)
-    assert net.offset.grad.tolist() == kept.tolist() == [0.0]
+@pytest.mark.parametrize("name", SESSIONS)
+def test_both_engines_show_the_same(name: str) -> None:
+    agree(SESSIONS[name], network=network)
 
 
-@ENGINES
-def test_a_conversion_that_changes_nothing_leaves_the_graph(T: Any) -> None:
-    layer = T.nn.Linear(1, 1)
-    loss = layer(T.ones(1, 1)).sum()
-    layer.float()
-    loss.backward()
-    assert layer.weight.grad.tolist() == [[1.0]]
-    layer.double()
-    assert layer.weight.grad.dtype == T.float64
-    layer.requires_grad_(False)
-    layer.float()
-    assert not layer.weight.requires_grad
-    assert layer.weight.grad.tolist() == [[1.0]]
-
-
-@ENGINES
-def test_a_copy_stands_by_itself(T: Any) -> None:
-    net = network(T)
-    net[0](T.ones(2, 1)).sum().backward()
-    copied = copy.deepcopy(net)
-    assert copied.shared is copied[0]
-    assert all(p.grad is None for p in copied.parameters())
-    with T.no_grad():
-        for parameter in net.parameters():
-            parameter.fill_(9)
-    assert 9.0 not in [x for p in copied.parameters() for x in p.detach().reshape(-1).tolist()]
-    copied[0](T.ones(2, 1)).sum().backward()
-    assert copied[0].weight.grad is not None
-
-
-@ENGINES
-def test_layers_without_inputs(T: Any) -> None:
-    with pytest.warns(UserWarning, match="zero-element tensors is a no-op"):
-        layer = T.nn.Linear(0, 2)
-    assert layer(T.ones(3, 0)).shape == (3, 2)
-    with pytest.warns(UserWarning, match="zero-element tensors is a no-op"):
-        T.nn.init.kaiming_normal_(T.zeros(2, 0))
+def test_what_was_refused_has_changed_nothing() -> None:  # torch has loaded the rest by then
+    net = network(minigrad)
+    before = str(net.state_dict())
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        net.load_state_dict({"offset": minigrad.zeros(1), "2.weight": minigrad.ones(3, 1)})
+    assert str(net.state_dict()) == before
 
 
 @ENGINES

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from parity.bench import baseline
+from parity.bench import ratios as baseline
 from parity.bench import rounds as module
 from parity.bench import scaling as growth
 from parity.bench.document import bench, load_warning
@@ -172,8 +172,8 @@ def test_every_engine_has_its_turn_to_be_first() -> None:
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def call(self, method: str, *_: Any) -> float:
-            if method == "time":
+        def call(self, function: Any, *_: Any) -> float:
+            if function is TimedEngine.time:
                 calls.append(self.name)
             return 1
 
@@ -593,7 +593,7 @@ def test_publishing_writes_the_table_between_the_markers(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(figures, "README", tmp_path / "README.md")
+    monkeypatch.setattr(figures, "PAGES", {name: tmp_path / "README.md"})
     monkeypatch.setattr(figures, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(figures, "PICTURE", tmp_path / "picture.png")
     (tmp_path / "results").mkdir()

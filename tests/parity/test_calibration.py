@@ -14,9 +14,10 @@ from parity.errors import UsageError
 from parity.evidence.__main__ import main
 from parity.evidence.calibration import jobs, measure
 from parity.evidence.calibration.cases import BIASED, DATA, DTYPES, NETWORKS, draw_case, draw_shape
-from parity.evidence.calibration.measure import COMMONS, PRACTICES
-from parity.evidence.calibration.planted import (
-    DEFECTS,
+from parity.evidence.calibration.measure import (
+    COMMONS,
+    GRADIENT_DEFECTS,
+    TOLERANCES,
     Gradient,
     detect,
     first_step,
@@ -118,7 +119,7 @@ def test_defects_are_caught_where_they_are_planted() -> None:
     }
     names = {name for _, name in caught}
     assert len(names) == 6
-    for defect in DEFECTS:
+    for defect in GRADIENT_DEFECTS:
         planted = [name for d, name in caught if d == defect]
         assert set(planted) == ({n for n in names if "weight" in n} if "TF32" in defect else names)
     assert all(caught["× (1 + 1e-5)", name] for name in names)
@@ -136,7 +137,7 @@ def test_the_operands_are_those_of_the_gradients() -> None:
 
 def test_a_gradient_of_zeros_has_no_defect() -> None:
     zeros = np.zeros((3, 2), np.float32)
-    for spoil in DEFECTS.values():
+    for spoil in GRADIENT_DEFECTS.values():
         spoiled = spoil(Gradient(zeros, zeros, np.ones((3, 3), np.float32)))
         np.testing.assert_array_equal(spoiled, zeros)
 
@@ -149,7 +150,7 @@ def test_tf32() -> None:
     np.testing.assert_array_equal(tf32(values), rounded)
 
 
-@pytest.mark.parametrize("practice", PRACTICES, ids=lambda practice: practice.name)
+@pytest.mark.parametrize("practice", TOLERANCES, ids=lambda practice: practice.name)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_practices(practice: Any, dtype: str) -> None:
     expected = {"w": np.array([0.0, 1.0, np.nan], dtype)}
@@ -258,6 +259,7 @@ def test_a_run_resumes_and_reports(
         return draw_case(3 + 20 * seed)
 
     monkeypatch.setattr(jobs, "draw_case", draw)
+    monkeypatch.setattr(jobs, "digest", lambda patterns: "of these tests")
     arguments = [
         "calibration",
         "--workers",
@@ -274,7 +276,7 @@ def test_a_run_resumes_and_reports(
     found = json.loads((tmp_path / "calibration.json").read_text())
     assert found["comparisons"] == 3
     assert found["seeds"] == {"cases": [0, 2], "detection": [0, 0]}
-    assert len(found["detection"]) == 2 * len(DEFECTS)
+    assert len(found["detection"]) == 2 * len(GRADIENT_DEFECTS)
     assert found["environment"]["versions"]
     assert (tmp_path / "calibration.png").read_bytes().startswith(b"\x89PNG")
     assert "3 comparisons" in capsys.readouterr().out
@@ -315,12 +317,12 @@ def test_measurements_of_other_settings_are_refused(
 ) -> None:
     path = tmp_path / "calibration.rows.json"
     Store(path, {"code": "1", "device": "cpu"}).save()
-    with pytest.raises(UsageError, match="is of device cpu, and now it is cuda"):
+    with pytest.raises(UsageError, match="was made with device cpu, but now it is cuda"):
         Store(path, {"code": "1", "device": "cuda"})
     arguments = ["--cases", "1", "--seeds", "0", "--workers", "1", "--output", str(tmp_path)]
     arguments.insert(0, "calibration")
     assert main(arguments) == 2
-    assert "is of code 1" in capsys.readouterr().err
+    assert "was made with code 1" in capsys.readouterr().err
     for content in ("", "[]", "{}", '{"settings": 3, "rows": []}'):
         path.write_text(content)
         assert main(arguments) == 2

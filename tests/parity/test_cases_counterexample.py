@@ -16,21 +16,20 @@ from rich.console import Console
 
 from parity.cases.case import Case
 from parity.cases.counterexample import (
-    KINDS,
     add_counterexamples,
     add_probe_counterexample,
     counterexample,
 )
 from parity.cases.file import load
-from parity.cases.judge import Engines, judge, locate_in
-from parity.cases.replay import Replayed
+from parity.cases.replay import Replayed, located, verdict_on
+from parity.checks.verdicts import VERDICTS, not_reached
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Engine, Start, Task
 from parity.engines.registry import factory
 from parity.engines.trainer import Trainer
 from parity.errors import UsageError
 from parity.probes.check import check_probes
-from parity.processes import Side, trainer
+from parity.processes import Processes, Side, trainer
 from parity.report.replayed import summary
 from tests.parity import case_engines
 from tests.parity.fake_engines import drawn
@@ -53,12 +52,12 @@ def torch_reproducible(torch: EngineProcess[Trainer]) -> EngineProcess[Trainer]:
 
 
 @contextmanager
-def engines(actual: Callable[[], Engine], expected: EngineProcess[Trainer]) -> Iterator[Engines]:
+def engines(actual: Callable[[], Engine], expected: EngineProcess[Trainer]) -> Iterator[Processes]:
     with trainer(Side("defective", actual)) as process:
-        yield Engines(process, expected, [expected])
+        yield Processes(process, expected, [expected])
 
 
-def case(kind: str, found: Engines, sizes: tuple[int, ...] = RIGHTFIT, **changes: Any) -> Case:
+def case(kind: str, found: Processes, sizes: tuple[int, ...] = RIGHTFIT, **changes: Any) -> Case:
     """A case as it is before it is shrunk, with the verdict on it."""
     task = replace(Task(sizes, 20, 0.01, 50, 3, "float32", "cpu"), **changes)
     start = drawn(found.expected, task)
@@ -66,10 +65,10 @@ def case(kind: str, found: Engines, sizes: tuple[int, ...] = RIGHTFIT, **changes
     whole = Case(kind, names, task, start, {}, {}, {"architecture": "rightfit"}, NOWHERE)
     if kind == "start":
         whole = replace(whole, start=None)
-    return replace(whole, verdict=judge(whole, found))
+    return replace(whole, verdict=verdict_on(whole, found))
 
 
-def smallest(whole: Case, found: Engines) -> Case:
+def smallest(whole: Case, found: Processes) -> Case:
     assert whole.verdict["passed"] is False
     small = counterexample(whole, found)
     assert small is not None
@@ -210,11 +209,11 @@ def test_an_engine_that_is_not_repeatable_leaves_no_case(torch: EngineProcess[Tr
 # ---- in files, and replayed ---------------------------------------------------------------------
 
 
-def entry(found: Engines, task: Task, start: Start, kinds: tuple[str, ...]) -> dict[str, Any]:
+def entry(found: Processes, task: Task, start: Start, kinds: tuple[str, ...]) -> dict[str, Any]:
     """An entry of the report with verdicts of these kinds."""
     whole = Case("", ("", ""), task, start, {}, {}, {}, {})
-    verdicts = {kind: judge(replace(whole, kind=kind), found) for kind in kinds}
-    return {"name": "rightfit", "sizes": list(task.sizes), **dict.fromkeys(KINDS), **verdicts}
+    verdicts = {kind: verdict_on(replace(whole, kind=kind), found) for kind in kinds}
+    return {"name": "rightfit", "sizes": list(task.sizes), **not_reached(**verdicts)}
 
 
 def shown(saved: Case, verdict: dict[str, Any]) -> str:
@@ -239,19 +238,27 @@ def test_every_verdict_that_failed_has_a_file_that_fails_again(
         report = entry(found, task, start, ("start", "gradients", "steps", "trajectory"))
         report["final_mse"] = {"passed": False, "expected_spread": 1e-3}
         report["trajectory"]["horizon_epoch"] = 11  # so that bits decide on the final MSE
-        report["bitwise"] = judge(Case("bitwise", ("", ""), task, start, {}, {}, {}, {}), twins)
-        add_counterexamples(
-            report, task, start, found, twins, tmp_path, lambda *progress: seen.append(progress)
+        report["bitwise"] = verdict_on(
+            Case("bitwise", ("", ""), task, start, {}, {}, {}, {}), twins
         )
-    files = {f"case-rightfit-{kind}.safetensors" for kind in KINDS[1:5]}
+        add_counterexamples(
+            report,
+            task,
+            start,
+            replace(found, twins=(twins.actual, twins.expected)),
+            tmp_path,
+            lambda *progress: seen.append(progress),
+        )
+    kinds = list(VERDICTS)[1:5]
+    files = {f"case-rightfit-{kind}.safetensors" for kind in kinds}
     assert {path.name for path in tmp_path.iterdir()} == files
     assert "case" not in report["start"]
     assert report["final_mse"]["case"] == report["bitwise"]["case"]
-    assert {report[kind]["case"] for kind in KINDS[1:5]} == files
-    assert {kind for kind, _, _ in seen} == set(KINDS[1:5])
+    assert {report[kind]["case"] for kind in kinds} == files
+    assert {kind for kind, _, _ in seen} == set(kinds)
     assert all(0 <= done < most for _, done, most in seen)
 
-    for kind in KINDS[1:5]:
+    for kind in kinds:
         saved = load(tmp_path / report[kind]["case"])
         assert saved.engines[0] == "defective"
         assert saved.environment["actual"]["versions"]["numpy"] == np.__version__
@@ -261,10 +268,10 @@ def test_every_verdict_that_failed_has_a_file_that_fails_again(
             defective = case_engines.PlainProducts
             reference, sound = torch_reproducible, "minigrad-reproducible"
         with engines(defective, reference) as found:
-            assert locate_in(saved, judge(saved, found), found) == saved.verdict
+            assert located(saved, verdict_on(saved, found), found) == saved.verdict
         assert shown(saved, saved.verdict).startswith("FAIL")
         with engines(factory(sound), reference) as found:
-            verdict = judge(saved, found)
+            verdict = verdict_on(saved, found)
         assert verdict["passed"] is True
         assert shown(saved, verdict).startswith("PASS")
 
@@ -282,9 +289,9 @@ def test_a_probe(tmp_path: Path, torch: EngineProcess[Trainer]) -> None:
         assert saved.probe == probes["failed"][0]["probe"]
         assert not saved.verdict["passed"]
         with pytest.raises(UsageError, match="unknown probe 'nothing': this version of parity has"):
-            judge(replace(whole, probe="nothing"), found)
+            verdict_on(replace(whole, probe="nothing"), found)
     assert str(saved.probe) in shown(saved, saved.verdict)
     with engines(factory("minigrad"), torch) as found:
-        verdict = judge(saved, found)
+        verdict = verdict_on(saved, found)
     assert verdict["passed"] is True
     assert shown(saved, verdict).startswith("PASS probes: 1 small graph")

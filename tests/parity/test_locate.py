@@ -16,14 +16,16 @@ import minigrad
 from minigrad import optim
 from minigrad.arrays.reproducible import ReproducibleArray
 from minigrad.ops import RULES
-from minigrad.tensor import backward
 from parity.checks.locate import line_of, locate
 from parity.engines.adapters.torch import TorchEngine
 from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Array, Start, Task, Traced
 from parity.engines.registry import factory
 from parity.engines.trainer import Trainer
+from parity.evidence.detection.catalogue import DEFECTS
+from parity.evidence.detection.defect import Defect, planted
 from tests.parity.fake_engines import drawn
+from tests.parity.spoiler import Function, spoil
 from tests.parity.wrong_engines import HookedEngine, TaciturnEngine
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -116,175 +118,131 @@ def test_plain_engines_differ_in_bits() -> None:
 
 # ---- defects of minigrad's rules ----------------------------------------------------------------
 
-Patch = pytest.MonkeyPatch
-Function = Callable[..., Any]
+CATALOGUE = {defect.name: defect for defect in DEFECTS}
 
-
-def plant(patch: Patch, name: str, wrong: Callable[[Function], Function]) -> None:
-    """Put what `wrong` makes of a forward function or derivative into its rule."""
-    forward, _, source = name.partition("_backward_")
-    rule = RULES[forward]
-    function = rule._backwards[source] if source else rule.forward
-    planted = functools.wraps(function)(wrong(function))
-    if source:
-        patch.setitem(rule._backwards, source, planted)
-        patch.setattr(rule, "_plans", {})
-    else:
-        patch.setattr(rule, "forward", planted)
-
-
-def scaled(factor: float, shape: tuple[int, ...] | None = None) -> Callable[[Function], Function]:
-    """The result times a factor, where it has this shape."""
-
-    def wrong(function: Function) -> Function:
-        def result(*inputs: Any) -> Any:
-            out = function(*inputs)
-            return np.multiply(out, factor) if shape in (None, out.shape) else out
-
-        return result
-
-    return wrong
-
-
-def _transposed(function: Function) -> Function:
-    def result(grad_out: Any, x: Any) -> Any:
-        out = function(grad_out, x)
-        return out.mT if out.shape == (6, 6) else out
-
-    return result
-
-
-def _rule(name: str, wrong: Callable[[Function], Function]) -> Callable[[Patch], None]:
-    return lambda patch: plant(patch, name, wrong)
-
-
-def _swept_from_two(patch: Patch) -> None:
-    root = backward._root
-    patch.setattr(backward, "_root", lambda *given: root(*given) * 2)
-
-
-def _buffers_too_large(patch: Patch) -> None:
-    direction = optim.SGD._direction
-
-    def wrong(self: optim.SGD, parameter: Any, grad: Any, group: Any) -> Any:
-        return direction(self, parameter, np.multiply(grad, 1.001), group)
-
-    patch.setattr(optim.SGD, "_direction", functools.wraps(direction)(wrong))
-
-
-def _other_rate(patch: Patch, other: Callable[[float], float]) -> None:
-    step = optim.SGD.step
-
-    def wrong(self: optim.SGD) -> None:
-        (group,) = self.param_groups
-        rate = group["lr"]
-        group["lr"] = other(rate)
-        step(self)
-        group["lr"] = rate
-
-    patch.setattr(optim.SGD, "step", functools.wraps(step)(wrong))
-
-
-def _rate_too_large(patch: Patch) -> None:
-    _other_rate(patch, lambda rate: rate * 1.001)
-
-
-def _gradients_kept(patch: Patch) -> None:
-    patch.setattr(optim.SGD, "zero_grad", lambda self: None)
-
-
-DEFECTS: dict[str, tuple[Callable[[Patch], None], tuple[str, str, str, str]]] = {
-    "relu's derivative is 1": (
-        _rule("relu_backward_x", lambda f: lambda grad_out, out: np.multiply(grad_out, 1)),
-        ("backward", "3", "input", "relu_backward_x"),
-    ),
-    "relu's derivative scales": (
-        _rule("relu_backward_x", scaled(1 + 1e-5)),
-        ("backward", "3", "input", "relu_backward_x"),
-    ),
-    "relu leaks": (
-        _rule("relu", lambda f: lambda x: np.maximum(np.multiply(0.01, x), x)),
-        ("forward", "1", "output", "relu"),
-    ),
-    "weight gradient transposed": (
-        _rule("linear_backward_weight", _transposed),
-        ("backward", "2", "2.weight", "linear_backward_weight"),
-    ),
-    "weight gradient of layer 2 scaled": (
-        _rule("linear_backward_weight", scaled(1 + 1e-4, (6, 6))),
-        ("backward", "2", "2.weight", "linear_backward_weight"),
-    ),
-    "weight gradient of every other row": (
-        _rule(
-            "linear_backward_weight",
-            lambda f: lambda grad_out, x: np.matmul(grad_out[::2].mT, x[::2]),
+# In one layer alone, or of another kind than the catalogue's.
+OWN = {
+    name: Defect(name, f"minigrad/{file}.py", function, old, new)
+    for name, file, function, old, new in [
+        (
+            "relu-gradient-scaled",
+            "ops/elementwise",
+            "relu_backward_x",
+            "return np.where(np.less_equal(out, 0), 0, grad_out)",
+            "return np.multiply(np.where(np.less_equal(out, 0), 0, grad_out), 1 + 1e-5)",
         ),
-        ("backward", "4", "4.weight", "linear_backward_weight"),
-    ),
-    "input gradient of layer 2 negated": (
-        _rule(
-            "linear_backward_x",
-            lambda f: lambda g, w: np.multiply(f(g, w), -1 if w.shape == (6, 6) else 1),
+        (
+            "relu-leaks",
+            "ops/elementwise",
+            "relu",
+            "return np.maximum(0, x)",
+            "return np.maximum(np.multiply(0.01, x), x)",
         ),
-        ("backward", "2", "input", "linear_backward_x"),
-    ),
-    "bias gradient a mean": (
-        _rule("linear_backward_bias", scaled(1 / 50)),
-        ("backward", "4", "4.bias", "linear_backward_bias"),
-    ),
-    "bias left out": (
-        _rule("linear", lambda f: lambda x, weight, bias: np.matmul(x, weight.mT)),
-        ("forward", "0", "output", "linear"),
-    ),
-    "layer 2 forward scaled": (
-        _rule(
+        (
+            "layer-2-scaled",
+            "ops/linalg",
             "linear",
-            lambda f: lambda x, w, b: np.multiply(f(x, w, b), 1.001 if w.shape == (6, 6) else 1),
+            "return np.add(np.matmul(x, weight.mT), bias)",
+            "bias = np.multiply(bias, 1.01 if weight.shape == (6, 6) else 1)\n"
+            "return np.add(np.matmul(x, weight.mT), bias)",
         ),
-        ("forward", "2", "output", "linear"),
+        (
+            "weight-gradient-of-layer-2-scaled",
+            "ops/linalg",
+            "linear_backward_weight",
+            "return np.matmul(grad_out.mT, x)",
+            "out = np.matmul(grad_out.mT, x)\n"
+            "return np.multiply(out, 1 + 1e-4) if out.shape == (6, 6) else out",
+        ),
+        (
+            "weight-gradient-of-every-other-row",
+            "ops/linalg",
+            "linear_backward_weight",
+            "return np.matmul(grad_out.mT, x)",
+            "return np.matmul(grad_out[::2].mT, x[::2])",
+        ),
+        (
+            "input-gradient-of-layer-2-negated",
+            "ops/linalg",
+            "linear_backward_x",
+            "return np.matmul(grad_out, weight)",
+            "weight = np.negative(weight) if weight.shape == (6, 6) else weight\n"
+            "return np.matmul(grad_out, weight)",
+        ),
+        (
+            "swept-from-2",
+            "tensor/backward",
+            "_root",
+            "one = np.array(1, output._array.dtype, ndmin=output.ndim)  # np.ones takes longer",
+            "one = np.array(2, output._array.dtype, ndmin=output.ndim)",
+        ),
+        (
+            "momentum-of-too-large-gradients",
+            "optim",
+            "SGD._direction",
+            "np.multiply(buffer, momentum, out=buffer)",
+            "np.multiply(buffer, momentum, out=buffer)\ndirection = np.multiply(direction, 1.001)",
+        ),
+        (
+            "learning-rate-too-large",
+            "optim",
+            "SGD.step",
+            "np.subtract(array, np.multiply(direction, rate), array)",
+            "np.subtract(array, np.multiply(direction, np.multiply(rate, 1.001)), array)",
+        ),
+    ]
+}
+
+PLACES = {
+    "relu-gradient-leaks": ("backward", "3", "input", "relu_backward_x"),
+    "relu-gradient-scaled": ("backward", "3", "input", "relu_backward_x"),
+    "relu-leaks": ("forward", "1", "output", "relu"),
+    "weight-gradient-transposed-if-square": (
+        "backward",
+        "2",
+        "2.weight",
+        "linear_backward_weight",
     ),
-    "mean over n - 1": (
-        _rule("mse_loss", scaled(50 / 49)),
-        ("forward", "loss", "output", "mse_loss"),
+    "weight-gradient-of-layer-2-scaled": ("backward", "2", "2.weight", "linear_backward_weight"),
+    "weight-gradient-of-every-other-row": ("backward", "4", "4.weight", "linear_backward_weight"),
+    "input-gradient-of-layer-2-negated": ("backward", "2", "input", "linear_backward_x"),
+    "bias-gradient-averaged": ("backward", "4", "4.bias", "linear_backward_bias"),
+    "bias-missing-for-one-unit": ("forward", "0", "output", "linear"),
+    "layer-2-scaled": ("forward", "2", "output", "linear"),
+    "loss-divided-by-n-less-one": ("forward", "loss", "output", "mse_loss"),
+    "loss-gradient-without-factor-2": ("backward", "loss", "input", "mse_loss_backward_x"),
+    "swept-from-2": (
+        "backward",
+        "loss",
+        "output",
+        minigrad.Tensor.backward.__qualname__,
     ),
-    "loss's derivative without its 2": (
-        _rule("mse_loss_backward_x", scaled(0.5)),
-        ("backward", "loss", "input", "mse_loss_backward_x"),
+    "momentum-of-too-large-gradients": (
+        "optimizer",
+        "0",
+        "0.weight.momentum_buffer",
+        "SGD._direction",
     ),
-    "swept from 2": (
-        _swept_from_two,
-        ("backward", "loss", "output", minigrad.Tensor.backward.__qualname__),
-    ),
-    "momentum of too large gradients": (
-        _buffers_too_large,
-        ("optimizer", "0", "0.weight.momentum_buffer", "SGD._direction"),
-    ),
-    "learning rate too large": (_rate_too_large, ("optimizer", "0", "0.weight", "SGD.step")),
-    "gradients never zeroed": (
-        _gradients_kept,
-        ("backward", "4", "4.weight", "linear_backward_weight"),
-    ),
+    "learning-rate-too-large": ("optimizer", "0", "0.weight", "SGD.step"),
+    "gradients-not-forgotten": ("backward", "4", "4.weight", "linear_backward_weight"),
 }
 
 
 @DTYPES
 @pytest.mark.parametrize("engine", ["tested", "reference"])
-@pytest.mark.parametrize("name", DEFECTS)
-def test_a_defect_of_minigrad_is_located(
-    name: str, engine: str, dtype: str, monkeypatch: Patch
-) -> None:
+@pytest.mark.parametrize("name", PLACES)
+def test_a_defect_of_minigrad_is_located(name: str, engine: str, dtype: str) -> None:
     """The rules that the budgets come from have the defect, too: torch tells."""
     names = ("minigrad", "torch") if engine == "tested" else ("torch", "minigrad")
     both = Both(task(dtype), *names)
-    defect, expected = DEFECTS[name]
-    defect(monkeypatch)
-    found = both.located()
-    assert place(found) == expected
+    with planted((CATALOGUE | OWN)[name]):
+        found = both.located()
+        sides = [{t[:2] + t[3:4]: t.value for t in trace} for trace in both.traces()]
+    assert place(found) == PLACES[name]
     assert found is not None
     assert max(found["budget_used"], found["aggregate_used"]) > 1
-    sides = [{t[:2] + t[3:4]: t.value for t in trace} for trace in both.traces()]
     for side, values in zip(("actual", "expected"), sides, strict=True):
-        value = values[expected[:3]][tuple(found["index"])]
+        value = values[PLACES[name][:3]][tuple(found["index"])]
         assert float.fromhex(found[side]) == value
 
 
@@ -318,9 +276,9 @@ class WrongTorch(TorchEngine):
         if self.defect == "half":
             last.register_full_backward_hook(_halved)
         if self.defect == "nan":
-            weight.register_hook(lambda grad: grad * (grad / grad))  # type: ignore[no-untyped-call]
+            weight.register_hook(lambda grad: grad * (grad / grad))
         if self.defect == "gradient":
-            weight.register_hook(lambda grad: grad * (1 + share))  # type: ignore[no-untyped-call]
+            weight.register_hook(lambda grad: grad * (1 + share))
         if self.defect == "momentum":
             self._optimizer.param_groups[0]["dampening"] = 1e-3
 
@@ -360,7 +318,7 @@ OTHERS = {
 @pytest.mark.parametrize("against", ["minigrad", "torch"])
 @pytest.mark.parametrize("defect", OTHERS)
 def test_a_defect_of_another_engine_is_located(
-    defect: str, against: str, dtype: str, monkeypatch: Patch
+    defect: str, against: str, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(WrongTorch, "defect", defect)
     found = Both(task(dtype, samples=200), WrongTorch, against).located()
@@ -415,10 +373,10 @@ def test_one_other_bit_is_located(
     at: tuple[int, ...],
     expected: tuple[str, str, str],
     dtype: str,
-    monkeypatch: Patch,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     both = Both(task(dtype), *TWINS)
-    plant(monkeypatch, rule, _one_ulp(shape, at))
+    spoil(monkeypatch, rule, _one_ulp(shape, at))
     found = both.located(bits=True)
     assert place(found) == (*expected, rule)
     assert found is not None
@@ -430,11 +388,11 @@ def test_one_other_bit_is_located(
 
 
 @DTYPES
-def test_another_rounding_of_the_rate_is_located(dtype: str, monkeypatch: Patch) -> None:
+def test_another_rounding_of_the_rate_is_located(dtype: str) -> None:
     both = Both(task(dtype), *TWINS)
-    number = np.dtype(dtype).type
-    _other_rate(monkeypatch, lambda rate: float(np.nextafter(number(rate), number(0))))
-    assert place(both.located(bits=True))[::3] == ("optimizer", "SGD.step")
+    with planted(CATALOGUE[f"learning-rate-off-by-one-ulp-{dtype}"]):
+        found = both.located(bits=True)
+    assert place(found)[::3] == ("optimizer", "SGD.step")
 
 
 # ---- engines and processes ----------------------------------------------------------------------

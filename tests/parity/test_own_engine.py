@@ -16,7 +16,7 @@ from parity.errors import UsageError
 from parity.testing import Check, checks
 from tests.parity.commands import Finished, parity, report, words
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[2] / "parity" / "README.md").read_text(encoding="utf-8")
 
 TRACING = '''
 import numpy as np

@@ -1,292 +1,98 @@
-"""Planted defects: each is caught first by the probe that is meant for it, at the right place."""
+"""The catalogue's defects, and every rule and derivative spoiled: a probe fails and names it."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Container, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import minigrad
-from minigrad import nn, optim, tape
-from minigrad.random import Generator
-from minigrad.tensor import backward
-from minigrad.tensor.inplace import InPlace
-from tests.parity.spoiler import Function, Spoiler, verdict
+from minigrad.ops import RULES
+from parity.evidence.detection.catalogue import DEFECTS
+from parity.evidence.detection.defect import Defect, planted
+from parity.probes import PROBES
+from parity.probes.run import run_probes
+from tests.parity.spoiler import Function, spoil, verdict
+from tests.parity.test_probes import place, watched
+
+ROOT = Path(minigrad.__file__).parents[1]
 
 
-class Defect(NamedTuple):
-    """A defect: what plants it, and the probe and the function that are to be named first."""
-
-    name: str
-    plant: Callable[[Spoiler], None]
-    probe: str
-    rule: str | None
-
-
-def overwritten(
-    right: Function, gradients: Any, queue: Any, node: Any, grad: Any, *, keep: int = 1
-) -> None:
-    before = gradients.pop(node, None)
-    waiting = list(queue)
-    right(gradients, queue, node, grad)
-    if before is not None:
-        queue[:] = waiting
-        gradients[node] = np.add(gradients[node], np.multiply(before, keep - 1))
+@functools.cache
+def probes_that_run() -> dict[tuple[str, str], list[str]]:
+    """Return the probes that run each function of minigrad, by its file and qualified name."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for probe in PROBES:
+        for rule in RULES.values():  # whose plans would not be made again
+            for each in (rule, *rule._twins.values()):
+                each._plans.clear()
+        for code in watched(lambda probe=probe: list(run_probes(minigrad, "float32", 0, [probe]))):  # type: ignore[misc]
+            path = Path(code.co_filename)
+            if path.is_relative_to(ROOT):
+                where = path.relative_to(ROOT).as_posix(), code.co_qualname
+                found.setdefault(where, []).append(probe)
+    return found
 
 
-def outdated_buffer(right: Function, node: Any, grad: Any, recorded: bool) -> None:
-    if node.grad is None or node.rule is not None:
-        right(node, grad, recorded)
+def located(names: Sequence[str], right: Container[Any], dtype: str = "float32") -> bool:
+    """Return whether these probes name a defect at one of the right places.
+
+    The first one that fails mostly does it alone; if not, all of them together must.
+    """
+    failures = (verdict([name], dtype)["failed"] for name in names)
+    alone = next(filter(None, failures), None)
+    assert alone is not None, "every probe passes"
+    found = verdict([*names], dtype)["failed"] if named(alone, right) is None else alone
+    return named(found, right) is not None
 
 
-def without_dampening(right: Function, self: Any, parameter: Any, grad: Any, group: Any) -> Any:
-    return right(self, parameter, grad, {**group, "dampening": 0})
+def named(failed: list[dict[str, Any]], right: Container[Any]) -> Any:
+    """Return the right place that the first failure names."""
+    first = failed[0]
+    return next((n for n in (first["rule"], first["probe"], first["line"]) if n in right), None)
 
 
-def decay_doubled(right: Function, self: Any, parameter: Any, grad: Any, group: Any) -> Any:
-    return right(self, parameter, grad, {**group, "weight_decay": 2 * group["weight_decay"]})
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: str(defect.name))
+def test_a_planted_defect_is_located(defect: Defect) -> None:
+    names = probes_that_run()[defect.file, defect.function]
+    with planted(defect):
+        assert located(names, defect.nodes, defect.dtype)
 
 
-def nesterov_ignored(right: Function, self: Any, parameter: Any, grad: Any, group: Any) -> Any:
-    return right(self, parameter, grad, {**group, "nesterov": False})
+def changed(right: Function) -> Function:
+    """Return what returns what a function does, a little larger; of masks the opposite."""
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        out = right(*arguments, **options)
+        if out.dtype.kind != "f":
+            return np.equal(out, False) if out.dtype.kind == "b" else np.add(out, 1)
+        return np.multiply(out, 1 + 1e-5)
+
+    return call
 
 
-def bias_doubled(right: Function, self: Any) -> None:
-    right(self)
-    if self.bias is not None:
-        self.bias._array *= 2
-
-
-def one_ulp_more(right: Function, self: Any, group: Any, name: str, dtype: Any) -> Any:
-    value = right(self, group, name, dtype)
-    return np.nextafter(value, dtype.type(np.inf)) if name == "lr" else value
-
-
-def input_changed(right: Function, x: Any) -> Any:
-    out = right(x)
-    if isinstance(x, np.ndarray) and x.flags.writeable:
-        x[...] = np.add(x, 1)
-    return out
-
-
-def nan_swallowed(right: Function, x: Any, y: Any) -> Any:
-    out = right(x, y)
-    return np.where(np.equal(out, out), out, 0)
-
-
-def slope_at_zero(right: Function, grad_out: Any, x: Any) -> Any:
-    return np.where(np.equal(x, 0), grad_out, right(grad_out, x))
-
-
-def not_a_tie(right: Function, grad_out: Any, x: Any, y: Any) -> Any:
-    return np.where(np.greater(x, y), 0, grad_out)
-
-
-def unshared(right: Function, grad_out: Any, out: Any, x: Any, x_shape: Any, axis: Any) -> Any:
-    mask = np.equal(x, np.reshape(out, [1 if a in axis else n for a, n in enumerate(x_shape)]))
-    shape = [1 if a in axis else n for a, n in enumerate(x_shape)]
-    return np.multiply(np.reshape(grad_out, shape), mask)
-
-
-def half_precision(right: Function, x: Any, y: Any) -> Any:
-    out = right(x, y)
-    return np.add(out, np.multiply(out, 2**-12)) if out.ndim == 2 else out
-
-
-def last_wins(right: Function, grad_out: Any, x_shape: Any, key: Any) -> Any:
-    out = np.zeros_like(grad_out, shape=x_shape)
-    out[key] = grad_out
-    return out
-
-
-def unrecorded(right: Function, self: Any, other: Any) -> Any:
-    with minigrad.no_grad():
-        return right(self, other)
-
-
-def smaller_sums(right: Function, grad: Any, shape: Any) -> Any:
-    return np.divide(right(grad, shape), 2)
-
-
-def amin_unshared(right: Function, *arguments: Any) -> Any:
-    return right(*arguments) if arguments[-1] is None else unshared(right, *arguments)
-
-
-DEFECTS = [
-    Defect(
-        "gradient overwritten, not accumulated",
-        lambda spoil: spoil.function(tape, "_accumulate", overwritten),
-        "broadcast_over_an_added_axis",
-        "_accumulate",
-    ),
-    Defect(
-        "diamond counted twice",
-        lambda s: s.function(tape, "_accumulate", functools.partial(overwritten, keep=3)),
-        "broadcast_over_an_added_axis",
-        "_accumulate",
-    ),
-    Defect(
-        "broadcasting undone by half",
-        lambda spoil: spoil.function(tape, "unbroadcast", smaller_sums),
-        "shapes",
-        "unbroadcast",
-    ),
-    Defect(
-        "second backward pass lost",
-        lambda spoil: spoil.function(backward, "accumulate", outdated_buffer),
-        "two_backward_passes_accumulate",
-        "accumulate",
-    ),
-    Defect(
-        "dampening forgotten",
-        lambda spoil: spoil.function(optim.SGD, "_direction", without_dampening),
-        "options_of_sgd",
-        "SGD._direction",
-    ),
-    Defect(
-        "weight decay doubled",
-        lambda spoil: spoil.function(optim.SGD, "_direction", decay_doubled),
-        "options_of_sgd",
-        "SGD._direction",
-    ),
-    Defect(
-        "nesterov ignored",
-        lambda spoil: spoil.function(optim.SGD, "_direction", nesterov_ignored),
-        "options_of_sgd",
-        "SGD._direction",
-    ),
-    Defect(
-        "learning rate off by one ulp",
-        lambda spoil: spoil.function(optim.SGD, "_as_array", one_ulp_more),
-        "options_of_sgd",
-        "SGD._as_array",
-    ),
-    Defect(
-        "zero_grad forgets",
-        lambda spoil: spoil.function(optim.SGD, "zero_grad", lambda right, self, **options: None),
-        "options_of_sgd",
-        "SGD.zero_grad",
-    ),
-    Defect(
-        "input changed in place",
-        lambda spoil: spoil.rule("tanh", None, input_changed),
-        "saturating_functions",
-        "tanh",
-    ),
-    Defect(
-        "NaN swallowed",
-        lambda spoil: spoil.rule("maximum", None, nan_swallowed),
-        "not_finite_in_pairs",
-        "maximum",
-    ),
-    Defect(
-        "the slope of |x| at 0 is 1",
-        lambda spoil: spoil.rule("abs", "x", slope_at_zero),
-        "kinks_at_zero",
-        "abs_backward_x",
-    ),
-    Defect(
-        "a tie is not halved",
-        lambda spoil: spoil.rule("maximum", "y", not_a_tie),
-        "tied_maximum_and_minimum",
-        "maximum_backward_y",
-    ),
-    Defect(
-        "equal extrema do not share",
-        lambda spoil: spoil.rule("amin", "x", amin_unshared),
-        "tied_extrema",
-        "amin_backward_x",
-    ),
-    Defect(
-        "a product in half precision",
-        lambda spoil: spoil.rule("matmul", None, half_precision),
-        "matrix_product",
-        "matmul",
-    ),
-    Defect(
-        "repeated indices overwrite",
-        lambda spoil: spoil.rule("index", "x", last_wins),
-        "indices",
-        "index_backward_x",
-    ),
-    Defect(
-        "x - y passes the gradient of x + y",
-        lambda spoil: spoil.rule("sub", "y", lambda right, grad_out: grad_out),
-        "arithmetic",
-        "sub_backward_y",
-    ),
-    Defect(
-        "factor 1 + 1e-6 in one gradient",
-        lambda spoil: spoil.rule(
-            "linear", "weight", lambda right, *a: np.multiply(right(*a), 1 + 1e-6)
-        ),
-        "linear",
-        "linear_backward_weight",
-    ),
-    Defect(
-        "the last row dropped",
-        lambda spoil: spoil.rule("linear", "bias", lambda right, grad_out: right(grad_out[:-1])),
-        "linear",
-        "linear_backward_bias",
-    ),
-    Defect(
-        "a derivative raises",
-        lambda spoil: spoil.rule("exp", "x", lambda right, grad_out, out: 1 / 0),
-        "exponential_logarithm_root",
-        None,
-    ),
-    Defect(
-        "uniform numbers one ulp off",
-        lambda spoil: spoil.function(
-            Generator,
-            "uniform",
-            lambda right, self, *a: np.nextafter(right(self, *a), np.float32(9)),
-        ),
-        "random_numbers",
-        "Generator.uniform",
-    ),
-    Defect(
-        "initial bias doubled",
-        lambda spoil: spoil.function(
-            nn.Linear,
-            "reset_parameters",
-            bias_doubled,
-        ),
-        "initial_values",
-        "Linear.reset_parameters",
-    ),
-    Defect(
-        "in-place change not recorded",
-        lambda spoil: spoil.function(
-            InPlace,
-            "mul_",
-            unrecorded,
-        ),
-        "changed_in_place",
-        None,
-    ),
-    Defect(
-        "saved values not guarded",
-        lambda spoil: spoil.function(tape, "_unpack", lambda right, node: node.saved),
-        "a_graph_is_used_once",
-        None,
-    ),
-    Defect(
-        "leaf's gradient shares memory",
-        lambda spoil: spoil.function(tape, "_is_shared", lambda right, *a: False),
-        "gradients_have_memory_of_their_own",
-        None,
-    ),
+FUNCTIONS = [
+    (rule.name, by)
+    for rule in RULES.values()
+    for by in [None, *rule._backwards]
+    if (rule.name, by) != ("sign", "x")  # a derivative that is 0 everywhere
 ]
 
 
-@pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.name)
-def test_a_planted_defect_is_located(monkeypatch: pytest.MonkeyPatch, defect: Defect) -> None:
-    defect.plant(Spoiler(monkeypatch))
-    found = verdict()
-    assert not found["passed"]
-    first = found["failed"][0]
-    assert (first["probe"], first["rule"]) == (defect.probe, defect.rule or first["rule"])
+INDIRECT = {"clone", "logical_and", "sign"}
+"""Also run by the tape, or by derivatives alone: what runs them is named."""
+
+
+@pytest.mark.parametrize(("name", "by"), FUNCTIONS)
+def test_a_wrong_rule_is_found(monkeypatch: pytest.MonkeyPatch, name: str, by: str | None) -> None:
+    function = name if by is None else f"{name}_backward_{by}"
+    names = probes_that_run()[place(name, by).partition(":")[0], function]
+    spoil(monkeypatch, function, changed)
+    if function in INDIRECT:
+        assert not verdict(names)["passed"]
+    else:
+        assert located(names, [place(name, by)])

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from parity.checks.verdicts import not_reached
 from parity.engines.process import EngineProcessError
 from parity.engines.registry import ENGINES
 from parity.evidence.__main__ import main
 from parity.evidence.proof import runs
 from parity.evidence.proof.runs import NOT_PROVED, PROVED, Job, planned, proof
-from parity.run import JUDGED
 from parity.sources import ROOT, matching
 from tests.parity.samples import report_of
 
@@ -70,7 +70,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
             report.document["passed"] = False
             report.document["architectures"][0] |= {
                 "passed": False,
-                **dict.fromkeys(JUDGED),
+                **not_reached(),
                 "state": {"actual": None, "expected": None},
                 "problem": {
                     "engine": "minigrad",
@@ -83,7 +83,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
         return report
 
     monkeypatch.setattr(runs, "prepared", FakeProcesses)
-    monkeypatch.setattr(runs, "judged", judged)
+    monkeypatch.setattr(runs, "run_on", judged)
     return done
 
 
@@ -194,7 +194,7 @@ def test_a_file_of_something_else_is_refused(
         monkeypatch.setattr(runs, "environment", lambda: {"versions": {"numpy": "0"}})
     assert main(arguments(file, "--full", "0", "--quick", quick)) == 2
     complaint = capsys.readouterr().err
-    assert f"is of {named} " in complaint
+    assert f"was made with {named} " in complaint
     assert "remove the file" in complaint
     assert file.read_bytes() == before
     assert len(judged) == 2
@@ -215,7 +215,7 @@ def test_interrupted_it_keeps_what_is_done(
     file: Path, judged: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second run hangs until its processes are ended, which Ctrl-C does."""
-    quickly, hanging = vars(runs)["judged"], threading.Event()
+    quickly, hanging = vars(runs)["run_on"], threading.Event()
 
     def judged_or_hanging(processes: Any, *arguments: Any) -> Any:
         if not judged:
@@ -228,7 +228,7 @@ def test_interrupted_it_keeps_what_is_done(
         assert hanging.wait(60)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs, "judged", judged_or_hanging)
+    monkeypatch.setattr(runs, "run_on", judged_or_hanging)
     monkeypatch.setattr(runs, "wait_for", interrupted)
     some = arguments(file, "--full", "0", "--quick", "2", "--workers", "1")
     assert main(some) == 130
@@ -247,7 +247,7 @@ def test_an_engine_that_dies_ends_the_proof(
     def dying(*arguments: Any) -> Any:
         raise EngineProcessError("the torch process ended with exit code -9")
 
-    monkeypatch.setattr(runs, "judged", dying)
+    monkeypatch.setattr(runs, "run_on", dying)
     assert main(arguments(file, "--workers", str(workers))) == 2
     assert "the torch process ended" in capsys.readouterr().err
     assert not file.exists()
@@ -282,6 +282,7 @@ from parity.checks.budget import budgeted_step
 from parity.engines.protocol import Task
 from parity.engines.registry import factory
 from parity.engines.trainer import Trainer
+from parity.probes.run import probes
 
 names = sys.argv[1:]
 engines = [factory(name) for name in names]
@@ -294,7 +295,7 @@ for make in engines:
     trainer.trace(task, start, {})
     for _ in trainer.train(task, start):
         pass
-    for _ in trainer.probes("float32", 0):
+    for _ in probes(trainer, "float32", 0):
         pass
     engine.load(task, start)
     engine.step()

@@ -16,14 +16,10 @@ import pytest
 from parity.__main__ import main
 from parity.cases.case import Case
 from parity.cases.file import save
-from parity.cases.judge import Engines, judge, locate_in
-from parity.cases.replay import Replayed
-from parity.cases.tensors import judge as judge_tensor
-from parity.cases.tensors import tensors
-from parity.cases.traces import require_step, traces
+from parity.cases.replay import Replayed, located, require_step, traces, verdict_on
 from parity.checks.budget import Budget
 from parity.checks.gradients import compare
-from parity.checks.locate import first_node
+from parity.checks.locate import distance, first_node, tensors
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.adapters.minigrad_reproducible import MinigradReproducibleEngine
 from parity.engines.process import EngineProcess, LocalObject
@@ -31,7 +27,7 @@ from parity.engines.protocol import Engine, Start, Task
 from parity.engines.registry import ENGINES, Known, factory
 from parity.engines.trainer import Trainer
 from parity.errors import UsageError
-from parity.processes import Side, trainer
+from parity.processes import Processes, Side, trainer
 from parity.report.pair.page import page
 from tests.minigrad.chromium import CHROMIUM, Chromium
 from tests.parity import case_engines
@@ -79,12 +75,12 @@ def replayed(
     start: Start | None = None,
 ) -> Replayed:
     """A case judged and traced, by engines that are running."""
-    engines = Engines(actual, expected, [expected])
+    engines = Processes(actual, expected, [expected])
     start = start or MinigradEngine().draw(task)
     names = actual.name, expected.name
     origin = {"architecture": "rightfit", "sizes": list(task.sizes)}
     case = Case(kind, names, task, start, {}, {"passed": False}, origin, {})
-    verdict = locate_in(case, judge(case, engines), engines)
+    verdict = located(case, verdict_on(case, engines), engines)
     return Replayed(case, names, verdict, {}, traces(case, verdict, engines))
 
 
@@ -176,11 +172,11 @@ def test_shares_are_those_of_the_verdict(dtype: str) -> None:
         deviation = np.where(rng.random((3, 4)) < 0.1, np.inf, rng.random((3, 4)))
         slack = np.where(rng.random((3, 4)) < 0.1, np.inf, 0.1) if rng.random() < 0.5 else None
         budget = Budget(due, deviation, slack, {})
-        side = judge_tensor(actual, budget)
+        side = distance(actual, budget)
         found = compare({"": actual}, {"": due}, {"": budget})
         assert side.used.max() == found.worst_used
         assert not np.isnan(side.used).any()
-        assert side.passed == found.passed
+        assert side.found.passed == found.passed
         place = np.unravel_index(int(side.used.argmax()), side.used.shape)
         assert [int(i) for i in place] == found.worst_at["index"]
 
@@ -547,20 +543,14 @@ def test_budgets_are_shown(browser: Chromium, folder: Path, halved: Replayed) ->
     browser.open(folder / "halved.html")
     go_to_first(browser)
     assert halved.traces is not None
-    node = first_node(
-        halved.traces.actual,
-        halved.traces.expected,
-        halved.traces.task,
-        halved.traces.start,
-        halved.traces.momentum_buffers,
-    )
+    node = first_node(halved.traces)
     assert node is not None
     said = {tensor: cells for tensor, judgement, cells in browser.run(READ) if judgement}
     _, rows = said["backward 4 4.bias"][0]
     assert float(rows["used"][0]) == pytest.approx(node["budget_used"], rel=0.01)
     assert float(rows["budget"][0]) == pytest.approx(node["budget"], rel=0.01)
     assert float(rows["used"][1]) < 1
-    actual, due = (np.float32(rows[what][0]) for what in ("value", "due"))
+    actual, due = (np.float32(rows[what][0]) for what in ("value", "expected value"))
     assert abs(float(actual) - float(due)) / node["budget"] == pytest.approx(node["budget_used"])
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from parity.checks.words import element
 from parity.report import failures, wording
 from parity.report.html import to_html
 from parity.report.model import Report
@@ -123,7 +124,6 @@ def test_probes_alone_can_fail_or_be_out_of_reach(render: Callable[[dict[str, An
 
 
 def test_a_place_is_named_with_what_is_known_of_it() -> None:
-    element = wording.element
     assert element({"parameter": "0.bias", "index": [3]}) == "0.bias[3]"
     assert element({"tensor": "loss", "index": []}) == "loss"
     steps = {"epoch": 3, "of": "gradients", "parameter": "2.weight", "index": [0, 7]}

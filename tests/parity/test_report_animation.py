@@ -13,8 +13,8 @@ from PIL import Image
 
 from parity.engines.protocol import Start
 from parity.engines.trainer import Run
-from parity.report import animation as module
-from parity.report.animation import FRAME_MS, LAST_MS, MOST_NETWORKS, animation
+from parity.report import fits as module
+from parity.report.fits import FRAME_MS, LAST_MS, MOST_NETWORKS, animation
 from parity.training import Finished, HeldOut, History, moments
 
 X = np.linspace(-5, 5, 50).reshape(-1, 1)

@@ -9,10 +9,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from parity.engines.protocol import Start
+from parity.engines.trainer import Run
 from parity.report import figure, plots
-from parity.report.budgets import budgets
 from parity.report.drawing import drawing, nodes
+from parity.report.fits import training_picture
 from parity.report.model import Curves
+from parity.training import Finished
 from tests.parity.samples import BITWISE_NODE, architecture_of, curves_of, per_parameter
 
 NAMES = {"actual": "minigrad", "expected": "torch", "name": "rightfit"}
@@ -110,7 +113,7 @@ def test_many_samples_are_thinned_and_this_is_said() -> None:
     few = plots.fit(curves_of("passed", 10, samples=100), **NAMES, key="k")
     many = plots.fit(curves_of("passed", 10, samples=20_000), **NAMES, key="k")
     assert "data (1 in 20)" in drawn(many)
-    assert many.count("<use") < few.count("<use") + plots.MAX_DOTS
+    assert many.count("<use") < few.count("<use") + figure.MAX_DOTS
 
 
 def test_figures_take_the_ink_of_the_page_and_are_reproducible() -> None:
@@ -122,10 +125,15 @@ def test_figures_take_the_ink_of_the_page_and_are_reproducible() -> None:
     assert not re.search(r"#(000000|ffffff)", first)
 
 
+def finished(data: Curves, final_mse: float) -> Finished:
+    run = Run(data.losses_actual, final_mse, data.prediction_actual, {})
+    return Finished(Start(data.x, data.y, {}), run, "trained")
+
+
 def test_the_training_picture() -> None:
     data = curves()
-    run = plots.Fit("a$b$ c", data.x, data.y, data.prediction_actual, 2.5614171)
-    picture = plots.training_picture([run, run._replace(name="second")])
+    run = finished(data, 2.5614171)
+    picture = training_picture({"a$b$ c": run, "second": run})
     axes, second = picture.axes
     assert second.get_title() == "second: final MSE 2.56142"
     assert axes.get_title() == "a$b$ c: final MSE 2.56142"
@@ -141,8 +149,7 @@ def test_the_training_picture() -> None:
 
 def test_the_training_picture_of_a_diverged_run() -> None:
     data = curves("diverged")
-    run = plots.Fit("x", data.x, data.y, data.prediction_actual, math.nan)
-    picture = plots.training_picture([run])
+    picture = training_picture({"x": finished(data, math.nan)})
     assert picture.axes[0].get_title() == "x: final MSE nan"
     assert [text.get_text() for text in picture.axes[0].texts] == ["no finite prediction"]
 
@@ -159,7 +166,7 @@ def test_curves_of_unlike_shapes_are_refused(field: str) -> None:
 
 def test_the_budgets_of_every_gradient_are_drawn() -> None:
     gradients = {"per_parameter": list(per_parameter([1, 16, 16, 1], 0.04))}
-    text = drawn(budgets(gradients, name="rightfit", key="k"))
+    text = drawn(plots.budgets(gradients, name="rightfit", key="k"))
     assert all(row["parameter"] in text for row in gradients["per_parameter"])
     assert "limit" in text
     assert "every element is within its budget" in text
@@ -169,7 +176,7 @@ def test_the_budgets_of_every_gradient_are_drawn() -> None:
 def test_what_is_out_of_budget_is_said(worst: float | None) -> None:
     rows = list(per_parameter([1, 16, 16, 1], 0.04))
     rows[3] |= {"worst": worst, "quantiles": [*rows[3]["quantiles"][:-1], worst]}
-    text = drawn(budgets({"per_parameter": rows}, name="rightfit", key="k"))
+    text = drawn(plots.budgets({"per_parameter": rows}, name="rightfit", key="k"))
     assert f"out of budget: {rows[3]['parameter']}" in text
 
 

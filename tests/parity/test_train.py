@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from parity.report import animation
+from parity.report import fits
 from parity.training import moments
 from tests.parity.commands import Finished, parity, words
 
@@ -76,7 +76,7 @@ def test_other_files_than_gif_are_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_more_networks_than_can_be_seen_are_refused(tmp_path: Path) -> None:
-    names = [f"1-{width}-1" for width in range(1, animation.MOST_NETWORKS + 2)]
+    names = [f"1-{width}-1" for width in range(1, fits.MOST_NETWORKS + 2)]
     status, _, err = parity(
         "train", *names, "--output", tmp_path, "--animate", tmp_path / "fit.gif"
     )
@@ -100,7 +100,7 @@ def test_an_animation_that_cannot_be_drawn_leaves_no_file(
     def fail(_: object) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(animation, "animation", fail)
+    monkeypatch.setattr(fits, "animation", fail)
     status, _, err = trained("--output", tmp_path, "--animate", tmp_path / "fit.gif")
     assert (status, err) == (130, "parity: interrupted: nothing was written\n")
     assert not list(tmp_path.iterdir())

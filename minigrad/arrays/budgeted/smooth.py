@@ -117,8 +117,7 @@ def elementwise(ufunc: np.ufunc, *inputs: Budgeted) -> Budgeted:
     if ufunc is np.multiply and all(x.slack is not None or x.shifts for x in inputs):
         both = inputs[0].total_slack() * inputs[1].total_slack()
         slack = both if slack is None else slack + both
-    result = Budgeted(value, variance, slack, shifts, most_repeats(*inputs))
-    return result if own else result.map(np.copy)  # those were the input's own
+    return Budgeted(value, variance, slack, shifts, most_repeats(*inputs))
 
 
 def _propagated(slopes: list[Any], variances: list[Any]) -> Any:

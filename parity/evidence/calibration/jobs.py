@@ -1,4 +1,4 @@
-"""Everything a calibration measures, done by several processes."""
+"""All measurements of a calibration, made by several processes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from threadpoolctl import threadpool_limits
 
 from parity.environment import environment
 from parity.evidence.calibration.cases import DTYPES, draw_case
-from parity.evidence.calibration.measure import measure
-from parity.evidence.calibration.planted import detect
+from parity.evidence.calibration.measure import detect, measure
 from parity.evidence.store import Store
 from parity.sources import digest
 
 NETWORKS = ("rightfit", "overfit")
-"""Those in which defects are planted."""
+"""The networks in which defects are planted."""
 
 CODE = (
     "minigrad/**/*.py",
@@ -29,7 +28,6 @@ CODE = (
     "parity/checks/**/*.py",
     "parity/evidence/calibration/cases.py",
     "parity/evidence/calibration/measure.py",
-    "parity/evidence/calibration/planted.py",
 )
 """What the measurements depend on: those of one file are all of the same code."""
 
@@ -109,6 +107,6 @@ def work(
 
 
 def prepare() -> None:
-    """One thread: two libraries' thread pools on the same cores slow each other down."""
+    """Use one thread: two libraries' thread pools on the same cores slow each other down."""
     threadpool_limits(1)
     torch.set_num_threads(1)

@@ -1,14 +1,17 @@
-"""One comparison of correct engines: minigrad and torch take the same step of a case."""
+"""What is measured: correct engines, which take the same step of a case, and planted defects."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+import minigrad
+from minigrad.architectures import ARCHITECTURES, parabola
+from minigrad.architectures import build as minigrad_build
 from parity.checks.budget import BudgetedStep, StepBudget
 from parity.checks.gradients import AGGREGATE_Z, COMMON, Comparison, Z, compare
 from parity.engines.protocol import Array
@@ -76,7 +79,7 @@ def measure(case: Case, device: str = "cpu") -> dict[str, Any]:
         "at": judged.worst_at | {"aggregate": judged.aggregate_at},
         "flagged": [
             practice.name
-            for practice in PRACTICES
+            for practice in TOLERANCES
             if not practice.passes(values["gradients"], gradients)
         ],
     }
@@ -95,10 +98,136 @@ def aggregates(found: Comparison) -> list[float]:
     ]
 
 
+# ---- defects planted into one gradient of torch's, and which judge catches them -----------------
+
+FACTORS = (1e-3, 1e-4, 1e-5, 5e-6, 2e-6, 1e-6)
+
+
+class Gradient(NamedTuple):
+    """A gradient and where it comes from.
+
+    Attributes:
+        value: the gradient of a parameter.
+        x: the layer's input, (samples, inputs); None for a bias.
+        grad_out: the gradient by the layer's output, (samples, outputs).
+    """
+
+    value: Array
+    x: Array | None
+    grad_out: Array
+
+
+def _scaled(factor: float) -> Callable[[Gradient], Array | None]:
+    def spoil(gradient: Gradient) -> Array | None:
+        value = gradient.value
+        return (value.astype(np.float64) * (1 + factor)).astype(value.dtype)
+
+    return spoil
+
+
+def _float16(gradient: Gradient) -> Array | None:
+    return gradient.value.astype(np.float16).astype(gradient.value.dtype)
+
+
+def _tf32(gradient: Gradient) -> Array | None:
+    """The weight's gradient as a product of operands rounded to TF32; a bias has no product."""
+    if gradient.x is None:
+        return None
+    value: Array = np.matmul(tf32(gradient.grad_out).T, tf32(gradient.x))
+    return value.astype(gradient.value.dtype)
+
+
+def tf32(values: Array) -> Array:
+    """Round to TF32: float32 with 10 bits after the point, to nearest, ties to even."""
+    bits = values.astype(np.float32).view(np.uint32).astype(np.uint64)
+    bits += 0xFFF + ((bits >> np.uint64(13)) & np.uint64(1))
+    return (bits & np.uint64(0xFFFFE000)).astype(np.uint32).view(np.float32)
+
+
+GRADIENT_DEFECTS: dict[str, Callable[[Gradient], Array | None]] = {
+    **{f"× (1 + {factor:.0e})".replace("e-0", "e-"): _scaled(factor) for factor in FACTORS},
+    "rounded to float16": _float16,
+    "TF32 operands": _tf32,
+}
+
+
+def first_step(architecture: str, seed: int, dtype: str) -> Case:
+    """Return the first step of a network as `parity run --seed` draws it."""
+    sizes = ARCHITECTURES[architecture].sizes
+    minigrad.manual_seed(seed)
+    kind = getattr(minigrad, dtype)
+    x, y = parabola(100, kind)
+    model = minigrad_build(sizes, kind)
+    parameters = {n: p.numpy().copy() for n, p in model.state_dict().items()}
+    options = {"lr": ARCHITECTURES[architecture].learning_rate}
+    return Case("parabola", sizes, x.numpy(), y.numpy(), parameters, {}, options)
+
+
+def torch_gradients(case: Case) -> dict[str, Gradient]:
+    """Return torch's gradients, with the operands they are products of."""
+    model, _ = torch_model(case)
+    inputs: dict[str, Array] = {}
+    outputs: dict[str, torch.Tensor] = {}
+
+    def keep(name: str) -> Callable[..., None]:
+        def hook(module: torch.nn.Module, given: Any, out: torch.Tensor) -> None:
+            inputs[name] = given[0].detach().numpy()
+            out.retain_grad()
+            outputs[name] = out
+
+        return hook
+
+    for name, layer in model.named_children():
+        if isinstance(layer, torch.nn.Linear):
+            layer.register_forward_hook(keep(name))
+    loss = torch.nn.functional.mse_loss(model(torch.from_numpy(case.x)), torch.from_numpy(case.y))
+    loss.backward()  # type: ignore[no-untyped-call]
+    found = {}
+    for name, parameter in model.named_parameters():
+        layer_name, kind = name.split(".")
+        grad_out = outputs[layer_name].grad
+        assert parameter.grad is not None
+        assert grad_out is not None
+        x = inputs[layer_name] if kind == "weight" else None
+        found[name] = Gradient(parameter.grad.numpy().copy(), x, grad_out.numpy())
+    return found
+
+
+def detect(architecture: str, seed: int, dtype: str) -> dict[str, Any]:
+    """Plant every defect into every gradient of a first step; return what each judge sees.
+
+    `gradients` and `aggregate` are as in `measure`. A defect that changes no bit, as in the
+    gradient of a layer that is dead from the start, is none, and is left out.
+    """
+    case = first_step(architecture, seed, dtype)
+    budgets = minigrad_side(case).gradients
+    expected = {name: budget.value for name, budget in budgets.items()}
+    gradients = torch_gradients(case)
+    correct = {name: gradient.value for name, gradient in gradients.items()}
+    planted = []
+    for defect, spoil in GRADIENT_DEFECTS.items():
+        for name, gradient in gradients.items():
+            spoiled = spoil(gradient)
+            if spoiled is None or np.array_equal(spoiled, gradient.value, equal_nan=True):
+                continue
+            actual = correct | {name: spoiled}
+            found = compare(actual, expected, budgets)
+            planted.append(
+                {
+                    "defect": defect,
+                    "parameter": name,
+                    "gradients": found.worst_used * Z,
+                    "aggregate": aggregates(found),
+                    "flagged": [p.name for p in TOLERANCES if not p.passes(actual, expected)],
+                }
+            )
+    return {"architecture": architecture, "dtype": dtype, "seed": seed, "planted": planted}
+
+
 # ---- fixed tolerances of other projects, to be compared with the derived budget ------------------
 
 
-class Practice(NamedTuple):
+class Tolerance(NamedTuple):
     """|actual - expected| ≤ atol + rtol·|expected|.
 
     Attributes:
@@ -122,15 +251,15 @@ def _both(rtol: float, atol: float) -> dict[str, tuple[float, float]]:
     return {"float32": (rtol, atol), "float64": (rtol, atol)}
 
 
-PRACTICES = (
+TOLERANCES = (
     # torch.testing.assert_close, defaults by dtype.
-    Practice("torch assert_close", {"float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7)}),
+    Tolerance("torch assert_close", {"float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7)}),
     # micrograd, test/test_engine.py: tol = 1e-6, absolute.
-    Practice("micrograd's tests", _both(0.0, 1e-6)),
+    Tolerance("micrograd's tests", _both(0.0, 1e-6)),
     # onnx.backend.test.runner: defaults of a test case.
-    Practice("ONNX backend", _both(1e-3, 1e-7)),
+    Tolerance("ONNX backend", _both(1e-3, 1e-7)),
     # tinygrad, test/test_ops.py: helper_test_op's grad_rtol, grad_atol.
-    Practice("tinygrad gradients", _both(1e-3, 1e-4)),
+    Tolerance("tinygrad gradients", _both(1e-3, 1e-4)),
     # jax.test_util.check_grads: default gradient tolerances by dtype, for rtol and atol.
-    Practice("JAX check_grads", {"float32": (2e-3, 2e-3), "float64": (1e-5, 1e-5)}),
+    Tolerance("JAX check_grads", {"float32": (2e-3, 2e-3), "float64": (1e-5, 1e-5)}),
 )

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.style import context
 
-from parity.evidence.calibration.planted import FACTORS
+from parity.evidence.calibration.measure import FACTORS
 from parity.report.figure import to_png
 
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from parity.checks.gradients import AGGREGATE_Z, COMMON, Z
 from parity.evidence.calibration.cases import DATA, DTYPES
-from parity.evidence.calibration.measure import COMMONS, PRACTICES
-from parity.evidence.calibration.planted import DEFECTS
+from parity.evidence.calibration.measure import COMMONS, GRADIENT_DEFECTS, TOLERANCES
 
 Row = dict[str, Any]
 
@@ -61,7 +60,7 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
             for dtype in DTYPES
             if (some := [r for r in rows if (r["family"], r["dtype"]) == (family, dtype)])
         ],
-        "practices": [_practice(practice.name, rows) for practice in PRACTICES],
+        "practices": [_practice(practice.name, rows) for practice in TOLERANCES],
         "worst": {
             kind: [
                 rows[i] | {"aggregate": float(worst["aggregate"][i])}
@@ -116,7 +115,7 @@ def detection(rows: Sequence[Row]) -> list[dict[str, Any]]:
         _defect(architecture, dtype, defect, seeds, some)
         for architecture, dtype in dict.fromkeys((r["architecture"], r["dtype"]) for r in rows)
         for seeds in [[r for r in rows if (r["architecture"], r["dtype"]) == (architecture, dtype)]]
-        for defect in DEFECTS
+        for defect in GRADIENT_DEFECTS
         if (some := [p for row in seeds for p in row["planted"] if p["defect"] == defect])
     ]
 
@@ -142,7 +141,7 @@ def _defect(
             "either": float(either.mean()),
             **{
                 practice.name: float(np.mean([practice.name in p["flagged"] for p in planted]))
-                for practice in PRACTICES
+                for practice in TOLERANCES
             },
         },
         "aggregate_by_common": [float(share) for share in aggregate.mean(axis=0)],

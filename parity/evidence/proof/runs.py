@@ -19,7 +19,7 @@ from parity.evidence.store import Store
 from parity.files import output_folder, write_whole
 from parity.processes import Processes, Side, prepared
 from parity.report.html import to_html
-from parity.run import judged
+from parity.run import run_on
 from parity.sources import ROOT, digest
 
 ENGINES = ("minigrad", "torch")
@@ -116,7 +116,7 @@ def proof(path: Path, settings: Mapping[str, Any], jobs: Sequence[Job]) -> Store
 
 
 def totals(runs: Sequence[Mapping[str, Any]], planned: int) -> dict[str, Any]:
-    """Return what the runs come to: how many there are, which failed, died and diverged."""
+    """Return totals of the runs: how many there are, which failed, died and diverged."""
     failed = [str(job_of(run)) for run in runs if not run["passed"]]
     states = Counter(
         (entry["name"], side, state)
@@ -194,7 +194,7 @@ def prove(
                 settings = {**job._asdict(), "device": device}
                 todo = tasks(architectures, str(job.seed), job.dtype, device, quick=job.quick)
                 began_s = time.monotonic()
-                report = judged(processes, todo, settings, lambda *_: None)
+                report = run_on(processes, todo, settings, lambda *_: None)
                 run = compact(report.document, time.monotonic() - began_s)
                 if not run["passed"]:
                     folder = output_folder(failures / str(job).replace(" ", "-"))

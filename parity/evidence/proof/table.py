@@ -1,4 +1,4 @@
-"""What a proof comes to, for a person at a terminal."""
+"""The result of a proof as a table for the terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEADINGS = {
     "bitwise": None,
     "final_mse": None,
 }
-"""The verdicts that are shown, and which field of them says how close it was."""
+"""The verdicts that are shown, each with the field that says how close it was."""
 
 
 def table(runs: Sequence[Mapping[str, Any]]) -> Table:

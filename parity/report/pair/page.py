@@ -19,15 +19,13 @@ from minigrad.explain.steps import Step, Story
 from minigrad.explain.summary import MOST_WHOLE, group
 from parity.cases.replay import Replayed
 from parity.cases.replay import document as document_of
-from parity.cases.tensors import Key, Tensor, tensors
-from parity.cases.traces import SINGLE_STEPS, Traces
 from parity.checks.gradients import Z
-from parity.checks.locate import first_node
+from parity.checks.locate import Key, Tensor, Traces, first_node, tensors
+from parity.checks.verdicts import VERDICTS
 from parity.engines.protocol import BUFFER
 from parity.report.failures import failures, node
 from parity.report.pair.figures import data_of, said_of
 from parity.report.replayed import heading, outcome
-from parity.report.wording import LABELS
 
 PHASES = {"forward": "Forward", "backward": "Backward", "optimizer": "Update"}
 
@@ -41,17 +39,10 @@ def page(replayed: Replayed, name: str) -> str:
     """
     case, traces = replayed.case, replayed.traces
     assert traces is not None
-    bits = case.kind == "bitwise"
+    bits = VERDICTS[case.kind].bits
     with np.errstate(all="ignore"):
         found = list(tensors(traces, bits=bits))
-        first = first_node(
-            traces.actual,
-            traces.expected,
-            traces.task,
-            traces.start,
-            traces.momentum_buffers,
-            bits=bits,
-        )
+        first = first_node(traces, bits=bits)
         explanation = _explained(traces)
         keys = _keys(explanation)
         story = Story(explanation, explanation.entries)
@@ -96,9 +87,11 @@ def page(replayed: Replayed, name: str) -> str:
 def _which(replayed: Replayed, traces: Traces) -> str:
     """Say which step of the case this is."""
     epochs = replayed.case.task.epochs
-    if replayed.case.kind not in SINGLE_STEPS:
-        label = LABELS[replayed.case.kind]
-        return f"The verdict {label} is on a run of {epochs:,} epochs: this is its first step."
+    verdict = VERDICTS[replayed.case.kind]
+    if not verdict.has_first_node:
+        return (
+            f"The verdict {verdict.label} is on a run of {epochs:,} epochs: this is its first step."
+        )
     return f"This is step {traces.epoch + 1:,} of {epochs:,} of the case."
 
 

@@ -1,4 +1,4 @@
-"""Training as an animated picture: the fit, the loss and the gradients as epochs pass."""
+"""Pictures of training runs: the fit and, as an animation, how it came about."""
 
 from __future__ import annotations
 
@@ -15,24 +15,54 @@ from matplotlib.style import context
 from matplotlib.ticker import LogFormatter
 from PIL import Image
 
-from parity.report.figure import EXPECTED
+from parity.report.figure import EXPECTED, dots, draw_line, loggable, rings
 from parity.report.model import Array
-from parity.report.plots import dots, loggable, rings
 from parity.training import Finished
 
 MOST_NETWORKS = 6
-"""So many stand side by side; more would be a large file that nobody can read."""
+"""The most networks side by side; more would make a large file that nobody can read."""
 
 FRAME_MS, LAST_MS = 120, 3000
-"""How long a frame is shown, and the last one, before it all begins again."""
+"""Milliseconds for which a frame is shown, and the last one, before it begins again."""
 
 DPI = 80
 COLORS = 128
-"""Of the palette; a picture has few, in the shades of their edges."""
+"""Colours of the palette: a picture has few, and their shades at edges."""
 
 LEGEND: dict[str, Any] = {"frameon": False, "fontsize": 8, "handlelength": 1, "columnspacing": 1}
 MOST_LABELS = 6
-"""Where there are more layers, the first and the last are named."""
+"""With more layers than this, only the first and the last are named."""
+
+
+def training_picture(runs: Mapping[str, Finished]) -> Figure:
+    """Return a figure of training runs, by name, side by side.
+
+    Black dots are the data, a red line is the prediction. Each title is the run's name and final
+    MSE; where points are held out they are rings, and below the name are the MSE on them and the
+    generalisation gap. Where there is no finite prediction, words take the line's place.
+    """
+    with context("default"):
+        figure = Figure(figsize=(4.8 * len(runs), 4.2), dpi=150, layout="constrained")
+        row = figure.subplots(1, len(runs), sharey=True, squeeze=False)[0]
+        style = {"color": "red", "linewidth": 2.0}
+        for axes, (name, finished) in zip(row, runs.items(), strict=True):
+            start, run, fresh = finished.start, finished.run, finished.held_out
+            title = f"{name}: final MSE {run.final_mse:.6g}"
+            if fresh is not None:
+                rings(axes, fresh.x, fresh.y)
+                title += f"\nheld out {fresh.mse:.6g}, gap {finished.gap:+.4g}"
+            dots(axes, start.x, start.y, "black")
+            if not draw_line(axes, start.x, run.prediction, "prediction", **style):
+                axes.text(0.5, 0.5, "no finite prediction", transform=axes.transAxes, ha="center")
+            # parse_math: a dollar sign in a title starts no formula.
+            axes.set_title(title, parse_math=False)
+            axes.set_xlabel("x")
+        row[0].set_ylabel("y")
+        row[0].legend()
+    return figure
+
+
+# ---- the animation --------------------------------------------------------------------------
 
 
 def animation(runs: Mapping[str, Finished]) -> bytes:
@@ -149,7 +179,7 @@ class _Network:
         self._fit.draw_artist(self._title)
 
     def _said(self, number: int) -> str:
-        """What stands above the fit at this moment."""
+        """Return the title of the fit at this moment."""
         history, epoch = self._history, self.moments[number]
         text = f"{self._name}: epoch {epoch:,} of {self.moments[-1]:,}\n"
         text += f"MSE {history.losses[epoch]:.4g}"

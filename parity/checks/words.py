@@ -1,0 +1,54 @@
+"""What the words about several verdicts share: numbers, elements, and shares of a budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+Document = Mapping[str, Any]
+"""A part of report.json that is read."""
+
+
+def number(value: float | None, digits: int = 6) -> str:
+    """Return the number to so many digits; `None`, which is NaN or infinite, is `not finite`."""
+    return "not finite" if value is None or not math.isfinite(value) else f"{value:.{digits}g}"
+
+
+def worst(share: float | None, of: str) -> str:
+    """Return the largest share that is used, such as `worst 0.12 times its budget`."""
+    if share is None or not math.isfinite(share):
+        return "worst not finite"
+    return f"worst {number(share, 2)} times its {of}"
+
+
+def element(place: Document) -> str:
+    """Return an element of a tensor, such as `epoch 3, updated 2.weight[3, 1]`."""
+    name = place["parameter"] if "parameter" in place else place["tensor"]
+    index = place.get("index")
+    if index:
+        name += f"[{', '.join(map(str, index))}]"
+    if place.get("of", name) not in (name, "gradients"):
+        name = f"{place['of']} {name}"
+    return f"epoch {place['epoch']}, {name}" if "epoch" in place else name
+
+
+def by_aggregate(verdict: Document) -> bool:
+    """Return whether a tensor as a whole is out of its budget, by a scale factor or a bias."""
+    used = verdict.get("aggregate_used", 0.0)
+    return used is None or used > 1
+
+
+def budget(verdict: Document) -> str:
+    """Return how much of their budgets the elements use, the kinks, and a tensor out of budget."""
+    kinks = f"; {verdict['kinks']:,} kinks" if verdict["kinks"] else ""
+    said = worst(verdict["worst_budget_used"], "budget") + kinks
+    if by_aggregate(verdict):
+        fit, used = verdict["aggregate_at"], number(verdict["aggregate_used"], 2)
+        found = ", ".join(
+            f"{name} {number(fit[name], 3)} ± {number(fit[f'{name}_error'], 2)}"
+            for name in ("scale", "bias")
+            if name in fit
+        )
+        said += f"; {element(fit)} as a whole {used} times its budget: {found}"
+    return said
