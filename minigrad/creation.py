@@ -20,8 +20,8 @@ from minigrad.dtypes import (
 )
 from minigrad.random import Generator, chosen, fused
 from minigrad.tensor import Tensor
-from minigrad.tensor.base import Number, is_tensor, require_tensor
-from minigrad.tensor.dims import varargs
+from minigrad.tensor.base import Number, require_tensor
+from minigrad.tensor.shape import varargs
 
 
 def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -69,7 +69,7 @@ def _beyond(error: Exception, wanted: DType, kinds: set[DType]) -> Exception:
 
 def _plain(data: Any, kinds: set[DType]) -> Any:
     """Return `data` without tensors in it, and add the dtypes of its parts to `kinds`."""
-    if is_tensor(data):
+    if isinstance(data, Tensor):
         data = data._array
     if isinstance(data, (np.ndarray, np.generic)):
         kinds.add(data.dtype)
@@ -78,7 +78,8 @@ def _plain(data: Any, kinds: set[DType]) -> Any:
         kinds.add(dtype_of_number(data))
         return data
     if isinstance(data, Sequence) and not isinstance(data, str):
-        return [_plain(_element(part) if is_tensor(part) else part, kinds) for part in data]
+        parts = [_element(part) if isinstance(part, Tensor) else part for part in data]
+        return [_plain(part, kinds) for part in parts]
     # torch's classes: what it takes for a wrong element, and what it knows nothing about.
     kind = TypeError if isinstance(data, (str, bytes, complex)) else RuntimeError
     raise kind(

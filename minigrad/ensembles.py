@@ -39,7 +39,7 @@ from minigrad.nn.parameter import Parameter
 from minigrad.ops import linalg
 from minigrad.ops.rule import Rule
 from minigrad.tape import Array
-from minigrad.tensor import Tensor, apply
+from minigrad.tensor import Tensor
 from minigrad.tensor.shape import stack
 
 __all__ = ["LinearEnsemble", "ensemble", "mse_losses"]
@@ -90,7 +90,7 @@ class LinearEnsemble(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return input·weightᵀ + bias of every member."""
-        return apply(LINEAR, input, self.weight, self.bias.unsqueeze(1))
+        return input._apply(LINEAR, input, self.weight, self.bias.unsqueeze(1))
 
     def extra_repr(self) -> str:
         """Return what stands between the brackets when the module is printed."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from functools import partial, wraps
 from inspect import isgeneratorfunction
-from types import TracebackType
 from typing import Any
 
 
@@ -50,12 +49,7 @@ class set_grad_enabled:  # noqa: N801 - torch's name
     def __enter__(self) -> None:
         grad_mode.enabled = self._mode
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         grad_mode.enabled = self._before
 
 
@@ -79,12 +73,7 @@ class _Switch:
         self._before.append(grad_mode.enabled)
         grad_mode.enabled = self._mode
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         grad_mode.enabled = self._before.pop()
 
 

@@ -150,7 +150,7 @@ class SGD:
         """Forget the gradients, or set them to zero in place."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                node = parameter._node or parameter._frozen
+                node = parameter._grad_node
                 if node is not None and set_to_none:  # without a look: nothing depends on it
                     node.grad = None
                 elif node is not None and node.grad is not None:
@@ -175,7 +175,7 @@ class SGD:
             plain = not (group["momentum"] or group["weight_decay"] or group["maximize"])
             dtype, rate = None, np.zeros(())
             for parameter in group["params"]:
-                node = parameter._node or parameter._frozen
+                node = parameter._grad_node
                 if node is None or node.grad is None:
                     continue
                 array = parameter._array

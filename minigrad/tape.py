@@ -8,21 +8,25 @@ Nodes are numbered as they are created. An operation can only use values that ex
 node's parents always have smaller numbers than the node itself: **creation order is a topological
 order**. The sweep therefore needs no sorting pass and no recursion; a heap that always hands out
 the youngest node is enough (torch's engine orders its queue in the same way, by
-`sequence_nr`).
+`sequence_nr`). In-place changes are numbered from the same sequence, so a node can tell whether
+an array that it saved has been changed since.
 """
 
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
+from weakref import KeyedRef, ref
 
 import numpy as np
 
-from minigrad.changes import Array as Array
-from minigrad.changes import changed as changed
-from minigrad.changes import changes, numbers
+Array: TypeAlias = Any
+"""Whatever speaks NumPy's protocol: an ndarray, a `Tensor`, or another array type."""
+
+numbers = itertools.count(1)
+"""The sequence that numbers nodes and in-place changes."""
 
 
 class Node:
@@ -84,21 +88,6 @@ def leaf(value: Array) -> Node:
     return Node(None, [], None, None, value)
 
 
-OUTDATED = Node(SimpleNamespace(torch_name="OutdatedView"), [], None, None, np.zeros(()))
-"""The node of every view whose tensor was since changed in place by a recorded operation.
-
-It stands for a record that there is not: whatever needs one raises `outdated_view`.
-"""
-
-
-def outdated_view(operation: str) -> RuntimeError:
-    """Return the error for asking something of such a view that needs its record."""
-    return RuntimeError(
-        f"{operation}: this view was taken before its tensor was changed in place by a recorded "
-        "operation, which minigrad does not follow through views. Take the view again."
-    )
-
-
 def sweep(
     roots: list[tuple[Node, Array]],
     retain_graph: bool = False,
@@ -125,11 +114,15 @@ def sweep(
             changed in place.
     """
     gradients: dict[Node, Array] = {}  # complete or not, of nodes that wait for their turn
-    queue: list[tuple[int, Node]] = []  # a heap: the youngest inner node first
     needed = _leading_to(watched, roots) if watched else None
     for node, grad in roots:
-        if needed is None or node in needed:
-            _accumulate(gradients, queue, node, grad)
+        if node in gradients:
+            _accumulate(gradients, node, grad)
+        elif needed is None or node in needed:
+            gradients[node] = grad
+    # A heap: the youngest inner node first.
+    queue = [(-node.number, node) for node in gradients if node.rule is not None]
+    heapq.heapify(queue)
     while queue:
         _, node = heapq.heappop(queue)
         grad_out = gradients.pop(node)
@@ -142,7 +135,9 @@ def sweep(
             derivatives = [step for step in derivatives if node.parents[step[0]] in needed]
             if not derivatives:
                 continue
-        saved = _unpack(node)
+        saved = node.saved
+        if saved is None or node.number < changes.latest:
+            saved = _unpack(node)
         if not retain_graph and node.plan.values:  # shapes and options alone are kept, as in torch
             node.saved = None
         if wrap is not None:
@@ -153,13 +148,20 @@ def sweep(
             parent = node.parents[i]
             assert parent is not None
             grad = derivative(grad_out, *arguments(saved))
-            if parent.rule is None and (wrap is not None or _is_shared(grad, grad_out, saved)):
-                grad = np.copy(grad)  # a leaf's gradient is the user's to change in place
+            if parent.rule is None:  # its gradient is the user's to change in place
+                shared = grad is grad_out or getattr(grad, "base", None) is not None
+                if shared or wrap is not None or id(grad) in map(id, saved):
+                    grad = np.copy(grad)
             if grad.shape != parent.shape:
                 grad = unbroadcast(grad, parent.shape)
             if grad.dtype is not parent.dtype and grad.dtype != parent.dtype:
                 grad = np.astype(grad, parent.dtype)
-            _accumulate(gradients, queue, parent, grad)
+            if parent in gradients:
+                _accumulate(gradients, parent, grad)
+            else:
+                gradients[parent] = grad
+                if parent.rule is not None:
+                    heapq.heappush(queue, (-parent.number, parent))
     for leaf_node, grad in gradients.items():
         for hook in leaf_node.hooks:
             grad = hook(grad)
@@ -183,34 +185,19 @@ def _unpack(node: Node) -> Sequence[Any]:
             "it had saved were released. Pass retain_graph=True to the first call of backward() "
             "or grad() if a second one is wanted."
         )
-    if node.number < changes.latest:
-        for value in node.saved:
-            if hasattr(value, "base") and changes.last(value) > node.number:
-                raise RuntimeError(
-                    f"{node.name()}: one of the variables needed for gradient computation has been "
-                    f"modified by an inplace operation, a value of shape {list(value.shape)}. "
-                    "Change a clone() of it instead, or use the operation that is not in place."
-                )
+    for value in node.saved:
+        if hasattr(value, "base") and changes.last(value) > node.number:
+            raise RuntimeError(
+                f"{node.name()}: one of the variables needed for gradient computation has been "
+                f"modified by an inplace operation, a value of shape {list(value.shape)}. "
+                "Change a clone() of it instead, or use the operation that is not in place."
+            )
     return node.saved
 
 
-def _is_shared(grad: Array, grad_out: Array, saved: Sequence[Any]) -> bool:
-    """Return whether something else may refer to the memory of `grad`."""
-    if grad is grad_out or getattr(grad, "base", None) is not None:
-        return True
-    return id(grad) in map(id, saved)
-
-
-def _accumulate(
-    gradients: dict[Node, Array], queue: list[tuple[int, Node]], node: Node, grad: Array
-) -> None:
-    """Add `grad` to the node's gradient; an inner node seen for the first time joins the queue."""
-    if node in gradients:
-        gradients[node] = np.add(gradients[node], grad)
-    else:
-        gradients[node] = grad
-        if node.rule is not None:
-            heapq.heappush(queue, (-node.number, node))
+def _accumulate(gradients: dict[Node, Array], node: Node, grad: Array) -> None:
+    """Add a further gradient to one that a node has got already."""
+    gradients[node] = np.add(gradients[node], grad)
 
 
 def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
@@ -236,3 +223,72 @@ def ancestors(*nodes: Node) -> list[Node]:
                 found.add(parent)
                 unvisited.append(parent)
     return sorted(found, key=lambda node: node.number)
+
+
+class Moment:
+    """When something happened last: a number of the sequence."""
+
+    __slots__ = ("__weakref__", "number")
+
+    def __init__(self) -> None:
+        self.number = 0
+
+
+class Changes:
+    """A logbook of in-place changes: when each memory was last changed.
+
+    "When" is a number of the sequence. Memory is known by the `id` of the array that owns
+    it, so views need no care. An entry goes when its owner does.
+    """
+
+    def __init__(self) -> None:
+        self.latest = 0
+        self._last: dict[int, int] = {}
+        self._together: dict[int, list[ref[Moment]]] = {}  # see `together`
+        self._owners: dict[int, KeyedRef[int, Array]] = {}
+
+    def add(self, *arrays: Array) -> None:
+        """Note that the memory of these arrays is being changed now."""
+        self.latest = next(numbers)
+        for array in arrays:
+            self._last[id(array) if array.base is None else id(owner(array))] = self.latest
+        if len(self._last) != len(self._owners):  # an optimizer's step need not look any closer
+            for whole in map(owner, arrays):
+                if id(whole) not in self._owners:
+                    self._owners[id(whole)] = KeyedRef(whole, self._drop, id(whole))
+
+    def last(self, array: Array) -> int:
+        """Return when the memory of `array` was changed last, 0 if never."""
+        key = id(owner(array))
+        moments = (reference() for reference in self._together.get(key, ()))
+        return max([self._last.get(key, 0), *(m.number for m in moments if m is not None)])
+
+    def together(self, arrays: Sequence[Array]) -> Moment:
+        """Return when the memory of all these arrays was changed last, now, for the caller to set.
+
+        A captured step changes them at every run, and sets this (and `latest`) in place of `add`.
+        """
+        self.add(*arrays)
+        moment = Moment()
+        for key in map(id, map(owner, arrays)):
+            known = [one for one in self._together.get(key, ()) if one() is not None]
+            self._together[key] = [*known, ref(moment)]
+        return moment
+
+    def __len__(self) -> int:
+        return len(self._last)
+
+    def _drop(self, reference: KeyedRef[int, Array]) -> None:
+        for entries in (self._last, self._together, self._owners):
+            entries.pop(reference.key, None)
+
+
+changes = Changes()
+changed = changes.add
+
+
+def owner(array: Array) -> Array:
+    """Return the array whose memory this is."""
+    while isinstance(array.base, (np.ndarray, type(array))):
+        array = array.base
+    return array

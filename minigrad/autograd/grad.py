@@ -83,9 +83,9 @@ def grad(
     for node, gradient in gradients_of(
         results, cotangents, retain_graph, create_graph, frozenset(nodes)
     ):
-        found[node] = gradient if create_graph else Tensor(gradient)
+        found[node] = gradient
         if node.retains_grad:
-            accumulate(node, found[node], create_graph)
+            accumulate(node, gradient, create_graph)
     if materialize_grads:
         for node in nodes:
             found.setdefault(node, Tensor(np.zeros(node.shape, node.dtype)))

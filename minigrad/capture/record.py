@@ -22,7 +22,7 @@ from minigrad.capture.replay import (
 )
 from minigrad.capture.sources import CaptureError
 from minigrad.capture.watch import Watch, array_of, show
-from minigrad.tensor import Tensor, wrapped
+from minigrad.tensor import Tensor
 
 Run = Callable[[list[Tensor]], Any]
 
@@ -76,7 +76,7 @@ def record(step: Callable[..., Any], run: Run, arguments: list[Tensor]) -> Recor
             tuple(out._view() for out in outputs),
             tuple(tensor._array._view() for tensor in tensors),
         )
-        results = [wrapped(np.copy(out._array)) for out in outputs]
+        results = [Tensor._wrapped(np.copy(out._array)) for out in outputs]
     watch.recording.forget()
     for i, output in argument_gradients.items():
         add_gradient(arguments[i], results[output.index])
@@ -127,7 +127,7 @@ def _stand_in(watch: Watch, i: int, argument: Tensor) -> Tensor:
         "{call} changes argument " + str(i) + " of a captured step, which is a copy of what was "
         "given: return the new value, or change a tensor that is no argument"
     )
-    return wrapped(recorded).requires_grad_(argument.requires_grad)
+    return Tensor._wrapped(recorded).requires_grad_(argument.requires_grad)
 
 
 def _described(
@@ -256,7 +256,7 @@ def _name(watch: Watch, surroundings: Surroundings) -> None:
         if id(tensor) in watch.before or watch.has_made(tensor):
             buffer = tensor._array._buffer
             buffer.name = buffer.name or name
-            node = tensor._node or tensor._frozen
+            node = tensor._grad_node
             grad = None if node is None else node.__dict__.get("grad")
             if isinstance(grad, Tensor) and isinstance(grad._array, RecordingArray):
                 grad._array._buffer.name = f"{name}.grad"

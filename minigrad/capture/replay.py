@@ -13,9 +13,8 @@ from minigrad.capture.function import Namespace, Writer
 from minigrad.capture.memory import Memory, reuse_memory
 from minigrad.capture.program import Program
 from minigrad.capture.watch import array_of, show
-from minigrad.changes import changes, numbers
-from minigrad.tape import Node
-from minigrad.tensor import Tensor, wrapped
+from minigrad.tape import Node, changes, numbers
+from minigrad.tensor import Tensor
 from minigrad.tensor.backward import accumulate
 
 MISFIT: Any = object()
@@ -165,7 +164,7 @@ class Replay:
 
     def _results(self, writer: Writer) -> Iterator[str]:
         """Yield statements that return what the step returns."""
-        tensor = self._names.of(wrapped, "tensor_of")
+        tensor = self._names.of(Tensor._wrapped, "tensor_of")
         outputs = [f"{tensor}({writer.argument(view)}.copy('K'))" for view in self.program.outputs]
         for i, output in self._recorded.argument_gradients.items():
             add = self._names.of(add_gradient, "add_gradient")

@@ -18,17 +18,17 @@ import numpy as np
 from minigrad.capture.conditions import OptimizerBefore
 from minigrad.capture.recording import Recording, RecordingArray
 from minigrad.capture.sources import CaptureError, refuse
-from minigrad.changes import numbers
 from minigrad.optim import SGD
 from minigrad.random import Generator
-from minigrad.tape import Node
+from minigrad.tape import Node, numbers
 from minigrad.tensor import Tensor
+from minigrad.tensor.base import TensorBase
 
 recording_threads: set[int] = set()
 """The threads with an open watch."""
 
 _one_at_a_time = threading.RLock()
-_SLOT: Any = Tensor.__dict__["_array"]
+_SLOT: Any = TensorBase.__dict__["_array"]
 
 
 class Before(NamedTuple):
@@ -68,7 +68,7 @@ class Watch:
         self._replaced = [
             (owner, name, owner.__dict__.get(name))
             for owner, name in (
-                (Tensor, "_array"),
+                (TensorBase, "_array"),
                 (Node, "grad"),
                 (SGD, "step"),
                 (Generator, "uniform"),
@@ -82,7 +82,7 @@ class Watch:
                 optimizers[id(self)] = OptimizerBefore(self)
             return step(self, *arguments, **options)
 
-        Tensor._array = property(self._read, self._write)
+        TensorBase._array = property(self._read, self._write)
         Node.grad = property(self._read_grad, self._write_grad)
         SGD.step = watched_step  # type: ignore[method-assign]
         Generator.uniform = Generator.normal = draw  # type: ignore[method-assign]

@@ -77,7 +77,7 @@ class Names:
                 self.add_module(value)
 
     def _add_tensor(self, name: str, tensor: Tensor) -> None:
-        node = tensor._node or tensor._frozen
+        node = tensor._grad_node
         key, names = (id(tensor._array), self.arrays) if node is None else (id(node), self.leaves)
         if key not in names:
             names[key] = name
@@ -130,12 +130,12 @@ class Observation:
                 "explain: a step is being captured, and a look at its values would become a part "
                 "of it: explain the step outside of minigrad.capture"
             )
-        plan, sweep, accumulate = Rule.plan, tape.sweep, sweeps.accumulate
+        plan, sweep, accumulate = vars(Rule)["plan"], tape.sweep, sweeps.accumulate
         step, zero_grad = SGD.step, SGD.zero_grad
         observation = self
 
         def observed_plan(self: Rule, needs_grad: tuple[bool, ...]) -> Plan:
-            found = plan(self, needs_grad)
+            found = plan.__get__(self)(needs_grad)
             return observation._observed(self, found) if observation._is_watching() else found
 
         def observed_sweep(roots: Any, *arguments: Any, **options: Any) -> Any:
@@ -158,7 +158,7 @@ class Observation:
             return result
 
         def observed_zero_grad(self: SGD, *arguments: Any, **options: Any) -> None:
-            nodes = [p._node or p._frozen for p, _ in _parameters(self)]
+            nodes = [p._grad_node for p, _ in _parameters(self)]
             graded = [node for node in nodes if node is not None and node.grad is not None]
             zero_grad(self, *arguments, **options)
             if observation._is_watching():
@@ -212,7 +212,7 @@ class Observation:
             return listen
 
         derivatives = [(i, listening(i, function), pick) for i, function, pick in plan.derivatives]
-        observed = observed._replace(derivatives=derivatives)
+        observed = observed._replace(derivatives=derivatives, is_plain=False)
         observed._noted = noted
         return observed
 
@@ -240,7 +240,7 @@ class Observation:
 
     def _note_update(self, optimizer: SGD, before: list[Values]) -> None:
         for (parameter, group), old in zip(_parameters(optimizer), before, strict=True):
-            node = parameter._node or parameter._frozen
+            node = parameter._grad_node
             if node is not None and node.grad is not None:
                 options = {k: v for k, v in group.items() if k != "params"}
                 buffer = optimizer.state.get(parameter, {}).get("momentum_buffer")

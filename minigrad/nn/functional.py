@@ -7,15 +7,16 @@ import warnings
 
 import numpy as np
 
-from minigrad.dtypes import result_type
-from minigrad.ops import RULES
-from minigrad.tensor import Tensor, apply
-from minigrad.tensor.base import own, require_tensor
+from minigrad.dtypes import bool_, result_type
+from minigrad.ops import RULE_OF, elementwise, linalg, loss, reduction
+from minigrad.tensor import Tensor
+from minigrad.tensor.base import require_tensor
 
-_LINEAR = RULES["linear"]
-_MSE_LOSS = RULES["mse_loss"]
-_SQUARED_ERROR = RULES["square"].named("MseLossBackward0")
-_SUMMED_ERROR = RULES["sum"].named("MseLossBackward0")
+_LINEAR = RULE_OF[linalg.linear]
+_MSE_LOSS = RULE_OF[loss.mse_loss]
+_RELU = RULE_OF[elementwise.relu]
+_SQUARED_ERROR = RULE_OF[elementwise.square].named("MseLossBackward0")
+_SUMMED_ERROR = RULE_OF[reduction.sum].named("MseLossBackward0")
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -36,8 +37,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     try:
         x, w, b = input._array, weight._array, None if bias is None else bias._array
     except AttributeError:
-        for argument in (input, weight, bias):
-            require_tensor("linear", argument)
+        require_tensor("linear", input, weight, bias)
         raise
     shape = w.shape
     if (
@@ -45,7 +45,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         and (x.shape[1:] == shape[1:] and b.shape == shape[:1])
         and x.dtype == w.dtype == b.dtype  # not `is`: an unpickled array has a dtype of its own
     ):
-        return apply(_LINEAR, input, weight, bias)
+        return input._apply(_LINEAR, input, weight, bias)
     return _linear_in_general(input, weight, bias)
 
 
@@ -69,8 +69,9 @@ def _linear_in_general(input: Tensor, weight: Tensor, bias: Tensor | None) -> Te
         )
     if bias is None:
         return input.matmul(weight.t())
-    rows = apply(_LINEAR, input.reshape(math.prod(input.shape[:-1]), input.shape[-1]), weight, bias)
-    return own(rows.reshape(*input.shape[:-1], weight.shape[0]))
+    rows = input.reshape(math.prod(input.shape[:-1]), input.shape[-1])
+    products = input._apply(_LINEAR, rows, weight, bias)
+    return products.reshape(*input.shape[:-1], weight.shape[0])._own()
 
 
 def relu(input: Tensor) -> Tensor:
@@ -81,7 +82,9 @@ def relu(input: Tensor) -> Tensor:
         NotImplementedError: it is of dtype bool.
     """
     try:
-        return input.relu()
+        if input._array.dtype == bool_:
+            return input.relu()  # which refuses it
+        return input._apply(_RELU, input)
     except AttributeError:
         require_tensor("relu", input)
         raise
@@ -121,8 +124,7 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tenso
     try:
         x, y = input._array, target._array
     except AttributeError:
-        for argument in (input, target):
-            require_tensor("mse_loss", argument)
+        require_tensor("mse_loss", input, target)
         raise
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"mse_loss: reduction {reduction!r} must be 'mean', 'sum' or 'none'")
@@ -137,9 +139,9 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tenso
             "with .float()"
         )
     if reduction == "mean":
-        return apply(_MSE_LOSS, input, target)
-    errors = apply(_SQUARED_ERROR, input - target)
-    return errors if reduction == "none" else apply(_SUMMED_ERROR, errors, axis=None)
+        return input._apply(_MSE_LOSS, input, target)
+    errors = input._apply(_SQUARED_ERROR, input - target)
+    return errors if reduction == "none" else input._apply(_SUMMED_ERROR, errors, axis=None)
 
 
 def _warn_of_broadcasting(input: Tensor, target: Tensor) -> None:

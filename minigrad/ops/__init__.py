@@ -29,4 +29,7 @@ RULES: dict[str, Rule] = {
 }
 """Every rule by its name."""
 
-__all__ = ["RULES", "Plan", "Rule", "rules_of"]
+RULE_OF = {rule.forward: rule for rule in RULES.values()}
+"""Every rule by its forward function, where its derivatives stand beneath."""
+
+__all__ = ["RULES", "RULE_OF", "Plan", "Rule", "rules_of"]

@@ -28,6 +28,7 @@ class Plan(NamedTuple):
         values: the values to save, as positions in (out, *inputs).
         pick_values: takes (out, *inputs) and returns those values.
         extras: the shapes and options to save after them, as (kind, key).
+        is_plain: whether to save these values is all: there are no extras.
         derivatives: for each input that needs a gradient and has a derivative its position, the
             derivative, and what takes the saved values and returns the derivative's arguments.
     """
@@ -36,12 +37,11 @@ class Plan(NamedTuple):
     pick_values: Function
     extras: Sequence[tuple[str, Any]]
     derivatives: Sequence[tuple[int, Function, Function]]
+    is_plain: bool
 
     def save(self, values: Sequence[Any], options: Mapping[str, Any]) -> Sequence[Any]:
         """Return what is to be saved of a call with these (out, *inputs) and options."""
         saved: Sequence[Any] = self.pick_values(values)
-        if not self.extras:
-            return saved
         extras: list[Any] = []
         for kind, key in self.extras:
             if kind == "shape":
@@ -61,6 +61,17 @@ def _picker(positions: Sequence[int]) -> Function:
     return itemgetter(slice(first, first + len(positions)))
 
 
+class _Plans(dict[tuple[bool, ...], Plan]):
+    """A rule's plans, each made when it is first asked for."""
+
+    def __init__(self, make: Callable[[tuple[bool, ...]], Plan]) -> None:
+        self._make = make
+
+    def __missing__(self, needs_grad: tuple[bool, ...]) -> Plan:
+        plan = self[needs_grad] = self._make(needs_grad)
+        return plan
+
+
 class Rule:
     """A differentiable operation: a forward function and a derivative for each input that has one.
 
@@ -68,6 +79,8 @@ class Rule:
         name: the forward function's name.
         forward: called as `forward(*inputs, **options)`.
         torch_name: what torch calls the node, `MulBackward0` for `mul`.
+        plan: called as `plan(needs_grad)`, returns the plan for a call whose i-th input needs a
+            gradient if `needs_grad[i]`.
     """
 
     __slots__ = (
@@ -78,6 +91,7 @@ class Rule:
         "_variadic",
         "forward",
         "name",
+        "plan",
         "torch_name",
     )
 
@@ -95,7 +109,8 @@ class Rule:
         self._inputs = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
         self._variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self._backwards = {self._input_of(function): function for function in backwards}
-        self._plans: dict[tuple[bool, ...], Plan] = {}
+        self._plans = _Plans(self._make_plan)
+        self.plan = self._plans.__getitem__
         self._twins: dict[str, Rule] = {}
 
     def _input_of(self, function: Function) -> str:
@@ -116,13 +131,6 @@ class Rule:
             twin.torch_name = torch_name
         return self._twins[torch_name]
 
-    def plan(self, needs_grad: tuple[bool, ...]) -> Plan:
-        """Return the plan for a call whose i-th input needs a gradient if `needs_grad[i]`."""
-        plan = self._plans.get(needs_grad)
-        if plan is None:
-            plan = self._plans[needs_grad] = self._make_plan(needs_grad)
-        return plan
-
     def _make_plan(self, needs_grad: tuple[bool, ...]) -> Plan:
         wanted = []  # (input's position, derivative, sources of its arguments)
         for i, needed in enumerate(needs_grad):
@@ -141,6 +149,7 @@ class Rule:
                 (i, function, _picker([sources.index(source) for source in found]))
                 for i, function, found in wanted
             ],
+            is_plain=len(values) == len(sources),
         )
 
     def _source(self, name: str, position: int) -> tuple[str, Any]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
 from minigrad.dtypes import beyond, bool_, int64, python_number, result_type
-from minigrad.ops import RULES, Rule
-from minigrad.tensor.base import Mixin, Number, is_tensor, require_tensor
-from minigrad.tensor.promotion import (
+from minigrad.ops import RULE_OF, Rule
+from minigrad.ops import elementwise as rules
+from minigrad.tensor.base import Number, TensorBase, require_tensor
+from minigrad.tensor.conversion import (
     PLAIN,
+    Conversions,
     floating,
     is_operand,
     not_bool,
@@ -18,161 +20,181 @@ from minigrad.tensor.promotion import (
     refuse_negative,
 )
 
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
-
-POW_NUMBER = RULES["pow"].named("PowBackward2")
-POW_TENSOR = RULES["pow"].named("PowBackward1")
-RECIPROCAL = RULES["div"].named("MulBackward0")
-RSUB = RULES["sub"].named("RsubBackward1")
+POW_NUMBER = RULE_OF[rules.pow].named("PowBackward2")
+POW_TENSOR = RULE_OF[rules.pow].named("PowBackward1")
+RECIPROCAL = RULE_OF[rules.div].named("MulBackward0")
+RSUB = RULE_OF[rules.sub].named("RsubBackward1")
 
 
-class Elementwise(Mixin):
+class Elementwise(Conversions):
     """Element by element operations of `Tensor` under torch's names."""
 
-    def add(input, other: Any, *, alpha: Number = 1) -> Tensor:
+    def add(input, other: Any, *, alpha: Number = 1) -> Self:
         """Input + alpha·other, broadcast."""
-        return binary(
-            RULES["add"], input, other if alpha == 1 else scaled("add", input, other, alpha)
-        )
+        other = other if alpha == 1 else scaled("add", input, other, alpha)
+        return input._binary(RULE_OF[rules.add], input, other)
 
-    def sub(input, other: Any, *, alpha: Number = 1) -> Tensor:
+    def sub(input, other: Any, *, alpha: Number = 1) -> Self:
         """Input - alpha·other, broadcast."""
-        return binary(
-            RULES["sub"], input, other if alpha == 1 else scaled("sub", input, other, alpha)
-        )
+        other = other if alpha == 1 else scaled("sub", input, other, alpha)
+        return input._binary(RULE_OF[rules.sub], input, other)
 
-    def mul(input, other: Any) -> Tensor:
+    def mul(input, other: Any) -> Self:
         """input·other element by element, broadcast."""
-        return binary(RULES["mul"], input, other)
+        return input._binary(RULE_OF[rules.mul], input, other)
 
-    def div(input, other: Any) -> Tensor:
+    def div(input, other: Any) -> Self:
         """Input / other, broadcast; integers are divided as float32."""
-        return binary(RULES["div"], input, other, floating_point=True)
+        return input._binary(RULE_OF[rules.div], input, other, floating_point=True)
 
-    def pow(input, exponent: Any) -> Tensor:
+    def pow(input, exponent: Any) -> Self:
         """Input to the power of exponent, broadcast.
 
         Raises:
             RuntimeError: integers to negative powers, or the shapes do not broadcast.
         """
         exponent = python_number(exponent)
-        if is_tensor(exponent):
+        if isinstance(exponent, TensorBase):
             refuse_negative(input, exponent)
-            return binary(POW_TENSOR, input, exponent)
+            return input._binary(POW_TENSOR, input, exponent)
         if not isinstance(exponent, (int, float)):
             raise TypeError(
                 f"pow: exponent must be a tensor or a number, not {type(exponent).__name__}"
             )
         x, number = input, exponent
         if type(exponent) not in PLAIN or x._array.dtype.kind != "f":
-            x, number = promote(RULES["power"], x, exponent)
+            x, number = promote(RULE_OF[rules.power], x, exponent)
             refuse_negative(x, number)
         if number == 2:
-            return input._apply(RULES["square"], x)
+            return input._apply(RULE_OF[rules.square], x)
         try:
-            return input._apply(RULES["power"], x, exponent=number)
+            return input._apply(RULE_OF[rules.power], x, exponent=number)
         except OverflowError as error:
             raise beyond("pow", number, x._array.dtype) from error
 
-    def maximum(input, other: Tensor) -> Tensor:
+    def maximum(input, other: TensorBase) -> Self:
         """The larger of each pair; NaN where either is."""
-        return binary(RULES["maximum"], input, require_tensor("maximum", other))
+        return input._binary(RULE_OF[rules.maximum], input, require_tensor("maximum", other))
 
-    def minimum(input, other: Tensor) -> Tensor:
+    def minimum(input, other: TensorBase) -> Self:
         """The smaller of each pair; NaN where either is."""
-        return binary(RULES["minimum"], input, require_tensor("minimum", other))
+        return input._binary(RULE_OF[rules.minimum], input, require_tensor("minimum", other))
 
-    def where(input, condition: Tensor, other: Any) -> Tensor:
+    def where(input, condition: Any, other: Any) -> Self:
         """Input where the condition holds, else other, broadcast; see `minigrad.where`."""
-        return where(condition, input, other)
+        result: Self = where(condition, input, other)
+        return result
 
-    def eq(input, other: Any) -> Tensor:
+    def eq(input, other: Any) -> Self:
         """Whether the elements are equal, a bool tensor."""
-        return binary(RULES["eq"], input, other)
+        return input._binary(RULE_OF[rules.eq], input, other)
 
-    def ne(input, other: Any) -> Tensor:
+    def ne(input, other: Any) -> Self:
         """Whether the elements differ, a bool tensor."""
-        return binary(RULES["ne"], input, other)
+        return input._binary(RULE_OF[rules.ne], input, other)
 
-    def lt(input, other: Any) -> Tensor:
+    def lt(input, other: Any) -> Self:
         """Whether input is less than other, a bool tensor."""
-        return binary(RULES["lt"], input, other)
+        return input._binary(RULE_OF[rules.lt], input, other)
 
-    def le(input, other: Any) -> Tensor:
+    def le(input, other: Any) -> Self:
         """Whether input is at most other, a bool tensor."""
-        return binary(RULES["le"], input, other)
+        return input._binary(RULE_OF[rules.le], input, other)
 
-    def gt(input, other: Any) -> Tensor:
+    def gt(input, other: Any) -> Self:
         """Whether input is greater than other, a bool tensor."""
-        return binary(RULES["gt"], input, other)
+        return input._binary(RULE_OF[rules.gt], input, other)
 
-    def ge(input, other: Any) -> Tensor:
+    def ge(input, other: Any) -> Self:
         """Whether input is at least other, a bool tensor."""
-        return binary(RULES["ge"], input, other)
+        return input._binary(RULE_OF[rules.ge], input, other)
 
-    def neg(input) -> Tensor:
+    def neg(input) -> Self:
         """-input."""
-        return input._apply(RULES["neg"], not_bool("neg", input))
+        return input._apply(RULE_OF[rules.neg], not_bool("neg", input))
 
-    def abs(input) -> Tensor:
+    def abs(input) -> Self:
         """|input|; the gradient at 0 is 0."""
-        return input._apply(RULES["abs"], not_bool("abs", input, NotImplementedError))
+        return input._apply(RULE_OF[rules.abs], not_bool("abs", input, NotImplementedError))
 
-    def square(input) -> Tensor:
+    def square(input) -> Self:
         """input²; of bools as int64."""
         x = input.to(int64) if input._array.dtype == bool_ else input
-        return input._apply(RULES["square"], x)
+        return input._apply(RULE_OF[rules.square], x)
 
-    def exp(input) -> Tensor:
+    def exp(input) -> Self:
         """E to the power of input."""
-        return input._apply(RULES["exp"], floating(input))
+        return input._apply(RULE_OF[rules.exp], floating(input))
 
-    def log(input) -> Tensor:
+    def log(input) -> Self:
         """Natural logarithm; NaN below 0, -inf at 0."""
-        return input._apply(RULES["log"], floating(input))
+        return input._apply(RULE_OF[rules.log], floating(input))
 
-    def sqrt(input) -> Tensor:
+    def sqrt(input) -> Self:
         """Square root; NaN below 0."""
-        return input._apply(RULES["sqrt"], floating(input))
+        return input._apply(RULE_OF[rules.sqrt], floating(input))
 
-    def tanh(input) -> Tensor:
+    def tanh(input) -> Self:
         """Hyperbolic tangent."""
-        return input._apply(RULES["tanh"], floating(input))
+        return input._apply(RULE_OF[rules.tanh], floating(input))
 
-    def sigmoid(input) -> Tensor:
+    def sigmoid(input) -> Self:
         """1 / (1 + e^-input)."""
-        return input._apply(RULES["sigmoid"], floating(input))
+        return input._apply(RULE_OF[rules.sigmoid], floating(input))
 
-    def relu(input) -> Tensor:
+    def relu(input) -> Self:
         """max(input, 0); the gradient at 0 is 0."""
-        if input._array.dtype is bool_:
-            not_bool("relu", input)
-        return input._apply(RULES["relu"], input)
+        return input._apply(RULE_OF[rules.relu], not_bool("relu", input))
 
-    def clone(input) -> Tensor:
+    def clone(input) -> Self:
         """A copy with memory of its own that passes gradients on."""
-        return input._apply(RULES["clone"], input)
+        return input._apply(RULE_OF[rules.clone], input)
+
+    def _binary(input, rule: Rule, x: Any, y: Any, floating_point: bool = False) -> Self:
+        """Apply a rule to two operands, one of them `input`, in the dtype torch would use.
+
+        Raises:
+            TypeError: an operand is neither tensor nor number.
+            OverflowError: an int is too large for that dtype.
+            RuntimeError: the shapes do not broadcast, or the operation is not defined for bools.
+        """
+        dtype = input._array.dtype
+        other = y if x is input else x
+        same = (
+            other._array.dtype == dtype if isinstance(other, TensorBase) else type(other) in PLAIN
+        )
+        if not same or dtype.kind != "f":
+            x, y = promote(rule, x, y, floating_point)
+        try:
+            return input._apply(rule, x, y)
+        except OverflowError as error:
+            raise beyond(rule.name, other, dtype) from error
+        except ValueError as error:
+            shapes = [list(np.shape(getattr(z, "_array", z))) for z in (x, y)]
+            raise RuntimeError(
+                f"{rule.name}: shapes {shapes[0]} and {shapes[1]} do not broadcast: counted from "
+                "the last axis, two lengths must be equal or one of them 1"
+            ) from error
 
     # ---- operators --------------------------------------------------------------------------
 
-    def __radd__(input, other: Any) -> Tensor:
+    def __radd__(input, other: Any) -> Self:
         return input.add(other)
 
-    def __rsub__(input, other: Any) -> Tensor:
-        return binary(RSUB, other, input)
+    def __rsub__(input, other: Any) -> Self:
+        return input._binary(RSUB, other, input)
 
-    def __rmul__(input, other: Any) -> Tensor:
+    def __rmul__(input, other: Any) -> Self:
         return input.mul(other)
 
-    def __rtruediv__(input, other: Any) -> Tensor:
-        return binary(RECIPROCAL, other, input, floating_point=True)
+    def __rtruediv__(input, other: Any) -> Self:
+        return input._binary(RECIPROCAL, other, input, floating_point=True)
 
-    def __rpow__(input, other: Any) -> Tensor:
+    def __rpow__(input, other: Any) -> Self:
         refuse_negative(other, input)
-        return binary(POW_NUMBER, other, input)
+        return input._binary(POW_NUMBER, other, input)
 
-    def __pow__(input, other: Any) -> Tensor:
+    def __pow__(input, other: Any) -> Self:
         return input.pow(other)
 
     def __eq__(input, other: Any) -> Any:
@@ -187,34 +209,7 @@ class Elementwise(Mixin):
     __lt__, __le__, __gt__, __ge__ = lt, le, gt, ge
 
 
-def binary(rule: Rule, x: Any, y: Any, floating_point: bool = False) -> Tensor:
-    """Apply a rule to two operands, one of them a tensor, in the dtype torch would use.
-
-    Raises:
-        TypeError: an operand is neither tensor nor number.
-        OverflowError: an int is too large for that dtype.
-        RuntimeError: the shapes do not broadcast, or the operation is not defined for bools.
-    """
-    first = x if is_tensor(x) else y
-    dtype = first._array.dtype
-    same = (
-        y._array.dtype == dtype
-        if x is first and is_tensor(y)
-        else type(y if x is first else x) in PLAIN
-    )
-    if not same or dtype.kind != "f":
-        x, y = promote(rule, x, y, floating_point)
-    try:
-        result: Tensor = first._apply(rule, x, y)
-        return result
-    except OverflowError as error:
-        raise beyond(rule.name, y if x is first else x, dtype) from error
-    except ValueError as error:
-        shapes = [list(np.shape(z._array if is_tensor(z) else z)) for z in (x, y)]
-        raise RuntimeError(
-            f"{rule.name}: shapes {shapes[0]} and {shapes[1]} do not broadcast: counted from the "
-            "last axis, two lengths must be equal or one of them 1"
-        ) from error
+T = TypeVar("T", bound=Elementwise)
 
 
 def scaled(operation: str, x: Any, other: Any, alpha: Number) -> Any:
@@ -228,7 +223,8 @@ def scaled(operation: str, x: Any, other: Any, alpha: Number) -> Any:
     if not isinstance(alpha, (int, float)):
         raise TypeError(f"{operation}: alpha must be a number, not {type(alpha).__name__}")
     integers = not any(
-        isinstance(z, float) or (is_tensor(z) and z._array.dtype.kind == "f") for z in (x, other)
+        isinstance(z, float) or (isinstance(z, TensorBase) and z._array.dtype.kind == "f")
+        for z in (x, other)
     )
     if isinstance(alpha, float) and integers:
         raise RuntimeError(
@@ -240,7 +236,7 @@ def scaled(operation: str, x: Any, other: Any, alpha: Number) -> Any:
     return other * alpha
 
 
-def where(condition: Tensor, input: Any, other: Any) -> Tensor:
+def where(condition: T, input: Any, other: Any) -> T:
     """Return input where the condition holds, else other, broadcast.
 
     Args:
@@ -257,13 +253,13 @@ def where(condition: Tensor, input: Any, other: Any) -> Tensor:
             "where: expected condition to be a tensor of dtype bool, not "
             f"{condition._array.dtype}: compare first, for example condition != 0"
         )
-    x, y = promote(RULES["where"], input, other)
-    if not is_tensor(x) and not is_tensor(y):
+    x, y = promote(RULE_OF[rules.where], input, other)
+    if not isinstance(x, TensorBase) and not isinstance(y, TensorBase):
         # Two numbers alone would be combined in NumPy's default dtype.
-        x = condition._tensor(np.asarray(x, result_type(x, y)))
-    shapes = [list(np.shape(z._array if is_tensor(z) else z)) for z in (condition, x, y)]
+        x = condition._wrapped(np.asarray(x, result_type(x, y)))
+    shapes = [list(np.shape(getattr(z, "_array", z))) for z in (condition, x, y)]
     try:
-        return condition._apply(RULES["where"], condition, x, y)
+        return condition._apply(RULE_OF[rules.where], condition, x, y)
     except ValueError as error:
         raise RuntimeError(
             f"where: shapes {shapes[0]}, {shapes[1]} and {shapes[2]} do not broadcast: counted "

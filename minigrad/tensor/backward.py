@@ -1,27 +1,71 @@
-"""Running the tape backwards for tensors: gradients that are accumulated, or yielded as values."""
+"""Running the tape backwards for tensors: gradients that are accumulated, or returned."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from minigrad import tape
 from minigrad.grad_mode import enable_grad
-from minigrad.tape import Array, Node
-from minigrad.tensor.base import is_tensor
+from minigrad.tape import Node
+from minigrad.tensor.base import OUTDATED, TensorBase, outdated_view
+from minigrad.tensor.inplace import InPlace
 
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
+
+class Differentiable(InPlace):
+    """The backward pass of `Tensor` under torch's names."""
+
+    def backward(
+        self,
+        gradient: TensorBase | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: TensorBase | Sequence[TensorBase] | None = None,
+    ) -> None:
+        """Add the gradient of this tensor to the `.grad` of every leaf it was computed from.
+
+        Args:
+            gradient: the gradient of the final result by this tensor, of its shape; by default
+                1, which needs a tensor of a single element.
+            retain_graph: keep what was saved for the derivatives, so that backward can run
+                again; by default what `create_graph` is.
+            create_graph: record the backward pass itself, so that it can be differentiated.
+            inputs: the tensors whose `.grad` is wanted, leaves or not; by default every leaf's.
+
+        Where a leaf has a `.grad` already, it is changed in place; under `create_graph` the sum is
+        a new tensor.
+
+        Raises:
+            RuntimeError: the tensor requires no gradient, has several elements and no `gradient`
+                was given, `gradient` has another shape, the graph was already released, or
+                `inputs` is empty or holds something else than tensors that require gradients.
+            TypeError: `gradient` is no tensor, or `inputs` neither a tensor nor several.
+        """
+        backward([self], [gradient], retain_graph, create_graph, inputs)
+
+    def _recorded(self, what: str) -> Node:
+        if self._node is None:
+            raise RuntimeError(
+                f"{what}: this tensor of shape {list(self.shape)} does not require a gradient and "
+                "does not have a grad_fn: call requires_grad_() on it, or on what it is computed "
+                "from before it is computed, and not under no_grad()"
+            )
+        if self._node is OUTDATED:
+            raise outdated_view(what)
+        return self._node
+
+
+T = TypeVar("T", bound=Differentiable)
 
 
 def backward(
-    outputs: Sequence[Tensor],
-    grad_outputs: Sequence[Tensor | None],
+    outputs: Sequence[Differentiable],
+    grad_outputs: Sequence[Any],
     retain_graph: bool | None,
     create_graph: bool,
-    inputs: Tensor | Sequence[Tensor] | None,
+    inputs: TensorBase | Sequence[TensorBase] | None,
 ) -> None:
     """Do what `Tensor.backward` does, from several outputs."""
     watched = set()
@@ -30,10 +74,10 @@ def backward(
         for node in watched:
             node.retains_grad = node.rule is not None
     for node, grad in gradients_of(outputs, grad_outputs, retain_graph, create_graph, watched):
-        accumulate(node, grad if create_graph else outputs[0]._tensor(grad), create_graph)
+        accumulate(node, grad, create_graph)
 
 
-def accumulate(node: Node, grad: Tensor, recorded: bool) -> None:
+def accumulate(node: Node, grad: Differentiable, recorded: bool) -> None:
     """Add a gradient to the `grad` of its node, as torch does: in place to a leaf's.
 
     Whoever has kept a leaf's `grad` sees what is added. A sum that is recorded is a new tensor.
@@ -54,7 +98,7 @@ def sequence(operation: str, what: str, given: Any) -> list[Any]:
     Raises:
         TypeError: it is neither.
     """
-    if is_tensor(given):
+    if isinstance(given, TensorBase):
         return [given]
     try:
         return list(given)
@@ -65,7 +109,7 @@ def sequence(operation: str, what: str, given: Any) -> list[Any]:
         ) from None
 
 
-def sources(operation: str, inputs: Any) -> list[Tensor]:
+def sources(operation: str, inputs: Any) -> list[Any]:
     """Return the tensors, one or several, by which gradients are wanted.
 
     Raises:
@@ -76,7 +120,7 @@ def sources(operation: str, inputs: Any) -> list[Tensor]:
     if not tensors:
         raise RuntimeError(f"{operation}: inputs cannot be empty: name the tensors that are wanted")
     for x in tensors:
-        if not is_tensor(x):
+        if not isinstance(x, TensorBase):
             raise RuntimeError(
                 f"{operation}: all inputs have to be Tensors, but got {type(x).__name__}"
             )
@@ -84,37 +128,39 @@ def sources(operation: str, inputs: Any) -> list[Tensor]:
 
 
 def gradients_of(
-    outputs: Sequence[Tensor],
-    grad_outputs: Sequence[Tensor | None],
+    outputs: Sequence[T],
+    grad_outputs: Sequence[T | None],
     retain_graph: bool | None,
     create_graph: bool,
     watched: Collection[Node] = (),
-) -> Iterator[tuple[Node, Array]]:
-    """Sweep from the outputs; return leaves and watched nodes with their gradients, one by one.
+) -> Iterable[tuple[Node, T]]:
+    """Sweep from the outputs; return leaves and watched nodes with their gradients.
 
-    These are arrays. Under `create_graph` the sweep runs on tensors instead, and is recorded: then
-    they are tensors with a history of their own. See `Tensor.backward` for what is raised.
+    Under `create_graph` the sweep runs on tensors instead of arrays, and is recorded: then the
+    gradients have a history of their own. See `Tensor.backward` for what is raised.
     """
     roots = [
         (output._recorded("backward"), _root(output, grad))
         for output, grad in zip(outputs, grad_outputs, strict=True)
     ]
+    wrapped = outputs[0]._wrapped
     if not create_graph:
         arrays = [(node, grad._array) for node, grad in roots]
-        return tape.sweep(arrays, bool(retain_graph), watched)
+        swept = list(tape.sweep(arrays, bool(retain_graph), watched))
+        return [(node, wrapped(grad)) for node, grad in swept]
 
     def wrap(value: Any, node: Node | None) -> Any:
         """Return a saved array as a tensor again, in its place on the tape."""
-        return outputs[0]._tensor(value, node) if hasattr(value, "base") else value
+        return wrapped(value, node) if hasattr(value, "base") else value
 
-    def recorded_sweep() -> Iterator[tuple[Node, Tensor]]:
+    def recorded_sweep() -> Iterator[tuple[Node, T]]:
         with enable_grad():
             yield from tape.sweep(roots, retain_graph is not False, watched, wrap)
 
     return recorded_sweep()
 
 
-def _root(output: Tensor, grad: Tensor | None) -> Tensor:
+def _root(output: T, grad: T | None) -> T:
     """Return the gradient that the sweep starts with at an output."""
     if grad is None:
         if output.numel() != 1:
@@ -126,8 +172,8 @@ def _root(output: Tensor, grad: Tensor | None) -> Tensor:
         one = np.array(1, output._array.dtype, ndmin=output.ndim)  # np.ones takes longer
         if not isinstance(output._array, np.ndarray):  # go on in the same array type
             one = np.add(np.zeros_like(output._array), one)
-        return output._tensor(one)
-    if not is_tensor(grad):
+        return output._wrapped(one)
+    if not isinstance(grad, TensorBase):
         raise TypeError(
             "backward: gradients can be either Tensors or None, but got "
             f"{type(grad).__name__}: make one with tensor(...)"

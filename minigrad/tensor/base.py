@@ -1,87 +1,236 @@
-"""What the classes that `Tensor` is put together from share: what they may use of it."""
+"""`TensorBase`: an array with its place on the tape, and how a rule is run on it.
+
+The classes of this room inherit from it, and from each other where one uses another's methods. So
+each says by its bases what it may use, and an operation's result has the type `Self`. `Tensor`, in
+`minigrad.tensor`, puts them together.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+import math
+from types import SimpleNamespace
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
-if TYPE_CHECKING:
-    from minigrad.dtypes import DType
-    from minigrad.tape import Array, Node
-    from minigrad.tensor import Size, Tensor
+import numpy as np
+
+from minigrad.dtypes import DType
+from minigrad.grad_mode import grad_mode
+from minigrad.ops import Rule
+from minigrad.tape import Array, Node, changed, owner
 
 Number: TypeAlias = float | int | bool
+T = TypeVar("T")
+
+OUTDATED = Node(SimpleNamespace(torch_name="OutdatedView"), [], None, None, np.zeros(()))
+"""The node of every view whose tensor was since changed in place by a recorded operation.
+
+There is no record of what such a view holds: whatever needs one raises `outdated_view`.
+"""
+
+_new: Any = object.__new__
 
 
-class Mixin:
-    """What the classes that `Tensor` is put together from may use of it."""
+class Size(tuple[int, ...]):
+    """The shape of a tensor, printed as torch prints it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"torch.Size({list(self)})"
+
+    def numel(self) -> int:
+        """Return the number of elements of a tensor of this shape."""
+        return math.prod(self)
+
+
+class TensorBase:
+    """An array and the node of the tape that made it.
+
+    Attributes:
+        _array: the values.
+        _node: the tensor's place on the tape; None exactly if it requires no gradient.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "_array", "_node")
+
+    _plain: ClassVar[Any]
+    """The class of results: `Tensor`, also where a `Parameter` is an input."""
 
     # Few tensors have these; the rest share the values given here.
-    _base: Tensor | None = None  # what this is a view of
+    _base: TensorBase | None = None  # what this is a view of
     _frozen: Node | None = None  # a leaf's node while its gradient is switched off
-    _views: WeakValueDictionary[int, Tensor] | None = None  # those that are in use
+    _views: WeakValueDictionary[int, TensorBase] | None = None  # those that are in use
+
+    def __init__(self, array: Array, node: Node | None = None) -> None:
+        if type(array) is not np.ndarray:
+            array = _array_of(array)
+        self._array = array
+        self._node = node
 
     def __init_subclass__(cls) -> None:
         """Call the methods by the name their user knows, `Tensor.sum` and not `Reductions.sum`."""
-        if Mixin in cls.__bases__:
-            for method in filter(inspect.isfunction, vars(cls).values()):
-                method.__qualname__ = f"Tensor.{method.__name__}"
+        if cls.__module__ == __package__:
+            cls._plain = cls
+            for part in cls.__mro__:
+                for method in filter(inspect.isfunction, vars(part).values()):
+                    method.__qualname__ = f"{cls.__name__}.{method.__name__}"
 
-    if TYPE_CHECKING:
-        _apply: Callable[..., Tensor]
-        _in_place: Callable[..., Tensor]
-        _tensor: Callable[..., Tensor]
-        _array: Array
-        _node: Node | None
-        _write: Callable[..., None]
-        detach: Callable[[], Tensor]
-        to: Callable[..., Tensor]
+    # ---- what it is -------------------------------------------------------------------------
 
-        @property
-        def dtype(self) -> DType: ...  # noqa: D102
+    @property
+    def shape(self) -> Size:
+        """The lengths of the axes."""
+        return Size(self._array.shape)
 
-        @property
-        def grad_fn(self) -> Node | None: ...  # noqa: D102
+    @property
+    def dtype(self) -> DType:
+        """The data type, a NumPy dtype object."""
+        dtype: DType = self._array.dtype
+        return dtype
 
-        @property
-        def is_leaf(self) -> bool: ...  # noqa: D102
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self._array.shape)
 
-        @property
-        def ndim(self) -> int: ...  # noqa: D102
+    def numel(input) -> int:
+        """The number of elements."""
+        return math.prod(input.shape)
 
-        @property
-        def requires_grad(self) -> bool: ...  # noqa: D102
+    @property
+    def grad_fn(self) -> Node | None:
+        """The node that made this tensor; None for a leaf."""
+        return None if self.is_leaf else self._node
 
-        @property
-        def shape(self) -> Size: ...  # noqa: D102
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made this tensor."""
+        return self._node is None or self._node.rule is None
+
+    @property
+    def _grad_node(self) -> Node | None:
+        """The node that holds this tensor's gradient, also while its recording is off."""
+        return self._node or self._frozen
+
+    def detach(self) -> Self:
+        """Return a tensor of the same values, in the same memory, without history."""
+        return self._wrapped(self._array)
+
+    # ---- running a rule ---------------------------------------------------------------------
+
+    @classmethod
+    def _wrapped(cls, array: Array, node: Node | None = None) -> Self:
+        """Return a tensor of what is known to be an array: the constructor without its check."""
+        tensor = _new(cls._plain)
+        tensor._array = array
+        tensor._node = node
+        wrapped: Self = tensor
+        return wrapped
+
+    def _apply(self, rule: Rule, *inputs: Any, **options: Any) -> Self:
+        """Run a rule on tensors and numbers; record it if one of them requires a gradient."""
+        tensor = self._plain
+        values = []
+        parents = []
+        for x in inputs:
+            if isinstance(x, tensor):
+                values.append(x._array)
+                parents.append(x._node)
+            else:
+                values.append(x)
+                parents.append(None)
+        out = rule.forward(*values, **options)
+        if isinstance(out, np.generic):
+            out = np.asarray(out)  # NumPy returns scalars in place of zero-dimensional arrays
+        result: Self = _new(tensor)
+        result._array = out
+        result._node = None
+        if out.base is not None and isinstance(inputs[0], tensor):
+            result._note_view(inputs[0])
+        if any(parents) and grad_mode.enabled:
+            if OUTDATED in parents:
+                raise outdated_view(rule.name)
+            plan = rule.plan(tuple(map(bool, parents)))
+            if plan.derivatives:
+                made = (out, *values)
+                saved = plan.pick_values(made) if plan.is_plain else plan.save(made, options)
+                result._node = Node(rule, parents, plan, saved, out)
+        return result
+
+    def _note_view(self, source: TensorBase) -> None:
+        """Remember that this is a view of `source`, if it is one."""
+        if owner(self._array) is owner(source._array):
+            self._base = source
+            if source._views is None:
+                source._views = WeakValueDictionary()
+            source._views[id(self)] = self
+
+    def _outdate_views(self) -> None:
+        """Mark the views in use: they show new values, but their nodes are those of the old."""
+        for view in [] if self._views is None else list(self._views.values()):
+            view._node = OUTDATED
+            view._outdate_views()
+
+    def _own(self) -> Self:
+        """Return this view, which nothing else can refer to as a tensor in its own right.
+
+        It may be changed in place as no view may.
+        """
+        self._base = None
+        return self
+
+    def _write(self, key: Any, values: Any, name: str) -> None:
+        """Replace the values at `key`, and note that they have changed; `name` is for messages.
+
+        Raises:
+            RuntimeError: the memory is read-only, as that of an expanded tensor is.
+        """
+        try:
+            self._array[key] = values
+        except ValueError as error:
+            raise RuntimeError(
+                f"{name}: {error}: several elements of an expanded tensor share one memory "
+                "location, and an array may be read-only. Change a clone() of it instead."
+            ) from error
+        changed(self._array)
 
 
-def is_tensor(value: Any) -> bool:
-    """Return whether `value` is a `Tensor`."""
-    return hasattr(value, "_node")
-
-
-def require_tensor(operation: str, value: Any) -> Tensor:
-    """Return `value` if it is a tensor.
+def _array_of(value: Any) -> Array:
+    """Return what a tensor can wrap; NumPy's scalars become arrays without axes.
 
     Raises:
-        TypeError: it is something else.
+        TypeError: it is no array.
     """
-    if not is_tensor(value):
+    if isinstance(value, np.generic):
+        return np.asarray(value)
+    if isinstance(value, TensorBase) or not hasattr(value, "__array_function__"):
         raise TypeError(
-            f"{operation}: the argument must be a Tensor, not {type(value).__name__}: "
-            "make one with tensor(...)"
+            f"Tensor: expected an array to wrap, not {type(value).__name__}: make a tensor of the "
+            "values with minigrad.tensor(...)"
         )
-    tensor: Tensor = value
-    return tensor
+    return value
 
 
-def own(x: Tensor) -> Tensor:
-    """Return a view of a value that nothing else can refer to as a tensor in its own right.
+def require_tensor(operation: str, *values: T) -> T:
+    """Return the first of the values if all are tensors.
 
-    It may be changed in place as no view may.
+    Raises:
+        TypeError: one is something else.
     """
-    x._base = None
-    return x
+    for value in values:
+        if not isinstance(value, TensorBase):
+            raise TypeError(
+                f"{operation}: the argument must be a Tensor, not {type(value).__name__}: "
+                "make one with tensor(...)"
+            )
+    return values[0]
+
+
+def outdated_view(operation: str) -> RuntimeError:
+    """Return the error for an operation that needs the record of such a view."""
+    return RuntimeError(
+        f"{operation}: this view was taken before its tensor was changed in place by a recorded "
+        "operation, which minigrad does not follow through views. Take the view again."
+    )

@@ -1,21 +1,33 @@
-"""The same values as another data type; and on the CPU, where they are already."""
+"""Data types: conversions, type promotion, and the dtypes that an operation rejects."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn, Self, TypeVar
+
+import numpy as np
 
 from minigrad.devices import device
-from minigrad.dtypes import DType, as_dtype, float32, float64, int64
-from minigrad.ops import RULES
-from minigrad.tensor.base import Mixin, is_tensor
-
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
+from minigrad.dtypes import (
+    DType,
+    as_dtype,
+    beyond,
+    bool_,
+    float32,
+    float64,
+    int64,
+    python_number,
+    result_type,
+)
+from minigrad.ops import RULE_OF, Rule, elementwise
+from minigrad.tensor.base import TensorBase
 
 CPU = device("cpu")
 
+PLAIN = frozenset({int, float})
+"""Types of numbers whose dtype is weak in NumPy: not bool, and not np.float64, which is a float."""
 
-class Conversions(Mixin):
+
+class Conversions(TensorBase):
     """Conversions of `Tensor` under torch's names."""
 
     @property
@@ -23,7 +35,7 @@ class Conversions(Mixin):
         """Where the values are: always the CPU."""
         return CPU
 
-    def to(input, *target: Any, device: Any = None, dtype: Any = None) -> Tensor:
+    def to(input, *target: Any, device: Any = None, dtype: Any = None) -> Self:
         """The same values as another dtype; itself if it has that dtype already.
 
         Called as `to(dtype)`, `to(device)`, `to(device, dtype)` or `to(other)`, a tensor of the
@@ -35,26 +47,29 @@ class Conversions(Mixin):
         """
         wanted = dtype_among("to", target, device, dtype)
         if wanted is None or wanted == input.dtype:
-            return input  # type: ignore[return-value]
+            return input
         if wanted.kind != "f":
             input = input.detach()  # integers have no derivative
-        return input._apply(RULES["astype"], input, dtype=wanted)
+        return input._apply(RULE_OF[elementwise.astype], input, dtype=wanted)
 
-    def float(input) -> Tensor:
+    def float(input) -> Self:
         """The same values as float32."""
         return input.to(float32)
 
-    def double(input) -> Tensor:
+    def double(input) -> Self:
         """The same values as float64."""
         return input.to(float64)
 
-    def long(input) -> Tensor:
+    def long(input) -> Self:
         """The same values as int64, truncated."""
         return input.to(int64)
 
-    def cpu(input) -> Tensor:
+    def cpu(input) -> Self:
         """The tensor itself."""
-        return input  # type: ignore[return-value]
+        return input
+
+
+T = TypeVar("T", bound=Conversions)
 
 
 def dtype_among(operation: str, target: tuple[Any, ...], place: Any, dtype: Any) -> DType | None:
@@ -65,7 +80,7 @@ def dtype_among(operation: str, target: tuple[Any, ...], place: Any, dtype: Any)
         RuntimeError: a device is named that is not the CPU.
     """
     rest = list(target)
-    if rest and is_tensor(rest[0]):
+    if rest and isinstance(rest[0], TensorBase):
         rest[0] = rest[0].dtype
     elif rest and isinstance(rest[0], (str, device)):
         place = rest.pop(0)
@@ -78,3 +93,77 @@ def dtype_among(operation: str, target: tuple[Any, ...], place: Any, dtype: Any)
         )
     wanted = rest[0] if rest else dtype
     return None if wanted is None else as_dtype(wanted)
+
+
+def is_operand(value: Any) -> bool:
+    """Return whether `value` can be combined with a tensor: a tensor or a number."""
+    return isinstance(value, (Conversions, int, float, np.generic))
+
+
+def promote(rule: Rule, x: Any, y: Any, floating_point: bool = False) -> tuple[Any, Any]:
+    """Return both operands converted to their common dtype; Python numbers stay weak.
+
+    Raises:
+        TypeError: an operand is neither tensor nor number.
+        OverflowError: an int is too large for that dtype.
+        RuntimeError: the operation is not defined for bools.
+    """
+    operands = []
+    for operand in (x, y):
+        operand = python_number(operand)
+        if not isinstance(operand, (Conversions, int, float)):
+            raise TypeError(
+                f"{rule.name}: operands must be tensors or numbers, not {type(operand).__name__}: "
+                "tensor(...) makes one of a list, from_numpy(...) of an array"
+            )
+        operands.append(operand)
+    arrays = [getattr(z, "_array", z) for z in operands]
+    dtype = result_type(*arrays)
+    if floating_point and dtype.kind != "f":
+        dtype = float32
+    if rule.name == "sub" and bool_ in map(result_type, arrays):
+        refuse_bool("sub", "~mask is not here either: compare with mask == False")
+    if rule.name in ("pow", "power") and dtype == bool_:
+        refuse_bool(rule.name, "convert them first, for example with .long()", NotImplementedError)
+    try:
+        x, y = [
+            z.to(dtype) if isinstance(z, Conversions) else dtype.type(z).item() for z in operands
+        ]
+    except OverflowError as error:
+        number = next(z for z in operands if not isinstance(z, Conversions))
+        raise beyond(rule.name, number, dtype) from error
+    return x, y
+
+
+def refuse_bool(operation: str, remedy: str, kind: type[RuntimeError] = RuntimeError) -> NoReturn:
+    """Raise what torch raises where an operation is not defined for bools."""
+    raise kind(f"{operation}: not supported for tensors of dtype bool: {remedy}")
+
+
+def not_bool(operation: str, x: T, kind: type[RuntimeError] = RuntimeError) -> T:
+    """Return the tensor itself.
+
+    Raises:
+        RuntimeError: its dtype is bool.
+    """
+    if x._array.dtype == bool_:
+        refuse_bool(operation, "convert it first, for example with .long()", kind)
+    return x
+
+
+def floating(x: T) -> T:
+    """Return the tensor itself if it is floating point, else as float32."""
+    return x if x._array.dtype.kind == "f" else x.to(float32)
+
+
+def refuse_negative(x: Any, exponent: Any) -> None:
+    """Raise where integers are raised to negative powers.
+
+    torch does so for a number; for a tensor it returns 0, which nobody can want.
+    """
+    base, power = getattr(x, "_array", x), getattr(exponent, "_array", exponent)
+    if np.result_type(base, power).kind in "ib" and np.any(np.less(power, 0)):
+        raise RuntimeError(
+            "pow: Integers to negative integer powers are not allowed: convert the base first, "
+            "for example with .float()"
+        )

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
 
 from minigrad import tape
 from minigrad.grad_mode import set_grad_enabled
-from minigrad.tape import OUTDATED, Array, Node, outdated_view
-from minigrad.tensor.backward import backward
-from minigrad.tensor.base import Mixin, is_tensor
-from minigrad.tensor.hooks import RemovableHandle, replacement
-
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
+from minigrad.tape import Array, Node
+from minigrad.tensor.backward import Differentiable
+from minigrad.tensor.base import OUTDATED, TensorBase, outdated_view
 
 
-class Recorded(Mixin):
+class Recorded(Differentiable):
     """Recording and gradients of `Tensor`, under torch's names."""
 
     @property
@@ -31,7 +27,7 @@ class Recorded(Mixin):
     def requires_grad(self, value: bool) -> None:
         self.requires_grad_(value)
 
-    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Switch recording on or off for a leaf, in place.
 
         Raises:
@@ -59,22 +55,12 @@ class Recorded(Mixin):
             self._node, self._frozen = self._frozen or tape.leaf(self._array), None
         elif not requires_grad and self._node is not None:
             self._node, self._frozen = None, self._node
-        return self  # type: ignore[return-value]
+        return self
 
     @property
-    def grad_fn(self) -> Node | None:
-        """The node that made this tensor; None for a leaf."""
-        return None if self.is_leaf else self._node
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether no recorded operation made this tensor."""
-        return self._node is None or self._node.rule is None
-
-    @property
-    def grad(self) -> Tensor | None:
+    def grad(self) -> Self | None:
         """The gradient that `backward` accumulated, a tensor of the same shape and dtype."""
-        node = self._node or self._frozen
+        node = self._grad_node
         if node is None:
             return None
         if node.rule is not None and not node.retains_grad:
@@ -83,54 +69,24 @@ class Recorded(Mixin):
                 "before backward() if it is wanted",
                 stacklevel=2,
             )
-        grad: Tensor | None = node.grad
+        grad: Self | None = node.grad
         return grad
 
     @grad.setter
-    def grad(self, value: Tensor | None) -> None:
-        if value is not None and not is_tensor(value):
+    def grad(self, value: TensorBase | None) -> None:
+        if value is not None and not isinstance(value, TensorBase):
             raise TypeError(f"grad must be a Tensor or None, not {type(value).__name__}")
         if value is not None and (value.shape, value.dtype) != (self.shape, self.dtype):
             raise RuntimeError(
                 f"grad must have its tensor's shape {list(self.shape)} and dtype {self.dtype}, "
                 f"not {list(value.shape)} and {value.dtype}"
             )
-        node = self._node or self._frozen
+        node = self._grad_node
         if node is None:
             node = self._frozen = tape.leaf(self._array)
         elif node is OUTDATED:
             raise outdated_view("grad")
         node.grad = value
-
-    # ---- gradients --------------------------------------------------------------------------
-
-    def backward(
-        self,
-        gradient: Tensor | None = None,
-        retain_graph: bool | None = None,
-        create_graph: bool = False,
-        inputs: Tensor | Sequence[Tensor] | None = None,
-    ) -> None:
-        """Add the gradient of this tensor to the `.grad` of every leaf it was computed from.
-
-        Args:
-            gradient: the gradient of the final result by this tensor, of its shape; by default
-                1, which needs a tensor of a single element.
-            retain_graph: keep what was saved for the derivatives, so that backward can run
-                again; by default what `create_graph` is.
-            create_graph: record the backward pass itself, so that it can be differentiated.
-            inputs: the tensors whose `.grad` is wanted, leaves or not; by default every leaf's.
-
-        Where a leaf has a `.grad` already, it is changed in place; under `create_graph` the sum is
-        a new tensor.
-
-        Raises:
-            RuntimeError: the tensor requires no gradient, has several elements and no `gradient`
-                was given, `gradient` has another shape, the graph was already released, or
-                `inputs` is empty or holds something else than tensors that require gradients.
-            TypeError: `gradient` is no tensor, or `inputs` neither a tensor nor several.
-        """
-        backward([self], [gradient], retain_graph, create_graph, inputs)  # type: ignore[list-item]
 
     def retain_grad(self) -> None:
         """Have `backward` keep the `.grad` of this tensor although it is not a leaf.
@@ -141,7 +97,7 @@ class Recorded(Mixin):
         node = self._recorded("retain_grad")
         node.retains_grad = node.rule is not None  # a leaf's is kept in any case
 
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+    def register_hook(self, hook: Callable[[Self], TensorBase | None]) -> RemovableHandle:
         """Have `hook(grad)` called when this tensor's gradient is complete.
 
         If it returns a tensor, that takes the gradient's place. Hooks are called in the order in
@@ -159,9 +115,9 @@ class Recorded(Mixin):
         node = self._recorded("register_hook")
 
         def on_arrays(grad: Array) -> Array:
-            recorded = is_tensor(grad)  # the backward pass is, and the hook with it
+            recorded = isinstance(grad, TensorBase)  # the backward pass is, and the hook with it
             with set_grad_enabled(recorded):
-                replaced = hook(grad if recorded else self._tensor(grad))
+                replaced = hook(grad if recorded else self._wrapped(grad))
             if replaced is not None:
                 value = replacement(hook, replaced, node)
                 grad = value if recorded else value._array
@@ -170,13 +126,43 @@ class Recorded(Mixin):
 
         return RemovableHandle(node, on_arrays)
 
-    def _recorded(self, what: str) -> Node:
-        if self._node is None:
-            raise RuntimeError(
-                f"{what}: this tensor of shape {list(self.shape)} does not require a gradient and "
-                "does not have a grad_fn: call requires_grad_() on it, or on what it is computed "
-                "from before it is computed, and not under no_grad()"
-            )
-        if self._node is OUTDATED:
-            raise outdated_view(what)
-        return self._node
+
+class RemovableHandle:
+    """A hook in its place: `remove()` or the end of a `with` block takes it away."""
+
+    def __init__(self, node: Node, hook: Callable[[Array], Array]) -> None:
+        self._node = node
+        self._hook = hook
+        node.hooks = [*node.hooks, hook]
+
+    def remove(self) -> None:
+        """Take the hook away; a second time, nothing is done."""
+        self._node.hooks = [kept for kept in self._node.hooks if kept is not self._hook]
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.remove()
+
+
+def replacement(hook: Callable[..., Any], given: Any, node: Node) -> Any:
+    """Return what a hook returned in place of the gradient, if that can be one.
+
+    Raises:
+        TypeError: it is no tensor.
+        RuntimeError: its shape or dtype is not the gradient's.
+    """
+    name = getattr(hook, "__name__", repr(hook))
+    if not isinstance(given, TensorBase):
+        raise TypeError(
+            f"hook {name!r} returned a {type(given).__name__}: return a Tensor to replace the "
+            "gradient, or None to leave it as it is"
+        )
+    if (given.shape, given.dtype) != (node.shape, node.dtype):
+        raise RuntimeError(
+            f"hook {name!r} has changed the size or type of the gradient: it has shape "
+            f"{list(node.shape)} and dtype {node.dtype}, but a tensor of shape "
+            f"{list(given.shape)} and dtype {given.dtype} was returned"
+        )
+    return given

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 
 from minigrad.dtypes import number_as
 from minigrad.grad_mode import grad_mode
-from minigrad.ops import RULES, Rule
-from minigrad.tensor.base import Mixin, is_tensor
-from minigrad.tensor.inplace import require_fit
+from minigrad.ops import RULE_OF, Rule
+from minigrad.ops import indexing as rules
+from minigrad.tensor.base import TensorBase
+from minigrad.tensor.inplace import InPlace, require_fit
+from minigrad.tensor.shape import Shapes
 
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
-
-ADVANCED_INDEX = RULES["index"].named("IndexBackward0")
-ALIAS = RULES["index"].named("AliasBackward0")
-NEW_AXIS = RULES["index"].named("UnsqueezeBackward0")
-SELECT = RULES["index"].named("SelectBackward0")
-SLICE = RULES["index"].named("SliceBackward0")
+ADVANCED_INDEX = RULE_OF[rules.index].named("IndexBackward0")
+ALIAS = RULE_OF[rules.index].named("AliasBackward0")
+NEW_AXIS = RULE_OF[rules.index].named("UnsqueezeBackward0")
+SELECT = RULE_OF[rules.index].named("SelectBackward0")
+SLICE = RULE_OF[rules.index].named("SliceBackward0")
 
 
-class Indexing(Mixin):
+class Indexing(InPlace, Shapes):
     """Indexing of `Tensor`, with torch's forms of an index."""
 
-    def __getitem__(input, key: Any) -> Tensor:
+    def __getitem__(input, key: Any) -> Self:
         plain = plain_key(key)
         try:
             return input._apply(index_rule(plain, input.shape), input, key=plain)
@@ -37,7 +36,7 @@ class Indexing(Mixin):
     def __setitem__(input, key: Any, value: Any) -> None:
         if isinstance(value, np.integer):
             value = int(value)
-        if not is_tensor(value) and not isinstance(value, (int, float)):
+        if not isinstance(value, (Indexing, int, float)):
             raise TypeError(
                 f"index assignment: can't assign a {type(value).__name__} to a Tensor: "
                 "make a tensor of it first"
@@ -47,21 +46,20 @@ class Indexing(Mixin):
             place = input._array[plain].shape
         except IndexError as error:
             raise IndexError(complaint(error, input.shape)) from error
-        if is_tensor(value):
+        if isinstance(value, Indexing):
             extra = max(value.ndim - len(place), 0)
             if extra and value.shape[:extra] == (1,) * extra:
                 value = value.reshape(value.shape[extra:])
             require_fit("index assignment", value.shape, place)
         else:
             value = number_as("index assignment", value, input.dtype)
-        if grad_mode.enabled and (input.requires_grad or getattr(value, "requires_grad", False)):
+        if grad_mode.enabled and (input._node or getattr(value, "_node", None)):
             input._in_place(
                 "index assignment",
-                lambda x: x._apply(RULES["index_put"], x, value, key=plain),
+                lambda x: x._apply(RULE_OF[rules.index_put], x, value, key=plain),
             )
         else:
-            values = value._array if is_tensor(value) else value
-            input._write(plain, values, "index assignment")
+            input._write(plain, getattr(value, "_array", value), "index assignment")
 
 
 def plain_key(key: Any) -> Any:
@@ -84,7 +82,7 @@ def plain_key(key: Any) -> Any:
 
 
 def _plain_part(part: Any) -> Any:
-    if is_tensor(part):
+    if isinstance(part, TensorBase):
         array = part._array
         return int(array) if array.ndim == 0 and array.dtype.kind == "i" else array
     if isinstance(part, list):

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 
 from minigrad.dtypes import number_as, python_number
 from minigrad.grad_mode import grad_mode
-from minigrad.ops import RULES
+from minigrad.ops import RULE_OF, elementwise
 from minigrad.random import Generator, chosen
-from minigrad.tape import OUTDATED, changed
-from minigrad.tensor.base import Mixin, Number, is_tensor, require_tensor
+from minigrad.tensor.arithmetic import Elementwise
+from minigrad.tensor.base import Number, TensorBase, require_tensor
 
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
-
-WHERE = RULES["where"]
+WHERE = RULE_OF[elementwise.where]
 
 
-class InPlace(Mixin):
+class InPlace(Elementwise):
     """In-place operations of `Tensor` under torch's names."""
 
     @property
-    def data(input) -> Tensor:
+    def data(input) -> Self:
         """The values in the same memory, without history; they can be replaced.
 
         Unlike torch, a change of them is noticed by a graph that needs the old ones.
@@ -32,7 +29,7 @@ class InPlace(Mixin):
         return input.detach()
 
     @data.setter
-    def data(input, value: Tensor) -> None:
+    def data(input, value: TensorBase) -> None:
         require_tensor("data", value)
         if (value.shape, value.dtype) != (input.shape, input.dtype):
             raise RuntimeError(
@@ -41,23 +38,23 @@ class InPlace(Mixin):
             )
         input._array = value._array
 
-    def add_(input, other: Any, *, alpha: Number = 1) -> Tensor:
+    def add_(input, other: Any, *, alpha: Number = 1) -> Self:
         """Input += alpha·other."""
         return input._in_place("add_", lambda x: x.add(other, alpha=alpha))
 
-    def sub_(input, other: Any, *, alpha: Number = 1) -> Tensor:
+    def sub_(input, other: Any, *, alpha: Number = 1) -> Self:
         """Input -= alpha·other."""
         return input._in_place("sub_", lambda x: x.sub(other, alpha=alpha))
 
-    def mul_(input, other: Any) -> Tensor:
+    def mul_(input, other: Any) -> Self:
         """Input *= other."""
         return input._in_place("mul_", lambda x: x.mul(other))
 
-    def div_(input, other: Any) -> Tensor:
+    def div_(input, other: Any) -> Self:
         """Input /= other."""
         return input._in_place("div_", lambda x: x.div(other))
 
-    def copy_(input, other: Any) -> Tensor:
+    def copy_(input, other: Any) -> Self:
         """Take over the values of other, broadcast and converted to this dtype.
 
         Raises:
@@ -71,7 +68,7 @@ class InPlace(Mixin):
         require_fit("copy_", other.shape, input.shape)
         return input._set("copy_", other.to(input.dtype))
 
-    def fill_(input, value: Any) -> Tensor:
+    def fill_(input, value: Any) -> Self:
         """Set every element to a number, or to the value of a tensor without axes.
 
         Raises:
@@ -80,7 +77,7 @@ class InPlace(Mixin):
             OverflowError: it is an int that the dtype cannot hold.
         """
         value = python_number(value)
-        if is_tensor(value):
+        if isinstance(value, InPlace):
             if value.ndim != 0:
                 raise RuntimeError(
                     f"fill_: only a tensor of no axes can be the value, not one of shape "
@@ -97,7 +94,7 @@ class InPlace(Mixin):
         to: float = 1.0,
         *,
         generator: Generator | None = None,
-    ) -> Tensor:
+    ) -> Self:
         """Fill with uniform values in [from_, to), torch's in every bit.
 
         Raises:
@@ -110,7 +107,7 @@ class InPlace(Mixin):
 
     def normal_(
         input, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
-    ) -> Tensor:
+    ) -> Self:
         """Fill with normal values; see `minigrad.random.Generator.normal`.
 
         Raises:
@@ -121,17 +118,17 @@ class InPlace(Mixin):
         values = chosen("normal_", generator).normal(input.shape, mean, std, input.dtype)
         return input._set("normal_", values)
 
-    def zero_(input) -> Tensor:
+    def zero_(input) -> Self:
         """Set every element to 0."""
         return input._set("zero_", 0)
 
-    def _set(input, name: str, values: Any) -> Tensor:
+    def _set(input, name: str, values: Any) -> Self:
         """Replace all values by a number, a tensor or an array; nothing of them counts any more."""
         if isinstance(values, (int, float)):
             values = number_as(name, values, input.dtype)
         return input._in_place(name, lambda x: x._apply(WHERE, True, values, x))
 
-    def _in_place(input, name: str, operation: Callable[[Tensor], Tensor]) -> Tensor:
+    def _in_place(input, name: str, operation: Callable[[Self], Self]) -> Self:
         """Replace the values by those of `operation(input)`, and follow its result on the tape.
 
         The operation sees a copy of the values, which keeps what its derivative needs. `name` is
@@ -140,7 +137,7 @@ class InPlace(Mixin):
         Raises:
             RuntimeError: the result does not fit, or recording forbids the change.
         """
-        before: Any = input
+        before = input
         if grad_mode.enabled:
             if input._node is not None and input.is_leaf:
                 raise RuntimeError(
@@ -148,7 +145,7 @@ class InPlace(Mixin):
                     "operation, which would lose the values its gradient belongs to. Do it under "
                     "no_grad(), or use the operation that is not in place."
                 )
-            before = input._tensor(np.copy(input._array), input._node)
+            before = input._wrapped(np.copy(input._array), input._node)
         result = operation(before)
         if result.shape != input.shape or not np.can_cast(result.dtype, input.dtype, "same_kind"):
             raise RuntimeError(
@@ -165,28 +162,7 @@ class InPlace(Mixin):
         if result._node is not None:
             input._node = result._node
             input._outdate_views()
-        return input  # type: ignore[return-value]
-
-    def _outdate_views(input) -> None:
-        """Mark the views in use: they show new values, but their nodes are those of the old."""
-        for view in [] if input._views is None else list(input._views.values()):
-            view._node = OUTDATED
-            view._outdate_views()
-
-    def _write(input, key: Any, values: Any, name: str) -> None:
-        """Replace the values at `key`, and note that they have changed; `name` is for messages.
-
-        Raises:
-            RuntimeError: the memory is read-only, as that of an expanded tensor is.
-        """
-        try:
-            input._array[key] = values
-        except ValueError as error:
-            raise RuntimeError(
-                f"{name}: {error}: several elements of an expanded tensor share one memory "
-                "location, and an array may be read-only. Change a clone() of it instead."
-            ) from error
-        changed(input._array)
+        return input
 
     __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
 

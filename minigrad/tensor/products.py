@@ -2,58 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
-from minigrad.ops import RULES
-from minigrad.tensor.base import Mixin, own, require_tensor
-from minigrad.tensor.promotion import not_bool
+from minigrad.ops import RULE_OF, linalg, reduction, shape
+from minigrad.tensor.arithmetic import Elementwise
+from minigrad.tensor.base import TensorBase, require_tensor
+from minigrad.tensor.conversion import not_bool
+from minigrad.tensor.shape import Shapes
 
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
-
-BATCHED_MATMUL = RULES["matmul"].named("UnsafeViewBackward0")
-DOT = RULES["sum"].named("DotBackward0")
-MATRIX_VECTOR = RULES["reshape"].named("MvBackward0")
-UNSAFE_VIEW = RULES["reshape"].named("UnsafeViewBackward0")
-VECTOR_MATRIX = RULES["reshape"].named("SqueezeBackward4")
+BATCHED_MATMUL = RULE_OF[linalg.matmul].named("UnsafeViewBackward0")
+DOT = RULE_OF[reduction.sum].named("DotBackward0")
+MATRIX_VECTOR = RULE_OF[shape.reshape].named("MvBackward0")
+UNSAFE_VIEW = RULE_OF[shape.reshape].named("UnsafeViewBackward0")
+VECTOR_MATRIX = RULE_OF[shape.reshape].named("SqueezeBackward4")
 
 
-class MatrixProducts(Mixin):
+class MatrixProducts(Elementwise, Shapes):
     """Matrix products of `Tensor` under torch's names."""
 
-    def matmul(input, other: Tensor) -> Tensor:
+    def matmul(input, other: TensorBase) -> Self:
         """Matrix product over the last two axes, the others broadcast; a vector on the left
         counts as a row, on the right as a column.
 
         Raises:
             RuntimeError: the inner sizes or the dtypes differ, or an input has no axes.
         """
-        x: Any = input
-        y = require_tensor("matmul", other)
-        require_factors("matmul", x, y)
-        if x.ndim == 1 and y.ndim == 1:
-            return input._apply(DOT, x * y, axis=None)
-        if x.ndim == 1:
-            rows = x.unsqueeze(0).matmul(y)
-            shape = (*rows.shape[:-2], rows.shape[-1])
-            return own(
-                input._apply(VECTOR_MATRIX if y.ndim == 2 else UNSAFE_VIEW, rows, shape=shape)
-            )
+        y: Any = require_tensor("matmul", other)
+        require_factors("matmul", input, y)
+        if input.ndim == 1 and y.ndim == 1:
+            return input._apply(DOT, input * y, axis=None)
+        if input.ndim == 1:
+            rows = input.unsqueeze(0).matmul(y)
+            rule = VECTOR_MATRIX if y.ndim == 2 else UNSAFE_VIEW
+            lengths = (*rows.shape[:-2], rows.shape[-1])
+            return input._apply(rule, rows, shape=lengths)._own()
         if y.ndim == 1:
-            columns = x.matmul(y.unsqueeze(1))
-            rule = MATRIX_VECTOR if x.ndim == 2 else UNSAFE_VIEW
-            return own(input._apply(rule, columns, shape=columns.shape[:-1]))
-        if x.ndim == y.ndim == 2:
-            return input._apply(RULES["matmul"], x, y)
+            columns = input.matmul(y.unsqueeze(1))
+            rule = MATRIX_VECTOR if input.ndim == 2 else UNSAFE_VIEW
+            return input._apply(rule, columns, shape=columns.shape[:-1])._own()
+        if input.ndim == y.ndim == 2:
+            return input._apply(RULE_OF[linalg.matmul], input, y)
         try:
-            return input._apply(BATCHED_MATMUL, x, y)
+            return input._apply(BATCHED_MATMUL, input, y)
         except ValueError as error:
             raise RuntimeError(
-                f"matmul: shapes {list(x.shape)} and {list(y.shape)} cannot be multiplied: the "
+                f"matmul: shapes {list(input.shape)} and {list(y.shape)} cannot be multiplied: the "
                 "axes before the last two must broadcast, that is be equal or 1"
             ) from error
 
-    def mm(input, mat2: Tensor) -> Tensor:
+    def mm(input, mat2: TensorBase) -> Self:
         """Product of two matrices: `matmul` for these alone.
 
         Raises:
@@ -66,7 +63,7 @@ class MatrixProducts(Mixin):
                     "vectors and batches too"
                 )
         require_factors("mm", input, mat2)
-        return input._apply(RULES["matmul"], input, mat2)
+        return input._apply(RULE_OF[linalg.matmul], input, mat2)
 
     __matmul__ = matmul
 

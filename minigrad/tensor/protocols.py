@@ -1,7 +1,7 @@
 """How a tensor meets Python and NumPy: numbers, sequences, text, arrays, and NumPy's own calls.
 
 The last of these closes the circle of the design: a rule is written in NumPy calls, and a tensor
-answers NumPy calls by running rules. So a derivative can be run on tensors, and is recorded.
+answers NumPy calls by running elementwise. So a derivative can be run on tensors, and is recorded.
 """
 
 from __future__ import annotations
@@ -9,44 +9,43 @@ from __future__ import annotations
 import copy
 import operator
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import numpy as np
 
 from minigrad.dtypes import python_number
-from minigrad.ops import RULES
+from minigrad.ops import RULE_OF, Rule, elementwise, indexing, linalg, reduction, shape
 from minigrad.tensor import printing
-from minigrad.tensor.base import Mixin, is_tensor
+from minigrad.tensor.base import TensorBase
+from minigrad.tensor.gradients import Recorded
+from minigrad.tensor.indexing import Indexing
 
-if TYPE_CHECKING:
-    from minigrad.tensor import Tensor
-
-UNBIND = RULES["index"].named("UnbindBackward0")
+UNBIND = RULE_OF[indexing.index].named("UnbindBackward0")
 
 UFUNC_RULES = {
-    np.absolute: RULES["abs"],
-    np.add: RULES["add"],
-    np.divide: RULES["div"],
-    np.equal: RULES["eq"],
-    np.exp: RULES["exp"],
-    np.greater: RULES["gt"],
-    np.greater_equal: RULES["ge"],
-    np.less: RULES["lt"],
-    np.less_equal: RULES["le"],
-    np.log: RULES["log"],
-    np.logical_and: RULES["logical_and"],
-    np.matmul: RULES["matmul"],
-    np.maximum: RULES["maximum"],
-    np.minimum: RULES["minimum"],
-    np.multiply: RULES["mul"],
-    np.negative: RULES["neg"],
-    np.not_equal: RULES["ne"],
-    np.power: RULES["pow"],
-    np.sign: RULES["sign"],
-    np.sqrt: RULES["sqrt"],
-    np.square: RULES["square"],
-    np.subtract: RULES["sub"],
-    np.tanh: RULES["tanh"],
+    np.absolute: RULE_OF[elementwise.abs],
+    np.add: RULE_OF[elementwise.add],
+    np.divide: RULE_OF[elementwise.div],
+    np.equal: RULE_OF[elementwise.eq],
+    np.exp: RULE_OF[elementwise.exp],
+    np.greater: RULE_OF[elementwise.gt],
+    np.greater_equal: RULE_OF[elementwise.ge],
+    np.less: RULE_OF[elementwise.lt],
+    np.less_equal: RULE_OF[elementwise.le],
+    np.log: RULE_OF[elementwise.log],
+    np.logical_and: RULE_OF[elementwise.logical_and],
+    np.matmul: RULE_OF[linalg.matmul],
+    np.maximum: RULE_OF[elementwise.maximum],
+    np.minimum: RULE_OF[elementwise.minimum],
+    np.multiply: RULE_OF[elementwise.mul],
+    np.negative: RULE_OF[elementwise.neg],
+    np.not_equal: RULE_OF[elementwise.ne],
+    np.power: RULE_OF[elementwise.pow],
+    np.sign: RULE_OF[elementwise.sign],
+    np.sqrt: RULE_OF[elementwise.sqrt],
+    np.square: RULE_OF[elementwise.square],
+    np.subtract: RULE_OF[elementwise.sub],
+    np.tanh: RULE_OF[elementwise.tanh],
 }
 OPERATORS = {
     np.add: operator.add,
@@ -62,7 +61,11 @@ OPERATORS = {
     np.subtract: operator.sub,
 }
 REDUCTION_OPTIONS = {"axis", "dtype", "keepdims"}
-REDUCTION_RULES = {np.add: RULES["sum"], np.maximum: RULES["amax"], np.minimum: RULES["amin"]}
+REDUCTION_RULES = {
+    np.add: RULE_OF[reduction.sum],
+    np.maximum: RULE_OF[reduction.amax],
+    np.minimum: RULE_OF[reduction.amin],
+}
 
 
 def rebuilt(kind: Any, array: Any, requires_grad: bool) -> Any:
@@ -73,7 +76,7 @@ def rebuilt(kind: Any, array: Any, requires_grad: bool) -> Any:
     return tensor.requires_grad_(requires_grad)
 
 
-class Protocols(Mixin):
+class Protocols(Indexing, Recorded):
     """Python's and NumPy's protocols for `Tensor`."""
 
     # ---- numbers ----------------------------------------------------------------------------
@@ -133,16 +136,13 @@ class Protocols(Mixin):
             raise TypeError("len() of a 0-d tensor")
         return len(self._array)
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[Self]:
         if self._array.ndim == 0:
             raise TypeError("iteration over a 0-d tensor")
         return (self._apply(UNBIND, self, key=(i, ...)) for i in range(len(self)))
 
     def __contains__(self, element: Any) -> bool:
         return bool(np.any(np.equal(self._array, getattr(element, "_array", element))))
-
-    def __hash__(self) -> int:
-        return id(self)
 
     # ---- copies -----------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ class Protocols(Mixin):
                 ".clone() it to stay in the graph"
             )
         copied = rebuilt(type(self), np.copy(self._array), self.requires_grad)
-        copied.grad = copy.deepcopy(self.grad, memo)  # type: ignore[attr-defined]
+        copied.grad = copy.deepcopy(self.grad, memo)
         return copied
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -217,11 +217,11 @@ class Protocols(Mixin):
             options["axis"] = (axis,) if isinstance(axis, int) else axis
             dtype = options.pop("dtype", None)
             if dtype is not None and dtype != x.dtype:
-                x = apply(RULES["astype"], x, dtype=dtype)
+                x = apply(RULE_OF[elementwise.astype], x, dtype=dtype)
             return apply(REDUCTION_RULES[ufunc], x, **options)
         if method == "at" and ufunc is np.add:
             out, key, values = inputs
-            added = apply(RULES["scatter"], values, shape=out.shape, key=key)
+            added = apply(RULE_OF[indexing.scatter], values, shape=out.shape, key=key)
             out._in_place("add.at", lambda x: x.add(added))
             return None
         plain = [x.numpy() if isinstance(x, Protocols) else x for x in inputs]
@@ -243,7 +243,7 @@ class Protocols(Mixin):
 
 def _refuse_out(function: Callable[..., Any], out: Any) -> None:
     """Raise where NumPy is to write into a tensor, which the tape would not notice."""
-    if any(is_tensor(x) for x in (out if isinstance(out, tuple) else (out,))):
+    if any(isinstance(x, TensorBase) for x in (out if isinstance(out, tuple) else (out,))):
         raise TypeError(
             f"{function.__name__}: out= cannot be a Tensor: change it by one of its own methods, "
             "for example with .copy_(...), or give .detach().numpy() of it"
@@ -254,23 +254,23 @@ def _zeros_like(apply: Any, x: Any, *, shape: tuple[int, ...] | None = None) -> 
     return type(x)(np.zeros_like(x._array, shape=shape))
 
 
-def _rule(name: str, *option_names: str) -> Callable[..., Any]:
+def _rule(rule: Rule, *option_names: str) -> Callable[..., Any]:
     """Return a function that takes a tensor, then options by position, and runs the rule."""
 
     def run(apply: Callable[..., Any], x: Any, *values: Any) -> Any:
-        return apply(RULES[name], x, **dict(zip(option_names, values, strict=True)))
+        return apply(rule, x, **dict(zip(option_names, values, strict=True)))
 
     return run
 
 
 FUNCTION_RULES: dict[Callable[..., Any], Callable[..., Any]] = {
-    np.astype: _rule("astype", "dtype"),
-    np.broadcast_to: _rule("expand", "shape"),
-    np.concatenate: lambda apply, xs, axis=0: apply(RULES["cat"], *xs, axis=axis),
-    np.copy: _rule("clone"),
-    np.reshape: _rule("reshape", "shape"),
-    np.transpose: _rule("permute", "axes"),
-    np.where: lambda apply, condition, x, y: apply(RULES["where"], condition, x, y),
+    np.astype: _rule(RULE_OF[elementwise.astype], "dtype"),
+    np.broadcast_to: _rule(RULE_OF[shape.expand], "shape"),
+    np.concatenate: lambda apply, xs, axis=0: apply(RULE_OF[shape.cat], *xs, axis=axis),
+    np.copy: _rule(RULE_OF[elementwise.clone]),
+    np.reshape: _rule(RULE_OF[shape.reshape], "shape"),
+    np.transpose: _rule(RULE_OF[shape.permute], "axes"),
+    np.where: lambda apply, condition, x, y: apply(RULE_OF[elementwise.where], condition, x, y),
     np.zeros_like: _zeros_like,
 }
 

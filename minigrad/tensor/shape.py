@@ -4,47 +4,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
 from minigrad.dtypes import result_type
-from minigrad.ops import RULES, Rule
-from minigrad.tensor.base import Mixin, is_tensor
-from minigrad.tensor.dims import Dims, axes_of, axis_of, under_one_name, varargs
+from minigrad.ops import RULE_OF, Rule
+from minigrad.ops import shape as rules
+from minigrad.tensor.base import Size, TensorBase
+from minigrad.tensor.conversion import Conversions
+from minigrad.tensor.reduction import Dims, axes_of, axis_of, one_of
 
-if TYPE_CHECKING:
-    from minigrad.tensor import Size, Tensor
-
-RESHAPE_ALIAS = RULES["reshape"].named("ReshapeAliasBackward0")
-SQUEEZE = RULES["reshape"].named("SqueezeBackward0")
-SQUEEZE_DIM = RULES["reshape"].named("SqueezeBackward1")
-SQUEEZE_DIMS = RULES["reshape"].named("SqueezeBackward2")
-STACK = RULES["cat"].named("StackBackward0")
-T = RULES["permute"].named("TBackward0")
-TRANSPOSE = RULES["permute"].named("TransposeBackward0")
-UNSAFE_VIEW = RULES["reshape"].named("UnsafeViewBackward0")
-UNSQUEEZE = RULES["reshape"].named("UnsqueezeBackward0")
+RESHAPE_ALIAS = RULE_OF[rules.reshape].named("ReshapeAliasBackward0")
+SQUEEZE = RULE_OF[rules.reshape].named("SqueezeBackward0")
+SQUEEZE_DIM = RULE_OF[rules.reshape].named("SqueezeBackward1")
+SQUEEZE_DIMS = RULE_OF[rules.reshape].named("SqueezeBackward2")
+STACK = RULE_OF[rules.cat].named("StackBackward0")
+TRANSPOSED = RULE_OF[rules.permute].named("TBackward0")
+TRANSPOSE = RULE_OF[rules.permute].named("TransposeBackward0")
+UNSAFE_VIEW = RULE_OF[rules.reshape].named("UnsafeViewBackward0")
+UNSQUEEZE = RULE_OF[rules.reshape].named("UnsqueezeBackward0")
 
 
-class Shapes(Mixin):
+class Shapes(Conversions):
     """Shapes of `Tensor` under torch's names; as in torch, `dim` may also be called `axis`."""
 
     def size(input, dim: int | None = None, *, axis: int | None = None) -> Size | int:
         """The shape, or the length of one axis."""
-        if axis is not None:
-            dim = under_one_name("size", "dim", dim, "axis", axis)
+        dim = one_of("size", "dim", dim, "axis", axis)
         return input.shape if dim is None else input.shape[axis_of("size", dim, input.ndim)]
 
     def dim(input) -> int:
         """The number of axes."""
         return input.ndim
 
-    def numel(input) -> int:
-        """The number of elements."""
-        return math.prod(input.shape)
-
-    def reshape(input, *lengths: Any, shape: Sequence[int] | None = None) -> Tensor:
+    def reshape(input, *lengths: Any, shape: Sequence[int] | None = None) -> Self:
         """The same elements in another shape; one length may be -1.
 
         Raises:
@@ -53,7 +47,7 @@ class Shapes(Mixin):
         wanted = fit_shape("reshape", input, varargs("reshape", lengths, shape))
         return input._apply(reshape_rule(input, wanted), input, shape=wanted)
 
-    def view(input, *lengths: Any, size: Sequence[int] | None = None) -> Tensor:
+    def view(input, *lengths: Any, size: Sequence[int] | None = None) -> Self:
         """`reshape` that never copies.
 
         Raises:
@@ -65,9 +59,9 @@ class Shapes(Mixin):
                 f"view: shape {list(wanted)} is not compatible with the strides of this tensor of "
                 f"shape {list(input.shape)} without a copy. Use .reshape(...) instead."
             )
-        return input._apply(RULES["reshape"], input, shape=wanted)
+        return input._apply(RULE_OF[rules.reshape], input, shape=wanted)
 
-    def flatten(input, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    def flatten(input, start_dim: int = 0, end_dim: int = -1) -> Self:
         """The axes from start_dim to end_dim as one."""
         if input.ndim == 0:
             return input.reshape(1)
@@ -76,28 +70,26 @@ class Shapes(Mixin):
         if start > end:
             raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
         if start == end:
-            return input  # type: ignore[return-value]
+            return input
         middle = math.prod(input.shape[start : end + 1])
         return input.reshape(*input.shape[:start], middle, *input.shape[end + 1 :])
 
-    def squeeze(input, dim: Dims = None, *, axis: Dims = None) -> Tensor:
+    def squeeze(input, dim: Dims = None, *, axis: Dims = None) -> Self:
         """Without the axes of length 1, or without those of them in `dim`."""
-        if axis is not None:
-            dim = under_one_name("squeeze", "dim", dim, "axis", axis)
+        dim = one_of("squeeze", "dim", dim, "axis", axis)
         axes = range(input.ndim) if dim is None else axes_of("squeeze", dim, input.ndim)
         kept = [n for a, n in enumerate(input.shape) if n != 1 or a not in axes]
         rule = SQUEEZE if dim is None else SQUEEZE_DIM if isinstance(dim, int) else SQUEEZE_DIMS
         return input._apply(rule, input, shape=tuple(kept))
 
-    def unsqueeze(input, dim: int | None = None, *, axis: int | None = None) -> Tensor:
+    def unsqueeze(input, dim: int | None = None, *, axis: int | None = None) -> Self:
         """With an axis of length 1 before axis `dim`."""
-        if axis is not None:
-            dim = under_one_name("unsqueeze", "dim", dim, "axis", axis)
+        dim = one_of("unsqueeze", "dim", dim, "axis", axis)
         place = axis_of("unsqueeze", dim, input.ndim + 1)
         shape = (*input.shape[:place], 1, *input.shape[place:])
         return input._apply(UNSQUEEZE, input, shape=shape)
 
-    def permute(input, *axes: Any, dims: Sequence[int] | None = None) -> Tensor:
+    def permute(input, *axes: Any, dims: Sequence[int] | None = None) -> Self:
         """With the axes in another order."""
         wanted = varargs("permute", axes, dims)
         if len(wanted) == input.ndim:
@@ -107,22 +99,22 @@ class Shapes(Mixin):
                 f"permute: dims {list(wanted)} must name each of the {input.ndim} axes of "
                 f"the tensor of shape {list(input.shape)} once"
             )
-        return input._apply(RULES["permute"], input, axes=axes)
+        return input._apply(RULE_OF[rules.permute], input, axes=axes)
 
-    def transpose(input, dim0: int, dim1: int) -> Tensor:
+    def transpose(input, dim0: int, dim1: int) -> Self:
         """With two axes exchanged."""
         return transposed(input, dim0, dim1, TRANSPOSE)
 
-    def t(input) -> Tensor:
+    def t(input) -> Self:
         """Transpose of a matrix; a view of a vector or a scalar as it is."""
         if input.ndim > 2:
             raise RuntimeError(
                 f"t: expected at most 2 axes, not shape {list(input.shape)}: use .mT or "
                 ".transpose(dim0, dim1)"
             )
-        return transposed(input, 0, 0 if input.ndim < 2 else 1, T)
+        return transposed(input, 0, 0 if input.ndim < 2 else 1, TRANSPOSED)
 
-    def expand(input, *lengths: Any, size: Sequence[int] | None = None) -> Tensor:
+    def expand(input, *lengths: Any, size: Sequence[int] | None = None) -> Self:
         """Repeated along axes of length 1 and new axes in front; -1 keeps a length."""
         wanted = varargs("expand", lengths, size)
         new = len(wanted) - input.ndim
@@ -137,15 +129,15 @@ class Shapes(Mixin):
                 f"expand: shape {list(input.shape)} cannot be expanded to {list(wanted)}: "
                 "each length must be kept, be 1 before, or stand in front"
             )
-        return input._apply(RULES["expand"], input, shape=shape)
+        return input._apply(RULE_OF[rules.expand], input, shape=shape)
 
     @property
-    def T(input) -> Tensor:
+    def T(input) -> Self:
         """With the axes in reverse order."""
-        return input._apply(RULES["permute"], input, axes=tuple(reversed(range(input.ndim))))
+        return input._apply(RULE_OF[rules.permute], input, axes=tuple(reversed(range(input.ndim))))
 
     @property
-    def mT(input) -> Tensor:
+    def mT(input) -> Self:
         """With the last two axes exchanged.
 
         Raises:
@@ -179,7 +171,10 @@ def fit_shape(operation: str, x: Any, shape: tuple[int, ...]) -> tuple[int, ...]
     return shape
 
 
-def transposed(x: Mixin, dim0: int, dim1: int, rule: Rule) -> Tensor:
+T = TypeVar("T", bound=Shapes)
+
+
+def transposed(x: T, dim0: int, dim1: int, rule: Rule) -> T:
     """Exchange two axes."""
     axes = list(range(x.ndim))
     a, b = axis_of("transpose", dim0, x.ndim), axis_of("transpose", dim1, x.ndim)
@@ -203,11 +198,11 @@ def is_viewable(x: Any, shape: tuple[int, ...]) -> bool:
 def reshape_rule(x: Any, shape: tuple[int, ...]) -> Rule:
     """Return the rule for a reshape, under the name torch gives it for a tensor laid out so."""
     if x._array.flags.c_contiguous:
-        return RULES["reshape"]
+        return RULE_OF[rules.reshape]
     return RESHAPE_ALIAS if is_viewable(x, shape) else UNSAFE_VIEW
 
 
-def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
+def cat(tensors: Sequence[T], dim: int = 0, *, axis: int | None = None) -> T:
     """Join tensors along an axis they have, in their common dtype.
 
     Tensors of shape (0,) are left out, as torch does for old times' sake.
@@ -218,9 +213,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> 
         RuntimeError: a tensor has no axes, or their other lengths differ.
         IndexError: there is no such axis.
     """
-    _check_tensors("cat", tensors)
-    if not tensors:
-        raise ValueError("cat: expected a non-empty list of Tensors, but it is empty")
+    _check_tensors("cat", tensors, ValueError)
     shapes = [list(t.shape) for t in tensors]
     if [] in shapes:
         raise RuntimeError(
@@ -228,16 +221,15 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> 
             "concatenated: use stack"
         )
     joined = [t for t in tensors if t.shape != (0,)] or list(tensors)
-    if axis is not None:
-        dim = under_one_name("cat", "dim", dim, "axis", axis, 0)
+    dim = one_of("cat", "dim", dim, "axis", axis, default=(0,))
     along = axis_of("cat", dim, joined[0].ndim)
     try:
-        return tensors[0]._apply(RULES["cat"], *_in_common_dtype(joined, tensors), axis=along)
+        return tensors[0]._apply(RULE_OF[rules.cat], *_in_common_dtype(joined, tensors), axis=along)
     except ValueError as error:
         raise RuntimeError(f"cat: shapes {shapes} must be equal but for axis {along}") from error
 
 
-def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
+def stack(tensors: Sequence[T], dim: int = 0, *, axis: int | None = None) -> T:
     """Join tensors of equal shape along a new axis, in their common dtype.
 
     Raises:
@@ -245,32 +237,64 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -
         RuntimeError: it is empty, or the shapes differ.
         IndexError: there is no such axis.
     """
-    _check_tensors("stack", tensors)
-    if not tensors:
-        raise RuntimeError("stack: expected a non-empty list of Tensors, but it is empty")
+    _check_tensors("stack", tensors, RuntimeError)
     if len({t.shape for t in tensors}) > 1:
         raise RuntimeError(
             f"stack: tensors must be of equal shape, not {[list(t.shape) for t in tensors]}"
         )
-    if axis is not None:
-        dim = under_one_name("stack", "dim", dim, "axis", axis, 0)
+    dim = one_of("stack", "dim", dim, "axis", axis, default=(0,))
     along = axis_of("stack", dim, tensors[0].ndim + 1)
     rows = [t.unsqueeze(along) for t in _in_common_dtype(tensors, tensors)]
     return tensors[0]._apply(STACK, *rows, axis=along)
 
 
-def _check_tensors(operation: str, tensors: Any) -> None:
+def _check_tensors(operation: str, tensors: Any, if_empty: type[Exception]) -> None:
     if not isinstance(tensors, (list, tuple)):
         raise TypeError(
             f"{operation}: tensors must be a list or tuple of Tensors, not {type(tensors).__name__}"
         )
     for i, part in enumerate(tensors):
-        if not is_tensor(part):
+        if not isinstance(part, TensorBase):
             raise TypeError(
                 f"{operation}: expected Tensor as element {i}, but got {type(part).__name__}"
             )
+    if not tensors:
+        raise if_empty(f"{operation}: expected a non-empty list of Tensors, but it is empty")
 
 
-def _in_common_dtype(tensors: Sequence[Tensor], all_of_them: Sequence[Tensor]) -> list[Tensor]:
+def _in_common_dtype(tensors: Sequence[T], all_of_them: Sequence[T]) -> list[T]:
     dtype = result_type(*(t._array for t in all_of_them))
     return [t.to(dtype) for t in tensors]
+
+
+def varargs(
+    operation: str, values: Sequence[Any], whole: Sequence[int] | None = None
+) -> tuple[int, ...]:
+    """Return the integers of `f(2, 3)`, of `f((2, 3))` and of `f(shape=(2, 3))` alike.
+
+    `values` are the arguments by position, `whole` is the one by keyword.
+
+    Raises:
+        TypeError: there are none, or some in both ways, or something among them is not an int.
+    """
+    if whole is not None:
+        if values or not isinstance(whole, (tuple, list)):
+            raise TypeError(
+                f"{operation}: expected ints, or one tuple of them by position or by keyword, but "
+                f"got {[*values, whole]}"
+            )
+        values = whole
+    elif not values:
+        raise TypeError(f"{operation}: expected ints, or one tuple of them, but nothing was given")
+    if len(values) == 1 and isinstance(values[0], (tuple, list)):
+        values = values[0]
+    return tuple(v if type(v) is int else _as_int(operation, v) for v in values)
+
+
+def _as_int(operation: str, value: Any) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(
+            f"{operation}: expected ints, or one tuple of them, but {value!r} is of type "
+            f"{type(value).__name__}"
+        )
+    return int(value.__index__())

@@ -14,7 +14,7 @@ from parity.engines.registry import runs_on
 from parity.environment import blas_warning, environment, usable_cores
 
 UNEQUAL = 0.25
-"""An engine that keeps so many more cores busy than it has threads has more threads than that."""
+"""An engine that keeps this many more cores busy than it was given threads has more threads."""
 
 Progress = Callable[[str, int, int], object]
 
@@ -92,7 +92,7 @@ def bench(
 def _add(
     document: dict[str, Any], architecture: str, task: Task, threads: int, found: Timings
 ) -> None:
-    """Add what was found on one network."""
+    """Add the results of one network."""
     document["left_out"] += [
         {"architecture": architecture, "engine": name, "reason": reason}
         for name, reason in found.left_out.items()

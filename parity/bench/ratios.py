@@ -21,7 +21,7 @@ from parity.documents import schema
 from parity.errors import UsageError
 
 AGREEMENT_TOLERANCE = {"float32": 4096 * 2.0**-24, "float64": 4096 * 2.0**-53}
-"""By how much, relatively, the losses of the first steps may differ."""
+"""The largest relative difference of losses in the first steps."""
 
 CONFIDENCE = 0.95
 FEWEST_ROUNDS = 6
@@ -58,7 +58,7 @@ def ratios(architecture: str, times: Mapping[str, Sequence[float]]) -> list[dict
     """Return, for every ordered pair of engines, how many times as fast the first is as the second.
 
     `times` are seconds per step, a value a round. The ratio is time(against) / time(engine) within
-    a round; given are its median and the confidence interval of that.
+    a round; returned are its median and the confidence interval of the median.
     """
     result = []
     for engine, against in permutations(times, 2):

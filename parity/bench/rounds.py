@@ -117,7 +117,7 @@ def _one_by_one(
 
 
 def drawn(processes: Iterable[EngineProcess[TimedEngine]], task: Task) -> Start:
-    """Return what the first engine draws that draws anything; else what minigrad does."""
+    """Return what the first engine that can draw draws; if none can, what minigrad draws."""
     for process in processes:
         start: Start | None = process.call(TimedEngine.draw, task)
         if start is not None:
@@ -128,7 +128,7 @@ def drawn(processes: Iterable[EngineProcess[TimedEngine]], task: Task) -> Start:
 
 
 def load(process: EngineProcess[TimedEngine], task: Task, start: Start) -> First | str:
-    """Have an engine begin a task; return its first steps, or why it must be left out."""
+    """Let an engine begin a task; return its first steps, or why it must be left out."""
     try:
         first: First = process.call(TimedEngine.load, task, start)
     except UsageError as error:
@@ -145,7 +145,7 @@ def load(process: EngineProcess[TimedEngine], task: Task, start: Start) -> First
 def _load(
     processes: dict[str, EngineProcess[TimedEngine]], task: Task, start: Start, found: Timings
 ) -> None:
-    """Have all engines begin; forget those that must be left out."""
+    """Let all engines begin; drop those that must be left out."""
     for name, process in list(processes.items()):
         first = load(process, task, start)
         if isinstance(first, str):

@@ -23,8 +23,8 @@ from parity.errors import UsageError
 # `overfit`, which is chaotic, by 30,000·u.
 AGREEMENT_STEPS = 2
 
-# So many calls of a step, and it needs no more memory: one compiles or records, with momentum the
-# one after it again, and one runs that.
+# After this many calls a step needs no more memory: the first compiles or records, the second does
+# so again with momentum, and the third runs what was compiled.
 MEMORY_CALLS = 3
 
 
@@ -142,7 +142,7 @@ class TimedEngine:
         return self._busy_s / self._timed_s
 
     def peak_memory(self) -> int | None:
-        """Return by how many bytes memory peaked above what there was before `load`, in training.
+        """Return how many bytes of memory training needs, above what was used before `load`.
 
         It is the process's resident memory, while the engine was given its task and took its first
         steps; None where the system does not tell.
@@ -172,6 +172,6 @@ def _memory(kind: str) -> int | None:
 
 
 def _forget_peak_memory() -> None:
-    """Let VmHWM begin anew; where that cannot be done it is what it was, an upper bound."""
+    """Reset VmHWM, the highest memory so far; where that cannot be done it is an upper bound."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")

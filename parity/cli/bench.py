@@ -31,22 +31,32 @@ def bench_command(
         str, typer.Option(help=f"Comma-separated names, or {EVERY}: every one that is ready.")
     ] = "minigrad,torch",
     threads: Annotated[
-        int | None, typer.Option(min=1, help="For every engine. Default: all cores.")
+        int | None, typer.Option(min=1, help="Threads of every engine. Default: one a core.")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=FEWEST_ROUNDS, help="Interleaved rounds.")] = 30,
+    rounds: Annotated[
+        int, typer.Option(min=FEWEST_ROUNDS, help="How many interleaved rounds.")
+    ] = 30,
     processes: Annotated[
-        int, typer.Option(min=1, help="Of each engine, one after the other, sharing the rounds.")
+        int,
+        typer.Option(
+            min=1, help="Processes of each engine, one after the other; they share the rounds."
+        ),
     ] = 3,
     read_losses: Annotated[
         bool,
         typer.Option("--read-losses", help="Read every step's loss before the next step begins."),
     ] = False,
     with_scaling: Annotated[
-        bool, typer.Option("--scaling", help="Also against width, batch and depth: minutes more.")
+        bool,
+        typer.Option(
+            "--scaling", help="Also time several widths, batches and depths; takes minutes more."
+        ),
     ] = False,
     baseline: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="An older bench.json: say what has become slower."),
+        typer.Option(
+            metavar="FILE", help="An older bench.json: list what has become slower since."
+        ),
     ] = None,
     seed: options.Seed = "0",
     dtype: options.DType = "float32",

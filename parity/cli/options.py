@@ -1,17 +1,18 @@
-"""The options that commands share, and what they ask for."""
+"""The options that commands share, and the tasks that they name."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import typer
 
 from minigrad.architectures import ARCHITECTURES, Architecture, architecture
 from parity.engines.protocol import Task
+from parity.engines.registry import same
 from parity.errors import UsageError
 
 QUICK_EPOCHS = 50
@@ -25,12 +26,16 @@ Names = Annotated[
         show_default=False,
     ),
 ]
-Seed = Annotated[str, typer.Option(help="Of data and initial parameters, 0 to 2^64 - 1.")]
-DType = Annotated[Literal["float32", "float64"], typer.Option(help="Of data and parameters.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N, for engines that know it.")]
+Seed = Annotated[
+    str, typer.Option(help="Seed of the data and the initial parameters, 0 to 2^64 - 1.")
+]
+DType = Annotated[
+    Literal["float32", "float64"], typer.Option(help="Dtype of the data and the parameters.")
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N, for engines that can use it.")]
 Engine = Annotated[str, typer.Option(help="The engine under test; `parity engines` lists them.")]
-Against = Annotated[str, typer.Option(help="The engine it is held against.")]
-Folder = Annotated[str, typer.Option(metavar="DIR", help="Where the files go.")]
+Against = Annotated[str, typer.Option(help="The engine it is compared with.")]
+Folder = Annotated[str, typer.Option(metavar="DIR", help="The folder to write files to.")]
 Epochs = Annotated[
     int | None,
     typer.Option(
@@ -42,10 +47,10 @@ Rate = Annotated[
     typer.Option("--learning-rate", help="Default: the architecture's.", show_default=False),
 ]
 Samples = Annotated[
-    int, typer.Option(min=1, max=MOST_SAMPLES, help="Points of the noisy parabola.")
+    int, typer.Option(min=1, max=MOST_SAMPLES, help="How many points of the noisy parabola.")
 ]
-Momentum = Annotated[float, typer.Option(min=0, help="Of SGD.")]
-Quick = Annotated[bool, typer.Option("--quick", help=f"At most {QUICK_EPOCHS} epochs.")]
+Momentum = Annotated[float, typer.Option(min=0, help="Momentum of SGD.")]
+Quick = Annotated[bool, typer.Option("--quick", help=f"Train for at most {QUICK_EPOCHS} epochs.")]
 
 
 def tasks(
@@ -59,10 +64,10 @@ def tasks(
     samples: int = 100,
     quick: bool = False,
 ) -> list[tuple[Architecture, Task]]:
-    """Return what is to be trained.
+    """Return the networks to train, each with its task.
 
     Raises:
-        UsageError: an architecture, the seed, the device or a rate is not one.
+        UsageError: an architecture, the seed, the device or a rate is none.
     """
     for name, rate in (("learning-rate", learning_rate), ("momentum", momentum)):
         if rate is not None and not 0 <= rate < math.inf:
@@ -94,8 +99,19 @@ def tasks(
     return found
 
 
+def require_two(
+    engine: str, against: str, trained_by: Callable[[str], str] = lambda name: name
+) -> None:
+    """Raise `UsageError` if two engines are the same, or are trained by the same."""
+    if same(trained_by(engine), trained_by(against)):
+        raise UsageError(
+            f"--engine and --against are both {engine!r}: an engine compared with itself agrees, "
+            "and that says nothing. Choose two; `parity engines` lists them"
+        )
+
+
 def checked_device(device: str) -> str:
-    """Return the device if it is the name of one, there or not; raise `UsageError` otherwise."""
+    """Return a device's name, whether or not there is one; raise `UsageError` if it is no name."""
     if not re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", device):
         raise UsageError(f"unknown device {device!r}: give cpu, cuda, or cuda:N for GPU number N")
     return device

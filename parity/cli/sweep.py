@@ -8,7 +8,7 @@ import typer
 
 from parity.cli import options
 from parity.cli.command import INTERRUPTED, Output, command, complain
-from parity.engines.registry import factory, same
+from parity.engines.registry import factory
 from parity.environment import usable_cores
 from parity.errors import UsageError
 from parity.files import output_folder, write_whole
@@ -29,7 +29,7 @@ HORIZONS = 20
 def sweep_command(
     architectures: options.Names = None,
     seeds: Annotated[
-        str, typer.Option(metavar="A:B", help="The first, and the one after the last.")
+        str, typer.Option(metavar="A:B", help="The first seed, and the one after the last.")
     ] = "0:100",
     dtype: options.DType = "float32",
     device: options.Device = "cpu",
@@ -38,17 +38,19 @@ def sweep_command(
     horizons: Annotated[
         int,
         typer.Option(
-            min=0, metavar="N", help="Seek the horizons of the first N seeds, by 8 more runs each."
+            min=0,
+            metavar="N",
+            help="Find the horizons of the first N seeds, with 8 more runs each.",
         ),
     ] = HORIZONS,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes at work. Default: all cores.")
+        int | None, typer.Option(min=1, help="Worker processes. Default: one a core.")
     ] = None,
     scheduler: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Of a Dask cluster that trains, tcp://HOST:PORT."),
+        typer.Option(metavar="ADDRESS", help="A Dask cluster that trains, tcp://HOST:PORT."),
     ] = None,
-    csv: Annotated[bool, typer.Option("--csv", help="Write DIR/sweep.csv, too.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Also write DIR/sweep.csv.")] = False,
     output: options.Folder = "out",
     epochs: options.Epochs = None,
     learning_rate: options.Rate = None,
@@ -60,11 +62,7 @@ def sweep_command(
     Keeps every result in DIR/sweep.sqlite and goes on where it was stopped; draws DIR/sweep.png.
     Exit status: 0 no verdict failed, 1 one did, 2 bad usage or a seed that could not be trained.
     """
-    if same(*map(trained_by, (engine, against))):
-        raise UsageError(
-            f"--engine and --against are both {engine!r}: an engine compared with itself agrees, "
-            "and that says nothing. Choose two; `parity engines` lists them"
-        )
+    options.require_two(engine, against, trained_by)
     if scheduler is not None and workers is not None:
         raise UsageError("--workers is for this machine: a Dask cluster has its own, leave it out")
     for name in (engine, against):
@@ -100,7 +98,7 @@ def sweep_command(
 def _train(
     plan: plans.Plan, database: Database, count: int | None, scheduler: str | None
 ) -> list[Stream]:
-    """Have everything trained that is missing; return what was to be trained."""
+    """Train everything that is missing; return what was to be trained."""
     streams = plans.streams(plan, database)
     if not any(stream.seeds for stream in streams):
         return streams
@@ -122,7 +120,7 @@ def _train(
 
 
 def _judge(plan: plans.Plan, database: Database, csv: bool) -> bool | None:
-    """Compare what there is, print and draw it; return whether the engines agree."""
+    """Compare the results, print and draw them; return whether the engines agree."""
     results = plans.results(plan, database)
     compared = {name: compare(*sides, len(results)) for name, sides in results.items()}
     console = Output()

@@ -17,7 +17,7 @@ from parity.progress import Progress
 from parity.training import HELD_OUT, MOMENTS, Finished, train
 
 LONGEST_NAME = 100
-"""Of a picture; more or deeper networks are counted in it."""
+"""The longest name of a picture; a longer one says only how many networks there are."""
 
 
 @command
@@ -35,7 +35,7 @@ def train_command(
     hold_out: Annotated[
         bool,
         typer.Option(
-            "--holdout", help=f"Also try it on {HELD_OUT} points that it was not trained on."
+            "--holdout", help=f"Also compute the MSE on {HELD_OUT} points that were not trained on."
         ),
     ] = False,
     animate: Annotated[
@@ -51,8 +51,8 @@ def train_command(
     """Train on one engine, print the final MSE and save the picture of the fit.
 
     Writes DIR/ARCHITECTURE-ENGINE.png: the data as dots, the prediction as a line, several
-    networks side by side. With --holdout the MSE on fresh points and the generalisation gap, which
-    is that less the MSE on the data, are beside it.
+    networks side by side. With --holdout its title also gives the MSE on fresh points and the
+    generalisation gap: that MSE minus the MSE on the data.
     """
     side = Side(engine, factory(engine))
     tasks = options.tasks(
@@ -82,7 +82,7 @@ def train_command(
 
 
 def _film(name: str, networks: int) -> Path:
-    """Return where the animation goes, sure that it can be made and written there."""
+    """Return the path of the animation, after checking that it can be written there."""
     from parity.report.fits import MOST_NETWORKS  # which takes a while
 
     path = Path(name)

@@ -87,7 +87,7 @@ class Graph:
     def add(self, key: Key, value: Any, of: Any = None) -> None:
         """Remember the place on the tape of a noted value, or of what a gradient is by."""
         tensor = value if of is None else of
-        node = tensor._node or tensor._frozen if tensor is not None else None
+        node = tensor._grad_node if tensor is not None else None
         self._nodes[key] = node
         if of is not None and value is not None and value._node is not None:
             self._recorded[key] = value._node, self._latest

@@ -20,18 +20,18 @@ from parity.report.model import Array
 from parity.training import Finished
 
 MOST_NETWORKS = 6
-"""So many stand side by side; more would be a large file that nobody can read."""
+"""The most networks side by side; more would make a large file that nobody can read."""
 
 FRAME_MS, LAST_MS = 120, 3000
-"""How long a frame is shown, and the last one, before it all begins again."""
+"""Milliseconds for which a frame is shown, and the last one, before it begins again."""
 
 DPI = 80
 COLORS = 128
-"""Of the palette; a picture has few, in the shades of their edges."""
+"""Colours of the palette: a picture has few, and their shades at edges."""
 
 LEGEND: dict[str, Any] = {"frameon": False, "fontsize": 8, "handlelength": 1, "columnspacing": 1}
 MOST_LABELS = 6
-"""Where there are more layers, the first and the last are named."""
+"""With more layers than this, only the first and the last are named."""
 
 
 def training_picture(runs: Mapping[str, Finished]) -> Figure:
@@ -179,7 +179,7 @@ class _Network:
         self._fit.draw_artist(self._title)
 
     def _said(self, number: int) -> str:
-        """What stands above the fit at this moment."""
+        """Return the title of the fit at this moment."""
         history, epoch = self._history, self.moments[number]
         text = f"{self._name}: epoch {epoch:,} of {self.moments[-1]:,}\n"
         text += f"MSE {history.losses[epoch]:.4g}"

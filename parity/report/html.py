@@ -1,4 +1,4 @@
-"""`report.html`: one page that needs nothing but itself."""
+"""`report.html`: one page that loads nothing else."""
 
 from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
@@ -23,7 +23,7 @@ class Shown(NamedTuple):
 
 
 MOST_NODES = 100
-"""Of deeper networks no step is drawn: it would be longer than the rest of the page."""
+"""A step of more nodes is not drawn: it would be longer than the rest of the page."""
 
 
 def to_html(report: Report) -> str:
@@ -79,7 +79,7 @@ def _network(report: Report, index: int) -> dict[str, Any]:
 
 
 def _curves(curves: Curves, names: dict[str, str], number: int) -> Iterator[Shown]:
-    """What the engines did."""
+    """Yield the figures of what the engines did."""
     yield Shown("Fit", Markup(plots.fit(curves, **names, key=f"fit-{number}")))
     yield Shown("Loss", Markup(plots.losses(curves, **names, key=f"losses-{number}")))
 
@@ -87,7 +87,7 @@ def _curves(curves: Curves, names: dict[str, str], number: int) -> Iterator[Show
 def _step(
     architecture: Mapping[str, Any], settings: Mapping[str, Any], number: int
 ) -> Iterator[Shown]:
-    """A training step with the first nodes at which the engines part."""
+    """Yield the drawing of a training step, with the first nodes at which the engines differ."""
     if len(nodes(architecture["sizes"], 1)) > MOST_NODES:
         return
     figure = _template("drawing.html").render(
@@ -105,7 +105,7 @@ def _step(
 def _divergence(
     architecture: Mapping[str, Any], curves: Curves, names: dict[str, str], number: int
 ) -> Iterator[Shown]:
-    """The figure of the trajectory verdict, if that was reached."""
+    """Yield the figure of the trajectory verdict, if that was reached."""
     trajectory = architecture["trajectory"]
     if curves.envelope is None or trajectory is None:
         return
@@ -115,7 +115,7 @@ def _divergence(
 
 
 def _budgets(architecture: Mapping[str, Any], number: int) -> Iterator[Shown]:
-    """The figure of the gradients verdict, if that was reached."""
+    """Yield the figure of the gradients verdict, if that was reached."""
     gradients = architecture["gradients"]
     if gradients is None or not gradients.get("per_parameter"):
         return
@@ -124,7 +124,7 @@ def _budgets(architecture: Mapping[str, Any], number: int) -> Iterator[Shown]:
 
 
 def _environment_rows(sides: dict[str, dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """Label and one text a side, for everything that an environment tells."""
+    """Return each row of the environments: its label, and a text for each engine."""
     rows: dict[str, Callable[[dict[str, Any]], str | None]] = {
         "Python": lambda side: side["versions"]["python"],
         "NumPy": lambda side: side["versions"]["numpy"],

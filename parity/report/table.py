@@ -16,7 +16,7 @@ from parity.tables import STYLES, Trimmed, grid, item
 
 
 def summary(document: Document, folder: str | Path = "") -> RenderableType:
-    """The verdicts on every architecture and on the probes, then what failed, last the result.
+    """Return the verdicts on every architecture and on the probes, what failed, and the result.
 
     `document` is the content of `report.json`, which lies in `folder`. Lines wrap at the console's
     width; without a terminal it is plain text, and nothing is told by colour alone.

@@ -42,8 +42,8 @@ from parity.engines.protocol import Array
 from parity.sweep.database import GIVEN, Row
 
 LEVEL = 1e-3
-"""How often a sweep of correct engines may fail at its two tests of significance, on all networks
-together: each test on each network has an equal share."""
+"""The probability that a sweep of correct engines fails one of its two significance tests on any
+network; each test on each network has an equal share."""
 
 EXCHANGES = 50_000
 """How many random arrangements make the null distribution."""
@@ -132,7 +132,7 @@ def check_distribution(actual: Array, expected: Array, level: float) -> dict[str
     exchanges = max(EXCHANGES, math.ceil(2 / level))  # or no p-value could be below the level
     statistic, exchanged = _distances(actual, expected, exchanges)
     p_value = float((1 + np.count_nonzero(exchanged >= statistic)) / (1 + exchanges))
-    # Of p-values below the level, the largest: so many of those exchanged may be as large.
+    # The largest p-value below the level allows this many exchanged ones to be as large.
     may = math.ceil(level * (1 + exchanges)) - 2
     assert may >= 0
     fails_from = int(np.sort(exchanged)[::-1][may]) + 1

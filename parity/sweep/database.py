@@ -1,4 +1,4 @@
-"""`sweep.sqlite`: every result that is finished, whatever happens afterwards."""
+"""`sweep.sqlite`: every finished result is kept there, whatever happens afterwards."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ CREATE TABLE results (
 """
 
 GIVEN = "given "
-"""Before the digest of a start that the engine did not draw itself."""
+"""Stands before the digest of a start that the engine did not draw itself."""
 
 
 class Row(NamedTuple):
-    """A row of the table `results`: what became of one seed.
+    """A row of the table `results`: the result of one seed.
 
     Attributes:
         architecture, seed, engine, dtype: the key.
@@ -53,7 +53,7 @@ class Row(NamedTuple):
         final_spread: the largest relative deviation of their final MSE from this one; None without.
         start: a digest of the data and of the initial parameters, with `GIVEN` before it if the
             engine did not draw them itself.
-        time_s: what the seed took, its share of the time of all that were trained together.
+        time_s: seconds for this seed, its share of the time of all that were trained together.
         host: the machine that trained it.
     """
 
@@ -95,7 +95,7 @@ class Database:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Prepare; entering opens the file, or makes it."""
+        """Remember the folder; entering opens the file, or makes it."""
         self.path = folder / "sweep.sqlite"
         self._lock_path = folder / "sweep.lock"
 
@@ -176,7 +176,9 @@ class Database:
                 yield
                 self._connection.execute("COMMIT")
             finally:
-                if self._connection.in_transaction:  # failed, and SQLite has not undone it itself
+                if (
+                    self._connection.in_transaction
+                ):  # failed, and SQLite has not undone it by itself
                     self._connection.execute("ROLLBACK")
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Workers: threads that drive processes of this machine, or those of a Dask cluster."""
+"""Workers: processes of this machine, or those of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from parity.sweep.work import Job, Stock
 
 
 class Workers(Protocol):
-    """Who does jobs."""
+    """What does jobs."""
 
     def slots(self) -> int:
-        """Return how many jobs are worth submitting at the same time."""
+        """Return how many jobs to submit at the same time."""
         ...
 
     def submit(self, job: Job) -> Future[list[Row]]:
-        """Have a job done."""
+        """Submit a job."""
         ...
 
     def lack(self) -> str | None:
-        """Return what is lacking if nothing can happen as it is."""
+        """Return why no job can be done now, None if jobs can be done."""
         ...
 
 
@@ -41,15 +41,15 @@ class LocalWorkers:
         self._threads = ThreadPoolExecutor(count)
 
     def slots(self) -> int:
-        """Return one more than there are workers: nobody waits while results are written."""
+        """Return one more than there are workers: none waits while results are written."""
         return self._count + 1
 
     def submit(self, job: Job) -> Future[list[Row]]:
-        """Have a job done by the first process that is free."""
+        """Submit a job to the first process that is free."""
         return self._threads.submit(self._stock.work, job)
 
     def lack(self) -> str | None:
-        """Return None: a job may take long, and a process that dies is noticed."""
+        """Return None: local processes can always work, and one that dies is noticed."""
         return None
 
     def __enter__(self) -> Self:
@@ -64,7 +64,7 @@ class LocalWorkers:
 
 
 IDLE_S = 30.0
-"""How long a cluster's worker keeps a process that has nothing to do."""
+"""Seconds for which a cluster's worker keeps a process that has nothing to do."""
 
 CONNECT_S = 5.0
 
@@ -102,7 +102,7 @@ class DaskWorkers:
                 f"--scheduler needs {error.name}, which is not installed: "
                 "pip install 'minigrad-parity[distributed]'"
             ) from error
-        # What goes wrong is said here, once, and not with tracebacks.
+        # What goes wrong is reported here, once and without tracebacks.
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         connect: Any = distributed.Client  # of incomplete types
         self._address = address
@@ -127,11 +127,11 @@ class DaskWorkers:
         return 2 * sum(threads.values())
 
     def submit(self, job: Job) -> Future[list[Row]]:
-        """Have a job done somewhere."""
+        """Submit a job to the cluster."""
         return self._executor.submit(work, job)
 
     def lack(self) -> str | None:
-        """Return that there are no workers, if there are none."""
+        """Return that there are no workers, None if there are some."""
         if self.slots():
             return None
         return f"there are no workers at {self._address}: start some with `dask worker`"

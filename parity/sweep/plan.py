@@ -1,4 +1,4 @@
-"""What a sweep is of, and what of it is still to be done."""
+"""The networks, seeds and engines of a sweep, and what is still to be trained."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LAST_SEED = 2**63 - 1
 """SQLite's largest integer."""
 
 MOST_SEEDS = 1_000_000
-"""More than this is taken for a typing error."""
+"""More than this counts as a typing error."""
 
 
 Rows = dict[int, Row]
@@ -43,7 +43,7 @@ class Plan:
 
     @property
     def dtype(self) -> str:
-        """Of all networks."""
+        """The dtype of all networks."""
         return next(iter(self.networks.values()))[1].dtype
 
 
@@ -71,7 +71,7 @@ def seeds(text: str) -> range:
 
 
 def streams(plan: Plan, database: Database) -> list[Stream]:
-    """Return what is still to be trained: for each network and engine what is missing."""
+    """Return what is still to be trained, for each network and engine."""
     found = []
     for name, (_, task) in plan.networks.items():
         for engine in (plan.engine, plan.against):
@@ -90,7 +90,7 @@ def streams(plan: Plan, database: Database) -> list[Stream]:
 
 
 def results(plan: Plan, database: Database) -> dict[str, tuple[Rows, Rows]]:
-    """Return by network what there is of the plan, of the engine and of the one it is against."""
+    """Return the results so far, by network: those of the engine and of the one it is against."""
 
     def those(name: str, engine: str) -> Rows:
         kept = database.rows(name, engine, plan.dtype)

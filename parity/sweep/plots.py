@@ -22,7 +22,7 @@ STYLES: tuple[dict[str, Any], ...] = (
     {"color": ACTUAL, "linewidth": 1.4, "linestyle": (0, (4, 2))},
     {"color": EXPECTED, "linewidth": 4.0, "alpha": 0.55},
 )
-"""Of the engine under test and of the reference, which lies below and is told by its width."""
+"""Lines of the engine under test, and of the reference, which is wider and lies below."""
 
 
 def picture(plan: Plan, results: Mapping[str, tuple[Rows, Rows]]) -> Figure:
@@ -41,7 +41,7 @@ def picture(plan: Plan, results: Mapping[str, tuple[Rows, Rows]]) -> Figure:
 
 
 def _distributions(axes: Axes, plan: Plan, actual: Sequence[Row], expected: Sequence[Row]) -> None:
-    """The share of seeds that end at most so high; what diverged is what lacks at the top."""
+    """Draw the share of seeds that end at or below each final MSE, diverged ones left out."""
     for engine, rows, style in (
         (plan.against, expected, STYLES[1]),
         (plan.engine, actual, STYLES[0]),
@@ -61,7 +61,7 @@ def _distributions(axes: Axes, plan: Plan, actual: Sequence[Row], expected: Sequ
 
 
 def _pairs(axes: Axes, plan: Plan, actual: Sequence[Row], expected: Sequence[Row]) -> None:
-    """Each seed's two results; on the diagonal they agree."""
+    """Draw each seed's two results; on the diagonal they are equal."""
     ours, theirs = final_mse(actual), final_mse(expected)
     both = np.isfinite(ours) & np.isfinite(theirs) & (ours > 0) & (theirs > 0)
     if both.any():
@@ -78,7 +78,7 @@ def _pairs(axes: Axes, plan: Plan, actual: Sequence[Row], expected: Sequence[Row
 
 
 def _horizons(axes: Axes, plan: Plan, expected: Sequence[Row]) -> None:
-    """At which epochs seeds stop to be predictable."""
+    """Draw at which epochs seeds stop being predictable."""
     sought = [row.horizon_epoch for row in expected if row.horizon_runs]
     epochs = [epoch for epoch in sought if epoch is not None]
     said = f"{len(epochs):,} of {len(sought):,} seeds have a horizon"
@@ -93,7 +93,7 @@ def _horizons(axes: Axes, plan: Plan, expected: Sequence[Row]) -> None:
 
 
 def _log(axis: Axis) -> None:
-    """Have a logarithmic axis show plain numbers, also where it has no power of ten."""
+    """Let a logarithmic axis show plain numbers, also where it has no power of ten."""
     axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())

@@ -1,4 +1,4 @@
-"""Who trains which seeds next, and what is done where a worker dies."""
+"""Which seeds are trained next, and what happens when a worker dies."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from parity.sweep.settings import versions
 from parity.sweep.work import Job
 
 JOB_S = 1.0
-"""How long a job takes, about: what is lost where the sweep is killed, and what a death costs."""
+"""About how many seconds a job takes: so much is lost when the sweep or a worker is killed."""
 
 MOST = 4096
-"""The most seeds of a job, which has to be pickled and written as one."""
+"""The most seeds of a job: its results are pickled and written in one piece."""
 
 ATTEMPTS = 3
 """How often a seed is tried before it is given up."""
 
 MOST_LOST = 3
-"""After so many seeds given up, the rest of that network and engine is not tried."""
+"""When this many seeds are given up, the rest of that network and engine is not tried."""
 
 PATIENCE_S = 10.0
-"""How long nothing may happen before it is asked whether there still are workers."""
+"""Seconds without a result after which the scheduler asks whether there are workers."""
 
 PAUSE_S = 1.0
-"""How long to wait for workers where there are none."""
+"""Seconds to wait for workers when there are none."""
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Stream:
 
     @property
     def left(self) -> float:
-        """The share that is still to be given to workers."""
+        """The share that no worker has got yet."""
         return len(self.seeds) / self.total
 
     def job(self) -> Job:
@@ -85,7 +85,7 @@ class Stream:
         )
 
     def failed(self, job: Job, error: Exception) -> None:
-        """Have the job's seeds tried again, unless they have been tried often enough."""
+        """Put the job's seeds back to be tried again, unless they have been tried often enough."""
         for seed in job.seeds:
             # A seed that was not alone may be innocent of what happened to the others.
             self.failures[seed] = self.failures.get(seed, 0) + (len(job.seeds) == 1)
@@ -117,14 +117,14 @@ def schedule(
     progress: Callable[[Stream, int], object],
     say: Callable[[str], object],
 ) -> None:
-    """Have everything trained; streams advance side by side.
+    """Train everything; streams advance side by side.
 
     Args:
-        streams: what is to be trained. Of seeds that could not be, they say so in `lost`.
-        workers: who trains.
+        streams: what is to be trained. Seeds that could not be trained end in their `lost`.
+        workers: what trains.
         keep: called with results as soon as they are there.
         progress: called with a stream and how many of its seeds are done.
-        say: called with a sentence, once, where nothing can happen for want of workers.
+        say: called once, with a sentence, if there are no workers.
 
     Raises:
         UsageError: a worker cannot do what is asked, for example use the device.

@@ -1,4 +1,4 @@
-"""What a sweep comes to, for a person at a terminal."""
+"""The result of a sweep as tables for the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sweep has done elsewhere: the training of some seeds, in a process of the engine's own."""
+"""The work of a sweep: some seeds are trained, in a process of the engine's own."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ENSEMBLES = "minigrad"
 
 
 def trained_by(engine: str) -> str:
-    """Return the engine whose code trains the seeds of another."""
+    """Return the engine that trains the seeds of an engine: for minigrad its ensembles."""
     return "minigrad-ensemble" if engine == ENSEMBLES else engine
 
 
@@ -100,7 +100,7 @@ class Worker:
 
     def _runs(self, engine: str, tasks: Sequence[Task], starts: Sequence[Start]) -> list[Run]:
         if engine == ENSEMBLES:
-            from parity.ensembles import train_ensemble
+            from parity.engines.adapters.minigrad_ensemble import train_ensemble
 
             return train_ensemble(tasks, starts)
         return [_finished(self._trainer, *each) for each in zip(tasks, starts, strict=True)]
@@ -170,7 +170,7 @@ class Stock:
         self._lock = threading.Lock()
 
     def work(self, job: Job) -> list[Row]:
-        """Have a job done. Raises what `Worker.work` does; `EngineProcessError` for a death."""
+        """Do a job. Raises what `Worker.work` does; `EngineProcessError` for a death."""
         process = self._taken(job.engine)
         try:
             rows = process.call(Worker.work, job)

@@ -1,4 +1,4 @@
-"""Random expression graphs: gradients and second-order gradients, or the exception, of torch."""
+"""Random expression graphs: three orders of derivatives, or the exception, of torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import minigrad
-from minigrad.ops import RULES, Rule
+from minigrad.ops import RULE_OF, Rule, elementwise
 from tests.minigrad.agreement import as_array
 from tests.minigrad.operations import FUZZ
 from tests.minigrad.random_graphs import Graph, random_graph
@@ -36,12 +36,12 @@ def check(seed: int) -> bool:
     if isinstance(expected, Exception) or isinstance(actual, Exception):
         assert type(actual) is type(expected), f"{where}\n{actual!r}\n{expected!r}"
         return False
-    for what, ours, theirs in zip(("first", "second", "value"), actual, expected, strict=True):
+    for order, (ours, theirs) in enumerate(zip(actual, expected, strict=True)):
         for i, (a, e) in enumerate(zip(ours, theirs, strict=True)):
             x, y = (np.zeros(()) if g is None else as_array(g) for g in (a, e))
             scale = max(1.0, float(np.max(np.abs(y), initial=0)))
             np.testing.assert_allclose(
-                x, y, rtol=1e-8, atol=1e-9 * scale, err_msg=f"{what} {i} of {where}"
+                x, y, rtol=1e-8, atol=1e-9 * scale, err_msg=f"derivative {order} by {i} of {where}"
             )
     return True
 
@@ -77,7 +77,7 @@ def mul_backward_y(grad_out: Any, x: Any) -> Any:
 
 
 def test_a_wrong_derivative_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RULES, "mul", Rule(mul, mul_backward_x, mul_backward_y))
+    monkeypatch.setitem(RULE_OF, elementwise.mul, Rule(mul, mul_backward_x, mul_backward_y))
     with pytest.raises(AssertionError, match="seed"):
         for seed in range(20):
             check(seed)

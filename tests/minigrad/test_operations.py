@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import minigrad
 from minigrad.autograd import gradcheck, gradgradcheck
-from minigrad.ops import RULES, Rule
+from minigrad.ops import RULE_OF, Rule, elementwise
 from tests.minigrad import agreement
 from tests.minigrad.agreement import minigrad_tensors
 from tests.minigrad.operations import (
@@ -300,7 +300,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, forward: Any, by_y: Any) -> None:
     """Put another rule in the place of `mul`."""
     for function, name in ((forward, "mul"), (by_y, "mul_backward_y")):
         monkeypatch.setattr(function, "__name__", name)
-    monkeypatch.setitem(RULES, "mul", Rule(forward, mul_backward_x, by_y))
+    monkeypatch.setitem(RULE_OF, elementwise.mul, Rule(forward, mul_backward_x, by_y))
 
 
 def test_the_table_names_each_operation_once() -> None:

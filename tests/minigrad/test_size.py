@@ -1,10 +1,19 @@
-"""The engine stays small enough to be read in one sitting, and frugal with memory."""
+"""The engine stays small: what a reader of one training step reads; and frugal with memory."""
 
+import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
+
+import minigrad
+from minigrad.architectures import ARCHITECTURES, build, parabola
 
 ROOT = Path(__file__).parents[2]
 MINIGRAD = ROOT / "minigrad"
@@ -37,23 +46,48 @@ def lines(*paths: Path) -> int:
     return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths)
 
 
-def test_the_core_stays_under_1500_lines() -> None:
-    """Rules, tape and tensor, and what a tensor has to do with the tape."""
-    files = (
-        "minigrad/tape.py",
-        "minigrad/changes.py",
-        "minigrad/tensor/__init__.py",
-        "minigrad/tensor/gradients.py",
-        "minigrad/tensor/backward.py",
-    )
-    assert lines(*MINIGRAD.glob("ops/*.py"), *(ROOT / name for name in files)) < 1500
+def files_entered(step: Callable[[], object]) -> list[Path]:
+    """The file of minigrad of each Python function that `step` calls, in order."""
+    entered = []
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(f"{MINIGRAD}{os.sep}"):
+            entered.append(Path(frame.f_code.co_filename))
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        step()
+    finally:
+        sys.setprofile(before)
+    return entered
 
 
-@pytest.mark.parametrize(
-    "path", sorted(MINIGRAD.rglob("*.py")), ids=lambda path: str(path.relative_to(MINIGRAD))
-)
-def test_no_file_is_longer_than_300_lines(path: Path) -> None:
-    assert lines(path) <= 300
+def test_a_training_step_is_read_in_few_files() -> None:
+    """Of `rightfit`. Its gradients are None at first, as zero_grad leaves them."""
+    model, (x, y) = build(ARCHITECTURES["rightfit"].sizes), parabola()
+    loss_fn, optimizer = minigrad.nn.MSELoss(), minigrad.optim.SGD(model.parameters(), lr=0.01)
+
+    def step() -> None:
+        loss_fn(model(x), y).backward()
+        optimizer.step()
+
+    step()
+    optimizer.zero_grad()
+    entered = files_entered(step)
+    files = set(entered)
+    assert len(files) <= 10
+    assert 1 + sum(file != last for last, file in pairwise(entered)) <= 60
+    assert lines(*files) <= 2000
+    # README's first sentence says how much a reader of one step reads, in hundreds of lines.
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    said = re.findall(r"from (\d+) of its files, and these have about ([\d,]+) lines", readme)
+    assert said == [(str(len(files)), f"{round(lines(*files), -2):,}")]
+
+
+def test_no_file_is_longer_than_300_lines() -> None:
+    long = [str(path) for path in sorted(MINIGRAD.rglob("*.py")) if lines(path) > 300]
+    assert long == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak this way")

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 import minigrad
 from minigrad.arrays.budgeted import BudgetedArray
 from minigrad.ops import RULES, Rule
-from minigrad.tensor import apply
 from minigrad.vocabulary import ATTRIBUTES, FUNCTIONS, REDUCTIONS, UFUNCS
 from tests.minigrad.agreement import minigrad_tensors
 from tests.minigrad.operations import COMPARISONS, OPERATIONS, Operation
@@ -97,20 +96,16 @@ def run_wrapped(rule: Rule, inputs: tuple[Any, ...], options: dict[str, Any]) ->
             np.testing.assert_array_equal(a, b)
 
 
-def spying(apply: Callable[..., Any]) -> Callable[..., Any]:
-    def run(rule: Rule, *inputs: Any, **options: Any) -> Any:
-        run_wrapped(rule, inputs, options)
-        return apply(rule, *inputs, **options)
-
-    return run
-
-
 @pytest.fixture
 def spy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every rule that is run on tensors run on wrapped arrays too."""
-    run = spying(apply)
-    monkeypatch.setattr(minigrad.Tensor, "_apply", staticmethod(run))
-    monkeypatch.setattr(minigrad.nn.functional, "apply", run)
+    apply = minigrad.Tensor._apply
+
+    def run(self: Any, rule: Rule, *inputs: Any, **options: Any) -> Any:
+        run_wrapped(rule, inputs, options)
+        return apply(self, rule, *inputs, **options)
+
+    monkeypatch.setattr(minigrad.Tensor, "_apply", run)
 
 
 def exercise(operation: Operation) -> None:

@@ -41,7 +41,7 @@ def spoil(patch: pytest.MonkeyPatch, name: str, wrong: Callable[[Function], Func
             co_firstlineno=code.co_firstlineno,
             co_qualname=code.co_qualname,
         )
-        patch.setattr(rule, "_plans", {})
+        patch.setattr(rule, "plan", rule._make_plan)
         if by:
             patch.setattr(rule, "_backwards", {**rule._backwards, by: spoiled})
         else:

@@ -24,8 +24,8 @@ from parity.evidence.calibration.measure import (
     tf32,
     torch_gradients,
 )
-from parity.evidence.calibration.plot import plot
 from parity.evidence.calibration.summary import detection, summary
+from parity.evidence.rendered import calibration_picture
 from parity.evidence.store import Store
 
 MINE = COMMONS.index(COMMON)
@@ -259,6 +259,7 @@ def test_a_run_resumes_and_reports(
         return draw_case(3 + 20 * seed)
 
     monkeypatch.setattr(jobs, "draw_case", draw)
+    monkeypatch.setattr(jobs, "digest", lambda patterns: "of these tests")
     arguments = [
         "calibration",
         "--workers",
@@ -330,4 +331,4 @@ def test_measurements_of_other_settings_are_refused(
 
 def test_the_picture_needs_no_detection() -> None:
     document = {**summary([row(), row(gradients=1.0)]), "detection": []}
-    assert plot(document).startswith(b"\x89PNG")
+    assert calibration_picture(document).startswith(b"\x89PNG")

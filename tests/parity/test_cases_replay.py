@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity.__main__ import main
 from parity.cases.case import Case
 from parity.cases.file import load, save
 from parity.cases.replay import Replayed, located, twin, verdict_on
+from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.protocol import Start, Task
 from parity.engines.registry import ENGINES, Known, factory
 from parity.engines.trainer import Trainer
 from parity.processes import Processes, Side, trainer
 from parity.report.replayed import differences, outcome
 from tests.parity import case_engines
+from tests.parity.commands import Finished, begun, parity, words
 
 DEFECTIVE = Known("tests.parity.case_engines:HalvedBias", "has a defect")
 HERE = {
@@ -44,7 +43,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     with (
         trainer(Side("engine", case_engines.HalvedBias)) as ours,
-        trainer(Side("engine", factory("torch"))) as theirs,
+        trainer(Side("engine", factory("minigrad"))) as theirs,
     ):
         engines = Processes(ours, theirs)
         environment = {
@@ -53,7 +52,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
         case = Case(
             "steps",
-            ("defective", "torch"),
+            ("defective", "minigrad"),
             Task((1, 1), 1, 0.01, 1, 3, "float32", "cpu"),
             start,
             {},
@@ -67,33 +66,29 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def replayed(*arguments: str | Path, capsys: pytest.CaptureFixture[str]) -> tuple[Any, str, str]:
-    with pytest.raises(SystemExit) as caught:
-        main(["replay", *map(str, arguments)])
-    return caught.value.code, *capsys.readouterr()
+def replayed(*arguments: str | Path) -> Finished:
+    return parity("replay", *arguments)
 
 
 # ---- the command --------------------------------------------------------------------------------
 
 
-def test_a_defect_that_is_still_there(
-    saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_defect_that_is_still_there(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ENGINES, "defective", DEFECTIVE)
     monkeypatch.setenv("COLUMNS", "60")
-    status, said, errors = replayed(saved, capsys=capsys)
+    status, said, errors = replayed(saved)
     assert (status, errors) == (1, "")
     assert max(map(len, said.splitlines())) <= 60
     assert "\x1b" not in said
     assert not any(line.endswith(" ") for line in said.splitlines())
-    text = " ".join(said.split())
+    text = words(said)
     for expected in (
-        "case-rightfit-steps.safetensors: steps of defective against torch",
+        "case-rightfit-steps.safetensors: steps of defective against minigrad",
         "found in rightfit (1-16-16-1), seed 3, epoch 17",
         "judged: 1-1, 2 parameters, 1 epoch at 0.01, 1 sample, float32, cpu",
-        "FAIL steps: defective against torch",
+        "FAIL steps: defective against minigrad",
         "0.bias[0]",
-        "defective has 0x1.0000000000000p-4, torch 0x1.0000000000000p-3",
+        "defective has 0x1.0000000000000p-4, minigrad 0x1.0000000000000p-3",
         "allowed difference",
         "backward, layer 0 (Linear): 0.bias[0]",
         "linear_backward_bias, minigrad/ops/linalg.py:",
@@ -102,63 +97,48 @@ def test_a_defect_that_is_still_there(
     assert text.endswith("= the outcome recorded, the same in every value")
 
 
-def test_a_sound_engine_in_its_place(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, said, errors = replayed(saved, "--engine", "minigrad", capsys=capsys)
+def test_a_sound_engine_in_its_place(saved: Path) -> None:
+    status, said, errors = replayed(saved, "--engine", "numpy-floor")
     assert (status, errors) == (0, "")
-    text = " ".join(said.split())
+    text = words(said)
     assert "PASS steps: 1 epochs; worst" in text
-    assert "= passes now; recorded by defective against torch was a failure" in text
-    assert "! minigrad in place of defective" in text
+    assert "= passes now; recorded by defective against minigrad was a failure" in text
+    assert "! numpy-floor in place of defective" in text
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         ([], "engine 'defective', which is not known here"),
-        (["--engine", "torch"], "'torch' would be held against itself"),
-        (["--engine", "minigrad", "--against", "nothing"], "unknown engine 'nothing'"),
-        (["--engine", "minigrad", "--device", "tpu"], "unknown device 'tpu'"),
+        (["--engine", "minigrad"], "'minigrad' would be held against itself"),
+        (["--engine", "torch", "--against", "nothing"], "unknown engine 'nothing'"),
+        (["--engine", "torch", "--device", "tpu"], "unknown device 'tpu'"),
     ],
 )
-def test_bad_usage(
-    arguments: list[str], expected: str, saved: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    status, said, errors = replayed(saved, *arguments, capsys=capsys)
+def test_bad_usage(arguments: list[str], expected: str, saved: Path) -> None:
+    status, said, errors = replayed(saved, *arguments)
     assert (status, said) == (2, "")
     assert expected in errors
 
 
-def test_bad_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_files(tmp_path: Path) -> None:
     path = tmp_path / "damaged.safetensors"
     path.write_bytes(b"not at all")
     for file in (path, tmp_path / "absent", tmp_path):
-        status, said, errors = replayed(file, capsys=capsys)
+        status, said, errors = replayed(file)
         assert (status, said) == (2, "")
         assert str(file) in errors
 
 
 def test_ctrl_c(saved: Path, tmp_path: Path) -> None:
     """In the middle of a long case."""
-    case = load(saved)
-    rng = np.random.default_rng(0)
-    width, task = 300, replace(case.task, sizes=(1, 300, 1), epochs=10**6, samples=100)
-    start = Start(
-        rng.standard_normal((100, 1)).astype(np.float32),
-        rng.standard_normal((100, 1)).astype(np.float32),
-        {
-            "0.weight": rng.standard_normal((width, 1)).astype(np.float32),
-            "0.bias": np.zeros(width, np.float32),
-            "2.weight": rng.standard_normal((1, width)).astype(np.float32) / width,
-            "2.bias": np.zeros(1, np.float32),
-        },
-    )
+    task = replace(load(saved).task, sizes=(1, 300, 1), epochs=10**6, samples=100)
+    start = MinigradEngine().draw(task)
     path = tmp_path / "long.safetensors"
-    save(replace(case, task=task, start=start, engines=("minigrad", "torch")), path)
-    command = [sys.executable, "-m", "parity", "replay", str(path)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        time.sleep(5)
+    engines = ("minigrad", "numpy-floor")
+    save(replace(load(saved), task=task, start=start, engines=engines), path)
+    with begun("replay", path) as process:
+        time.sleep(2.5)
         os.killpg(process.pid, signal.SIGINT)
         said, errors = process.communicate(timeout=60)
     assert (process.returncode, said) == (130, "")

@@ -17,10 +17,9 @@ import minigrad
 from parity.errors import UsageError
 from parity.evidence.__main__ import main
 from parity.evidence.detection import results
-from parity.evidence.detection.catalogue import DEFECTS, chosen
+from parity.evidence.detection.catalogue import DEFECTS, chosen, read
 from parity.evidence.detection.defect import Defect, planted
 from parity.evidence.detection.practice import PRACTICES, assert_close, finite_differences
-from parity.evidence.detection.rendered import table
 from parity.evidence.detection.results import control, detect, document, verdict
 from parity.evidence.detection.trial import (
     DIED,
@@ -31,6 +30,7 @@ from parity.evidence.detection.trial import (
     run_in,
     trial,
 )
+from parity.evidence.rendered import detection_table
 from parity.probes import PROBES
 from parity.sources import ROOT, digest
 
@@ -61,6 +61,17 @@ def test_defects_are_many_each_has_a_name_and_no_two_are_the_same() -> None:
         assert {line.strip() for line in changed} <= {defect.old}
 
 
+def test_a_catalogue_of_another_form_is_refused() -> None:
+    text = "About.\n\nname file.py f\n- x = 1\n+ x = 2\n+ y = 3\nat f g\ndtype float64\n"
+    assert list(read(text)) == [
+        Defect("name", "file.py", "f", "x = 1", "x = 2\ny = 3", ("f", "g"), "float64")
+    ]
+    with pytest.raises(ValueError, match=r"the line '\* x = 1', which begins with no mark"):
+        list(read(text.replace("- x = 1", "* x = 1")))
+    with pytest.raises(ValueError, match="unpack"):
+        list(read(text.replace("- x = 1\n", "")))
+
+
 def test_a_defect_is_to_be_located_at_a_function_that_there_is() -> None:
     known = {"start", *PROBES}
     for path in (ROOT / "minigrad").rglob("*.py"):
@@ -79,7 +90,7 @@ def test_every_place_that_the_project_names_has_defects() -> None:
     assert {
         "minigrad/tape.py",
         "minigrad/tensor/backward.py",
-        "minigrad/tensor/__init__.py",
+        "minigrad/tensor/base.py",
     } <= files
     assert {"minigrad/nn/layers.py", "minigrad/nn/init.py", "minigrad/optim.py"} <= files
     assert {"minigrad/random/generator.py", "minigrad/tensor/inplace.py"} <= files
@@ -125,7 +136,8 @@ def test_planting_refuses_what_is_not_there_once(function: str, old: str, messag
 def slopes() -> list[float]:
     """The derivatives of some functions at 0.5, by minigrad."""
     found = []
-    for function in (minigrad.tanh, minigrad.exp, lambda x: x.clone().add_(x, alpha=2)):
+    functions: list[Any] = [minigrad.tanh, minigrad.exp, lambda x: x.clone().add_(x, alpha=2)]
+    for function in functions:
         x = minigrad.tensor(0.5, requires_grad=True)
         function(x).backward()
         assert x.grad is not None
@@ -161,7 +173,7 @@ def test_what_cannot_be_planted_in_this_process_is_named() -> None:
         planted(defect).__enter__()
     (detach,) = chosen("detach-keeps-history")
     from_outside = replace(detach, new="return super().detach()")  # needs the cell `__class__`
-    with pytest.raises(ValueError, match=r"'detach-keeps-history': Tensor.detach: .*free vars"):
+    with pytest.raises(ValueError, match=r"'detach-keeps-history': TensorBase.detach: .*free vars"):
         planted(from_outside).__enter__()
 
 
@@ -300,7 +312,7 @@ def test_a_defect_is_located_if_every_verdict_names_it(
 
 
 def test_a_defect_of_the_draws_is_located_by_the_start() -> None:
-    defect = Defect("d", "f.py", "f", "a", "b", "start")
+    defect = Defect("d", "f.py", "f", "a", "b", ("start",))
     place = {"verdict": "start", "where": "rightfit", "parameter": "0.weight"}
     assert verdict(defect, found(place))["right"]
     assert not verdict(defect, found(place, RIGHT))["right"]
@@ -361,7 +373,7 @@ def test_the_document_counts_what_was_caught(tried: list[str], tmp_path: Path) -
     assert found["environment"]["versions"]["numpy"]
     assert [entry["caught_by"] for entry in found["trials"]] == [["gradients"], []]
     shown = io.StringIO()
-    Console(file=shown, width=200).print(table(found))
+    Console(file=shown, width=200).print(detection_table(found))
     text = shown.getvalue()
     assert "weight-gradient-half" in text
     assert "missed" in text

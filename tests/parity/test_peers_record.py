@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from parity.bench import rounds
 from parity.cases.file import load
 from parity.engines.protocol import Task
 from parity.evidence import __main__ as evidence
+from parity.evidence import peers
 from parity.evidence.figures import markers
 from parity.evidence.peers import judge_peer, markdown
 
@@ -20,6 +22,14 @@ from parity.evidence.peers import judge_peer, markdown
 def tasks(*names: str) -> list[Any]:
     networks = [architecture(name) for name in names]
     return [(n, Task(n.sizes, 5, n.learning_rate, 10, 0, "float32", "cpu")) for n in networks]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def against_minigrad() -> Iterator[None]:
+    """Rather than torch, which every run would have to load."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(peers, "AGAINST", "minigrad")
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,13 @@ from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.protocol import Start, Task
 from parity.engines.registry import factory
 from parity.errors import UsageError
-from parity.processes import Side
+from parity.processes import Processes, Side, prepared
 from parity.report.failures import failures
 from parity.report.html import to_html
 from parity.report.model import Report
-from parity.run import run
+from parity.run import run, run_on
 from tests.parity import wrong_engines
+from tests.parity.sweeping import RefusingEngine
 
 MINIGRAD, TORCH = Side("minigrad", factory("minigrad")), Side("torch", factory("torch"))
 FLOOR = Side("numpy-floor", factory("numpy-floor"))
@@ -117,21 +119,34 @@ def test_progress(report: Any) -> None:
     }
 
 
-def test_usage_errors_arrive_as_such() -> None:
-    with pytest.raises(UsageError, match="nonsense"):
-        run(tasks("1-1", device="nonsense"), MINIGRAD, TORCH, SETTINGS, lambda *_: None)
-
-
 # ---- planted defects ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wrong() -> Iterator[Processes]:
+    """The processes of a wrong engine and a sound one."""
+    with prepared(WRONG, MINIGRAD, 1) as processes:
+        yield processes
+
+
+def found_by(
+    processes: Processes, *jobs: tuple[Architecture, Task], folder: Path | None = None
+) -> Report:
+    """Have what processes find of these tasks checked against the schema."""
+    finished = run_on(processes, jobs, SETTINGS, lambda *_: None, folder)
+    jsonschema.validate(json.loads(to_json(finished.document)), schema("report"))
+    return finished
 
 
 @pytest.fixture(scope="module", params=["tested", "reference"])
 def spoiled(request: pytest.FixtureRequest) -> dict[str, Any]:
     """A wrong engine, as the one that is tested and as the reference."""
-    sides = [WRONG, MINIGRAD] if request.param == "tested" else [MINIGRAD, WRONG]
     jobs = [job for seed in (1, 2, 3, 4) for job in tasks("1-4-1", seed=seed, epochs=10)]
-    finished = run(jobs, sides[0], sides[1], SETTINGS, lambda *_: None)
-    jsonschema.validate(json.loads(to_json(finished.document)), schema("report"))
+    if request.param == "tested":
+        finished = found_by(request.getfixturevalue("wrong"), *jobs)
+    else:
+        with prepared(MINIGRAD, WRONG, 1) as processes:
+            finished = found_by(processes, *jobs)
     return {"role": request.param, **finished.document}
 
 
@@ -185,25 +200,25 @@ def test_failing_steps_name_the_first_node(spoiled: Any) -> None:
     assert node["tensor"] == "0.weight"
 
 
-def test_curves_are_on_their_own_side() -> None:
+def test_curves_are_on_their_own_side(wrong: Processes) -> None:
     """One job alone, since curves are kept by the network's name."""
     jobs = tasks("1-4-1", seed=wrong_engines.DIVERGING, epochs=10)
-    curves = run(jobs, WRONG, MINIGRAD, SETTINGS, lambda *_: None).curves["1-4-1"]
+    curves = found_by(wrong, *jobs).curves["1-4-1"]
     assert not np.isfinite(curves.prediction_actual).all()
     assert not np.isfinite(curves.losses_actual).all()
     assert np.isfinite(curves.prediction_expected).all()
     assert np.isfinite(curves.losses_expected).all()
 
 
-@pytest.mark.parametrize("sides", [(WRONG, TORCH), (TORCH, WRONG)])
+@pytest.mark.parametrize("sides", [(WRONG, MINIGRAD), (MINIGRAD, WRONG)])
 def test_an_engine_that_raises_fails_its_network_and_no_other(sides: tuple[Side, Side]) -> None:
     jobs = [
         *tasks("1-4-1", seed=wrong_engines.RAISING, epochs=10),
         *tasks("1-3-1", seed=wrong_engines.SOUND, epochs=10),
     ]
-    finished = run(jobs, *sides, SETTINGS, lambda *_: None)
-    document = json.loads(to_json(finished.document))
-    jsonschema.validate(document, schema("report"))
+    with prepared(*sides, 1) as processes:
+        finished = found_by(processes, *jobs)
+    document = finished.document
     raising, sound = document["architectures"]
     assert document["passed"] is False
     assert raising["passed"] is False
@@ -220,42 +235,38 @@ def test_an_engine_that_raises_fails_its_network_and_no_other(sides: tuple[Side,
     assert "ZeroDivisionError: planted" in to_html(finished)
 
 
-@pytest.mark.parametrize(
-    ("seed", "call", "error"),
-    [
-        (wrong_engines.MISSING_GRADIENT, "loss_and_gradients", "must return .*2.weight"),
-        (
-            wrong_engines.WIDE,
-            "loss_and_gradients",
-            "bias \\[3\\] float64.*bias \\[3\\] float32",
-        ),
-        (wrong_engines.LISTS, "loss_and_gradients", "0.bias, a list and no NumPy array"),
-        (wrong_engines.FLAT, "train", "the output prediction \\[30\\].*prediction \\[30, 1\\]"),
-        (wrong_engines.STOPPING, "loss_and_gradients", "RuntimeError: StopIteration: planted"),
-    ],
-)
-def test_what_an_engine_returns_wrongly_is_its_failure(seed: int, call: str, error: str) -> None:
-    finished = run(tasks("1-3-1", seed=seed, epochs=5), WRONG, MINIGRAD, SETTINGS, lambda *_: None)
-    (entry,) = finished.document["architectures"]
-    assert entry["passed"] is False
-    assert (entry["problem"]["engine"], entry["problem"]["call"]) == ("wrong", call)
-    assert re.search(error, entry["problem"]["error"])
+WRONGLY_RETURNED = {
+    wrong_engines.MISSING_GRADIENT: ("loss_and_gradients", "must return .*2.weight"),
+    wrong_engines.WIDE: ("loss_and_gradients", "bias \\[3\\] float64.*bias \\[3\\] float32"),
+    wrong_engines.LISTS: ("loss_and_gradients", "0.bias, a list and no NumPy array"),
+    wrong_engines.FLAT: ("train", "the output prediction \\[30\\].*prediction \\[30, 1\\]"),
+    wrong_engines.STOPPING: ("loss_and_gradients", "RuntimeError: StopIteration: planted"),
+}
 
 
-def test_gradients_may_come_in_any_order() -> None:
+def test_what_an_engine_returns_wrongly_is_its_failure(wrong: Processes) -> None:
+    jobs = [job for seed in WRONGLY_RETURNED for job in tasks("1-3-1", seed=seed, epochs=5)]
+    entries = found_by(wrong, *jobs).document["architectures"]
+    for entry, (call, error) in zip(entries, WRONGLY_RETURNED.values(), strict=True):
+        assert entry["passed"] is False
+        assert (entry["problem"]["engine"], entry["problem"]["call"]) == ("wrong", call)
+        assert re.search(error, entry["problem"]["error"])
+
+
+def test_gradients_may_come_in_any_order(wrong: Processes) -> None:
     jobs = tasks("1-3-1", seed=wrong_engines.SHUFFLED, epochs=5)
-    assert run(jobs, WRONG, MINIGRAD, SETTINGS, lambda *_: None).document["passed"] is True
+    assert found_by(wrong, *jobs).document["passed"] is True
 
 
-def test_a_raise_in_the_middle_keeps_what_was_judged_and_the_next_network() -> None:
+def test_a_raise_in_the_middle_keeps_what_was_judged_and_the_next_network(
+    wrong: Processes,
+) -> None:
     jobs = [
         *tasks("1-3-1", seed=wrong_engines.RAISING_LATE, epochs=20),
         *tasks("1-2-1", seed=wrong_engines.SOUND, epochs=20),
     ]
-    finished = run(jobs, WRONG, MINIGRAD, SETTINGS, lambda *_: None)
-    document = json.loads(to_json(finished.document))
-    jsonschema.validate(document, schema("report"))
-    raising, sound = document["architectures"]
+    finished = found_by(wrong, *jobs)
+    raising, sound = finished.document["architectures"]
     assert raising["passed"] is False
     assert raising["gradients"]["passed"] is raising["trajectory"]["passed"] is True
     assert raising["steps"] is raising["final_mse"] is None
@@ -264,12 +275,17 @@ def test_a_raise_in_the_middle_keeps_what_was_judged_and_the_next_network() -> N
     assert "not judged" in to_html(finished)
 
 
-def test_a_failing_verdict_leaves_a_case(tmp_path: Path) -> None:
+def test_a_failing_verdict_leaves_a_case(wrong: Processes, tmp_path: Path) -> None:
     jobs = tasks("1-4-1", seed=wrong_engines.SCALED_GRADIENT, epochs=2)
-    found = run(jobs, WRONG, MINIGRAD, SETTINGS, lambda *_: None, tmp_path)
-    (entry,) = found.document["architectures"]
+    (entry,) = found_by(wrong, *jobs, folder=tmp_path).document["architectures"]
     assert (tmp_path / entry["gradients"]["case"]).is_file()
     assert "case" not in entry["trajectory"]
+
+
+def test_usage_errors_arrive_as_such() -> None:
+    refusing = Side("refusing", RefusingEngine)
+    with pytest.raises(UsageError, match="no device 'abacus' here"):
+        run(tasks("1-1"), refusing, MINIGRAD, SETTINGS, lambda *_: None)
 
 
 def test_failing_probes_fail_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:

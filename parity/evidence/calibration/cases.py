@@ -15,11 +15,11 @@ from parity.engines.protocol import Array
 from torch_impl.model import build
 
 MOST_WORK = 3e7
-"""Multiplications of a forward pass, at most: a case takes a fraction of a second."""
+"""The most multiplications of a forward pass, so that a case takes a fraction of a second."""
 
 
 class Case(NamedTuple):
-    """A step to compare: a network, data, what is known of the past, SGD's options.
+    """A step to compare: a network, its data, its parameters and SGD's options.
 
     Attributes:
         family: the kind of network and data.
@@ -99,7 +99,7 @@ DATA: dict[str, Data] = {
     BIASED: _random,
     NETWORKS: _parabola,
 }
-"""The families, all of them drawn equally often."""
+"""The families of data; each is drawn equally often."""
 
 DTYPES = ("float32", "float64")
 
@@ -153,7 +153,7 @@ def draw_shape(rng: np.random.Generator) -> tuple[tuple[int, ...], int, int]:
 
 
 def trained(case: Case, epochs: int) -> Case:
-    """Let torch train for so many steps, or as long as all parameters and buffers are finite."""
+    """Let torch train for some steps, or as long as all parameters and buffers are finite."""
     model, optimizer = torch_model(case)
     x, y = (torch.from_numpy(a) for a in (case.x, case.y))
     for epoch in range(epochs):

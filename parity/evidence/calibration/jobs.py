@@ -1,4 +1,4 @@
-"""Everything a calibration measures, done by several processes."""
+"""All measurements of a calibration, made by several processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from parity.evidence.store import Store
 from parity.sources import digest
 
 NETWORKS = ("rightfit", "overfit")
-"""Those in which defects are planted."""
+"""The networks in which defects are planted."""
 
 CODE = (
     "minigrad/**/*.py",
@@ -107,6 +107,6 @@ def work(
 
 
 def prepare() -> None:
-    """One thread: two libraries' thread pools on the same cores slow each other down."""
+    """Use one thread: two libraries' thread pools on the same cores slow each other down."""
     threadpool_limits(1)
     torch.set_num_threads(1)

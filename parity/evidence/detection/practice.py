@@ -1,6 +1,6 @@
-"""The usual practice, as a standard to hold the verdicts against.
+"""The usual practice, to compare the verdicts with.
 
-Four judges that are commonly trusted, on the same networks (and probes) that the verdicts see:
+Four tests that are commonly trusted, on the same networks and probes that the verdicts judge:
 
     assert_close        gradients of the three networks, by `torch.testing.assert_close`'s defaults
     probes              every value and gradient of the probe suite, by the same defaults
@@ -37,13 +37,13 @@ from parity.probes.run import run_probes
 
 RTOL_MSE = 1e-3
 QUICK_EPOCHS = 50
-"""Of `overfit`; the small networks are trained for all of theirs."""
+"""Epochs of `overfit`; the small networks are trained for all of theirs."""
 
 SMALL = ("underfit", "rightfit")
 
 
 def task(architecture: str, seed: int, dtype: str) -> Task:
-    """Return what is trained."""
+    """Return the task of a network."""
     named = ARCHITECTURES[architecture]
     epochs = named.epochs if architecture in SMALL else QUICK_EPOCHS
     return Task(named.sizes, epochs, named.learning_rate, 100, seed, dtype, "cpu")
@@ -93,7 +93,7 @@ def _close(actual: Array | None, expected: Array | None) -> bool:
 
 
 def final_mse(seed: int, dtype: str) -> str | None:
-    """Return the first network whose final MSE differ by more than a relative 1e-3."""
+    """Return the first network whose final MSEs differ by more than a relative 1e-3."""
     for architecture in ARCHITECTURES:
         todo = task(architecture, seed, dtype)
         actual, expected = (_trained(engine, todo) for engine in (MinigradEngine(), TorchEngine()))
@@ -110,7 +110,7 @@ def _trained(engine: MinigradEngine | TorchEngine, todo: Task) -> float:
 
 
 def finite_differences(seed: int, dtype: str) -> str | None:
-    """Return the small network whose derivatives are not what finite differences say.
+    """Return the first small network whose derivatives differ from finite differences.
 
     Always in float64, as differences need it; `dtype` makes no difference.
     """

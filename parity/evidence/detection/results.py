@@ -36,8 +36,8 @@ def detect(
         defects: what to plant, each in a tree of its own.
         path: of the file where results are kept as they come, each as `found` by its `key`.
         seed: of the runs with a defect.
-        controls: how many runs are made without one, of the seeds from 0 on: whoever objects to
-            them raises a false alarm.
+        controls: how many runs are made without a defect, at the seeds from 0 on; a failure of
+            one of these is a false alarm.
         workers: how many trials are made at the same time.
         progress: called as `progress(trials done, trials)` whenever a trial has ended.
 
@@ -113,18 +113,19 @@ def document(
 
 
 def described(defect: Defect) -> dict[str, Any]:
-    """Return a defect as JSON has it."""
+    """Return a defect as it stands in the document."""
     return {**dataclasses.asdict(defect), "node": list(defect.nodes)}
 
 
 def verdict(defect: Defect, result: Mapping[str, Any]) -> dict[str, Any]:
     """Return whether a defect was caught, and whether every verdict located it rightly.
 
-    A verdict on the networks names one place each. The probes name one for each that failed; the
-    simplest counts, and `agreeing` is the share of all places named that are right. A run that
-    ended without a verdict has caught the defect, too, and has located it if what it said names the
-    function. An exception is raised where something was noticed, and not where it went wrong: its
-    traceback counts if it names the function; if not, the other places decide.
+    A verdict on a network names one place. The probes name one for each probe that failed; of
+    these the first counts, the simplest. `agreeing` is the share of all named places that are
+    right. A run that ended without a report has caught the defect as well, and has located it if
+    its error message names the function. An exception is raised where something was noticed, not
+    where it went wrong: its traceback counts if it names the function; if not, the other places
+    decide.
     """
     if result["caught_by"] == [DIED]:
         named = _raised_within(defect, result["problem"])
@@ -151,7 +152,7 @@ def _names_raised(defect: Defect, place: Mapping[str, Any]) -> bool:
 
 
 def _names(place: Mapping[str, Any]) -> set[str]:
-    """Return the names by which a defect may know a place; none if none is named."""
+    """Return the names of a place that a defect may have, none if it has no name."""
     if place["verdict"] == "start":
         return {"start"}
     if place["verdict"] == "probes":

@@ -1,4 +1,4 @@
-"""One trial: a copy of the tree, a defect in it, and what `parity run` there finds."""
+"""One trial: a copy of the tree, a defect in it, and what `parity run` finds there."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ PATIENCE_S = 1800
 """A run that takes longer than this hangs."""
 
 DIED = "parity run"
-"""Who noticed a defect that no verdict was reached with."""
+"""What caught a defect if `parity run` ended without a report."""
 RAISED = "exception"
-"""Who noticed one that made the engine raise."""
+"""What caught a defect that made the engine raise."""
 
 
 def copy_tree(target: Path, source: Path = ROOT) -> None:
@@ -37,11 +37,11 @@ def copy_tree(target: Path, source: Path = ROOT) -> None:
 def trial(
     defect: Defect | None, tree: Path, seed: int, networks: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Plant a defect in a tree and have it judged there.
+    """Plant a defect in a tree and judge the tree.
 
     Args:
         defect: None for the tree as it is: the control.
-        tree: a copy that is nobody else's; it is changed.
+        tree: a copy of its own, which is changed.
         seed: of the run.
         networks: what is trained, and options of `parity run`; by default the three networks.
 
@@ -90,7 +90,7 @@ def practices(tree: Path, seed: int, dtype: str) -> dict[str, str | None]:
 
 
 def run_in(tree: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a module of a tree's own packages, whatever is installed, on one thread a process."""
+    """Run a module of a tree's own packages, not of the installed ones, on one thread a process."""
     environment = {
         **os.environ,
         # Before everything that is installed, the finder of an editable installation included.
