@@ -69,8 +69,8 @@ def calibration_options(parser: argparse.ArgumentParser) -> None:
 def calibration(options: Options, progress: Shown) -> int:
     """Return 0, or 1 if a correct engine would have been failed."""
     from parity.evidence.calibration.jobs import measurements, planned, prepare, work
-    from parity.evidence.calibration.plot import plot
     from parity.evidence.calibration.summary import detection, summary
+    from parity.evidence.rendered import calibration_picture
 
     folder = output_folder(options.output)
     prepare()
@@ -91,7 +91,7 @@ def calibration(options: Options, progress: Shown) -> int:
         "detection": detection(planted),
     }
     write_whole(folder / "calibration.json", to_json(document))
-    write_whole(folder / "calibration.png", plot(document))
+    write_whole(folder / "calibration.png", calibration_picture(document))
     print(f"{document['comparisons']:,} comparisons, false alarms: {document['false_alarms']}")
     return int(any(document["false_alarms"].values()))
 
@@ -112,8 +112,8 @@ def detection_options(parser: argparse.ArgumentParser) -> None:
 def detection(options: Options, progress: Shown) -> int:
     """Return 0 if each defect is caught and located and the tree without one passes, or 1."""
     from parity.evidence.detection.catalogue import chosen
-    from parity.evidence.detection.rendered import plot, table
     from parity.evidence.detection.results import detect
+    from parity.evidence.rendered import detection_picture, detection_table
 
     defects = chosen(options.only)
     folder = output_folder(options.output)
@@ -126,9 +126,9 @@ def detection(options: Options, progress: Shown) -> int:
         progress=progress,
     )
     write_whole(folder / "detection.json", to_json(document))
-    write_whole(folder / "detection.png", plot(document))
+    write_whole(folder / "detection.png", detection_picture(document))
     console = Output()
-    console.print(table(document), soft_wrap=True)
+    console.print(detection_table(document), soft_wrap=True)
     console.print(f"Written: {folder / 'detection.json'} and detection.png", soft_wrap=True)
     return 0 if document["passed"] else 1
 
@@ -150,8 +150,8 @@ def proof_options(parser: argparse.ArgumentParser) -> None:
 
 def proof(options: Options, progress: Shown) -> int:
     """Return 0 if every run passed, or 1."""
-    from parity.evidence.proof import runs
-    from parity.evidence.proof.table import endings, table
+    from parity.evidence import proof as proofs
+    from parity.evidence.rendered import endings, proof_table
 
     tasks(options.architectures, "0", "float32", options.device)
     output_folder(options.output.parent)
@@ -159,12 +159,12 @@ def proof(options: Options, progress: Shown) -> int:
         "full": options.full,
         "quick": options.quick,
         "architectures": options.architectures or list(ARCHITECTURES),
-        "engines": list(runs.ENGINES),
+        "engines": list(proofs.ENGINES),
         "device": options.device,
     }
-    jobs = runs.planned(options.full, options.quick)
-    found = runs.proof(options.output, settings, jobs)
-    runs.prove(
+    jobs = proofs.planned(options.full, options.quick)
+    found = proofs.kept(options.output, settings, jobs)
+    proofs.prove(
         found,
         jobs,
         options.architectures,
@@ -174,7 +174,7 @@ def proof(options: Options, progress: Shown) -> int:
         options.device,
     )
     console = Output()
-    console.print(table(found.rows()))
+    console.print(proof_table(found.rows()))
     for line in endings(found.rows()):
         console.print(line, soft_wrap=True)
     document = found.document()

@@ -1,4 +1,11 @@
-"""The runs of a proof: which there are, what is kept of each, and several done at a time."""
+"""The proof that correct engines do not fail: all verdicts, at many seeds, in full and quickly.
+
+    python -m parity.evidence proof
+
+Every run is what `parity run` does: the three architectures and the probes, minigrad against torch.
+Results are kept as they come, and a proof that was stopped goes on where it was. No seed is chosen:
+they are the first ones.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +100,7 @@ def code(root: Path = ROOT) -> str:
     return digest(PROVED, NOT_PROVED, root, code_only=True)
 
 
-def proof(path: Path, settings: Mapping[str, Any], jobs: Sequence[Job]) -> Store:
+def kept(path: Path, settings: Mapping[str, Any], jobs: Sequence[Job]) -> Store:
     """Return what has been proved so far, in a file.
 
     Raises:
