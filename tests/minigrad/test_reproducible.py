@@ -199,7 +199,8 @@ def test_products_and_sums_are_the_specified_ones(dtype: Any) -> None:
         assert bits(matmul(x, y)) == bits(expected)
         a, b = (ReproducibleArray(np.ascontiguousarray(z.T)).mT for z in (x, y))
         assert bits(np.asarray(np.matmul(a, b))) == bits(expected)
-        assert bits(np.asarray(np.matmul(a.mT.mT, b.mT.mT))) == bits(expected)
+        a, b = (ReproducibleArray(z).mT.mT for z in (x, y))
+        assert bits(np.asarray(np.matmul(a, b))) == bits(expected)
     some, others = (Slices([x] * 3, 23, 0, span) for span in (8, 3))
     pairs = list(sums.pairs(some, others, 53))
     assert pairs == [(0, 2), (1, 1), (2, 0), (0, 1), (1, 0), (0, 0)]
@@ -338,6 +339,11 @@ def test_repeated_indices_add_in_any_order() -> None:
         out = ReproducibleArray(np.zeros(3, np.float32))
         np.add.at(out, np.array([0, 0, 0, 1, 2])[list(order)], values[list(order)])
         assert out.tolist() == [1 + 2.0**-23, -3, np.inf]
+    rows = np.random.default_rng(0).standard_normal((20, 30))
+    for row in rows:
+        out = ReproducibleArray(np.zeros(1))
+        np.add.at(out, np.zeros(30, int), row)
+        assert out.item() == total(row[None], axis=1)[0]
 
 
 # ---- what is kept between calls -----------------------------------------------------------------
