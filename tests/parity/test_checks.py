@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from parity.checks.bits import first_difference, ulp_distance
 from parity.checks.budget import Budget, BudgetedStep
 from parity.checks.final_mse import check_final_mse
 from parity.checks.gradients import Z, check_gradients, compare
-from parity.checks.start import check_start, first_difference
+from parity.checks.start import check_start
 from parity.checks.state import state
 from parity.checks.steps import Tally
-from parity.checks.ulp import ulp_distance
 from parity.documents import to_json
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.adapters.torch import TorchEngine
