@@ -216,31 +216,17 @@ def test_text_after_a_statement_is_torchs(statement: str) -> None:
 # ---- what is refused ------------------------------------------------------------------------
 
 REFUSED = """
-x.item(); T.tensor([]).item(); bool(x); bool(T.tensor([])); len(s); iter(s); s[0]; float(x)
-int(x); x and y; if_(x); [1, 2][x]; [1, 2][s]; range(s); x.numpy(); np.asarray(x); x + 'a'
-'a' + x; x + None; x + [1]; x * {}; x @ 2; x @ y; x @ v[:2]; v @ v[:2]; s @ s; x @ x.double().T
-x @ i; x + v[:2]; x - T.ones(3, 2); x * T.ones(4); T.maximum(x, 1); T.maximum(x, v[:2])
-x.pow('a'); x.sum(2); x.sum(-3); x.sum((0, 0)); x.sum('a'); x.mean(5); i.mean(); (i > 0).mean()
-x.amax((0, -2)); T.zeros(0).amax(); T.zeros(0).amin(); x.reshape(4); x.reshape(-1, 4)
-x.reshape(-1, -1); x.view(5); x.T.view(6); x.reshape('a'); x.unsqueeze(4); x.squeeze(3)
-x.transpose(0, 2); c.t(); x.permute(0); x.permute(0, 0); x.permute(0, 2); x.expand(3, 3)
-x.expand(3); x.flatten(1, 0); x.flatten(3); x[2]; x[-3]; x[0, 0, 0]; x[:, 3]; x[[5]]
-x[T.tensor([2])]; x['a']; x[1.5]; x[::-1]; x[T.tensor([True, False, True])]
-T.tensor([0.5])[T.tensor([0.5])]; T.cat([]); T.cat([x, v]); T.cat([x, y], 2); T.cat([x, 1])
-T.stack([]); T.stack([x, v]); T.stack([x, y], 4); T.cat(x); T.tensor('a'); T.tensor([[1], [1, 2]])
-T.tensor(None); T.tensor([x, y]); T.tensor([1, None]); T.tensor([1, 2], requires_grad=True)
-T.tensor(True, requires_grad=True); i.requires_grad_(); T.from_numpy([1]); T.zeros(-1)
-T.full((-1,), 0); T.zeros('a'); T.zeros(2, dtype='nonsense'); T.arange(0, 1, 0)
-T.arange(0, 1, -1); T.linspace(0, 1, -1); T.linspace(0, 1, 2.5); T.abs(1); T.exp([1]); T.sum(5)
-T.relu(None); x.add_(1); x.zero_(); x.__setitem__(0, 1); x.detach().add_(T.ones(3, 3, 3))
-i.add_(0.5); i.div_(2); x.detach().copy_(T.ones(4)); x.detach().__setitem__(5, 1)
-x.detach().__setitem__(0, T.ones(7)); (x * 1).requires_grad_(False); x.backward()
-T.ones(1).backward(); x.sum().backward(T.ones(2)); x.__setattr__('grad', 1)
+T.tensor([]).item(); bool(x); bool(T.tensor([])); len(s); iter(s); s[0]; float(x); int(x); x and y
+if_(x); [1, 2][x]; [1, 2][s]; range(s); x.numpy(); np.asarray(x); x + 'a'; 'a' + x; x + [1]
+x * {}; x @ 2; x @ v[:2]; v @ v[:2]; s @ s; x @ i; x.sum(-3); x.amax((0, -2)); T.zeros(0).amin()
+x.reshape(-1, 4); x.expand(3, 3); x[-3]; x[:, 3]; x[[5]]; T.cat([x, v]); T.tensor([1, None])
+T.tensor([1, 2], requires_grad=True); T.tensor(True, requires_grad=True); i.requires_grad_()
+T.zeros(2, dtype='nonsense'); (x * 1).requires_grad_(False); x.__setattr__('grad', 1)
 x.__setattr__('grad', T.ones(5)); x.__setattr__('grad', T.ones(2, 3, dtype=T.float64))
 T.autograd.grad(x, x); T.autograd.grad(x.sum(), y); T.autograd.grad(x.sum(), p)
 x.detach().retain_grad(); F.linear(x, w.T); F.linear(x, w, T.ones(3)); F.linear(x.double(), w)
 F.linear(s, w); F.linear(x, 1); F.mse_loss(x, T.ones(4)); F.mse_loss(x, y, reduction='max')
-F.relu(None); F.relu(3); F.linear(x, w, 5); F.linear(x, None); T.nn.ReLU()(None); T.nn.Tanh()(3)
+F.relu(None); F.relu(3); F.linear(x, w, 5); F.linear(x, None); T.nn.ReLU()(None)
 x.sum().backward('a'); x.sum().backward(2.0); x.sum().backward(inputs=[3])
 x.sum().backward(inputs=[None]); x.sum().backward(inputs=3); T.autograd.grad(x.sum(), None)
 T.autograd.grad(x.sum(), 3); T.autograd.grad(x.sum(), [3]); T.autograd.grad(None, x)
@@ -250,10 +236,9 @@ T.nn.init.uniform_(T.ones(2), 'a'); T.nn.init.normal_(T.ones(2), 'a')
 T.nn.init.constant_(T.ones(2), 'a'); T.nn.init.uniform_(T.ones(2), generator=3)
 T.nn.init.calculate_gain('leaky_relu', 'a'); T.nn.init.kaiming_uniform_(T.ones(2, 2), 'a')
 T.nn.init.calculate_gain('nonsense'); T.nn.init.kaiming_uniform_(T.zeros(3))
-T.nn.init.kaiming_uniform_(T.zeros(3, 3), mode='nonsense')
-T.nn.Sequential().append(3); T.nn.Sequential(3); x.requires_grad_('no'); T.set_grad_enabled('no')
-T.set_grad_enabled(1); copy.deepcopy(x * 1)
-x.nonsense; x.__setattr__('shape', 1); T.manual_seed('a'); T.manual_seed(2 ** 64); T.rand(-1)
+T.nn.init.kaiming_uniform_(T.zeros(3, 3), mode='nonsense'); T.nn.Sequential().append(3)
+x.requires_grad_('no'); T.set_grad_enabled('no'); T.set_grad_enabled(1); copy.deepcopy(x * 1)
+x.nonsense; x.__setattr__('shape', 1); T.manual_seed('a'); T.manual_seed(2 ** 64)
 """.replace("if_(x)", "(1 if x else 2)")
 REFUSALS = [
     part.strip() for line in REFUSED.splitlines() for part in line.split(";") if part.strip()
@@ -272,6 +257,7 @@ def raised(T: Any, expression: str) -> BaseException:
 @pytest.mark.filterwarnings("ignore:mse_loss:UserWarning")
 @pytest.mark.parametrize("expression", REFUSALS)
 def test_exception_is_of_torchs_class(expression: str) -> None:
+    """Of what `test_errors` has no words for."""
     error = raised(minigrad, expression)
     assert type(error) is type(raised(torch, expression)), error
     assert str(error)
