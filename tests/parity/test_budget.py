@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -29,14 +29,6 @@ from parity.engines.trainer import Trainer
 from tests.parity.fake_engines import drawn
 
 RIGHTFIT = (1, 16, 16, 1)
-
-
-@pytest.fixture(autouse=True)
-def unchanged_settings() -> Iterator[None]:
-    before = np.geterr()
-    yield
-    np.seterr(**before)
-    torch.use_deterministic_algorithms(False)
 
 
 def task(**changes: Any) -> Task:

@@ -403,14 +403,10 @@ def test_an_engine_that_shows_nothing() -> None:
         assert Both(task(), *engines).located() is None
 
 
-def test_in_processes() -> None:
+def test_in_processes(torch_process: EngineProcess[Trainer]) -> None:
     job = task()
-    with (
-        EngineProcess(functools.partial(Trainer, HookedEngine), 1) as actual,
-        EngineProcess(functools.partial(Trainer, factory("torch")), 1) as expected,
-    ):
-        start = drawn(expected, job)
-        found = locate(actual, expected, job, start, {})
+    with EngineProcess(functools.partial(Trainer, HookedEngine), 1) as actual:
+        found = locate(actual, torch_process, job, drawn(torch_process, job), {})
     assert place(found) == ("backward", "2", "2.weight", "linear_backward_weight")
 
 

@@ -24,14 +24,13 @@ from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.adapters.minigrad_reproducible import MinigradReproducibleEngine
 from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Engine, Start, Task
-from parity.engines.registry import ENGINES, Known, factory
+from parity.engines.registry import ENGINES, Known
 from parity.engines.trainer import Trainer
 from parity.errors import UsageError
 from parity.processes import Processes, Side, trainer
 from parity.report.pair.page import page
 from tests.minigrad.chromium import CHROMIUM, Chromium
 from tests.parity import case_engines
-from tests.parity.page_engines import SwallowedNaN
 from tests.parity.wrong_engines import SPOILED, HookedEngine, TaciturnEngine
 
 in_browser = pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")
@@ -92,13 +91,10 @@ SOUND = local(MinigradEngine, "minigrad")
 
 
 @pytest.fixture(scope="module")
-def halved() -> Replayed:
+def halved(torch_process: EngineProcess[Trainer]) -> Replayed:
     """A wrong rule, against torch."""
-    with (
-        trainer(Side("defective", case_engines.HalvedBias)) as ours,
-        trainer(Side("torch", factory("torch"))) as theirs,
-    ):
-        return replayed("steps", task_of((1, 5, 4, 1)), ours, theirs)
+    with trainer(Side("defective", case_engines.HalvedBias)) as ours:
+        return replayed("steps", task_of((1, 5, 4, 1)), ours, torch_process)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +111,7 @@ def strange() -> Replayed:
     task = task_of((1, 4, 1))
     start = MinigradEngine().draw(task)
     start.parameters["0.weight"][1, 0] = np.nan
-    with trainer(Side("defective", SwallowedNaN)) as ours:
+    with trainer(Side("defective", case_engines.SwallowedNaN)) as ours:
         return replayed("steps", task, ours, SOUND, start)
 
 
