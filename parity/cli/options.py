@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import typer
 
 from minigrad.architectures import ARCHITECTURES, Architecture, architecture
 from parity.engines.protocol import Task
+from parity.engines.registry import same
 from parity.errors import UsageError
 
 QUICK_EPOCHS = 50
@@ -96,6 +97,17 @@ def tasks(
         )
         found.append((named, task))
     return found
+
+
+def require_two(
+    engine: str, against: str, trained_by: Callable[[str], str] = lambda name: name
+) -> None:
+    """Raise `UsageError` if two engines are the same, or are trained by the same."""
+    if same(trained_by(engine), trained_by(against)):
+        raise UsageError(
+            f"--engine and --against are both {engine!r}: an engine compared with itself agrees, "
+            "and that says nothing. Choose two; `parity engines` lists them"
+        )
 
 
 def checked_device(device: str) -> str:

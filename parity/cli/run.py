@@ -5,8 +5,7 @@ from __future__ import annotations
 from parity.cli import options
 from parity.cli.command import Output, command
 from parity.documents import to_json
-from parity.engines.registry import factory, same
-from parity.errors import UsageError
+from parity.engines.registry import factory
 from parity.files import output_folder, write_whole
 from parity.processes import Side, processes_for
 from parity.progress import Progress
@@ -34,11 +33,7 @@ def run_command(
     Writes DIR/report.json and DIR/report.html. Exit status: 0 they agree, 1 a verdict failed,
     2 bad usage or input.
     """
-    if same(engine, against):
-        raise UsageError(
-            f"--engine and --against are both {engine!r}: an engine compared with itself agrees, "
-            "and that says nothing. Choose two; `parity engines` lists them"
-        )
+    options.require_two(engine, against)
     actual, expected = Side(engine, factory(engine)), Side(against, factory(against))
     tasks = options.tasks(
         architectures, seed, dtype, device, epochs, learning_rate, momentum, samples, quick=quick

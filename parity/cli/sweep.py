@@ -8,7 +8,7 @@ import typer
 
 from parity.cli import options
 from parity.cli.command import INTERRUPTED, Output, command, complain
-from parity.engines.registry import factory, same
+from parity.engines.registry import factory
 from parity.environment import usable_cores
 from parity.errors import UsageError
 from parity.files import output_folder, write_whole
@@ -62,11 +62,7 @@ def sweep_command(
     Keeps every result in DIR/sweep.sqlite and goes on where it was stopped; draws DIR/sweep.png.
     Exit status: 0 no verdict failed, 1 one did, 2 bad usage or a seed that could not be trained.
     """
-    if same(*map(trained_by, (engine, against))):
-        raise UsageError(
-            f"--engine and --against are both {engine!r}: an engine compared with itself agrees, "
-            "and that says nothing. Choose two; `parity engines` lists them"
-        )
+    options.require_two(engine, against, trained_by)
     if scheduler is not None and workers is not None:
         raise UsageError("--workers is for this machine: a Dask cluster has its own, leave it out")
     for name in (engine, against):

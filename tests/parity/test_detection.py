@@ -17,7 +17,7 @@ import minigrad
 from parity.errors import UsageError
 from parity.evidence.__main__ import main
 from parity.evidence.detection import results
-from parity.evidence.detection.catalogue import DEFECTS, chosen
+from parity.evidence.detection.catalogue import DEFECTS, chosen, read
 from parity.evidence.detection.defect import Defect, planted
 from parity.evidence.detection.practice import PRACTICES, assert_close, finite_differences
 from parity.evidence.detection.rendered import table
@@ -59,6 +59,17 @@ def test_defects_are_many_each_has_a_name_and_no_two_are_the_same() -> None:
         source = (ROOT / defect.file).read_text(encoding="utf-8")
         changed = set(source.split("\n")) - set(defect.applied_to(source).split("\n"))
         assert {line.strip() for line in changed} <= {defect.old}
+
+
+def test_a_catalogue_of_another_form_is_refused() -> None:
+    text = "About.\n\nname file.py f\n- x = 1\n+ x = 2\n+ y = 3\nat f g\ndtype float64\n"
+    assert list(read(text)) == [
+        Defect("name", "file.py", "f", "x = 1", "x = 2\ny = 3", ("f", "g"), "float64")
+    ]
+    with pytest.raises(ValueError, match=r"the line '\* x = 1', which begins with no mark"):
+        list(read(text.replace("- x = 1", "* x = 1")))
+    with pytest.raises(ValueError, match="unpack"):
+        list(read(text.replace("- x = 1\n", "")))
 
 
 def test_a_defect_is_to_be_located_at_a_function_that_there_is() -> None:
@@ -301,7 +312,7 @@ def test_a_defect_is_located_if_every_verdict_names_it(
 
 
 def test_a_defect_of_the_draws_is_located_by_the_start() -> None:
-    defect = Defect("d", "f.py", "f", "a", "b", "start")
+    defect = Defect("d", "f.py", "f", "a", "b", ("start",))
     place = {"verdict": "start", "where": "rightfit", "parameter": "0.weight"}
     assert verdict(defect, found(place))["right"]
     assert not verdict(defect, found(place, RIGHT))["right"]

@@ -546,7 +546,7 @@ def test_budgets_are_shown(browser: Chromium, folder: Path, halved: Replayed) ->
     assert float(rows["used"][0]) == pytest.approx(node["budget_used"], rel=0.01)
     assert float(rows["budget"][0]) == pytest.approx(node["budget"], rel=0.01)
     assert float(rows["used"][1]) < 1
-    actual, due = (np.float32(rows[what][0]) for what in ("value", "due"))
+    actual, due = (np.float32(rows[what][0]) for what in ("value", "expected value"))
     assert abs(float(actual) - float(due)) / node["budget"] == pytest.approx(node["budget_used"])
 
 

@@ -27,9 +27,9 @@ class Defect:
             once.
         old: the line, without its indentation.
         new: what takes its place; further lines are indented from the first.
-        node: where the defect must be located, one name or several that are all right: of
-            functions; of probes, where it is no operation that is wrong but the recording of them,
-            and a probe is about that; or "start". By default it is the function itself.
+        node: the names that locate the defect rightly: of functions; of probes, where it is no
+            operation that is wrong but the recording of them, and a probe is about that; or
+            "start". Empty if it is the function itself.
         dtype: of the run that must find it.
     """
 
@@ -38,14 +38,13 @@ class Defect:
     function: str
     old: str
     new: str
-    node: str | tuple[str, ...] = ()
+    node: tuple[str, ...] = ()
     dtype: str = "float32"
 
     @property
     def nodes(self) -> tuple[str, ...]:
         """The names that locate the defect rightly."""
-        named = (self.node,) if isinstance(self.node, str) else self.node
-        return named or (self.function,)
+        return self.node or (self.function,)
 
     def applied_to(self, source: str) -> str:
         """Return the file's source with the defect in it.

@@ -31,7 +31,7 @@ def said_of(tensor: Tensor, *, short: bool = False) -> str:
     if short:
         return f"{max(used, tensor.aggregate):.2g}" if used < np.inf else "not finite"
     if used == np.inf:
-        return f"has another kind of number than is due{place}: finite, infinite or NaN"
+        return f"has another kind of number than expected{place}: finite, infinite or NaN"
     most = f"uses {used:.2g} times its budget{place}" if used else "uses nothing of its budget"
     return most if tensor.aggregate <= 1 else f"{most}, as a whole {tensor.aggregate:.2g} times"
 

@@ -51,7 +51,7 @@ function readout(it, judged, chosen) {
     rows.push(row("bits", it.values.map((k) => bitsText(at(k), dtype)), Array(2).fill(at(it.apart))));
   } else if (judged) {
     const used = it.used.map(at);
-    rows.push(row("due", it.due.map((k) => numberText(at(k)))));
+    rows.push(row("expected value", it.due.map((k) => numberText(at(k)))));
     rows.push(row("budget", it.allowed.map((k) => few(at(k)))));
     rows.push(row("used", used.map(few), used.map((share) => share === "inf" || share > 1)));
   }
