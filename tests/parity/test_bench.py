@@ -179,7 +179,7 @@ def test_losses_that_are_not_finite_agree_with_nothing() -> None:
 
 
 def test_a_diverged_run_is_still_a_valid_document() -> None:
-    assert not run(a=functools.partial(FakeEngine, rate=1e30))["agreed"]
+    assert run(a=functools.partial(FakeEngine, rate=1e30))["results"]
 
 
 def test_every_engine_has_its_turn_to_be_first() -> None:
