@@ -6,17 +6,18 @@
     >>> x.grad
     tensor([2., 4.])
 
-To read it, in the order in which it builds up; README.md goes the same way, with lines to try:
+To read it, follow the order in which it builds up. README.md goes the same way, with lines to try:
 
     tensor              an array and its place on the tape; operations under torch's names
     ops                 every operation, with its derivative directly beneath it
-    tape                what is remembered of an operation, and the sweep that runs backwards
-    nn, optim           layers, where they start, losses; SGD
+    tape                the record of operations, and the sweep that runs backwards through it
+    nn, optim           layers, how their parameters start, losses; SGD
+    tensor.protocols    tensors answer NumPy's calls: derivatives that have derivatives
     arrays              other arrays that flow through the same rules
     capture             a training step as a list of NumPy calls, made cheaper and replayed
 
-Beside the path lie `random`, torch's random numbers, `autograd`, with a numerical check of
-gradients, and `explain`, which shows a step at work.
+Beside the path: `random` has torch's random numbers, `autograd` has higher derivatives and a check
+of gradients by finite differences, and `explain` shows a step at work.
 """
 
 from minigrad import autograd, cuda, nn, optim

@@ -157,8 +157,7 @@ def test_the_operation_passes_its_checks(printed: list[str]) -> None:
         "test_memory_layouts[rsqrt] PASSED",
         "test_elementwise[rsqrt-float64] PASSED",
         "test_replays[rsqrt] PASSED",
-        "test_values_are_those_of_plain_arrays[rsqrt] PASSED",
-        "test_rules_run_on_guarded_arrays[rsqrt] PASSED",
+        "test_every_rule_and_derivative_runs_on_wrapped_arrays PASSED",
     ):
         assert said in printed[1]
 

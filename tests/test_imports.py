@@ -1,4 +1,7 @@
-"""Who imports whom: the packages' direction, no cycles within them, and what `minigrad` loads."""
+"""Who imports whom: the packages' direction, no cycles within them, and what `minigrad` loads.
+
+Every import counts, within functions and under `TYPE_CHECKING`, too.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,14 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-import minigrad.architectures
-import torch_impl.architectures
-
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("minigrad", "torch_impl", "parity")
+MOST_LINES = 300
 Sources = dict[str, str]
 """Source texts by module name; a package's `__init__` has the package's name."""
 
@@ -32,17 +32,22 @@ def sources_of(package: str) -> Sources:
 def names_imported(tree: ast.AST) -> Iterator[str]:
     """Every dotted name that is imported; of `from a import b` both `a` and `a.b`."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            assert node.module is not None
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            called = ast.unparse(node.func)
-            if called in ("__import__", "importlib.import_module", "import_module"):
-                yield str(node.args[0].value)
+        yield from names_imported_by(node)
+
+
+def names_imported_by(node: ast.AST) -> Iterator[str]:
+    """The dotted names that a statement or a call imports."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "imports are absolute"
+        assert node.module is not None
+        yield node.module
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+        called = ast.unparse(node.func)
+        if called in ("__import__", "importlib.import_module", "import_module"):
+            yield str(node.args[0].value)
 
 
 class OutsideFunctions(ast.NodeTransformer):
@@ -50,15 +55,6 @@ class OutsideFunctions(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         return None
-
-
-class ImportedAtOnce(OutsideFunctions):
-    """Leaves what runs when the module is imported: no function bodies, no `if TYPE_CHECKING`."""
-
-    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
-        if "TYPE_CHECKING" in ast.unparse(node.test):
-            return node.orelse
-        return self.generic_visit(node)
 
 
 def top_levels(sources: Sources, part: ast.NodeTransformer | None = None) -> set[str]:
@@ -71,30 +67,52 @@ def top_levels(sources: Sources, part: ast.NodeTransformer | None = None) -> set
     }
 
 
-def cycle(sources: Sources) -> list[str]:
-    """A cycle of modules that import each other, empty if there is none.
+def modules_imported(sources: Sources, module: str) -> set[str]:
+    """The modules of a package that one of them imports.
 
     `from package import module` needs the module; that it also runs the package's `__init__`
     first cannot be avoided, and is not counted.
     """
-    graph: dict[str, set[str]] = {}
-    for module, source in sources.items():
-        tree = ImportedAtOnce().visit(ast.parse(source))
-        submodules = {name for name in names_imported(tree) if name in sources}
-        statements = [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
-        by_itself = {alias.name for node in statements for alias in node.names}
-        used = {
-            name
-            for name in submodules
-            if name in by_itself or not any(other.startswith(f"{name}.") for other in submodules)
-        }
-        graph[module] = used - {module}
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        members: list[str] = error.args[1]
-        return members
+    found = set()
+    for node in ast.walk(ast.parse(sources[module])):
+        names = set(names_imported_by(node))
+        submodules = {name for name in names if name in sources}
+        if isinstance(node, ast.ImportFrom):
+            named = {f"{node.module}.{alias.name}" for alias in node.names}
+            if named <= submodules:  # so that the package itself is not needed
+                submodules -= {str(node.module)}
+        found |= submodules
+    return found - {module}
+
+
+def cycle(sources: Sources) -> list[str]:
+    """A cycle among the children of some folder, each a file or a folder; empty if there is none.
+
+    A cycle of files is one of children of the smallest folder that all of them are in.
+    """
+    imported = {module: modules_imported(sources, module) for module in sources}
+    packages = {module.rpartition(".")[0] for module in sources} - {""}
+    for package in sorted(packages):
+
+        def child(module: str, package: str = package) -> str:
+            inside = module.removeprefix(f"{package}.").partition(".")[0]
+            return f"{package}.__init__" if module == package else f"{package}.{inside}"
+
+        within = [m for m in sources if m == package or m.startswith(f"{package}.")]
+        graph: dict[str, set[str]] = {child(module): set() for module in within}
+        for module in within:
+            graph[child(module)] |= {child(other) for other in imported[module] if other in within}
+        try:
+            TopologicalSorter({n: others - {n} for n, others in graph.items()}).prepare()
+        except CycleError as error:
+            members: list[str] = error.args[1]
+            return members
     return []
+
+
+def too_long(sources: Sources) -> list[str]:
+    """The modules of more than `MOST_LINES` lines."""
+    return [module for module, text in sources.items() if len(text.splitlines()) > MOST_LINES]
 
 
 def foreign(package: str, sources: Sources) -> set[str]:
@@ -125,6 +143,17 @@ def test_no_cycles(package: str) -> None:
     assert cycle(sources_of(package)) == []
 
 
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_imports_for_types_alone(package: str) -> None:
+    sources = sources_of(package)
+    assert [module for module in sources if "TYPE_CHECKING" in sources[module]] == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_files_are_short(package: str) -> None:
+    assert too_long(sources_of(package)) == []
+
+
 @pytest.mark.parametrize(
     ("package", "line", "offender"),
     [
@@ -148,21 +177,45 @@ def test_planted_import_is_found(package: str, line: str, offender: str) -> None
 
 
 @pytest.mark.parametrize(
-    "line", ["from minigrad import tensor", "from minigrad.tensor import Tensor", "import minigrad"]
+    ("module", "line", "members"),
+    [
+        ("minigrad.tape", "from minigrad.tensor import Tensor", "minigrad.tape minigrad.tensor"),
+        ("minigrad.tape", "import minigrad", "minigrad.__init__ minigrad.tape"),
+        ("minigrad.tape", "from minigrad import nn", "minigrad.nn minigrad.tape"),
+        (
+            "minigrad.ops.shape",
+            "def f():\n    import minigrad.optim",
+            "minigrad.ops minigrad.optim",
+        ),
+        (
+            "parity.checks.budget",
+            "if TYPE_CHECKING:\n    from parity.checks.steps import Judge",
+            "parity.checks.budget parity.checks.steps",
+        ),
+        (
+            "parity.engines.process",
+            "importlib.import_module('parity.probes.run')",
+            "parity.engines parity.probes",
+        ),
+        (
+            "parity.engines.peers.peer",
+            "from parity.engines.adapters.minigrad_ensemble import Ensemble\n",
+            "",
+        ),
+        ("torch_impl.model", "import torch_impl.train", "torch_impl.model torch_impl.train"),
+    ],
 )
-def test_planted_cycle_is_found(line: str) -> None:
-    sources = sources_of("minigrad")
-    sources["minigrad.tape"] += f"\n{line}\n"
-    assert "minigrad.tape" in cycle(sources)
+def test_planted_cycle_is_found(module: str, line: str, members: str) -> None:
+    sources = sources_of(module.partition(".")[0])
+    sources[module] += f"\n{line}\n"
+    found = cycle(sources)
+    assert set(members.split()) <= set(found)
+    assert bool(found) is bool(members)
 
 
-def test_imports_for_types_or_within_functions_are_no_cycle() -> None:
-    sources = sources_of("minigrad")
-    sources["minigrad.tape"] += (
-        "\nif TYPE_CHECKING:\n    from minigrad.tensor import Tensor\n"
-        "def later():\n    from minigrad.tensor import Tensor\n"
-    )
-    assert cycle(sources) == []
+def test_a_planted_long_file_is_found() -> None:
+    sources = {"short": "x = 1\n" * MOST_LINES, "long": "x = 1\n" * (MOST_LINES + 1)}
+    assert too_long(sources) == ["long"]
 
 
 LOADED = "import sys; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
@@ -182,39 +235,10 @@ def test_import_minigrad_loads_numpy_alone() -> None:
 
 
 def test_import_torch_impl_loads_neither_minigrad_nor_parity() -> None:
-    loaded = loaded_by("import torch_impl.train, torch_impl.architectures")
+    loaded = loaded_by("import torch_impl.__main__")
     assert "torch_impl" in loaded
     assert loaded & {"minigrad", "parity"} == set()
 
 
 def test_what_is_loaded_is_seen() -> None:
     assert {"minigrad", "colorsys"} <= loaded_by("import minigrad, colorsys")
-
-
-def test_architectures_are_the_same() -> None:
-    ours, theirs = minigrad.architectures.ARCHITECTURES, torch_impl.architectures.ARCHITECTURES
-    assert list(ours) == list(theirs) == ["underfit", "rightfit", "overfit"]
-    for name in ours:
-        assert asdict(ours[name]) == asdict(theirs[name])
-        assert ours[name].parameters == theirs[name].parameters
-    assert [ours[name].parameters for name in ours] == [4, 321, 333_121]
-    assert minigrad.architectures.MOST_PARAMETERS == torch_impl.architectures.MOST_PARAMETERS
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "1-32-32-1", "1-1", "01-2-1", "underfit", "Underfit", "", "1", "-1", "1-", "1--1",
-        "1-0-1", "2-3-1", "1-3-2", "1-x-1", "1-1000000-1000000-1", "1-9999999999-1",
-        "1-\N{DEVANAGARI DIGIT ONE}-1", " 1-2-1", "1-2-1\n", "1-2.0-1", "1+2+1",
-    ],
-)  # fmt: skip
-def test_the_same_texts_name_architectures(text: str) -> None:
-    def read(package: object) -> object:
-        try:
-            return asdict(package.architecture(text))  # type: ignore[attr-defined]
-        except ValueError:
-            return ValueError
-
-    ours, theirs = read(minigrad.architectures), read(torch_impl.architectures)
-    assert ours == theirs

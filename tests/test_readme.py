@@ -7,6 +7,8 @@ that minigrad's guide adds is tested in `test_guide.py`.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import io
 import itertools
 import json
@@ -21,9 +23,10 @@ import pytest
 
 from minigrad.__main__ import main as minigrad
 from parity.bench import table as bench_table
+from parity.engines.registry import factory
 from parity.evidence import peers as peers_table
 from parity.evidence.figures import PAGES, part
-from parity.processes import Processes, Side, processes_for
+from parity.processes import Processes, Side, processes_for, trainer
 from tests.parity.commands import parity
 from torch_impl.__main__ import main as torch_impl
 
@@ -62,7 +65,7 @@ SHORT = {
 
 ELSEWHERE = {
     "parity run --engine toy:ToyEngine",  # tests/parity/test_own_engine.py
-    ".venv/bin/pytest tests/minigrad -k rsqrt",  # tests/test_guide.py
+    '.venv/bin/pytest tests/minigrad -k "rsqrt or wrapped_arrays"',  # tests/test_guide.py
 }
 PROGRAMS = ("make", "minigrad", "parity", "python")
 
@@ -85,26 +88,34 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_set_of_processes() -> Iterator[None]:
-    """Have every `parity run` of an engine use the same processes: to start them takes longest."""
-    started: dict[str, Processes] = {}
+def one_process_of_torch() -> Iterator[None]:
+    """Have all commands and tests use the same process of torch: loading it takes longest."""
     with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
 
-        def kept(_: Any, actual: Side, expected: Side) -> contextlib.nullcontext[Processes]:
-            assert expected.name == "torch"
-            if actual.name not in started:
-                started[actual.name] = stack.enter_context(processes_for([], actual, expected))
-            return contextlib.nullcontext(started[actual.name])
+        @functools.cache
+        def shared() -> Processes:
+            sides = (Side(name, factory(name)) for name in ("minigrad", "torch"))
+            return stack.enter_context(processes_for([], *sides))
 
-        patch.setattr("parity.cli.run.processes_for", kept)
+        def processes(_: Any, actual: Side, expected: Side) -> contextlib.nullcontext[Processes]:
+            assert expected.name == "torch"
+            if actual.name == "minigrad":
+                return contextlib.nullcontext(shared())
+            started = stack.enter_context(trainer(actual))
+            return contextlib.nullcontext(dataclasses.replace(shared(), actual=started, twins=None))
+
+        patch.setattr("parity.cli.run.processes_for", processes)
+        patch.setattr("parity.testing._reference", lambda: shared().expected)
         yield
 
 
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("command", commands("parity"))
-def test_parity_commands_run(command: str) -> None:
+def test_parity_commands_run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _, name, *arguments = shlex.split(command)
     shortened = [*SHORT.get(name, []), *SHORT.get(" ".join([name, *arguments[:1]]), [])]
+    # The page of `parity run` takes long to draw, and is drawn in tests/parity/test_cli.py.
+    monkeypatch.setattr("parity.report.html.to_html", lambda report: "")
     ended = parity(name, *arguments, *shortened)
     assert ended.returncode == 0, ended.stderr
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dis
 import functools
-import operator
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -19,10 +18,10 @@ from minigrad.tensor import Tensor
 
 
 class Surroundings:
-    """The variables that a step refers to by name, and what they are at the moment.
+    """The variables that a step refers to by name, with their values when it was recorded.
 
-    A step that finds another model under the same name is another step. What an object has in it,
-    a list's items or an object's attributes, is not looked at, nor is what the step itself sets.
+    If a name refers to another object later, the step is recorded again. The contents of objects,
+    such as items of a list or attributes, are not compared, nor are variables that the step sets.
     """
 
     def __init__(self, step: Any) -> None:
@@ -55,7 +54,7 @@ class Surroundings:
             yield f"{get}.get({name!r}) is not {names.of(value, name)}"
 
     def named(self) -> Iterator[tuple[str, Any]]:
-        """Yield tensors with names for them: of variables, of models' parameters, of attributes."""
+        """Yield names and tensors: of variables, of models' parameters, of attributes."""
         found = {name: value for name, _, value in (*self._cells, *self._globals)} | self._own
         for name, value in found.items():
             yield from _tensors(name, value)
@@ -97,11 +96,8 @@ def _tensors(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 # ---- optimizers -------------------------------------------------------------------------------
 
-OPTIONS = ("lr", "momentum", "dampening", "weight_decay", "nesterov", "maximize", "params")
 VALUES = ("lr", "momentum", "weight_decay")
-"""Options that may be numbers: which calls a step makes depends on whether they are zero."""
-
-options_of = operator.itemgetter(*OPTIONS)
+"""Options that are numbers: which calls a step makes depends on whether they are zero."""
 
 EMPTY: dict[str, Any] = {}
 
@@ -111,13 +107,13 @@ class OptimizerBefore:
 
     Attributes:
         optimizer: the optimizer itself.
-        options: for each group all that can be changed.
+        options: of each group.
         buffers: for each parameter its momentum buffer, None for none.
     """
 
     def __init__(self, optimizer: SGD) -> None:
         self.optimizer = optimizer
-        self.options = [options_of(group) for group in optimizer.param_groups]
+        self.options = list(map(dict, optimizer.param_groups))
         self.buffers: dict[Tensor, Tensor | None] = {
             parameter: optimizer.state.get(parameter, {}).get("momentum_buffer")
             for group in optimizer.param_groups
@@ -133,24 +129,22 @@ class OptimizerBefore:
             CaptureError: it has.
         """
         for before, group in zip(self.options, self.optimizer.param_groups, strict=False):
-            for name, value, now in zip(OPTIONS, before, options_of(group), strict=True):
-                if now is not value:
+            for name, value in before.items():
+                if group[name] is not value:
                     raise CaptureError(
                         f"capture: the step changes the {name!r} of its optimizer, from {value} to "
-                        f"{now}, and a replay would not: do it outside of the step"
+                        f"{group[name]}, and a replay would not: do it outside of the step"
                     )
 
     def changes(self, names: Namespace) -> Iterator[str]:
         """Yield expressions that are true when something has changed."""
         of, optimizer = names.of, self.optimizer
-        name, get, before = (
-            of(optimizer, "optimizer"), of(options_of, "options_of"), of(self.options, "options"),
-        )  # fmt: skip
+        name, before = of(optimizer, "optimizer"), of(self.options, "options")
         groups, state = of(optimizer.param_groups, "groups"), of(optimizer.state, "state")
         yield f"{name}.param_groups is not {groups} or len({groups}) != {len(self.options)}"
         yield f"{name}.state is not {state}"
         for i in range(len(self.options)):
-            yield f"{get}({groups}[{i}]) != {before}[{i}]"
+            yield f"{groups}[{i}] != {before}[{i}]"
         for parameter, buffer in self.buffers.items():
             found = f"{state}.get({of(parameter, 'tensor')}, {of(EMPTY, 'empty')})"
             yield f"{found}.get('momentum_buffer') is not {of(buffer, 'tensor')}"
@@ -165,14 +159,14 @@ class OptimizerBefore:
                 yield f"{of}['momentum_buffer'] = {made}"
 
     def follow(self) -> None:
-        """Take over numbers among the options, if the step would make the same calls with them."""
+        """Take over changed numbers among the options, if they need no other calls."""
         if _structure(self.optimizer) == self._structure:
             _update_arrays(self.optimizer)
-            self.options[:] = map(options_of, self.optimizer.param_groups)
+            self.options[:] = map(dict, self.optimizer.param_groups)
 
 
 def _structure(optimizer: SGD) -> Any:
-    """Return what decides which calls a step makes: the options, but for the values of numbers."""
+    """Return what decides which calls a step makes: the options without the values of numbers."""
     return [
         (
             tuple(map(id, group["params"])),

@@ -57,7 +57,7 @@ ENGINES = {
         "minigrad, each step recorded once and replayed",
     ),
     "minigrad-ensemble": Known(
-        "parity.ensembles:EnsembleEngine",
+        "parity.engines.adapters.minigrad_ensemble:EnsembleEngine",
         "minigrad, many seeds at once; a step is one seed's",
     ),
     "minigrad-reproducible": Known(

@@ -12,6 +12,7 @@ from minigrad.architectures import ARCHITECTURES
 from parity.cli.command import Output, ended
 from parity.cli.options import tasks
 from parity.documents import to_json
+from parity.engines import trainer
 from parity.engines.registry import factory
 from parity.environment import environment, usable_cores
 from parity.evidence.figures import PAGES, RESULTS, publish, replaced
@@ -21,8 +22,6 @@ from parity.progress import Progress
 # What is loaded within functions brings torch or matplotlib with it.
 
 Options = argparse.Namespace
-Shown = Callable[[int, int], object]
-"""Called as `progress(done, total)`."""
 
 
 class Command(NamedTuple):
@@ -37,7 +36,7 @@ class Command(NamedTuple):
 
     does: str
     add_options: Callable[[argparse.ArgumentParser], object]
-    run: Callable[[Options, Shown], int]
+    run: Callable[[Options, trainer.Progress], int]
     interrupted: str = "interrupted; start it again to go on"
 
 
@@ -66,11 +65,11 @@ def calibration_options(parser: argparse.ArgumentParser) -> None:
     add("--output", type=Path, default=Path("out"), help="folder (out)")
 
 
-def calibration(options: Options, progress: Shown) -> int:
+def calibration(options: Options, progress: trainer.Progress) -> int:
     """Return 0, or 1 if a correct engine would have been failed."""
     from parity.evidence.calibration.jobs import measurements, planned, prepare, work
-    from parity.evidence.calibration.plot import plot
     from parity.evidence.calibration.summary import detection, summary
+    from parity.evidence.rendered import calibration_picture
 
     folder = output_folder(options.output)
     prepare()
@@ -91,7 +90,7 @@ def calibration(options: Options, progress: Shown) -> int:
         "detection": detection(planted),
     }
     write_whole(folder / "calibration.json", to_json(document))
-    write_whole(folder / "calibration.png", plot(document))
+    write_whole(folder / "calibration.png", calibration_picture(document))
     print(f"{document['comparisons']:,} comparisons, false alarms: {document['false_alarms']}")
     return int(any(document["false_alarms"].values()))
 
@@ -109,11 +108,11 @@ def detection_options(parser: argparse.ArgumentParser) -> None:
     add("--output", default="out", help="folder (out)")
 
 
-def detection(options: Options, progress: Shown) -> int:
+def detection(options: Options, progress: trainer.Progress) -> int:
     """Return 0 if each defect is caught and located and the tree without one passes, or 1."""
     from parity.evidence.detection.catalogue import chosen
-    from parity.evidence.detection.rendered import plot, table
     from parity.evidence.detection.results import detect
+    from parity.evidence.rendered import detection_picture, detection_table
 
     defects = chosen(options.only)
     folder = output_folder(options.output)
@@ -126,9 +125,9 @@ def detection(options: Options, progress: Shown) -> int:
         progress=progress,
     )
     write_whole(folder / "detection.json", to_json(document))
-    write_whole(folder / "detection.png", plot(document))
+    write_whole(folder / "detection.png", detection_picture(document))
     console = Output()
-    console.print(table(document), soft_wrap=True)
+    console.print(detection_table(document), soft_wrap=True)
     console.print(f"Written: {folder / 'detection.json'} and detection.png", soft_wrap=True)
     return 0 if document["passed"] else 1
 
@@ -148,10 +147,10 @@ def proof_options(parser: argparse.ArgumentParser) -> None:
     add("architectures", nargs="*", help="names or layer sizes (the three)")
 
 
-def proof(options: Options, progress: Shown) -> int:
+def proof(options: Options, progress: trainer.Progress) -> int:
     """Return 0 if every run passed, or 1."""
-    from parity.evidence.proof import runs
-    from parity.evidence.proof.table import endings, table
+    from parity.evidence import proof as proofs
+    from parity.evidence.rendered import endings, proof_table
 
     tasks(options.architectures, "0", "float32", options.device)
     output_folder(options.output.parent)
@@ -159,12 +158,12 @@ def proof(options: Options, progress: Shown) -> int:
         "full": options.full,
         "quick": options.quick,
         "architectures": options.architectures or list(ARCHITECTURES),
-        "engines": list(runs.ENGINES),
+        "engines": list(proofs.ENGINES),
         "device": options.device,
     }
-    jobs = runs.planned(options.full, options.quick)
-    found = runs.proof(options.output, settings, jobs)
-    runs.prove(
+    jobs = proofs.planned(options.full, options.quick)
+    found = proofs.kept(options.output, settings, jobs)
+    proofs.prove(
         found,
         jobs,
         options.architectures,
@@ -174,7 +173,7 @@ def proof(options: Options, progress: Shown) -> int:
         options.device,
     )
     console = Output()
-    console.print(table(found.rows()))
+    console.print(proof_table(found.rows()))
     for line in endings(found.rows()):
         console.print(line, soft_wrap=True)
     document = found.document()
@@ -195,7 +194,7 @@ def peers_options(parser: argparse.ArgumentParser) -> None:
     add("engines", nargs="*", help="of the peers (all)")
 
 
-def peers(options: Options, progress: Shown) -> int:
+def peers(options: Options, progress: trainer.Progress) -> int:
     """Return 0 when all are judged, whatever is found."""
     from parity.evidence.peers import PEERS, judge_peer, kept, markdown
 
@@ -223,7 +222,7 @@ def bench_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="the folder that `parity bench` wrote to")
 
 
-def bench(options: Options, progress: Shown) -> int:
+def bench(options: Options, progress: trainer.Progress) -> int:
     """Return 0."""
     publish(options.folder)
     return 0

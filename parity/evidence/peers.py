@@ -21,7 +21,7 @@ from parity.checks.verdicts import VERDICTS
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Start, Task
 from parity.engines.registry import factory
-from parity.evidence.proof.runs import FIELDS, compact
+from parity.evidence.proof import FIELDS, compact
 from parity.evidence.store import Store
 from parity.files import output_folder
 from parity.processes import Side

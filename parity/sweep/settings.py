@@ -17,7 +17,6 @@ TRAINING = (
     "minigrad/**/*.py",
     "torch_impl/**/*.py",
     "parity/engines/**/*.py",
-    "parity/ensembles.py",
     "parity/checks/state.py",
     "parity/checks/trajectory.py",
 )

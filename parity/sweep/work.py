@@ -100,7 +100,7 @@ class Worker:
 
     def _runs(self, engine: str, tasks: Sequence[Task], starts: Sequence[Start]) -> list[Run]:
         if engine == ENSEMBLES:
-            from parity.ensembles import train_ensemble
+            from parity.engines.adapters.minigrad_ensemble import train_ensemble
 
             return train_ensemble(tasks, starts)
         return [_finished(self._trainer, *each) for each in zip(tasks, starts, strict=True)]

@@ -70,19 +70,24 @@ class Graph:
     steps: list[Callable[[Any, list[Any]], None]] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
 
-    def run(self, m: Any) -> tuple[list[Any], list[Any], list[Any]]:
-        """Return the result's gradients by the leaves, and theirs, and the values."""
+    def run(self, m: Any) -> list[list[Any]]:
+        """Return the values, and the result's first, second and third derivatives by the leaves."""
         leaves = [m.tensor(x, requires_grad=True) for x in self.leaves]
         values = [x * 1 for x in leaves]
         for step in self.steps:
             step(m, values)
-        result = sum((v * v.detach().tanh() + v).mean() for v in values[-4:])
-        first = m.autograd.grad(result, leaves, create_graph=True, allow_unused=True)
-        total = sum((g.tanh() * g).sum() for g in first if g is not None)
-        second = [None] * len(leaves)
-        if getattr(total, "requires_grad", False):
-            second = m.autograd.grad(total, leaves, allow_unused=True)
-        return list(first), list(second), values
+        total = sum((v * v.detach().tanh() + v).mean() for v in values[-4:])
+        found = [values]
+        for _ in range(3):
+            gradients: list[Any] = [None] * len(leaves)
+            if getattr(total, "requires_grad", False):
+                options = {"create_graph": True, "allow_unused": True}
+                gradients = list(m.autograd.grad(total, leaves, **options))
+            elif len(found) == 1:
+                m.autograd.grad(total, leaves)  # which refuses it
+            found.append(gradients)
+            total = sum((g.tanh() * g).sum() for g in gradients if g is not None)
+        return found
 
 
 def random_graph(seed: int) -> Graph:

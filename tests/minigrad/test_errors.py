@@ -392,7 +392,7 @@ ELSEWHERE = {
     "enable_grad": "test_autograd",
     "Generator": "test_random",
     "manual_seed": "test_random",
-    "nn.init.calculate_gain": "test_init",
+    "nn.init.calculate_gain": "test_tensor",
     "set_printoptions": "test_printing",
     "Size": "a tuple",
 }

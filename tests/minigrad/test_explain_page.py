@@ -39,7 +39,7 @@ READ = """(() => {
       [group.dataset.group, figure.dataset.name, read(figure, moves)]));
 })()"""
 TITLE = 'document.querySelector("article h2").textContent'
-SCROLLS = "document.documentElement.scrollWidth > innerWidth"
+WIDTH = "document.documentElement.scrollWidth"
 
 
 @pytest.fixture(scope="module")
@@ -236,9 +236,8 @@ def test_the_node_is_lit(browser: Chromium, folder: Path) -> None:
 def test_nothing_scrolls_sideways(browser: Chromium, folder: Path, name: str, width: int) -> None:
     browser.size(width, 900)
     browser.open(folder / f"{name}.html")
-    assert not any(at_every_step(browser, SCROLLS))
     assert browser.run("innerWidth") == width
-    assert max(at_every_step(browser, "document.documentElement.scrollWidth")) <= width
+    assert max(at_every_step(browser, WIDTH)) <= width
 
 
 def test_what_scrolls_sideways_is_seen(browser: Chromium, folder: Path) -> None:
@@ -246,7 +245,7 @@ def test_what_scrolls_sideways_is_seen(browser: Chromium, folder: Path) -> None:
     browser.open(folder / "underfit.html")
     browser.run('document.body.append(Object.assign(document.createElement("div"), '
                 '{style: "width: 500px; height: 1px"}))')  # fmt: skip
-    assert browser.run(SCROLLS)
+    assert browser.run(WIDTH) > 400
 
 
 def test_nothing_leaves_the_page(browser: Chromium, folder: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
 from typing import Any
 
 import numpy as np
@@ -14,41 +14,38 @@ from minigrad.autograd import functional
 from tests.minigrad.sessions import agree, sessions
 
 ENGINES = pytest.mark.parametrize("T", [minigrad, torch], ids=["minigrad", "torch"])
-Function = Callable[..., Any]
-
-# Inputs: x and w (3,), m (2, 3), s without axes.
-SCALAR: dict[str, Callable[[Any], Function]] = {
-    "cubic": lambda T: lambda x: (x**3).sum(),
-    "one element": lambda T: lambda x: (x.tanh() * x.exp()).sum().reshape(1, 1),
-    "mixed": lambda T: lambda x: x[0] * x[1].exp() + T.sigmoid(x[2]) * x[0],
-    "linear": lambda T: lambda x: (x * 3).sum(),
-    "constant": lambda T: lambda x: T.ones(()) * 2,
-}
-SCALAR_OF_TWO: dict[str, Callable[[Any], Function]] = {
-    "bilinear": lambda T: lambda x, w: (x * w).sum() * x[0],
-    "second unused": lambda T: lambda x, w: (x**3).sum(),
-    "separate": lambda T: lambda x, w: (x**3).sum() + w.exp().sum(),
-}
-VECTOR: dict[str, Callable[[Any], Function]] = {
-    "elementwise": lambda T: lambda x: x.tanh(),
-    "matrix": lambda T: lambda x: T.stack([x, x * x]),
-    "tuple": lambda T: lambda x: (x.exp(), x.sum()),
-    "tuple of one": lambda T: lambda x: (x * x,),
-    "part constant": lambda T: lambda x: (x * 2, T.ones(2)),
-}
-VECTOR_OF_TWO: dict[str, Callable[[Any], Function]] = {
-    "product": lambda T: lambda x, w: x * w,
-    "both": lambda T: lambda x, w: (x * w.exp(), w.sum() * x, x[0]),
-    "linear": lambda T: lambda x, w: 2 * x + 3 * w,
-}
+# Functions of one or two vectors, with a single element or more as the result.
+SCALAR = [
+    "lambda x: (x**3).sum()",
+    "lambda x: (x.tanh() * x.exp()).sum().reshape(1, 1)",
+    "lambda x: x[0] * x[1].exp() + T.sigmoid(x[2]) * x[0]",
+    "lambda x, w: (x * w).sum() * x[0]",
+]
+DEPENDING_ON_NO_POINT = [
+    "lambda x: (x * 3).sum()",
+    "lambda x: T.ones(()) * 2",
+    "lambda x, w: (x**3).sum()",
+    "lambda x, w: (x**3).sum() + w.exp().sum()",
+]
+VECTOR = [
+    "lambda x: x.tanh()",
+    "lambda x: T.stack([x, x * x])",
+    "lambda x: (x.exp(), x.sum())",
+    "lambda x: (x * x,)",
+    "lambda x: (x * 2, T.ones(2))",
+    "lambda x, w: x * w",
+    "lambda x, w: (x * w.exp(), w.sum() * x, x[0])",
+    "lambda x, w: 2 * x + 3 * w",
+]
+BOOLS = [False, True]
 
 
-def points(T: Any, count: int, requires_grad: bool = False) -> Any:
+def points(T: Any, function: str, several: bool, requires_grad: bool = False) -> Any:
+    """Return the inputs of a function; the only one is in a tuple if they are several."""
     rng = np.random.default_rng(5)
-    tensors = [
-        T.tensor(rng.normal(size=3), requires_grad=requires_grad) for _ in range(max(count, 1))
-    ]
-    return tensors[0] if count == 0 else tuple(tensors)
+    count = 2 if "x, w:" in function else 1
+    tensors = [T.tensor(rng.normal(size=3), requires_grad=requires_grad) for _ in range(count)]
+    return tuple(tensors) if several or count > 1 else tensors[0]
 
 
 def form(value: Any) -> Any:
@@ -64,100 +61,48 @@ def numbers(value: Any) -> list[float]:
     return [float(x) for x in value.detach().numpy().ravel()]
 
 
-def check(call: Callable[[Any], Any]) -> None:
-    """Fail unless both engines give the same."""
-    ours, theirs = call(minigrad), call(torch)
-    assert form(ours) == form(theirs)
-    np.testing.assert_allclose(numbers(ours), numbers(theirs), rtol=1e-12, atol=1e-13)
-
-
-CASES_1 = {**SCALAR, **VECTOR}
-CASES_2 = {**SCALAR_OF_TWO, **VECTOR_OF_TWO}
-
-
-@pytest.mark.parametrize("create_graph", [False, True])
-@pytest.mark.parametrize("requires_grad", [False, True])
-@pytest.mark.parametrize(
-    ("cases", "name", "count"),
-    [
-        *((CASES_1, name, 0) for name in CASES_1),
-        *((CASES_1, name, 1) for name in CASES_1),
-        *((CASES_2, name, 2) for name in CASES_2),
-    ],
-    ids=lambda value: str(value) if isinstance(value, bool) else type(value).__name__,
-)
-def test_jacobian(
-    cases: dict[str, Any], name: str, count: int, requires_grad: bool, create_graph: bool
+def check(
+    name: str, function: str, several: bool = False, requires_grad: bool = True, **options: Any
 ) -> None:
-    check(
-        lambda T: T.autograd.functional.jacobian(
-            cases[name](T), points(T, count, requires_grad), create_graph=create_graph
-        )
-    )
+    """Fail unless both engines give the same for a function."""
+    found = []
+    for T in (minigrad, torch):
+        f, x = eval(function, {"T": T}), points(T, function, several, requires_grad)
+        given = []
+        if name in ("hvp", "jvp"):
+            given = [points(T, function, several)]
+        if name == "vjp":
+            given = [halves(f(*x) if isinstance(x, tuple) else f(x))]
+        found.append(getattr(T.autograd.functional, name)(f, x, *given, **options))
+    assert form(found[0]) == form(found[1])
+    np.testing.assert_allclose(numbers(found[0]), numbers(found[1]), rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("create_graph", [False, True])
-@pytest.mark.parametrize(
-    ("cases", "name", "count"),
-    [
-        *((SCALAR, name, 0) for name in SCALAR),
-        *((SCALAR, name, 1) for name in SCALAR),
-        *((SCALAR_OF_TWO, name, 2) for name in SCALAR_OF_TWO),
-    ],
-    ids=lambda value: str(value) if isinstance(value, bool) else type(value).__name__,
-)
-def test_hessian_and_its_product(
-    cases: dict[str, Any], name: str, count: int, create_graph: bool
-) -> None:
-    check(
-        lambda T: T.autograd.functional.hessian(
-            cases[name](T), points(T, count, True), create_graph=create_graph
-        )
-    )
-    if create_graph and name in ("linear", "constant", "second unused", "separate"):
-        return  # where nothing depends on the point, only the values are the same
-    check(
-        lambda T: T.autograd.functional.hvp(
-            cases[name](T),
-            points(T, count, True),
-            points(T, count),
-            create_graph=create_graph,
-        )
-    )
+def halves(outputs: Any) -> Any:
+    """Vectors in the form of a function's outputs."""
+    return tuple(map(halves, outputs)) if isinstance(outputs, tuple) else outputs.detach() / 2 + 1
 
 
-@pytest.mark.parametrize("create_graph", [False, True])
-@pytest.mark.parametrize("name", ["elementwise", "tuple", "tuple of one", "cubic"])
-def test_products_with_vectors(name: str, create_graph: bool) -> None:
-    def vectors(T: Any) -> Any:
-        outputs = CASES_1[name](T)(points(T, 0))
-        several = isinstance(outputs, tuple)
-        found = tuple(o.detach() * 0.5 + 1 for o in (outputs if several else (outputs,)))
-        return found if several else found[0]
-
-    def options(T: Any) -> dict[str, Any]:
-        return {"create_graph": create_graph}
-
-    check(
-        lambda T: T.autograd.functional.vjp(
-            CASES_1[name](T), points(T, 0, True), vectors(T), **options(T)
-        )
-    )
-    check(
-        lambda T: T.autograd.functional.jvp(
-            CASES_1[name](T), points(T, 0, True), points(T, 0), **options(T)
-        )
-    )
+@pytest.mark.parametrize("function", [*SCALAR, *DEPENDING_ON_NO_POINT, *VECTOR])
+def test_jacobian(function: str) -> None:
+    for recorded, needed, several in itertools.product(BOOLS, repeat=3):
+        check("jacobian", function, several, needed, create_graph=recorded)
 
 
-def test_products_of_two_inputs() -> None:
-    f = CASES_2["both"]
-    check(lambda T: T.autograd.functional.jvp(f(T), points(T, 2), points(T, 2)))
-    check(
-        lambda T: T.autograd.functional.vjp(
-            f(T), points(T, 2), (T.ones(3).double(), T.ones(3).double(), T.ones(()).double())
-        )
-    )
+@pytest.mark.parametrize("function", [*SCALAR, *DEPENDING_ON_NO_POINT])
+def test_hessian_and_its_product(function: str) -> None:
+    for recorded, several in itertools.product(BOOLS, repeat=2):
+        check("hessian", function, several, create_graph=recorded)
+        # Where nothing depends on the point, the values alone are the same.
+        if not recorded or function in SCALAR:
+            check("hvp", function, several, create_graph=recorded)
+
+
+@pytest.mark.parametrize("name", ["vjp", "jvp"])
+@pytest.mark.parametrize("function", [SCALAR[0], VECTOR[0], *VECTOR[2:4], VECTOR[6]])
+def test_products_with_vectors(function: str, name: str) -> None:
+    for recorded in BOOLS:
+        check(name, function, create_graph=recorded)
 
 
 SESSIONS = sessions(r"""

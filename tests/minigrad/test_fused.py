@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from minigrad.random import fused
 from minigrad.random.fused import fused_multiply_add, linspace
+from tests.minigrad.operations import FUZZ
 
+EXAMPLES = 2_000 if FUZZ else 300
 KINDS = [(np.float32, torch.float32), (np.float64, torch.float64)]
 
 
@@ -80,7 +82,7 @@ MIDPOINT = (2**-24 * (1 + 2**-23), 1 - 2**-23, 1 + 2**-23)
 
 @given(triples(np.float32))
 @example(tuple(map(np.float32, MIDPOINT)))
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_float32_rounds_once(numbers: tuple[Any, Any, Any]) -> None:
     assert correctly_rounded(*numbers, fused_multiply_add(*numbers)[()])
 
@@ -92,7 +94,7 @@ def test_float32_rounds_once(numbers: tuple[Any, Any, Any]) -> None:
 @example(tuple(map(np.float64, (2.0**1000, 2.0**30, -1e308))))
 @example(tuple(map(np.float64, (-1e-200, 1e-200, 0.0))))
 @example(tuple(map(np.float64, (-0.0, 3.0, -0.0))))
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 def test_float64_rounds_once(numbers: tuple[Any, Any, Any]) -> None:
     assert correctly_rounded(*numbers, fused_multiply_add(*numbers)[()])
 
@@ -144,25 +146,15 @@ def assert_linspace_is_torchs(start: float, end: float, steps: int) -> None:
         np.testing.assert_array_equal(np.signbit(actual), np.signbit(expected))
 
 
-ENDS = [
-    (-5, 5),
-    (0, 1),
-    (1, 0),
-    (0.1, 0.7),
-    (-1, 1e-3),
-    (3, 3),
-    (0, 0),
-    (1e30, -1e30),
-    (-1e-42, 1e-42),
-    (7.3, 1e6),
-]
+ENDS = [(-5, 5), (0, 1), (1, 0), (0.1, 0.7), (-1, 1e-3), (3, 3), (0, 0)]
+ENDS += [(1e30, -1e30), (-1e-42, 1e-42), (7.3, 1e6)]
+# Around multiples of the vector width, and around torch's grain of 32,768 elements a thread.
+LENGTHS = [*range(140), *(255, 256, 257, 1000, 1023, 4099, 32767, 32768, 32769, 65537, 100_000)]
 
 
 @pytest.mark.parametrize(("start", "end"), ENDS)
 def test_linspace_of_every_length(start: float, end: float) -> None:
-    # Around multiples of the vector width, and around torch's grain of 32,768 elements a thread.
-    lengths = [255, 256, 257, 1000, 1023, 4099, 32767, 32768, 32769, 65537, 100_000]
-    for steps in [*range(140), *lengths]:
+    for steps in LENGTHS:
         assert_linspace_is_torchs(start, end, steps)
 
 
@@ -171,7 +163,7 @@ def test_linspace_of_every_length(start: float, end: float) -> None:
     st.floats(width=32, allow_nan=False, allow_infinity=False),
     st.integers(0, 5000),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=EXAMPLES // 3, deadline=None)
 def test_linspace_between_any_ends(start: float, end: float, steps: int) -> None:
     assert_linspace_is_torchs(start, end, steps)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections import OrderedDict
 from typing import Any
@@ -172,6 +173,13 @@ class Affine(nn.Module):
         return x * by
 Affine()(T.ones(1), by=3.0)
 
+# a generator is used, and the default one left alone
+generator = T.Generator().manual_seed(1)
+drawn = nn.init.uniform_(T.zeros(3), generator=generator)
+after = T.rand(1)
+first, expected = (T.manual_seed(0), T.rand(1))[1], (T.manual_seed(1), T.rand(3))[1]
+drawn, (drawn == expected).tolist(), (after == first).tolist()
+
 # conversion takes gradients along and keeps the parameters
 net = network(T)
 net(T.ones(2, 1, dtype=T.float32)).sum().backward()
@@ -232,6 +240,39 @@ def test_a_run_starts_from_torchs_numbers_in_every_bit(name: str, seeds: int, dt
         assert list(model.state_dict()) == list(reference.state_dict())
         for ours, theirs in zip(model.parameters(), reference.parameters(), strict=True):
             assert same_bits(ours, theirs), (name, seed)
+
+
+FILLS = {
+    "uniform": "init.uniform_(w)",
+    "uniform in bounds": "init.uniform_(w, -0.3, 0.7)",
+    "constant": "init.constant_(w, 0.1)",
+    "zeros": "init.zeros_(w)",
+    "ones": "init.ones_(w)",
+    "kaiming": "init.kaiming_uniform_(w)",
+    "kaiming as Linear's": "init.kaiming_uniform_(w, a=math.sqrt(5))",
+    "kaiming for relu": "init.kaiming_uniform_(w, nonlinearity='relu')",
+    "kaiming by fan_out": "init.kaiming_uniform_(w, mode='fan_out', nonlinearity='tanh')",
+    "kaiming normal": "init.kaiming_normal_(w)",
+    "normal": "init.normal_(w, 1.0, 0.5)",
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("fill", FILLS)
+def test_fills_are_torchs_in_every_bit(fill: str, dtype: str) -> None:
+    # Fewer than 16 elements where they are normal: the rest is not promised (minigrad.random).
+    shape = (3, 5) if "normal" in fill else (13, 17)
+    for seed in range(5):
+        values = []
+        for T in (minigrad, torch):
+            T.manual_seed(seed)
+            w = T.full(shape, 5.0, dtype=getattr(T, dtype), requires_grad=True)
+            returned = eval(FILLS[fill], {"init": T.nn.init, "w": w, "math": math})
+            assert returned is w
+            assert w.requires_grad
+            assert w.is_leaf
+            values.append(w.detach().numpy().tobytes())
+        assert values[0] == values[1]
 
 
 def test_a_single_bit_is_noticed() -> None:

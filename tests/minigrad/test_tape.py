@@ -6,7 +6,7 @@ import gc
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -529,56 +529,6 @@ def test_a_saved_array_that_is_the_derivative_itself_is_not_the_gradient() -> No
     assert x.grad is not None
     x.grad.zero_()
     assert y.tolist() == [3.0, 4.0]
-
-
-# ---- a backward pass that is recorded -------------------------------------------------------
-
-TWICE: dict[str, Callable[[Any, Any, Any], Any]] = {
-    "polynomial": lambda T, x, y: x**3 * y + x / y,
-    "powers": lambda T, x, y: x**y + 2.0**x + x**0.5,
-    "transcendental": lambda T, x, y: x.exp() * y.log() + x.sqrt() * y.tanh() + x.sigmoid(),
-    "kinks": lambda T, x, y: (x - 2).relu() * y + (x - 2).abs() * x * y,
-    "extrema": lambda T, x, y: T.maximum(x, y) ** 2 * x + T.minimum(x, y) * y,
-    "where": lambda T, x, y: T.where(x > y, x * x, y * y * x),
-    "matmul": lambda T, x, y: (x @ y.T) @ (y @ x.T),
-    "vectors": lambda T, x, y: (x @ y[0]) * (y[1] @ x.T) * (x[0] @ y[0]),
-    "linear": lambda T, x, y: T.nn.functional.linear(x, y, x[:, 0]) ** 2,
-    "batched": lambda T, x, y: T.stack([x, y]) @ T.stack([x * y, y]).mT,
-    "mse": lambda T, x, y: T.nn.functional.mse_loss(x * x, y * x),
-    "errors": lambda T, x, y: T.nn.functional.mse_loss(x * x, y, reduction="none") * y,
-    "summed": lambda T, x, y: T.nn.functional.mse_loss(x * y, y, reduction="sum") * x,
-    "reductions": lambda T, x, y: x.square().sum(0) * y.mean(1, keepdim=True) + x.amax(1)[0] * y,
-    "minimum": lambda T, x, y: x.amin() ** 2 * y.amin((0, 1)) * x,
-    "shapes": lambda T, x, y: (x.reshape(-1)[:, None] * y.flatten().expand(2, 6)[0]).T ** 2,
-    "cat": lambda T, x, y: T.cat([x * y, y], 1).square()[:, 1:5] * T.cat([x, x], 1)[:, :4],
-    "index": lambda T, x, y: x[[0, 1, 0]] ** 2 * y[T.tensor([1, 1, 0])] * x[0],
-    "mask": lambda T, x, y: x[y > 1] ** 3 * 2,
-    "dtypes": lambda T, x, y: (x.float() * y.float()).double() ** 2 * x,
-    "shared": lambda T, x, y: (x * y + x) * (x * y + x).exp(),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", TWICE)
-def test_second_and_third_derivatives_are_torchs(name: str) -> None:
-    def derivatives(T: Any) -> Iterator[np.ndarray[Any, Any]]:
-        x = leaf(T, [[1.25, 2.5, 0.75], [3.0, 0.5, 1.5]])
-        y = leaf(T, [[0.5, 1.75, 2.25], [1.0, 3.0, 0.625]])
-        value = TWICE[name](T, x, y)
-        weights = T.linspace(0.5, 1.5, value.numel(), dtype=T.float64).reshape(value.shape)
-        total = (value * weights).sum()
-        for _ in range(3):
-            gradients = T.autograd.grad(total, [x, y], create_graph=True, allow_unused=True)
-            present = [g for g in gradients if g is not None]
-            yield from (g.detach().numpy() for g in present)
-            total = T.stack([(g * g).sum() / (g * g).sum().detach() for g in present]).sum()
-            if not total.requires_grad:
-                break
-
-    ours, theirs = list(derivatives(minigrad)), list(derivatives(torch))
-    assert len(ours) == len(theirs) > 1
-    rtol = 2e-5 if name == "dtypes" else 1e-10
-    for actual, expected in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(actual, expected, rtol=rtol, atol=1e-10 * np.abs(expected).max())
 
 
 # ---- the tape itself ------------------------------------------------------------------------

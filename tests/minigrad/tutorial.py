@@ -152,6 +152,7 @@ for number, Net in enumerate([Underfit, Rightfit]):
         prediction.shape,
         prediction.requires_grad,
         len(losses),
+        [f"{loss:.3f}" for loss in losses[:5]],
         losses[-1] < losses[0],
     )
     mse = mean_squared_error(y, prediction)

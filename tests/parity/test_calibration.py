@@ -24,8 +24,8 @@ from parity.evidence.calibration.measure import (
     tf32,
     torch_gradients,
 )
-from parity.evidence.calibration.plot import plot
 from parity.evidence.calibration.summary import detection, summary
+from parity.evidence.rendered import calibration_picture
 from parity.evidence.store import Store
 
 MINE = COMMONS.index(COMMON)
@@ -318,4 +318,4 @@ def test_measurements_of_other_settings_are_refused(
 
 def test_the_picture_needs_no_detection() -> None:
     document = {**summary([row(), row(gradients=1.0)]), "detection": []}
-    assert plot(document).startswith(b"\x89PNG")
+    assert calibration_picture(document).startswith(b"\x89PNG")

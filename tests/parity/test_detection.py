@@ -20,7 +20,6 @@ from parity.evidence.detection import results
 from parity.evidence.detection.catalogue import DEFECTS, chosen, read
 from parity.evidence.detection.defect import Defect, planted
 from parity.evidence.detection.practice import PRACTICES, assert_close, finite_differences
-from parity.evidence.detection.rendered import table
 from parity.evidence.detection.results import control, detect, document, verdict
 from parity.evidence.detection.trial import (
     DIED,
@@ -31,6 +30,7 @@ from parity.evidence.detection.trial import (
     run_in,
     trial,
 )
+from parity.evidence.rendered import detection_table
 from parity.probes import PROBES
 from parity.sources import ROOT, digest
 
@@ -373,7 +373,7 @@ def test_the_document_counts_what_was_caught(tried: list[str], tmp_path: Path) -
     assert found["environment"]["versions"]["numpy"]
     assert [entry["caught_by"] for entry in found["trials"]] == [["gradients"], []]
     shown = io.StringIO()
-    Console(file=shown, width=200).print(table(found))
+    Console(file=shown, width=200).print(detection_table(found))
     text = shown.getvalue()
     assert "weight-gradient-half" in text
     assert "missed" in text

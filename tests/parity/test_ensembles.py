@@ -17,11 +17,16 @@ from parity.checks.bitwise import digest
 from parity.checks.state import state
 from parity.checks.steps import check_steps
 from parity.engines.adapters.minigrad import MinigradEngine
+from parity.engines.adapters.minigrad_ensemble import (
+    Ensemble,
+    EnsembleEngine,
+    members_at_once,
+    train_ensemble,
+)
 from parity.engines.process import LocalObject
 from parity.engines.protocol import Array, Engine, Start, Task
 from parity.engines.registry import factory
 from parity.engines.trainer import Run, Trainer
-from parity.ensembles import Ensemble, EnsembleEngine, members_at_once, train_ensemble
 
 SETTINGS = [
     pytest.param(name, dtype, momentum, id=f"{name}-{dtype}-{momentum}")
@@ -223,7 +228,7 @@ def test_more_members_than_are_trained_at_once(monkeypatch: pytest.MonkeyPatch) 
     asked = tasks("underfit", 7, 5, momentum=0.9)  # buffers, too, are not those of members before
     starts = drawn(asked)
     expected = list(map(bits, train_ensemble(asked, starts)))
-    monkeypatch.setattr("parity.ensembles.MOST", 3)
+    monkeypatch.setattr("parity.engines.adapters.minigrad_ensemble.MOST", 3)
     assert members_at_once(asked[0]) == 3
     assert list(map(bits, train_ensemble(asked, starts))) == expected
 

@@ -234,9 +234,9 @@ class WrongTorch(TorchEngine):
         if self.defect == "half":
             last.register_full_backward_hook(_halved)
         if self.defect == "nan":
-            weight.register_hook(lambda grad: grad * (grad / grad))  # type: ignore[no-untyped-call]
+            weight.register_hook(lambda grad: grad * (grad / grad))
         if self.defect == "gradient":
-            weight.register_hook(lambda grad: grad * (1 + share))  # type: ignore[no-untyped-call]
+            weight.register_hook(lambda grad: grad * (1 + share))
         if self.defect == "momentum":
             self._optimizer.param_groups[0]["dampening"] = 1e-3
 

@@ -14,9 +14,9 @@ import pytest
 from parity.checks.verdicts import not_reached
 from parity.engines.process import EngineProcessError
 from parity.engines.registry import ENGINES
+from parity.evidence import proof as runs
 from parity.evidence.__main__ import main
-from parity.evidence.proof import runs
-from parity.evidence.proof.runs import NOT_PROVED, PROVED, Job, planned, proof
+from parity.evidence.proof import NOT_PROVED, PROVED, Job, kept, planned
 from parity.sources import ROOT, matching
 from tests.parity.samples import report_of
 
@@ -119,11 +119,11 @@ def test_a_small_network_for_real(file: Path, capsys: pytest.CaptureFixture[str]
 def test_it_goes_on_where_it_was(file: Path, judged: list[Job]) -> None:
     jobs = planned(1, 1)
     same = {"settings": "the same"}
-    first = proof(file, same, jobs)
+    first = kept(file, same, jobs)
     file.parent.mkdir()
     runs.prove(first, jobs[:2], None, 2, file.parent, lambda done, total: None)
     assert sorted(judged) == sorted(jobs[:2])
-    again = proof(file, same, jobs)
+    again = kept(file, same, jobs)
     assert again.rows() == first.rows()
     runs.prove(again, jobs, None, 1, file.parent, lambda done, total: None)
     assert judged[2:] == jobs[2:]

@@ -118,7 +118,9 @@ def test_a_terminal_sees_progress(tmp_path: Path) -> None:
     assert all(len(line) <= 60 for line in lines if not line.startswith("Written:"))
 
 
-@pytest.mark.parametrize("other", ["minigrad", "parity.ensembles:EnsembleEngine"])
+@pytest.mark.parametrize(
+    "other", ["minigrad", "parity.engines.adapters.minigrad_ensemble:EnsembleEngine"]
+)
 def test_an_ensemble_is_not_held_against_itself(other: str, tmp_path: Path) -> None:
     engines = ["--engine", "minigrad-ensemble", "--against", other]
     ended = parity("sweep", "1-1", "--seeds", "0:2", *engines, "--output", tmp_path)

@@ -1,8 +1,5 @@
 """Data, networks and training: the seed protocol, what the losses are, and that bits repeat."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch import nn
@@ -193,22 +190,13 @@ def test_no_gpu_is_said_plainly() -> None:
         device("cuda")
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `python -m torch_impl` in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "torch_impl", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_command_prints_the_final_mse() -> None:
-    done = command("underfit", "--seed", "18446744073709551615", "--dtype", "float64")
-    assert (done.returncode, done.stderr) == (0, "")
+def test_command_prints_the_final_mse(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["underfit", "--seed", "18446744073709551615", "--dtype", "float64"])
+    printed = capsys.readouterr()
+    assert printed.err == ""
     model, x, y = start((1, 1, 1), seed=2**64 - 1, dtype=torch.float64)
     train(model, x, y, 500, 0.01)
-    name, _, value = done.stdout.partition(": final MSE ")
+    name, _, value = printed.out.partition(": final MSE ")
     assert name == "underfit"
     assert float(value) == pytest.approx(mse(model, x, y), rel=1e-9)
 
@@ -232,15 +220,3 @@ def test_bad_usage_ends_with_status_2(
     printed = capsys.readouterr()
     assert said in printed.err
     assert printed.out == ""
-
-
-def test_the_witness_is_independent() -> None:
-    """Importing all of torch_impl loads neither minigrad nor parity."""
-    script = (
-        "import sys, torch_impl.__main__\n"
-        "print(sorted({'minigrad', 'parity'} & {name.split('.')[0] for name in sys.modules}))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[]"

@@ -39,14 +39,4 @@ class MinigradCapturedEngine(MinigradEngine):
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
         """Run forward and backward."""
         loss = self._loss()
-        gradients = {}
-        for name, parameter in self._model.named_parameters():
-            assert parameter.grad is not None
-            gradients[name] = parameter.grad.numpy().copy()
-        return loss.item(), gradients
-
-    def _backward(self) -> minigrad.Tensor:
-        self._optimizer.zero_grad()
-        loss: minigrad.Tensor = self._loss_function(self._model(self._x), self._y)
-        loss.backward()
-        return loss
+        return loss.item(), self._gradients()

@@ -38,13 +38,8 @@ class AutogradEngine(Peer):
 
     def step(self) -> object:
         """Take one training step."""
-        loss, directions = loss_and_gradients(self._parameters, self._x, self._y)
-        momentum = self._task.momentum
-        if momentum:
-            if self._buffers:
-                pairs = zip(self._buffers, directions, strict=True)
-                directions = [momentum * buffer + direction for buffer, direction in pairs]
-            self._buffers = directions
+        loss, gradients = loss_and_gradients(self._parameters, self._x, self._y)
+        directions = self._directions(gradients)
         pairs = zip(self._parameters, directions, strict=True)
         rate = self._task.learning_rate
         self._parameters = [parameter - rate * direction for parameter, direction in pairs]

@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array as JaxArray
 from jax import lax, nn
 
-from parity.engines.peers.peer import Peer, layers
+from parity.engines.peers.peer import Peer, layers, sgd_directions
 from parity.engines.protocol import Array, Start, Task
 
 State = tuple[list[JaxArray], list[JaxArray]]
@@ -40,14 +40,11 @@ def sgd_step(
 ) -> tuple[State, JaxArray]:
     """Return the state after a training step, and the loss before it."""
     parameters, buffers = state
-    loss, directions = loss_and_gradients(parameters, x, y)
-    if momentum:
-        if buffers:
-            pairs = zip(buffers, directions, strict=True)
-            directions = [momentum * buffer + direction for buffer, direction in pairs]
-        buffers = directions
+    loss, gradients = loss_and_gradients(parameters, x, y)
+    directions = sgd_directions(momentum, buffers, gradients)
     pairs = zip(parameters, directions, strict=True)
-    return ([p - learning_rate * direction for p, direction in pairs], buffers), loss
+    moved = [parameter - learning_rate * direction for parameter, direction in pairs]
+    return (moved, directions if momentum else []), loss
 
 
 class JaxEngine(Peer):

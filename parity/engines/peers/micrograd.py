@@ -69,15 +69,10 @@ class MicrogradEngine(Peer):
     def step(self) -> object:
         """Take one training step."""
         loss = self._backward()
-        gradients = self._arrays(_grad)
-        if self._task.momentum:
-            buffers = self._buffers or [np.zeros(())] * len(gradients)
-            pairs = zip(buffers, gradients.values(), strict=True)
-            self._buffers = [self._task.momentum * buffer + grad for buffer, grad in pairs]
-            gradients = dict(zip(gradients, self._buffers, strict=True))
-        parameters = self._arrays(_data)
+        directions = self._directions(list(self._arrays(_grad).values()))
+        pairs = zip(self._arrays(_data).items(), directions, strict=True)
         rate = self._task.learning_rate
-        moved = {name: parameters[name] - rate * grad for name, grad in gradients.items()}
+        moved = {name: parameter - rate * direction for (name, parameter), direction in pairs}
         self.put(moved, dict(zip(self._names, self._buffers, strict=False)))
         return loss.data
 

@@ -36,13 +36,7 @@ class MyGradEngine(Peer):
     def step(self) -> object:
         """Take one training step."""
         loss = self._backward()
-        directions = [parameter.grad for parameter in self._parameters]
-        momentum = self._task.momentum
-        if momentum:
-            if self._buffers:
-                pairs = zip(self._buffers, directions, strict=True)
-                directions = [momentum * buffer + direction for buffer, direction in pairs]
-            self._buffers = directions
+        directions = self._directions([parameter.grad for parameter in self._parameters])
         for parameter, direction in zip(self._parameters, directions, strict=True):
             parameter.data -= self._task.learning_rate * direction
         return loss

@@ -44,6 +44,14 @@ class Peer(Engine):
         """Copy the parameters."""
         return dict(zip(self._names, map(self._copy, self._parameters), strict=True))
 
+    def _directions(self, gradients: Sequence[Any]) -> list[Any]:
+        """Return the directions of a step of SGD; keep them if there is momentum."""
+        momentum = self._task.momentum
+        directions = sgd_directions(momentum, self._buffers, gradients)
+        if momentum:
+            self._buffers = directions
+        return directions
+
     def _own(self, array: Array) -> Any:
         """Return a copy as the peer's own kind of array."""
         return array.copy()
@@ -51,6 +59,14 @@ class Peer(Engine):
     def _copy(self, value: Any) -> Array:
         """Return a copy as an ndarray of the run's dtype."""
         return np.array(value, dtype=self._task.dtype)
+
+
+def sgd_directions(momentum: float, buffers: Sequence[Any], gradients: Sequence[Any]) -> list[Any]:
+    """Return the directions of a step of SGD; with momentum they are the buffers after it."""
+    if not (momentum and buffers):
+        return list(gradients)
+    pairs = zip(buffers, gradients, strict=True)
+    return [momentum * buffer + gradient for buffer, gradient in pairs]
 
 
 def layers(parameters: Sequence[Any]) -> list[tuple[Any, Any, bool]]:

@@ -1,11 +1,18 @@
-"""The runs of a proof: which there are, what is kept of each, and several done at a time."""
+"""The proof that correct engines do not fail: all verdicts, at many seeds, in full and quickly.
+
+    python -m parity.evidence proof
+
+Every run is what `parity run` does: the three architectures and the probes, minigrad against torch.
+Results are kept as they come, and a proof that was stopped goes on where it was. No seed is chosen:
+they are the first ones.
+"""
 
 from __future__ import annotations
 
 import json
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from pathlib import Path
@@ -14,6 +21,7 @@ from typing import Any, NamedTuple
 from parity.cli.options import tasks
 from parity.documents import to_json
 from parity.engines.registry import factory
+from parity.engines.trainer import Progress
 from parity.environment import environment
 from parity.evidence.store import Store
 from parity.files import output_folder, write_whole
@@ -93,7 +101,7 @@ def code(root: Path = ROOT) -> str:
     return digest(PROVED, NOT_PROVED, root, code_only=True)
 
 
-def proof(path: Path, settings: Mapping[str, Any], jobs: Sequence[Job]) -> Store:
+def kept(path: Path, settings: Mapping[str, Any], jobs: Sequence[Job]) -> Store:
     """Return what has been proved so far, in a file.
 
     Raises:
@@ -170,7 +178,7 @@ def prove(
     architectures: Sequence[str] | None,
     workers: int,
     failures: Path,
-    progress: Callable[[int, int], object],
+    progress: Progress,
     device: str = "cpu",
 ) -> None:
     """Do the runs that are missing, several at the same time, and print a line for each.
