@@ -387,6 +387,40 @@ called(2.0), bare(factor=2.0), called.__name__, called.__doc__
 with T.no_grad():
     recorded(), T.is_grad_enabled()
 
+# no_grad as a decorator of a generator
+x, seen = leaf([1.0]), []
+def generator():
+    "Yield twice, and note what comes back."
+    try:
+        seen.append((yield (x * 2).requires_grad))
+        yield (x * 3).requires_grad
+    except KeyError:
+        seen.append((x * 4).requires_grad)
+        yield "caught"
+    finally:
+        seen.append((x * 5).requires_grad)
+    return "end"
+for decorate in (T.no_grad(), T.no_grad, T.set_grad_enabled(False)):
+    decorated = decorate(generator)
+    T.is_grad_enabled(), decorated.__doc__
+    running = decorated()
+    next(running), T.is_grad_enabled()  # between the pieces recording is the caller's affair
+    running.send("sent"), running.throw(KeyError("thrown"))
+    refused("end", next, running)
+    closed = decorated()
+    next(closed), closed.close(), seen
+    refused("before it began", decorated().throw, KeyError("before it began"))
+    T.is_grad_enabled()
+with T.no_grad():
+    next(T.enable_grad()(generator)())
+
+# each thread has its own mode
+seen = []
+with T.no_grad():
+    thread = threading.Thread(target=lambda: seen.append(T.is_grad_enabled()))
+    thread.start(), thread.join()
+seen
+
 # no_grad ends with an exception
 def divided():
     with T.no_grad():
@@ -458,49 +492,6 @@ def test_there_is_only_the_cpu() -> None:
 
 
 @ENGINES
-def test_no_grad_as_decorator_of_a_generator(T: Any) -> None:
-    x = T.tensor([1.0], requires_grad=True)
-    seen: list[Any] = []
-
-    def generator() -> Any:
-        """Yield twice, and note what comes back."""
-        try:
-            seen.append((yield (x * 2).requires_grad))
-            yield (x * 3).requires_grad
-        except KeyError:
-            seen.append((x * 4).requires_grad)
-            yield "caught"
-        finally:
-            seen.append((x * 5).requires_grad)
-        return "end"
-
-    for make in (T.no_grad, lambda: T.no_grad, lambda: T.set_grad_enabled(False)):
-        decorate = make()
-        seen.clear()
-        decorated = decorate(generator)
-        assert decorated.__doc__ == generator.__doc__
-        assert T.is_grad_enabled()
-        running = decorated()
-        assert next(running) is False
-        assert T.is_grad_enabled()  # between the pieces recording is the caller's affair
-        assert running.send("sent") is False
-        assert running.throw(KeyError("thrown")) == "caught"
-        with pytest.raises(StopIteration) as stopped:
-            next(running)
-        assert stopped.value.value == "end"
-        assert seen == ["sent", False, False]
-        closed = decorated()
-        next(closed)
-        closed.close()
-        assert seen[3:] == [False]
-        with pytest.raises(KeyError):
-            decorated().throw(KeyError("before it began"))
-        assert T.is_grad_enabled()
-    with T.no_grad():
-        assert next(T.enable_grad()(generator)()) is True
-
-
-@ENGINES
 def test_one_decorated_function_in_two_threads(T: Any) -> None:
     entered, inner_entered, left = (threading.Event() for _ in range(3))
     modes = []
@@ -537,16 +528,6 @@ def test_no_grad_object_is_used_again_and_nested(T: Any) -> None:
             assert T.is_grad_enabled()
         else:
             T.set_grad_enabled(True)  # torch forgets what was before the outer block
-
-
-@ENGINES
-def test_each_thread_has_its_own_mode(T: Any) -> None:
-    seen = []
-    with T.no_grad():
-        thread = threading.Thread(target=lambda: seen.append(T.is_grad_enabled()))
-        thread.start()
-        thread.join()
-    assert seen == [True]
 
 
 # ---- promotion ------------------------------------------------------------------------------
