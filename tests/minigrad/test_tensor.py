@@ -148,10 +148,11 @@ str(nn.Linear(1, 2).to(dtype=T.float64).bias.dtype)[-2:]
 x.sum(axis=0); x.sum(axis=(0, 1), keepdims=True); x.detach().sum(axis=None); T.sum(x, axis=-1)
 x.mean(axis=1); x.mean(0, keepdims=True); x.amax(axis=1, keepdims=True); x.amax(axis=())
 x.amin(axis=(0,)); T.amin(x, axis=0); x.squeeze(axis=0); x.unsqueeze(axis=0)
-T.unsqueeze(x, axis=-1); T.cat([x, x], axis=1); T.stack([x, x], axis=2); x.size(axis=1); x.reshape(shape=(3, 2))
-x.reshape(shape=[-1]); x.reshape(shape=x.shape); T.reshape(x, shape=(6,)); x.view(size=(3, 2))
-x.expand(size=(2, 2, 3)); x.permute(dims=(1, 0)); T.permute(x, dims=(-1, 0)); T.zeros(size=(2, 3))
-T.ones(size=()); T.rand(size=(2,)) * 0; T.randn(size=[2]) * 0; T.zeros(size=(2,), dtype=T.int64)
+T.unsqueeze(x, axis=-1); T.cat([x, x], axis=1); T.stack([x, x], axis=2); x.size(axis=1)
+x.reshape(shape=(3, 2)); x.reshape(shape=[-1]); x.reshape(shape=x.shape); T.reshape(x, shape=(6,))
+x.view(size=(3, 2)); x.expand(size=(2, 2, 3)); x.permute(dims=(1, 0)); T.permute(x, dims=(-1, 0))
+T.zeros(size=(2, 3)); T.ones(size=()); T.rand(size=(2,)) * 0; T.randn(size=[2]) * 0
+T.zeros(size=(2,), dtype=T.int64)
 """.replace("math_nan", "float('nan')").replace("math_sqrt", "__import__('math').sqrt")
 CASES = [
     part.strip() for line in EXPRESSIONS.splitlines() for part in line.split(";") if part.strip()
