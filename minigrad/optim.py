@@ -175,7 +175,7 @@ class SGD:
             plain = not (group["momentum"] or group["weight_decay"] or group["maximize"])
             dtype, rate = None, np.zeros(())
             for parameter in group["params"]:
-                node = parameter._node or parameter._frozen
+                node = parameter._grad_node
                 if node is None or node.grad is None:
                     continue
                 array = parameter._array

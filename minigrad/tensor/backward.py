@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -164,13 +163,13 @@ def gradients_of(
 def _root(output: T, grad: T | None) -> T:
     """Return the gradient that the sweep starts with at an output."""
     if grad is None:
-        if math.prod(output._array.shape) != 1:
+        if output.numel() != 1:
             raise RuntimeError(
                 "backward: grad can be implicitly created only for scalar outputs, and this one "
                 f"has shape {list(output.shape)}: reduce it first, for example with .sum(), or "
                 "pass the gradient of the final result by it"
             )
-        one = np.array(1, output._array.dtype, ndmin=output._array.ndim)  # np.ones takes longer
+        one = np.array(1, output._array.dtype, ndmin=output.ndim)  # np.ones takes longer
         if not isinstance(output._array, np.ndarray):  # go on in the same array type
             one = np.add(np.zeros_like(output._array), one)
         return output._wrapped(one)

@@ -131,10 +131,11 @@ class TensorBase:
 
     def _apply(self, rule: Rule, *inputs: Any, **options: Any) -> Self:
         """Run a rule on tensors and numbers; record it if one of them requires a gradient."""
+        tensor = self._plain
         values = []
         parents = []
         for x in inputs:
-            if isinstance(x, TensorBase):
+            if isinstance(x, tensor):
                 values.append(x._array)
                 parents.append(x._node)
             else:
@@ -143,10 +144,10 @@ class TensorBase:
         out = rule.forward(*values, **options)
         if isinstance(out, np.generic):
             out = np.asarray(out)  # NumPy returns scalars in place of zero-dimensional arrays
-        result: Self = _new(self._plain)
+        result: Self = _new(tensor)
         result._array = out
         result._node = None
-        if out.base is not None and isinstance(inputs[0], TensorBase):
+        if out.base is not None and isinstance(inputs[0], tensor):
             result._note_view(inputs[0])
         if any(parents) and grad_mode.enabled:
             if OUTDATED in parents:
