@@ -300,26 +300,25 @@ def test_equal_terms_are_rounded_alike() -> None:
     rng = np.random.default_rng(0)
     n, ratio = 1000, []
     one, varied = np.ones(n, np.float32), rng.uniform(1, 2, n).astype(np.float32)
-    powers = np.ldexp(one, np.arange(n) % 50 - 25)
     for term in rng.uniform(1, 2, 100).astype(np.float32):
         equal = np.full(n, term, np.float32)
-        near = equal * (1 + rng.uniform(0, 2e-6, n)).astype(np.float32)
-        error, of_near = (abs(np.add.accumulate(x)[-1] - x.sum(dtype=float)) for x in (equal, near))
-        found = [
-            of_near / np.add.reduce(array(near[:, None]), axis=0).deviation[0],
-            error / np.add.reduce(array(equal[:, None]), axis=0).deviation[0],
-        ]
+        near = equal * (1 + rng.uniform(0, 1e-5, n)).astype(np.float32)
+        found = []
         for left, right in (
             ([one], [equal, varied]),
             ([one, varied], [equal]),
-            ([term * powers], [1 / powers]),
+            ([varied], [term / varied]),
+            ([one], [near]),
         ):
             out = np.matmul(array(np.stack(left)), array(np.stack(right, axis=1)))
+            exact = np.multiply(left[0], right[0], dtype=np.float64).sum()
+            error = abs(np.add.accumulate(left[0] * right[0])[-1] - exact)
             found.append(error / out.deviation[0, 0])
+        found.append(error / np.add.reduce(array(near[:, None]), axis=0).deviation[0])
         ratio.append(found)
     worst = np.max(ratio, axis=0)
-    assert (worst > 0.5).all()
-    assert (worst < 6).all()
+    assert (worst > 1).all()
+    assert (worst < 2.5).all()
 
 
 def test_partial_sums_that_are_large_and_cancel_are_seen() -> None:
@@ -496,6 +495,7 @@ def test_slack_passes_on_linearly_through_absolute_values() -> None:
     z = array(np.zeros((2, 2), np.float32), None, np.full((2, 2), 1.5))
     mask: Any = np.less_equal(x, z)
     assert mask.slack.tolist() == [[1, 1], [1, 0]]
+    assert np.less(array(np.ones(1), None, np.ones(1)), 0).slack.tolist() == [1]
     assert np.maximum(x, z).slack.tolist() == [[1.5, 2], [1.5, 0]]
     # In doubt: the slack of what is chosen, that of the jump to the other value, and the jump.
     expected = [[1.5 + 1.5 + 1, 2 + 3.5 + 1], [1.5 + 2.5 + 2, 1.5]]
