@@ -1,4 +1,4 @@
-"""`capture`: a step that runs once, is recorded, and from then on is replayed.
+"""`capture`: run a step once, record it, and replay the recording from then on.
 
 >>> import minigrad as torch
 >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
@@ -42,51 +42,49 @@ __all__ = ["CaptureError", "Captured", "capture"]
 
 
 def capture(step: Callable[..., Any], *, cache_size: int = 8) -> Captured:
-    """Return a function that does what a step does, and from the second call on faster.
+    """Return a function that does what a step does, and is faster from the second call on.
 
-    The first call runs the step and records the NumPy calls that it makes. Later calls repeat
-    these alone, with the same results in every bit, a NaN's sign excepted; no Python of the step,
-    of modules, hooks or the optimizer runs again. Everything that is made of minigrad's operations
-    can be captured.
+    The first call runs the step and records its NumPy calls. Later calls repeat only these, with
+    the same results in every bit except a NaN's sign. No Python code of the step, its modules,
+    hooks or optimizer runs again. Every step made of minigrad's operations can be captured.
 
     What can differ between two calls:
 
-    - *Tensors among the arguments*, also within tuples, lists and dicts, are copied at each
-      call. For other shapes, strides or dtypes, and for other values of arguments that are no
-      tensors, there is another recording.
-    - *What tensors hold*: parameters, buffers and `.grad` can be changed between two calls, by
-      loading a state, by `zero_grad` or by hand, and hold the current values after every call.
-    - *Options* of an `SGD`, the learning rate for one.
-    - *Variables*, global or of an enclosing function, that the step's own text refers to: where
-      one is something else than it was, the step is recorded anew.
+    - *Tensors among the arguments*, also within tuples, lists and dicts: they are copied at each
+      call. Other shapes, strides or dtypes, and other values of arguments that are not tensors,
+      are recorded separately.
+    - *Values of tensors*: parameters, buffers and `.grad` can be changed between two calls, by
+      loading a state, by `zero_grad` or by hand. They hold the current values after every call.
+    - *Options* of an `SGD`, such as the learning rate.
+    - *Variables* that the step's own code refers to, global or of an enclosing function: if one
+      refers to another object than before, the step is recorded again.
 
-    All other Python is looked at while the step is recorded, and no more: a number that an
-    attribute holds, the length of a list, the side of an `if`. A step that leaves tensors where
-    nothing here knows to look for them, as an optimizer of your own leaves its buffers, is recorded
-    until two recordings in a row are the same.
+    Everything else is read only while the step is recorded: a number in an attribute, the length
+    of a list, the branch of an `if`. If a step leaves tensors in unknown places, as an optimizer of
+    your own does with its buffers, it is recorded until two recordings in a row are the same.
 
-    What the step returns are copies without history (`requires_grad` is False); containers are
-    made anew. Other tensors that it leaves behind, `.grad` for one, are the same objects after
-    every call, with new values. An argument's gradient is added to the argument's `.grad`.
+    The returned tensors are copies without history (`requires_grad` is False), in new containers.
+    Other tensors that the step leaves behind, such as `.grad`, are the same objects after every
+    call, with new values. An argument's gradient is added to the argument's `.grad`.
 
     Args:
         step: a function. It must not read values (`item()`, `print`, `if loss > 1`), select
             elements by a mask, or draw random numbers.
-        cache_size: how many recordings are kept. Each has memory of its own for intermediate
-            results. Of more, the one that was not used for longest is dropped.
+        cache_size: how many recordings are kept. Each has its own memory for intermediate
+            results. The least recently used one is dropped first.
 
     Raises (when it is called):
         CaptureError: the step cannot be captured. The message names the line.
-        TypeError: an argument is neither a tensor nor can it be hashed.
+        TypeError: an argument is neither a tensor nor hashable.
 
-    A captured step is not to be called from several threads at the same time. Within a step that
-    is being recorded it is a part of that step.
+    A captured step must not be called from several threads at the same time. When a step that is
+    being recorded calls it, it becomes a part of that step.
     """
     return Captured(step, cache_size)
 
 
 MANY = 8
-"""More recordings in a row than this, and than are kept, are not what anyone wants."""
+"""The number of recordings in a row, without a replay, after which there is a warning."""
 
 
 class Captured:
@@ -124,7 +122,7 @@ class Captured:
 
     @property
     def program(self) -> PrintedProgram | None:
-        """What the last call ran, or recorded; None before a recording is trusted.
+        """The program of the last call; None until a recording is trusted.
 
         `step.program.explain()` prints it.
         """
@@ -184,7 +182,7 @@ class Captured:
         return value
 
     def _forget(self, most: int) -> None:
-        """Drop the replays that were not used for longest, until so many are left."""
+        """Drop the least recently used replays until at most this many are left."""
         while sum(map(len, self._replays.values())) > most:
             signature = next(key for key, replays in self._replays.items() if replays)
             del self._replays[signature][0]
@@ -193,9 +191,9 @@ class Captured:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Do not look for garbage: of all that a recording makes there is hardly any.
+    """Switch the garbage collector off: a recording makes many objects and hardly any garbage.
 
-    Looking at everything again and again takes as long as the recording itself.
+    With the collector on, recording takes twice as long.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -211,7 +209,7 @@ def _misfit(*_: Any) -> Any:
 
 
 def _key(value: Any, tensors: list[Tensor]) -> Any:
-    """Return what tells one argument from another that needs another recording."""
+    """Return a key that is equal for arguments that share a recording; collect the tensors."""
     if isinstance(value, Tensor):
         tensors.append(value)
         array = value._array

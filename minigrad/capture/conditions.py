@@ -18,10 +18,10 @@ from minigrad.tensor import Tensor
 
 
 class Surroundings:
-    """The variables that a step refers to by name, and what they are at the moment.
+    """The variables that a step refers to by name, with their values when it was recorded.
 
-    A step that finds another model under the same name is another step. What an object has in it,
-    a list's items or an object's attributes, is not looked at, nor is what the step itself sets.
+    If a name refers to another object later, the step is recorded again. The contents of objects,
+    such as items of a list or attributes, are not compared, nor are variables that the step sets.
     """
 
     def __init__(self, step: Any) -> None:
@@ -54,7 +54,7 @@ class Surroundings:
             yield f"{get}.get({name!r}) is not {names.of(value, name)}"
 
     def named(self) -> Iterator[tuple[str, Any]]:
-        """Yield tensors with names for them: of variables, of models' parameters, of attributes."""
+        """Yield names and tensors: of variables, of models' parameters, of attributes."""
         found = {name: value for name, _, value in (*self._cells, *self._globals)} | self._own
         for name, value in found.items():
             yield from _tensors(name, value)
@@ -97,7 +97,7 @@ def _tensors(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 # ---- optimizers -------------------------------------------------------------------------------
 
 VALUES = ("lr", "momentum", "weight_decay")
-"""Options that may be numbers: which calls a step makes depends on whether they are zero."""
+"""Options that are numbers: which calls a step makes depends on whether they are zero."""
 
 EMPTY: dict[str, Any] = {}
 
@@ -159,14 +159,14 @@ class OptimizerBefore:
                 yield f"{of}['momentum_buffer'] = {made}"
 
     def follow(self) -> None:
-        """Take over numbers among the options, if the step would make the same calls with them."""
+        """Take over changed numbers among the options, if they need no other calls."""
         if _structure(self.optimizer) == self._structure:
             _update_arrays(self.optimizer)
             self.options[:] = map(dict, self.optimizer.param_groups)
 
 
 def _structure(optimizer: SGD) -> Any:
-    """Return what decides which calls a step makes: the options, but for the values of numbers."""
+    """Return what decides which calls a step makes: the options without the values of numbers."""
     return [
         (
             tuple(map(id, group["params"])),

@@ -1,4 +1,4 @@
-"""From a program to a Python function that makes its calls."""
+"""A program as a Python function that makes its calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from minigrad.capture.memory import Memory
 from minigrad.capture.program import UPDATES, Call, Program, View, views_in
 
 BY_KEYWORD = frozenset({np.maximum, np.minimum})
-"""NumPy deprecates a third argument by position for these."""
+"""Functions for which NumPy deprecates passing `out` by position."""
 
 
 class Namespace:
@@ -28,12 +28,12 @@ class Namespace:
         self._counts: dict[str, int] = defaultdict(lambda: 1)
 
     def of(self, thing: Any, hint: str, key: Any = None) -> str:
-        """Return the name of a thing, at its first mention one that begins with the hint.
+        """Return the name of an object; a new one is the hint, with a number if that is taken.
 
         Args:
-            thing: what the name stands for.
-            hint: what the name should be like.
-            key: what makes things the same; by default their identity.
+            thing: the object.
+            hint: the wanted name.
+            key: objects with equal keys share a name; by default the object's identity.
         """
         key = id(thing) if key is None else key
         name = self._names.get(key)
@@ -49,16 +49,15 @@ class Namespace:
         return name
 
     def forget(self) -> None:
-        """Let go of all but the namespace."""
+        """Forget which object has which name; the namespace stays."""
         self._names.clear()
 
 
 class Writer:
     """Writes calls as Python statements.
 
-    Arrays stand in them as constants of the code: that is faster than to look them up by name, and
-    takes less memory than names for all. The text has a stand-in for each, b'0', b'1', …, which
-    `define` replaces.
+    Arrays are constants of the compiled code: this is faster than looking them up by name, and
+    takes less memory. The text has a placeholder for each, b'0', b'1', …, which `define` replaces.
     """
 
     def __init__(self, memory: Memory, names: Namespace) -> None:
@@ -68,7 +67,7 @@ class Writer:
         self._constants: list[Any] = []
 
     def constant(self, thing: Any) -> str:
-        """Return what stands for a thing in the text."""
+        """Return the placeholder of an object in the text."""
         number = self._numbers.setdefault(id(thing), len(self._constants))
         if number == len(self._constants):
             self._constants.append(thing)
@@ -118,7 +117,7 @@ class Writer:
         return f"{name}({', '.join([*arguments, *rest, f'out={out}'])})"
 
     def define(self, name: str, parameters: list[str], body: list[str]) -> Callable[..., Any]:
-        """Return a new function of this text, which refers to the names."""
+        """Compile these statements to a function that can use the names."""
         text = f"def {name}({', '.join(parameters)}):\n" + "".join(f"    {s}\n" for s in body)
         defined: dict[str, Any] = {}
         exec(compile(text, f"<captured {name}>", "exec"), self._names.namespace, defined)
@@ -128,7 +127,7 @@ class Writer:
         return function  # type: ignore[no-any-return]
 
     def _replaced(self, constants: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return a code's constants with things in place of what stands for them."""
+        """Return the constants of code with objects in place of their placeholders."""
         return tuple(
             [
                 self._constants[int(constant)]
@@ -141,9 +140,9 @@ class Writer:
         )
 
     def in_parts(self, statements: Iterable[str], call: str = "{}()") -> Iterator[str]:
-        """Yield the statements or, of many, calls of functions of so many each.
+        """Yield the statements; if there are many, calls of functions that make them in parts.
 
-        The compiler takes a hundred times the memory of what it compiles.
+        Compiling takes a hundred times the memory of the compiled code.
         """
         lines = list(itertools.islice(iterator := iter(statements), LONGEST + 1))
         while len(lines) > LONGEST:
@@ -160,6 +159,6 @@ REDUCE_DEFAULTS = {"axis": 0, "dtype": None, "keepdims": False}
 
 
 def runner(program: Program, memory: Memory | None = None) -> Callable[[], None]:
-    """Return a function that makes the calls of a program, in memory of its own or in this one."""
+    """Return a function that makes the calls of a program, in the given memory or in new memory."""
     writer = Writer(memory or Memory(), Namespace())
     return writer.define("run", [], list(map(writer.statement, program.calls)) or ["pass"])

@@ -15,10 +15,10 @@ ALIGNMENT = 64
 
 
 class _Window:
-    """What NumPy makes an array of: a view, by its address, and the owner to keep alive.
+    """A view by its address, from which NumPy makes an array; it keeps the memory's owner alive.
 
-    NumPy takes the array for one that owns its memory, since its base is no array: changing one
-    array in place then does not count as a change of the others in the same piece of memory.
+    The array's base is no array. So minigrad takes it for the owner of its memory, and a change in
+    place does not count as a change of the other arrays in the same buffer.
     """
 
     __slots__ = ("__array_interface__", "owner")
@@ -34,7 +34,7 @@ class _Window:
         }
 
     def array(self) -> Any:
-        """Return the array; at the first call only, since no more is needed from then on."""
+        """Return the array; works once, and then gives the description up to save memory."""
         array = np.asarray(self)
         del self.__array_interface__
         return array
@@ -60,7 +60,7 @@ class Memory:
         return array
 
     def own_array(self, view: View) -> Any:
-        """Return the array of a view, and let it be one that NumPy takes for its memory's owner."""
+        """Return the array of a view; it counts as the owner of its memory, see `_Window`."""
         assert view.is_inside(), f"{view} is larger than its memory"
         owner = self.owner(view.buffer)
         array = _Window(owner, view, address(owner), not owner.flags.writeable).array()
@@ -91,7 +91,7 @@ def address(array: Any) -> int:
 
 
 def extent(owner: Any) -> int:
-    """Return how many bytes from its first element on an array's elements take up."""
+    """Return the number of bytes from an array's first element to the end of its last."""
     if owner.size == 0:
         return 0
     last = sum((n - 1) * s for n, s in zip(owner.shape, owner.strides, strict=True) if s > 0)
@@ -99,7 +99,7 @@ def extent(owner: Any) -> int:
 
 
 def spanning(owners: list[Any], size: int) -> Any:
-    """Return the bytes from the first of several arrays on, which lie one behind the other."""
+    """Return one array of bytes over several arrays that lie next to each other in memory."""
     view = View(Buffer(size), np.dtype(np.uint8), (size,), (1,))
     return _Window(owners, view, address(owners[0]), False).array()
 
@@ -107,15 +107,15 @@ def spanning(owners: list[Any], size: int) -> Any:
 # ---- memory that is used again --------------------------------------------------------------
 
 SLACK = 1.25
-"""How much larger than needed the memory may be that is used again."""
+"""The largest ratio of a reused piece of memory to what is needed."""
 
 
 def reuse_memory(program: Program) -> Program:
-    """Let results that do not outlive the run share memory.
+    """Let intermediate results share memory.
 
-    A result takes the place of one that is not needed any more. That is smaller, and it is in
-    the processor's cache. An element by element call writes its result over the input that
-    it is the last to read.
+    A result takes the place of one that is not needed any more, which is likely to be in the
+    processor's cache. An element-wise call writes its result over an input that no later call
+    reads.
     """
     lasting = program.lasting()
     last: dict[Buffer, int] = {}  # the last call that needs it
@@ -148,7 +148,7 @@ def reuse_memory(program: Program) -> Program:
 
 
 def _overwritten(call: Call, done: list[Buffer], places: dict[Buffer, Buffer]) -> Buffer | None:
-    """Return the input that an element by element call may write its result over."""
+    """Return the input that an element-wise call may overwrite with its result."""
     if not isinstance(call.function, np.ufunc) or call.function is np.matmul:
         return None
     views = [x for x in call.inputs if isinstance(x, View)]
@@ -166,13 +166,13 @@ def _overwritten(call: Call, done: list[Buffer], places: dict[Buffer, Buffer]) -
 
 
 class _Free:
-    """Memory that is not needed at the moment, the smallest pieces first."""
+    """The free pieces of memory, the smallest first."""
 
     def __init__(self) -> None:
         self._pieces: list[Buffer] = []
 
     def take(self, buffer: Buffer) -> Buffer:
-        """Return a piece for what is in this buffer, a new one if there is none that fits."""
+        """Return a free piece that fits a buffer, or a new one."""
         i = bisect.bisect_left(self._pieces, buffer.size, key=_size)
         if i < len(self._pieces) and self._pieces[i].size <= max(buffer.size, ALIGNMENT) * SLACK:
             return self._pieces.pop(i)

@@ -1,6 +1,6 @@
-"""What a recorded step is: a list of NumPy calls on views of numbered pieces of memory.
+"""A recorded step as data: a list of NumPy calls on views of memory.
 
-    Program    the calls in order, and the views through which the outside is met
+    Program    the calls in order, and the views that are shared with the outside
     Call       one NumPy function, its inputs, and the view that it writes its result into
     View       what NumPy calls an array: memory with a dtype, a shape, strides and an offset
     Buffer     a piece of memory
@@ -24,7 +24,7 @@ import numpy as np
 from minigrad.dtypes import DType
 
 UPDATES = frozenset({np.add.at, operator.setitem})
-"""Functions that change a part of what they write into, and so depend on what was there."""
+"""Functions that change only a part of their output, and so depend on its old contents."""
 
 EXACT = frozenset(
     {
@@ -42,10 +42,10 @@ EXACT = frozenset(
         np.subtract,
     }
 )
-"""Element by element functions whose results do not depend on how an array is laid out.
+"""Element-wise functions whose results do not depend on the memory layout.
 
-They are rounded correctly (IEEE 754), hence the same wherever in an array an element stands. NumPy
-computes others, such as `exp`, by other code where the elements lie one behind the other.
+They are correctly rounded (IEEE 754). NumPy computes others, such as `exp`, by different code for
+contiguous arrays.
 """
 
 NO_PARTS: Mapping[int, str] = MappingProxyType({})
@@ -58,8 +58,8 @@ class Buffer:
         size: in bytes.
         memory: the array whose memory it is; None if the program has to allocate it.
         constant: whether its contents never change.
-        name: what is in it, for people.
-        parts: names of what is at which offset, where there are several.
+        name: what is in it, for printing.
+        parts: names by offset, if it holds several arrays.
     """
 
     __slots__ = ("constant", "memory", "name", "parts", "size")
@@ -101,7 +101,7 @@ class View(NamedTuple):
         return View(buffer, self.dtype, self.shape, self.strides, self.offset + offset)
 
     def is_contiguous(self) -> bool:
-        """Whether the elements lie one behind the other, in C order."""
+        """Return whether the elements are contiguous, in C order."""
         expected = self.dtype.itemsize
         for length, stride in zip(reversed(self.shape), reversed(self.strides), strict=True):
             if length != 1 and stride != expected:
@@ -117,12 +117,12 @@ class View(NamedTuple):
         return self.size == 0 or (first >= 0 and end <= self.buffer.size)
 
     def is_whole(self) -> bool:
-        """Whether its elements lie one behind the other, in C order, and fill the buffer."""
+        """Return whether it is contiguous, in C order, and fills the buffer."""
         return self.offset == 0 and self.nbytes == self.buffer.size and self.is_contiguous()
 
 
 def contiguous(buffer: Buffer, dtype: DType, shape: tuple[int, ...], offset: int = 0) -> View:
-    """Return a view whose elements lie one behind the other, in C order."""
+    """Return a contiguous view, in C order."""
     strides = []
     step = dtype.itemsize
     for length in reversed(shape):
@@ -137,7 +137,7 @@ class Source(NamedTuple):
     Attributes:
         rule: the function of minigrad that made it.
         rule_line: that function's file and the line in it.
-        line: the file and the line of the user's that led there.
+        line: the user's file and line that led there.
     """
 
     rule: str = ""
@@ -219,9 +219,9 @@ class Program:
     Attributes:
         calls: in order.
         inputs: views that are filled from the step's arguments before the first call.
-        outputs: views whose values are what the step returns.
-        tensors: views of tensors that outlive the step: what they show can be read, and changed,
-            between two runs. A pass may move them, and says so by giving another view.
+        outputs: views of the values that the step returns.
+        tensors: views of tensors that exist outside of the step: their values can be read and
+            changed between two runs. A pass may move them by giving another view.
     """
 
     calls: tuple[Call, ...]
@@ -243,18 +243,17 @@ class Program:
         )
 
     def lasting(self) -> set[Buffer]:
-        """Return the buffers whose contents matter before the first call or after the last."""
+        """Return the buffers whose contents matter before the first or after the last call."""
         views = (*self.inputs, *self.outputs, *self.tensors)
         outside = {c.out.buffer for c in self.calls if c.out.buffer.memory is not None}
         return outside | {view.buffer for view in views}
 
 
 class Results:
-    """The buffers that hold the result of a single call from then on.
+    """The buffers that a single call fills, and that nothing else changes.
 
-    They belong to the program, are filled by one call, and no tensor that outlives the run shows
-    them: such a buffer stands for a value, and calls on it can be exchanged like terms of an
-    equation.
+    They belong to the program and are not visible outside. Such a buffer stands for a value, and
+    calls on it can be replaced by others that compute the same.
     """
 
     def __init__(self, program: Program) -> None:
@@ -274,6 +273,6 @@ class Results:
         return buffer in self._calls
 
     def call_of(self, view: View) -> Call | None:
-        """Return the call whose result this view is, all of it and as it was written."""
+        """Return the call that wrote exactly this view; None if there is none."""
         call = self._calls.get(view.buffer)
         return call if call is not None and call.out == view else None

@@ -1,4 +1,4 @@
-"""Running a step once, and turning what it did into a program."""
+"""Running a step once and turning its calls into a program."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Run = Callable[[list[Tensor]], Any]
 
 
 class RecordedRun(NamedTuple):
-    """What a step returned when it was recorded, and what is known of it now.
+    """The outcome of recording a step.
 
     Attributes:
-        value: what it returned.
-        recorded: how it is replayed.
-        left: tensors that it made and left somewhere, where nothing here knows to look for them.
+        value: what the step returned.
+        recorded: what is needed to replay it.
+        left: tensors that it made and left in unknown places.
     """
 
     value: Any
@@ -133,7 +133,7 @@ def _stand_in(watch: Watch, i: int, argument: Tensor) -> Tensor:
 def _described(
     value: Any, watch: Watch, stand_ins: list[Tensor], outputs: list[RecordingArray]
 ) -> Any:
-    """Return a value with places in place of tensors that the step made; add these to outputs."""
+    """Return a value with placeholders for tensors that the step made; add these to outputs."""
 
     def place(part: Any) -> Any:
         if not isinstance(part, Tensor):
@@ -150,7 +150,7 @@ def _described(
 
 
 def _value(returned: Any, results: list[Tensor], arguments: list[Tensor]) -> Any:
-    """Return what was described, with these tensors in the places."""
+    """Return what was described, with these tensors in place of the placeholders."""
 
     def tensor(part: Any) -> Any:
         if isinstance(part, Output):
@@ -161,7 +161,7 @@ def _value(returned: Any, results: list[Tensor], arguments: list[Tensor]) -> Any
 
 
 def _write_back(watch: Watch) -> None:
-    """Note that tensors that were given other memory have the new values in the old memory.
+    """Add calls that copy the values of tensors with new memory back to their old memory.
 
     Raises:
         CaptureError: something else may refer to the old memory.
@@ -182,7 +182,7 @@ def _write_back(watch: Watch) -> None:
 
 
 def _left(watch: Watch, known: set[int]) -> list[Tensor]:
-    """Return the tensors that the step left behind where nobody knows to look for them."""
+    """Return the tensors that the step left behind in unknown places."""
     for before in watch.optimizers.values():
         for state in before.optimizer.state.values():
             known.add(id(state.get("momentum_buffer")))
@@ -192,7 +192,7 @@ def _left(watch: Watch, known: set[int]) -> list[Tensor]:
 
 
 def _refuse_overlaps(watch: Watch) -> None:
-    """Check that what the step writes to is not in two arrays that NumPy does not know are one.
+    """Check that no memory the step writes to belongs to two unrelated arrays.
 
     Raises:
         CaptureError: it is, as arrays of `as_strided` and of `frombuffer` may be.
@@ -214,7 +214,7 @@ def _refuse_overlaps(watch: Watch) -> None:
 
 
 def _begin_afresh(watch: Watch) -> None:
-    """Let each run begin with the first values of memory that the step made and then changed."""
+    """Add calls that restore the initial values of memory that the step made and then changed."""
     recording = watch.recording
     starts: list[Call] = []
     for buffer, values in recording.before.items():
@@ -241,7 +241,7 @@ def _is_alone(root: RecordingArray) -> bool:
 
 
 def _let_move(watch: Watch, tensors: list[Tensor]) -> None:
-    """Leave it to the program where parameters are, and what it changes, if nobody else minds."""
+    """Let the program choose the memory of parameters and of changed tensors, if it can."""
     written = {call.out.buffer for call in watch.recording.calls}
     for tensor in tensors:
         array = tensor._array

@@ -1,4 +1,4 @@
-"""`RecordingArray`: computes like the array it wraps, and writes down how.
+"""`RecordingArray`: computes like the array it wraps, and records the calls.
 
 The rules, the sweep and the optimiser run on it unchanged. Every call of the vocabulary is carried
 out at once, so that the first run of a step is an eager run, and noted in a `Recording` as a

@@ -1,4 +1,4 @@
-"""A recorded step, ready to be run again: the conditions, the calls, and what they leave behind."""
+"""Replaying a recorded step: check conditions, make the calls, store gradients and results."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from minigrad.tensor import Tensor
 from minigrad.tensor.backward import accumulate
 
 MISFIT: Any = object()
-"""What a replay returns, having done nothing, when a condition does not hold."""
+"""Returned by a replay that did nothing because a condition does not hold."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """The place, in what a step returns, of an output of the program."""
+    """Placeholder for an output of the program in what a step returns."""
 
     index: int
 
 
 @dataclass(frozen=True)
 class Argument:
-    """The place, in what a step returns, of one of its arguments."""
+    """Placeholder for an argument of the step in what it returns."""
 
     index: int
 
@@ -46,16 +46,15 @@ def with_parts(value: Any, change: Callable[[Any], Any]) -> Any:
 
 @dataclass(frozen=True)
 class RecordedStep:
-    """What one run of a step has shown.
+    """All that is needed to replay a step.
 
     Attributes:
         program: the calls.
         tensors: those whose views are `program.tensors`.
-        nodes: the nodes of those that were there before the step, which are the first ones; the
-            others it made.
+        nodes: the nodes of the tensors that existed before the step, which come first.
         returned: what the step returned, with `Output` and `Argument` for tensors.
         argument_gradients: for each argument whose gradient was computed, the output it is in.
-        gradients_before: leaves whose gradient the step looked at, with the gradient.
+        gradients_before: leaves whose gradient the step read, with the gradient.
         gradients_after: leaves whose gradient the step set, with the gradient.
         optimizers: those that took a step.
         surroundings: the variables that the step refers to.
@@ -73,18 +72,18 @@ class RecordedStep:
 
 
 class Replay:
-    """A program in memory of its own.
+    """A program with memory, as a function.
 
     Attributes:
-        program: what is run, lowered; its intermediate results are given places last of all.
+        program: what is run, before intermediate results share memory.
         run: called with the tensors among the step's arguments; returns what the step returns, or
-            `MISFIT` where not everything is as it was when the step was recorded.
+            `MISFIT` if a condition of the recording does not hold.
     """
 
     run: Callable[..., Any]
 
     def __init__(self, recorded: RecordedStep) -> None:
-        """Make the function that runs a recorded step, its program lowered."""
+        """Make the function that runs a recorded step."""
         program = self.program = recorded.program
         self._recorded = recorded
         self._names = Namespace()
@@ -113,7 +112,7 @@ class Replay:
         del self._recorded
 
     def _move(self, memory: Memory) -> list[Any]:
-        """Let the tensors show the program's memory; return the array of each."""
+        """Move the tensors into the program's memory; return the array of each."""
         arrays = []
         for tensor, view in zip(self._recorded.tensors, self.program.tensors, strict=True):
             array = array_of(tensor)
@@ -126,7 +125,7 @@ class Replay:
         return arrays
 
     def _conditions(self) -> Iterator[str]:
-        """Yield expressions that are true when this is not the replay to run."""
+        """Yield expressions, each true if the replay must not run."""
         of = self._names.of
         recorded = self._recorded
         yield from recorded.surroundings.changes(self._names)
@@ -145,7 +144,7 @@ class Replay:
             yield from before.changes(self._names)
 
     def _left_behind(self) -> Iterator[str]:
-        """Yield statements that leave behind what the step does outside of arrays."""
+        """Yield statements that set gradients, momentum buffers and versions of arrays."""
         of = self._names.of
         recorded = self._recorded
         for node, grad in recorded.gradients_after.items():
@@ -194,5 +193,5 @@ class Replay:
 
 
 def add_gradient(argument: Tensor, grad: Tensor) -> None:
-    """Add to the gradient of an argument, which the step has only seen a copy of."""
+    """Add to the gradient of an argument; the step itself works on a copy of it."""
     accumulate(argument._recorded("capture"), grad, False)

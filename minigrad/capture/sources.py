@@ -1,4 +1,4 @@
-"""Where a call comes from: the rule that makes it, and the line of the user's that led there."""
+"""Where a call comes from: the rule that makes it and the user's line; errors that name it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ RECORDING = (f"{ROOT}minigrad/capture/recording.py", f"{ROOT}minigrad/arrays/wra
 """The files between a call of NumPy and the note of it."""
 
 OF_TENSOR = ("minigrad/tensor/",)
-"""Where the methods of `Tensor` are written."""
+"""The folders with the methods of `Tensor`."""
 
 
 class CaptureError(RuntimeError):
-    """A step cannot be captured: what it does is not the same NumPy calls at every call."""
+    """A step cannot be captured because it does not make the same NumPy calls every time."""
 
 
 _inside: dict[CodeType, bool] = {}  # whether code is minigrad's
@@ -34,7 +34,7 @@ def _is_inside(code: CodeType) -> bool:
 
 
 def source(known: dict[Any, Source]) -> Source:
-    """Return where the call that is being noted comes from; add it to the known ones."""
+    """Return where the call that is being recorded comes from; add it to the known sources."""
     rule: Any = sys._getframe(2)
     while rule is not None and rule.f_code.co_filename in RECORDING:
         rule = rule.f_back
@@ -54,13 +54,13 @@ def source(known: dict[Any, Source]) -> Source:
 
 
 def _name(code: CodeType) -> str:
-    """Return what a person who called a function calls it."""
+    """Return the name under which a user called a function."""
     of_tensor = code.co_filename.removeprefix(ROOT).startswith(OF_TENSOR)
     return f"Tensor.{code.co_name}()" if of_tensor else f"{code.co_qualname}()"
 
 
 def refuse(why: str) -> NoReturn:
-    """Raise a `CaptureError` that names the user's line, and for `{call}` what was called there."""
+    """Raise a `CaptureError` with the user's line, and the called function in place of `{call}`."""
     frame: Any = sys._getframe(1)
     call = ""
     while frame is not None and _is_inside(frame.f_code):

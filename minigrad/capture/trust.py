@@ -1,10 +1,9 @@
 """When a recording can be trusted: whether the next run of the step would do the same.
 
-What a step leaves behind, the next run may find. Of gradients and an `SGD`'s buffers it is known
-where they are, and that there were none when the step was recorded is a condition of its replay.
-A tensor that was left anywhere else, by an optimizer of the user's, say, may change what the step
-does next in ways that nothing here can see. So the next calls are recorded, too, until two
-recordings in a row are the same.
+A step may find what its last run left behind. Gradients and the buffers of an `SGD` are in known
+places, and a replay checks them. A tensor that was left anywhere else, for example by a user's own
+optimizer, may change what the step does next, and no replay can check that. So the next calls are
+recorded as well, until two recordings in a row are the same.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from minigrad.capture.sources import CaptureError
 from minigrad.tensor import Tensor
 
 ATTEMPTS = 4
-"""So many recordings without two in a row that are the same, and the step is given up."""
+"""The number of recordings to try before giving up."""
 
 
 class Trial:
@@ -72,10 +71,10 @@ class Trial:
 
 
 def _carry_over(recording: RecordedRun, left_before: Sequence[Tensor | None]) -> RecordedStep:
-    """Let what the step leaves behind be what its next run finds.
+    """Make the next run find what this one leaves behind.
 
-    Where it has read what the run before had left, and left another tensor in the place, the values
-    of that one are copied to where the first one's were.
+    If the step read a tensor of the run before and left another one in its place, a call is added
+    that copies the new values into the old tensor's memory.
     """
     recorded = recording.recorded
     view_of = {
@@ -92,7 +91,7 @@ def _carry_over(recording: RecordedRun, left_before: Sequence[Tensor | None]) ->
 
 
 class _Found:
-    """A tensor that a step found: the same one if it is, or if it has taken the other's place."""
+    """A tensor that a step found; equal to itself, and to one that has taken its place."""
 
     def __init__(self, number: int, place: int | None) -> None:
         self._number = number
@@ -151,12 +150,12 @@ def _describe(recorded: RecordedStep, left_before: Sequence[Tensor | None]) -> l
 
 
 def _exact(value: Any) -> Any:
-    """Return something that is equal for the same number alone: 0.0 is not -0.0, NaN is NaN."""
+    """Return something that is equal only for identical numbers: 0.0 is not -0.0, NaN is NaN."""
     return value if isinstance(value, (list, tuple)) else (type(value), repr(value))
 
 
 def _difference(before: list[_Described], now: list[_Described], program: Program) -> str:
-    """Return what to say of two recordings that are not the same."""
+    """Return a message that names the first difference between two recordings."""
     intro = f"capture: the step does something else at every call ({ATTEMPTS} in a row)"
     for one, other, call in zip(before, now, program.calls, strict=False):
         if one == other:

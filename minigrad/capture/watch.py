@@ -1,4 +1,4 @@
-"""Watching a step while it runs: what it computes, and what it changes outside of itself.
+"""Watching a step while it runs: what it computes, and what it changes outside.
 
 While a `Watch` is open, `Tensor._array` gives recording arrays in place of arrays, so that every
 call is noted whatever path a tensor took into the step, and the few other things a replay has to
@@ -32,7 +32,7 @@ _SLOT: Any = TensorBase.__dict__["_array"]
 
 
 class Before(NamedTuple):
-    """A tensor that was there before a step, and what it was then."""
+    """A tensor that existed before a step, with its array and node at that time."""
 
     tensor: Tensor
     array: Any

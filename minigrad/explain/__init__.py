@@ -1,4 +1,4 @@
-"""Seeing how it works: the tape as a table, the graph as a picture, a page to step through.
+"""Explaining a computation: the tape as a table, its graph, and a page to step through.
 
 >>> import minigrad as torch
 >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
@@ -70,21 +70,21 @@ def explain(result: Tensor | Callable[..., Any], *arguments: Any, **options: Any
     """Explain how a tensor was computed.
 
     Args:
-        result: a tensor, of which the tape is shown, or a function that returns one. The function
-            is called with the arguments that follow, and observed: every value, every gradient,
-            and the lines of its source that made them are known then. It may be a whole training
-            step, with `backward()` and `optimizer.step()` in it.
+        result: a tensor whose tape is shown, or a function that returns a tensor. The function is
+            called with the arguments that follow, and observed: every value, every gradient, and
+            the source lines that made them are then known. It may be a whole training step, with
+            `backward()` and `optimizer.step()`.
 
-    What is computed is the same in every bit as without the explanation. If the function does not
-    call `backward` itself, the gradients are computed beside, and no `.grad` is touched.
+    The computation is the same in every bit as without the explanation. If the function does not
+    call `backward` itself, the gradients are computed separately and no `.grad` is touched.
 
     Returns:
         an `Explanation`. Its printed form is a table; it also has the graph, and the page.
 
     Raises:
         TypeError: it is neither a tensor nor a function that returns one.
-        RuntimeError: the tensor requires no gradient, so that nothing is recorded of it, or a
-            step is being captured.
+        RuntimeError: the tensor requires no gradient, so nothing of it is on the tape, or a step
+            is being captured.
     """
     if isinstance(result, Tensor):
         return Explanation(_node_of(result), result, "a tensor", [], Names())

@@ -12,7 +12,7 @@ from minigrad.explain.table import number_text, shape_text
 WIDE, HIGH = 112, 36
 ACROSS, DOWN = 126, 78
 MARGIN = 20
-"""Pixels: of a box, from box to box, and around."""
+"""Pixels: size of a box, distances between boxes, and the margin."""
 
 APART = 8
 """Pixels from the middle of a box to the line of a value, and to that of a gradient."""
@@ -42,7 +42,7 @@ class Placed(NamedTuple):
 
 
 def svg(graph: Graph, *, styled: bool = False) -> str:
-    """Return the picture; with its own style, or to be styled by the page it is in."""
+    """Return the picture, with its own style or to be styled by the page around it."""
     places = _place(graph)
     width = max((place.x for place in places.values()), default=0) + WIDE + MARGIN
     height = max((place.y for place in places.values()), default=0) + HIGH + MARGIN
@@ -96,7 +96,7 @@ def _place(graph: Graph) -> dict[Box, Placed]:
 
 
 def _thickness(edges: list[Edge]) -> dict[Edge, float]:
-    """Return the thickness of each gradient's line: even steps for even factors of the norm."""
+    """Return the thickness of each gradient's line, linear in the logarithm of its norm."""
     norms = {e: e.norm for e in edges if e.norm is not None}
     logs = {e: math.log10(n) for e, n in norms.items() if 0 < n < math.inf}
     low, high = min(logs.values(), default=0.0), max(logs.values(), default=0.0)

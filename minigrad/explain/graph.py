@@ -10,10 +10,10 @@ from minigrad.explain.computation import Computation, Entry
 from minigrad.explain.events import Values
 
 MOST_SINGLE = 20
-"""With more entries than this, a layer is one box, and leaves are in the box that uses them."""
+"""The most entries with a box each; of more, each layer is one box that includes its leaves."""
 
 MOST_BOXES = 200
-"""Of more boxes, the first and the last hundred are drawn, and one for all in between."""
+"""The most boxes; of more, the first and last hundred are drawn, with one box in between."""
 
 
 @dataclass(eq=False)
@@ -64,7 +64,7 @@ class Graph:
 
 
 def graph(computation: Computation) -> Graph:
-    """Return the graph of a computation, in a size that can be read."""
+    """Return the graph of a computation; a large one is simplified."""
     entries = computation.entries
     notes = []
     if len(entries) <= MOST_SINGLE:
@@ -163,7 +163,7 @@ def norm(values: Values | None) -> float | None:
 
 
 def _rank(boxes: list[Box], edges: list[Edge]) -> None:
-    """Give each box its row: operations below all they use, leaves right above their first use."""
+    """Set each box's row: operations below all they use, leaves right above their first use."""
     sources: dict[Box, list[Box]] = {}
     targets: dict[Box, list[Box]] = {}
     for edge in edges:

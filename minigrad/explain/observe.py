@@ -1,8 +1,8 @@
 """Observing a computation while it runs, without a change to what is computed.
 
-`Rule.plan` is asked once for every operation that is recorded. While an `Observation` is open it
-answers with a plan that also takes notes: of the values when they are saved, of the gradients when
-the derivatives run. The node keeps this plan, so whatever walks the tape later finds the notes.
+`Rule.plan` is called once for every operation that is recorded. While an `Observation` is open, it
+returns a plan that also takes notes: of the values when they are saved, and of the gradients when
+the derivatives run. The node keeps this plan, so a later sweep of the tape takes notes, too.
 Nothing else in minigrad knows of it, and nothing is slower while no observation is open.
 """
 
@@ -42,7 +42,7 @@ from minigrad.tensor import backward as sweeps
 
 ENGINE = str(Path(__file__).parents[1])
 EXAMPLE = str(Path(__file__).parents[1] / "architectures.py")
-"""Code that counts as the user's although it is here."""
+"""A file of minigrad whose code counts as the user's: it has the example of a training step."""
 
 
 def copied(value: Any) -> Any:
@@ -181,7 +181,7 @@ class Observation:
             setattr(*place)
 
     def sweep(self, root: Node) -> None:
-        """Compute the gradients for the sake of the notes; no `.grad` is touched."""
+        """Compute the gradients to take notes of them; no `.grad` is touched."""
         one = np.ones(root.shape, root.dtype)
         for leaf, grad in tape.sweep([(root, one)], retain_graph=True):
             self.events.append(Accumulated(leaf, copied(grad), None, None))
@@ -190,7 +190,7 @@ class Observation:
         return threading.get_ident() == self._thread and not is_recording()
 
     def _observed(self, rule: Rule, plan: Plan) -> Plan:
-        """Return the plan with notes taken of what it saves and what its derivatives do."""
+        """Return a plan that takes notes of what it saves and of what its derivatives do."""
         observed = ObservedPlan(*plan)
 
         def noted(values: Sequence[Any], options: Mapping[str, Any]) -> Operation:

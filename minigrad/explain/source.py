@@ -1,7 +1,6 @@
-"""The source of rules as text and as formulas, read off the functions themselves.
+"""The source of rules as text and as formulas, read from the functions themselves.
 
-Nothing here is a second copy of a derivative: a formula is its Python text written in the signs
-that mathematics has for NumPy's functions.
+Nothing here is a second copy of a derivative: a formula is the Python text in mathematical signs.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ def code_of(function: Callable[..., Any]) -> Code:
 
 @cache
 def block_of(function: Callable[..., Any], kind: type[ast.AST], containing: str) -> Code:
-    """Return the innermost statement of a kind in a function in whose text something stands."""
+    """Return the innermost statement of a kind in a function that contains a text."""
     lines, first = inspect.getsourcelines(function)
     tree = ast.parse(textwrap.dedent("".join(lines)))
     found = [
@@ -92,7 +91,7 @@ def _file(function: Callable[..., Any]) -> str:
 
 @cache
 def remark_of(function: Callable[..., Any]) -> str:
-    """Return what the docstring and the comments of a function say, empty if there are none."""
+    """Return a function's docstring and comments as text; empty if there are none."""
     lines = inspect.getsource(function).splitlines()
     comments = (line.strip() for line in lines)
     said = [line.removeprefix("#").strip() for line in comments if line.startswith("#")]

@@ -40,7 +40,7 @@ Step = dict[str, Any]
 NO_GRADIENT, GATHERING, LEFT, ASIDE, UPDATED = (
     "no gradient yet", "gathering", "in .grad", "complete", "updated",
 )  # fmt: skip
-"""What can be said of a parameter at a step."""
+"""The states of a parameter's gradient."""
 
 
 class Story:

@@ -1,4 +1,4 @@
-"""Arrays as the page shows them: small ones whole, large ones as means of blocks."""
+"""What the page shows of arrays: small ones whole, large ones as means of blocks."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from minigrad.explain.events import Values
 from minigrad.explain.source import Code
 
 MOST_WHOLE = 2048
-"""An array of more elements is shown as means of blocks."""
+"""The most elements of an array that is shown whole."""
 
 MOST_BLOCKS = 24
-"""So many along each axis."""
+"""The most blocks along each axis."""
 
 RULE = (
     f"A tensor of at most {MOST_WHOLE:,} elements is shown element by element. Of a larger one "
@@ -26,7 +26,7 @@ RULE = (
 
 
 class Shown:
-    """What the page shows in several places: it is in it once, and known by its number.
+    """Arrays and source lines of the page: each is stored once and known by its number.
 
     Attributes:
         arrays: summaries of arrays.
@@ -39,7 +39,7 @@ class Shown:
         self._known: dict[Any, int] = {}
 
     def array(self, values: Values | None) -> int | None:
-        """Return the number of an array; None of None."""
+        """Return the number of an array; None for None."""
         if values is None:
             return None
         key = values.shape, str(values.dtype), values.tobytes()

@@ -11,7 +11,7 @@ from minigrad.explain.computation import Computation, Entry
 from minigrad.explain.events import Values
 
 MOST_ROWS = 200
-"""Of more entries, the first and the last hundred are shown."""
+"""The most rows; of more entries, the first and the last hundred are shown."""
 
 HEADINGS = ("#", "value", "shape", "from", "range", "gradient", "made by")
 
@@ -29,7 +29,7 @@ class Row(NamedTuple):
 
 
 def rows(computation: Computation) -> list[Row | int]:
-    """Return the rows, and in the place of rows that are left out their number."""
+    """Return the rows; a number stands for as many rows that are left out."""
     entries = computation.entries
     found: list[Row | int] = [row(entry) for entry in kept(entries)]
     if len(entries) > MOST_ROWS:
@@ -89,7 +89,7 @@ def number_text(value: object) -> str:
 
 
 def text(computation: Computation, width: int) -> str:
-    """Return the table for a terminal of so many columns: in one line a row, or in up to three."""
+    """Return the table for a terminal of this width: a row takes one line, or up to three."""
     found = rows(computation)
     cells = [HEADINGS, *(row for row in found if isinstance(row, Row))]
     widths = [max(len(row[i]) for row in cells) for i in range(len(HEADINGS))]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from parity.bench.ratios import CONFIDENCE, FEWEST_ROUNDS, agreement, finite, ratios
-from parity.bench.rounds import Factory, Timings, time_network
+from parity.bench.rounds import Factory, Progress, Timings, time_network
 from parity.engines.protocol import Task
 from parity.engines.registry import runs_on
 from parity.environment import blas_warning, environment, usable_cores
@@ -16,15 +17,13 @@ from parity.environment import blas_warning, environment, usable_cores
 UNEQUAL = 0.25
 """An engine that keeps this many more cores busy than it was given threads has more threads."""
 
-Progress = Callable[[str, int, int], object]
-
 
 def bench(
     tasks: Mapping[str, Task],
     engines: Mapping[str, Factory],
     threads: int | None = None,
     rounds: int = 30,
-    progress: Progress | None = None,
+    progress: Progress = lambda name, done, rounds: None,
     generations: int = 1,
     read_losses: bool = False,
 ) -> dict[str, Any]:
@@ -76,11 +75,7 @@ def bench(
         "ratios": [],
     }
     for architecture, task in tasks.items():
-
-        def report(done: int, total: int, name: str = architecture) -> None:
-            if progress is not None:
-                progress(name, done, total)
-
+        report = functools.partial(progress, architecture)
         found = time_network(task, engines, threads, rounds, generations, report, read_losses)
         _add(document, architecture, task, threads, found)
     document["agreed"] = all(entry["agrees"] for entry in document["agreement"])

@@ -25,6 +25,8 @@ from parity.engines.protocol import Engine, Start, Task
 from parity.errors import UsageError
 
 Factory = Callable[[], Engine]
+Progress = Callable[[str, int, int], object]
+"""Called as `progress(architecture, rounds done, rounds)`."""
 
 ROUND_S = 0.075  # an engine's share of a round: long beside the clock's resolution and a step
 # Threads of OpenBLAS and OpenMP wait for more work by spinning before they sleep. Another engine is

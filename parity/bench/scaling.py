@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import timeit
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import pairwise
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from parity.bench.ratios import agreement
-from parity.bench.rounds import Factory, drawn, load, start_processes, time_in_rounds
+from parity.bench.rounds import Factory, Progress, drawn, load, start_processes, time_in_rounds
 from parity.bench.timed import TimedEngine
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Task
@@ -28,8 +28,6 @@ LEARNING_RATE = 1e-4
 """So small that no network here diverges while it is timed."""
 EPOCHS = 60
 """An engine is left out where 60 steps would take it longer than `LONGEST_TRAINING_S`."""
-
-Progress = Callable[[str, int, int], object]
 
 
 class Point(NamedTuple):

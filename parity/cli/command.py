@@ -48,11 +48,13 @@ def ended(
     program: str = "parity",
     interrupted: str = "interrupted: nothing was written",
 ) -> int:
-    """Do the work of a command; return its exit status, or that of what it raised, which is said.
+    """Do the work of a command; return its exit status.
+
+    What it raises is reported on standard error, and has an exit status of its own.
 
     Args:
         work: returns the exit status.
-        program: begins each complaint.
+        program: the name that each complaint begins with.
         interrupted: what to say after Ctrl-C.
     """
     try:

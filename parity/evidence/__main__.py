@@ -12,6 +12,7 @@ from minigrad.architectures import ARCHITECTURES
 from parity.cli.command import Output, ended
 from parity.cli.options import tasks
 from parity.documents import to_json
+from parity.engines import trainer
 from parity.engines.registry import factory
 from parity.environment import environment, usable_cores
 from parity.evidence.figures import PAGES, RESULTS, publish, replaced
@@ -21,8 +22,6 @@ from parity.progress import Progress
 # What is loaded within functions brings torch or matplotlib with it.
 
 Options = argparse.Namespace
-Shown = Callable[[int, int], object]
-"""Called as `progress(done, total)`."""
 
 
 class Command(NamedTuple):
@@ -37,7 +36,7 @@ class Command(NamedTuple):
 
     does: str
     add_options: Callable[[argparse.ArgumentParser], object]
-    run: Callable[[Options, Shown], int]
+    run: Callable[[Options, trainer.Progress], int]
     interrupted: str = "interrupted; start it again to go on"
 
 
@@ -66,7 +65,7 @@ def calibration_options(parser: argparse.ArgumentParser) -> None:
     add("--output", type=Path, default=Path("out"), help="folder (out)")
 
 
-def calibration(options: Options, progress: Shown) -> int:
+def calibration(options: Options, progress: trainer.Progress) -> int:
     """Return 0, or 1 if a correct engine would have been failed."""
     from parity.evidence.calibration.jobs import measurements, planned, prepare, work
     from parity.evidence.calibration.summary import detection, summary
@@ -109,7 +108,7 @@ def detection_options(parser: argparse.ArgumentParser) -> None:
     add("--output", default="out", help="folder (out)")
 
 
-def detection(options: Options, progress: Shown) -> int:
+def detection(options: Options, progress: trainer.Progress) -> int:
     """Return 0 if each defect is caught and located and the tree without one passes, or 1."""
     from parity.evidence.detection.catalogue import chosen
     from parity.evidence.detection.results import detect
@@ -148,7 +147,7 @@ def proof_options(parser: argparse.ArgumentParser) -> None:
     add("architectures", nargs="*", help="names or layer sizes (the three)")
 
 
-def proof(options: Options, progress: Shown) -> int:
+def proof(options: Options, progress: trainer.Progress) -> int:
     """Return 0 if every run passed, or 1."""
     from parity.evidence import proof as proofs
     from parity.evidence.rendered import endings, proof_table
@@ -195,7 +194,7 @@ def peers_options(parser: argparse.ArgumentParser) -> None:
     add("engines", nargs="*", help="of the peers (all)")
 
 
-def peers(options: Options, progress: Shown) -> int:
+def peers(options: Options, progress: trainer.Progress) -> int:
     """Return 0 when all are judged, whatever is found."""
     from parity.evidence.peers import PEERS, judge_peer, kept, markdown
 
@@ -223,7 +222,7 @@ def bench_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="the folder that `parity bench` wrote to")
 
 
-def bench(options: Options, progress: Shown) -> int:
+def bench(options: Options, progress: trainer.Progress) -> int:
     """Return 0."""
     publish(options.folder)
     return 0

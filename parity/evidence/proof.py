@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from parity.cli.options import tasks
 from parity.documents import to_json
 from parity.engines.registry import factory
+from parity.engines.trainer import Progress
 from parity.environment import environment
 from parity.evidence.store import Store
 from parity.files import output_folder, write_whole
@@ -177,7 +178,7 @@ def prove(
     architectures: Sequence[str] | None,
     workers: int,
     failures: Path,
-    progress: Callable[[int, int], object],
+    progress: Progress,
     device: str = "cpu",
 ) -> None:
     """Do the runs that are missing, several at the same time, and print a line for each.

@@ -18,8 +18,8 @@ Row = dict[str, Any]
 class Store:
     """Rows in a JSON file that appears whole; threads may add to it.
 
-    The file is one document: what sums the rows up, what all of them have in common, and the rows,
-    one a line. Rows of other settings or of another code do not go into it.
+    The file is one document: what all rows have in common, totals, and the rows, one a line. A file
+    of other settings or of another code is refused.
 
     Args:
         path: of the file.
@@ -91,7 +91,7 @@ class Store:
         return {**self._common, **self._totals(rows), **self._extra, self._name: rows}
 
     def add(self, row: Row, **extra: Any) -> int:
-        """Keep a row, and whatever else the document is to say; return how many rows there are."""
+        """Keep a row and further fields of the document; return how many rows there are."""
         with self._lock:
             self._rows[self._key(row)] = row
             self._extra |= extra
@@ -100,7 +100,7 @@ class Store:
             return len(self._rows)
 
     def save(self) -> None:
-        """Write the file. Numbers that are not finite stay what they are, which JSON has not."""
+        """Write the file; numbers that are not finite as NaN and Infinity, which `json` reads."""
         with self._lock:
             document = self.document()
             lines = ",\n    ".join(map(json.dumps, document[self._name]))

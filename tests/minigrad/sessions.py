@@ -6,6 +6,7 @@ import ast
 import copy
 import pickle
 import re
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,7 @@ def show(T: Any, code: str, **names: Any) -> list[str]:
         "np": np,
         "copy": copy,
         "pickle": pickle,
+        "threading": threading,
         "itself": T.__name__,
         **names,
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
+import operator
 import os
 import subprocess
 import sys
@@ -135,6 +137,58 @@ def test_positive_terms_are_faithfully_rounded(dtype: Any) -> None:
         assert sum(row) < Fraction(float(np.nextafter(value, dtype(np.inf))))
 
 
+def specified_slices(x: Array) -> tuple[list[tuple[int, list[list[Fraction]]]], int, int]:
+    """For each row its exponent and, divided by two to that power, its slices; width and span."""
+    precision, most = (24, 20) if x.dtype == np.float32 else (53, 8)
+    width = (53 - math.ceil(math.log2(max(x.shape)))) // 2
+    exponents = [math.frexp(float(np.abs(row).max()))[1] for row in x]
+    span = max(exponents) - min(e for row, e in zip(x, exponents, strict=True) if row.any())
+    if span <= most:
+        exponents = [max(exponents)] * len(x)
+    found = []
+    for row, exponent in zip(rational(x), exponents, strict=True):
+        rest, parts = [value / Fraction(2) ** exponent for value in row], []
+        for number in range(math.ceil((precision + most) / (width + 1))):
+            unit = Fraction(2) ** (-width - number * (width + 1))
+            parts.append([round(value / unit) * unit for value in rest])  # half to even
+            rest = [value - part for value, part in zip(rest, parts[-1], strict=True)]
+        found.append((exponent, parts))
+    return found, width, span if span <= most else 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_products_are_the_specified_ones(dtype: Any) -> None:
+    """In every bit, in rational arithmetic: (1) to (4) and (6) of what is pinned down."""
+    rng = np.random.default_rng(0)
+    precision, most = (24, 20) if dtype is np.float32 else (53, 8)
+    for terms, left_span, right_span, shift in (
+        *((4, 0, 0, 0), (64, 0, 0, 0), (65, 0, 0, 0), (7, most, 0, 0), (7, 0, most, 0)),
+        *((7, most, most, 0), (7, most + 1, 0, 0), (7, 0, most + 1, 0)),
+        *(((7, 0, 0, -700), (7, most + 1, 0, -700)) if dtype is np.float64 else ()),
+    ):
+        x, y = rng.uniform(0.5, 1, (3, terms)), rng.uniform(-1, -0.5, (terms, 3))
+        x[1], y[:, 1] = np.ldexp(x[1], -left_span), np.ldexp(y[:, 1], -right_span)
+        x[2] = 0
+        x, y = np.ldexp(x, shift).astype(dtype), np.ldexp(y, min(shift + 450, 0)).astype(dtype)
+        (rows, w, row_span), (columns, v, column_span) = map(specified_slices, (x, y.T))
+        expected = np.zeros((3, 3), dtype)
+        for (i, (e, left)), (j, (f, right)) in itertools.product(
+            enumerate(rows), enumerate(columns)
+        ):
+            total = 0.0
+            for a, b in sorted(
+                itertools.product(range(len(left)), range(len(right))),
+                key=lambda pair: (-sum(pair), pair[0]),
+            ):
+                if a * (w + 1) + b * (v + 1) < precision + 8 + row_span + column_span:
+                    total += float(sum(map(operator.mul, left[a], right[b]), Fraction(0)))
+            expected[i, j] = float(Fraction(total) * Fraction(2) ** (e + f))
+        assert bits(matmul(x, y)) == bits(expected + dtype(0))
+        assert bits(matmul(np.ascontiguousarray(x.T).T, y)) == bits(expected + dtype(0))
+        transposed = np.matmul(ReproducibleArray(y).mT, ReproducibleArray(x).mT)
+        assert bits(np.asarray(transposed)) == bits(expected.T + dtype(0))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_tiny_row_keeps_its_accuracy(dtype: Any) -> None:
     """With one exponent for the whole matrix it would be lost."""
@@ -228,6 +282,7 @@ def test_ends_of_the_range(dtype: Any) -> None:
         matmul(-0.0 * one.T, one),
         total(-0.0 * one, axis=None),
         matmul(-0.0 * one, one[:1]),
+        matmul(np.array([[-tiny, 0]], dtype), np.array([[tiny], [0]], dtype)),
     ):
         assert not np.signbit(zeros).any()
     assert matmul(np.ones((2, 0), dtype), np.ones((0, 3), dtype)).tolist() == [[0] * 3] * 2

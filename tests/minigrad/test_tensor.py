@@ -145,6 +145,14 @@ str(nn.Linear(1, 2).to(x.device, T.float64).weight.dtype)[-2:]
 [1.0 * nn.init.calculate_gain(name) for name in ('linear', 'sigmoid', 'tanh', 'relu', 'leaky_relu')]
 [nn.init.calculate_gain('leaky_relu', a) for a in (0.2, 0, 5**0.5)]
 str(nn.Linear(1, 2).to(dtype=T.float64).bias.dtype)[-2:]
+x.sum(axis=0); x.sum(axis=(0, 1), keepdims=True); x.detach().sum(axis=None); T.sum(x, axis=-1)
+x.mean(axis=1); x.mean(0, keepdims=True); x.amax(axis=1, keepdims=True); x.amax(axis=())
+x.amin(axis=(0,)); T.amin(x, axis=0); x.squeeze(axis=0); x.unsqueeze(axis=0)
+T.unsqueeze(x, axis=-1); T.cat([x, x], axis=1); T.stack([x, x], axis=2); x.size(axis=1)
+x.reshape(shape=(3, 2)); x.reshape(shape=[-1]); x.reshape(shape=x.shape); T.reshape(x, shape=(6,))
+x.view(size=(3, 2)); x.expand(size=(2, 2, 3)); x.permute(dims=(1, 0)); T.permute(x, dims=(-1, 0))
+T.zeros(size=(2, 3)); T.ones(size=()); T.rand(size=(2,)) * 0; T.randn(size=[2]) * 0
+T.zeros(size=(2,), dtype=T.int64)
 """.replace("math_nan", "float('nan')").replace("math_sqrt", "__import__('math').sqrt")
 CASES = [
     part.strip() for line in EXPRESSIONS.splitlines() for part in line.split(";") if part.strip()
@@ -387,6 +395,40 @@ called(2.0), bare(factor=2.0), called.__name__, called.__doc__
 with T.no_grad():
     recorded(), T.is_grad_enabled()
 
+# no_grad as a decorator of a generator
+x, seen = leaf([1.0]), []
+def generator():
+    "Yield twice, and note what comes back."
+    try:
+        seen.append((yield (x * 2).requires_grad))
+        yield (x * 3).requires_grad
+    except KeyError:
+        seen.append((x * 4).requires_grad)
+        yield "caught"
+    finally:
+        seen.append((x * 5).requires_grad)
+    return "end"
+for decorate in (T.no_grad(), T.no_grad, T.set_grad_enabled(False)):
+    decorated = decorate(generator)
+    T.is_grad_enabled(), decorated.__doc__
+    running = decorated()
+    next(running), T.is_grad_enabled()  # between the pieces recording is the caller's affair
+    running.send("sent"), running.throw(KeyError("thrown"))
+    refused("end", next, running)
+    closed = decorated()
+    next(closed), closed.close(), seen
+    refused("before it began", decorated().throw, KeyError("before it began"))
+    T.is_grad_enabled()
+with T.no_grad():
+    next(T.enable_grad()(generator)())
+
+# each thread has its own mode
+seen = []
+with T.no_grad():
+    thread = threading.Thread(target=lambda: seen.append(T.is_grad_enabled()))
+    thread.start(), thread.join()
+seen
+
 # no_grad ends with an exception
 def divided():
     with T.no_grad():
@@ -458,49 +500,6 @@ def test_there_is_only_the_cpu() -> None:
 
 
 @ENGINES
-def test_no_grad_as_decorator_of_a_generator(T: Any) -> None:
-    x = T.tensor([1.0], requires_grad=True)
-    seen: list[Any] = []
-
-    def generator() -> Any:
-        """Yield twice, and note what comes back."""
-        try:
-            seen.append((yield (x * 2).requires_grad))
-            yield (x * 3).requires_grad
-        except KeyError:
-            seen.append((x * 4).requires_grad)
-            yield "caught"
-        finally:
-            seen.append((x * 5).requires_grad)
-        return "end"
-
-    for make in (T.no_grad, lambda: T.no_grad, lambda: T.set_grad_enabled(False)):
-        decorate = make()
-        seen.clear()
-        decorated = decorate(generator)
-        assert decorated.__doc__ == generator.__doc__
-        assert T.is_grad_enabled()
-        running = decorated()
-        assert next(running) is False
-        assert T.is_grad_enabled()  # between the pieces recording is the caller's affair
-        assert running.send("sent") is False
-        assert running.throw(KeyError("thrown")) == "caught"
-        with pytest.raises(StopIteration) as stopped:
-            next(running)
-        assert stopped.value.value == "end"
-        assert seen == ["sent", False, False]
-        closed = decorated()
-        next(closed)
-        closed.close()
-        assert seen[3:] == [False]
-        with pytest.raises(KeyError):
-            decorated().throw(KeyError("before it began"))
-        assert T.is_grad_enabled()
-    with T.no_grad():
-        assert next(T.enable_grad()(generator)()) is True
-
-
-@ENGINES
 def test_one_decorated_function_in_two_threads(T: Any) -> None:
     entered, inner_entered, left = (threading.Event() for _ in range(3))
     modes = []
@@ -537,16 +536,6 @@ def test_no_grad_object_is_used_again_and_nested(T: Any) -> None:
             assert T.is_grad_enabled()
         else:
             T.set_grad_enabled(True)  # torch forgets what was before the outer block
-
-
-@ENGINES
-def test_each_thread_has_its_own_mode(T: Any) -> None:
-    seen = []
-    with T.no_grad():
-        thread = threading.Thread(target=lambda: seen.append(T.is_grad_enabled()))
-        thread.start()
-        thread.join()
-    assert seen == [True]
 
 
 # ---- promotion ------------------------------------------------------------------------------

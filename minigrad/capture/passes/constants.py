@@ -21,11 +21,11 @@ from minigrad.capture.program import (
 )
 
 LARGEST = 2**16
-"""Bytes: a larger result would take more memory, for good, than its calls take time."""
+"""Bytes: the largest result that is computed in advance, since it stays in memory."""
 
 
 def fold_constants(program: Program) -> Program:
-    """Make the calls on constants now, and keep the results."""
+    """Make the calls on constants in advance and keep the results."""
     results = Results(program)
     folded: dict[Buffer, Buffer] = {}
 
@@ -51,10 +51,10 @@ def fold_constants(program: Program) -> Program:
 
 
 def use_arrays(program: Program) -> Program:
-    """Give NumPy arrays without axes in place of Python numbers, which it converts at every call.
+    """Replace Python numbers, which NumPy converts at every call, by arrays without axes.
 
-    A number beside arrays of one floating-point dtype becomes one of that dtype (NEP 50). A single
-    element with axes becomes one without as well: it need not be broadcast then.
+    A number beside arrays of one floating-point dtype takes that dtype (NEP 50). Single elements
+    with axes become arrays without axes too, so that they need not be broadcast.
     """
     known: dict[Any, View] = {}
 

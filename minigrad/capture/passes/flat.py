@@ -1,8 +1,8 @@
 """Flat memory: the same call on many arrays becomes a single call.
 
-An optimizer makes the same few calls for each parameter. Where nothing else stands between them,
-they can be made for all parameters at once, if these lie one behind the other: then the
-time of a step of the optimizer depends on how many elements there are, not on how many arrays.
+An optimizer makes the same few calls for each parameter. If the parameters lie next to each other
+in memory, and no other call depends on the order, one call can do the work for all parameters. The
+time of the optimizer's step then depends on the number of elements, not on the number of arrays.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from minigrad.capture.memory import address, spanning
 from minigrad.capture.program import EXACT, Buffer, Call, Program, View, contiguous
 
 SMALL = 2**16
-"""Bytes: a call on more takes so long that nothing is gained by joining it with others."""
+"""Bytes: the largest array that is joined with others; larger calls gain nothing."""
 
 PATIENCE = 64
-"""So many calls in a row that cannot be moved, and the search for others ends."""
+"""The number of calls in a row that cannot be moved after which the search ends."""
 
 
 def join_calls(program: Program) -> Program:
-    """Lay arrays one behind the other, and make the same call on all of them at once.
+    """Place arrays next to each other in memory, and make the same call on all of them at once.
 
-    Only calls on what outlives the run, and on what such calls compute: an optimizer's.
+    Only calls on memory that is visible outside, and on results of such calls: an optimizer's.
     """
     layout = _Layout()
     order = _Order(program)
@@ -64,7 +64,7 @@ def join_calls(program: Program) -> Program:
 
 
 def _kind(call: Call) -> Any:
-    """Return what calls that can be joined have in common; None where none can."""
+    """Return a key that is equal for calls that can be joined; None if a call cannot be."""
     if call.function not in EXACT or call.options or not call.out.is_whole():
         return None
     if call.out.nbytes > SMALL:
@@ -83,13 +83,13 @@ def _kind(call: Call) -> Any:
 
 
 def _arrays(call: Call) -> tuple[Buffer, ...]:
-    """Return the buffers of the arrays with axes in a call, its result's last."""
+    """Return the buffers of the arrays with axes in a call, the result last."""
     views = (*call.inputs, call.out)
     return tuple(x.buffer for x in views if isinstance(x, View) and x.shape != ())
 
 
 class _Order:
-    """What must not be exchanged: the calls that write something, and those that read it."""
+    """Which calls can be moved: none may cross a call that writes what it uses, or the reverse."""
 
     def __init__(self, program: Program) -> None:
         self.moved: dict[int, int] = {}
@@ -124,7 +124,7 @@ class _Order:
 
 
 class _Layout:
-    """Which buffers lie one behind the other, in which flat one.
+    """Which buffers lie next to each other, and in which flat buffer.
 
     Attributes:
         places: for each such buffer the flat one, and the offset in it.
@@ -134,7 +134,7 @@ class _Layout:
         self.places: dict[Buffer, tuple[Buffer, int]] = {}
 
     def lay(self, columns: list[tuple[Buffer, ...]]) -> bool:
-        """Lay the buffers of each column one behind the other, if that is possible for all."""
+        """Place the buffers of each column next to each other, if that is possible for all."""
         new: dict[tuple[Buffer, ...], None] = {}
         for column in columns:
             if len(set(column)) < len(column):
@@ -161,10 +161,10 @@ class _Layout:
         return True
 
     def lay_rest(self, program: Program) -> None:
-        """Lay what else outlives the run in the order in which the step met it.
+        """Place the other small tensors next to each other in the order of their first use.
 
-        A step that uses a network without training it so finds, or leaves, the parameters one
-        behind the other for the step that trains it.
+        A step that uses a network without training it then leaves the parameters in the layout
+        that the step that trains it needs.
         """
         rest: dict[Any, dict[Buffer, None]] = defaultdict(dict)
         for view in program.tensors:
@@ -176,7 +176,7 @@ class _Layout:
             self.lay([tuple(buffers)])
 
     def _is_laid(self, column: tuple[Buffer, ...]) -> bool:
-        """Return whether these buffers lie one behind the other already."""
+        """Return whether these buffers lie next to each other already."""
         if not all(buffer in self.places for buffer in column):
             return False
         return all(
@@ -202,7 +202,7 @@ class _Layout:
 
 
 def _flat(column: tuple[Buffer, ...]) -> Buffer | None:
-    """Return a buffer for several, one behind the other; None if their memory forbids it."""
+    """Return one buffer for several; None if they have memory that is not adjacent."""
     size = sum(buffer.size for buffer in column)
     name = f"{column[0].name} to {column[-1].name}"
     outside = [buffer.memory for buffer in column if buffer.memory is not None]

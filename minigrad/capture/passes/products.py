@@ -10,10 +10,10 @@ from minigrad.capture.program import Call, Program, View
 def use_dot(program: Program) -> Program:
     """Multiply matrices by `np.dot`, which takes less time to begin than `np.matmul`.
 
-    The bits are the same where both hand the arrays to the BLAS library as they are, that is where
-    the elements lie one behind the other, in C order or transposed. With gaps between rows they
-    choose other routines of the library for some shapes (of 24,000 random products 7 %), and a
-    matrix of a single element is a factor to `np.dot`: of a product -0.0 it does not make 0.0.
+    The bits are the same if both pass the arrays to the BLAS library as they are, that is if they
+    are contiguous, in C order or transposed. With gaps between rows they choose different routines
+    for some shapes (7 % of 24,000 random products). A matrix of a single element is a scalar factor
+    to `np.dot`, which does not turn a product -0.0 into 0.0.
     """
     return program.with_calls(
         [
@@ -31,8 +31,8 @@ def use_dot(program: Program) -> Program:
 def use_multiply(program: Program) -> Program:
     """Multiply columns by rows, products of a single term, by `np.multiply`.
 
-    `np.matmul` makes them element by element, which takes several times as long. It adds each to
-    0, which makes 0.0 of -0.0, and so must this.
+    `np.matmul` computes them element by element, which takes several times as long. It adds each
+    product to 0, which turns -0.0 into 0.0, so this does the same.
     """
     calls: list[Call] = []
     for call in program.calls:
@@ -57,7 +57,7 @@ def _is_outer(call: Call) -> bool:
 
 
 def _is_dense(view: View) -> bool:
-    """Return whether this is a matrix of several elements that lie one behind the other."""
+    """Return whether this is a contiguous matrix, in C order or transposed, of several elements."""
     transposed = view._replace(shape=view.shape[::-1], strides=view.strides[::-1])
     return (
         len(view.shape) == 2
@@ -70,17 +70,17 @@ def _is_dense(view: View) -> bool:
 # ---- sums -------------------------------------------------------------------------------------
 
 FEWEST = 32
-"""Rows: `np.einsum` takes longer to begin."""
+"""The fewest rows: `np.einsum` takes longer to start."""
 
 WIDEST = 128
-"""Columns: of longer rows `np.add.reduce` takes several elements at a time."""
+"""The most columns: for longer rows `np.add.reduce` uses SIMD instructions."""
 
 
 def use_einsum(program: Program) -> Program:
     """Add up the rows of narrow matrices by `np.einsum`.
 
-    Both begin with zeros and add one row after the other, in this order, so the sums are the same.
-    `np.add.reduce` takes about 18 ns to begin with each row, and `np.einsum` a few.
+    Both start with zeros and add the rows in the same order, so the sums are the same.
+    `np.add.reduce` takes about 18 ns to start each row, and `np.einsum` a few.
     """
     return program.with_calls(
         [

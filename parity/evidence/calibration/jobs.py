@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from parity.engines.trainer import Progress, ignore
 from parity.environment import environment
 from parity.evidence.calibration.cases import DTYPES, draw_case
 from parity.evidence.calibration.measure import detect, measure
@@ -73,7 +74,7 @@ def work(
     found: Store,
     jobs: dict[str, Job],
     workers: int,
-    progress: Callable[[int, int], object] = lambda done, total: None,
+    progress: Progress = ignore,
 ) -> None:
     """Do what is not done yet, and keep all that is done, whatever happens.
 

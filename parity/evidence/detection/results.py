@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from parity.engines.trainer import Progress, ignore
 from parity.environment import environment
 from parity.evidence.detection.defect import Defect
 from parity.evidence.detection.practice import PRACTICES
@@ -24,7 +25,7 @@ def detect(
     seed: int,
     controls: int,
     workers: int,
-    progress: Callable[[int, int], object] = lambda done, total: None,
+    progress: Progress = ignore,
 ) -> dict[str, Any]:
     """Try every defect, and the tree without any; return the document that `detection.json` is.
 

@@ -24,7 +24,7 @@ from parity.checks.locate import Key, Tensor, Traces, first_node, tensors
 from parity.checks.verdicts import VERDICTS
 from parity.engines.protocol import BUFFER
 from parity.report.failures import failures, node
-from parity.report.pair.figures import data_of, said_of
+from parity.report.pair.compared import data_of, said_of
 from parity.report.replayed import heading, outcome
 
 PHASES = {"forward": "Forward", "backward": "Backward", "optimizer": "Update"}
