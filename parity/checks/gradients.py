@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from parity.checks import words
+from parity.checks.bits import ulp_distance
 from parity.checks.budget import Budget
-from parity.checks.ulp import ulp_distance
 from parity.checks.words import Document
 from parity.engines.protocol import Array, require_same
 

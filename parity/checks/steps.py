@@ -113,7 +113,7 @@ def check_steps(
         for room in (*given, *(f"{side} {kind}" for side in SIDES for kind in kinds))
     ]
     shapes = {name: value.shape for name, value in start.parameters.items()}
-    tally = _Tally()
+    tally = Tally()
     with Exchange(shapes, task.dtype, rooms) as exchange:
         for side, process in zip(SIDES, (actual, expected), strict=True):
             process.call(Trainer.join, task, start, exchange, side)
@@ -177,7 +177,7 @@ def _copy(source: Mapping[str, Array], target: Mapping[str, Array]) -> None:
         target[name][...] = value
 
 
-class _Tally:
+class Tally:
     """The worst of many comparisons, and the first that failed."""
 
     def __init__(self) -> None:

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from parity.checks.bits import first_difference, ulp_distance
 from parity.checks.budget import Budget
 from parity.checks.final_mse import check_final_mse
-from parity.checks.gradients import Z, check_gradients
-from parity.checks.start import check_start, first_difference
+from parity.checks.gradients import Z, check_gradients, compare
+from parity.checks.start import check_start
 from parity.checks.state import state
-from parity.checks.ulp import ulp_distance
+from parity.checks.steps import Tally
 from parity.documents import to_json
 from parity.engines.protocol import Start, Task
 from parity.engines.trainer import Run
@@ -297,6 +298,38 @@ def test_a_budget_that_is_not_finite_judges_nothing_and_says_so(unknown: float) 
     actual = gradients()
     actual["0.bias"][1] = math.nan
     assert judged(actual, gradients(), budgets=own)["passed"] is False
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_where_the_order_of_summation_may_overflow_nothing_is_judged(value: float) -> None:
+    slack = np.array([0, math.inf, 0, 0])
+    own = budgets("float32", **{"0_bias": {"slack": slack}})
+    actual = gradients()
+    actual["0.bias"][1] = value
+    entry = judged(actual, gradients(), budgets=own)
+    assert (entry["passed"], entry["unlimited"], entry["worst_budget_used"]) == (True, 1, 0)
+    actual["0.bias"][2] = value
+    entry = judged(actual, gradients(), budgets=own)
+    assert (entry["passed"], entry["worst_at"]["index"]) == (False, [2])
+
+
+def test_the_first_failure_is_of_what_is_out_of_its_budget() -> None:
+    """Of a tensor as a whole, where no element is; of an element, where one is."""
+    actual = gradients("float64")
+    actual["0.bias"] += 0.8 * ALLOWED
+    actual["2.weight"][0, 1] += 0.9 * ALLOWED
+    found = compare(actual, gradients("float64"), budgets("float64"))
+    assert found.worst_used < 1 < found.aggregate_used
+    tally = Tally()
+    tally.add(3, ({"gradients": found}, 0))
+    first = tally.entry()["first_failure"]
+    assert (first["epoch"], first["of"], first["parameter"]) == (3, "gradients", "0.bias")
+    assert first["bias"] == pytest.approx(0.8 * ALLOWED)
+    actual["2.weight"][0, 1] += ALLOWED
+    tally = Tally()
+    tally.add(0, ({"gradients": compare(actual, gradients("float64"), budgets("float64"))}, 0))
+    first = tally.entry()["first_failure"]
+    assert (first["parameter"], first["index"]) == ("2.weight", [0, 1])
 
 
 def test_all_zero_tensors() -> None:
