@@ -1,4 +1,4 @@
-"""What `minigrad.autograd.functional` is given, checked and brought into one form: tuples."""
+"""The arguments of `minigrad.autograd.functional`, checked and made into tuples."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def scalar_of(operation: str, func: Function, xs: Tensors, strict: bool) -> Tens
 
 
 def vectors_of(operation: str, v: Any, like: Tensors, what: str) -> Tensors | tuple[None, ...]:
-    """Return the vectors to multiply with, checked against what they belong to."""
+    """Return the vectors to multiply by, whose shapes are those of the inputs or outputs."""
     if v is None:
         if len(like) != 1 or like[0].numel() != 1:
             raise RuntimeError(

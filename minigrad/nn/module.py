@@ -8,8 +8,7 @@ from typing import Any, Self
 
 from minigrad.dtypes import float32, float64
 from minigrad.grad_mode import no_grad
-from minigrad.nn.parameter import Parameter
-from minigrad.nn.state import IncompatibleKeys, load
+from minigrad.nn.parameter import IncompatibleKeys, Parameter, load
 from minigrad.tensor import Tensor
 from minigrad.tensor.conversion import dtype_among
 

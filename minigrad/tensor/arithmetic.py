@@ -232,7 +232,7 @@ def scaled(operation: str, x: Any, other: Any, alpha: Number) -> Any:
             "are integers: convert one of them first, for example with .float()"
         )
     if not is_operand(other):
-        return other  # which will be refused with the operation's name
+        return other  # the operation itself refuses it, under its own name
     return other * alpha
 
 

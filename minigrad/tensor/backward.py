@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -133,8 +133,8 @@ def gradients_of(
     retain_graph: bool | None,
     create_graph: bool,
     watched: Collection[Node] = (),
-) -> Iterable[tuple[Node, T]]:
-    """Sweep from the outputs; return leaves and watched nodes with their gradients.
+) -> Iterator[tuple[Node, T]]:
+    """Sweep from the outputs; yield watched nodes and then leaves, with their gradients.
 
     Under `create_graph` the sweep runs on tensors instead of arrays, and is recorded: then the
     gradients have a history of their own. See `Tensor.backward` for what is raised.
@@ -144,20 +144,23 @@ def gradients_of(
         for output, grad in zip(outputs, grad_outputs, strict=True)
     ]
     wrapped = outputs[0]._wrapped
-    if not create_graph:
-        arrays = [(node, grad._array) for node, grad in roots]
-        swept = list(tape.sweep(arrays, bool(retain_graph), watched))
-        return [(node, wrapped(grad)) for node, grad in swept]
 
     def wrap(value: Any, node: Node | None) -> Any:
         """Return a saved array as a tensor again, in its place on the tape."""
         return wrapped(value, node) if hasattr(value, "base") else value
 
-    def recorded_sweep() -> Iterator[tuple[Node, T]]:
+    if create_graph:
         with enable_grad():
             yield from tape.sweep(roots, retain_graph is not False, watched, wrap)
-
-    return recorded_sweep()
+        return
+    arrays = [(node, grad._array) for node, grad in roots]
+    leaves = []
+    for node, grad in tape.sweep(arrays, bool(retain_graph), watched):
+        if node.rule is None:
+            leaves.append((node, grad))
+        else:  # now, before its derivatives run
+            yield node, wrapped(grad)
+    yield from [(node, wrapped(grad)) for node, grad in leaves]
 
 
 def _root(output: T, grad: T | None) -> T:

@@ -134,13 +134,15 @@ class TensorBase:
         tensor = self._plain
         values = []
         parents = []
+        needs_grad = []
         for x in inputs:
+            node = None
             if isinstance(x, tensor):
-                values.append(x._array)
-                parents.append(x._node)
-            else:
-                values.append(x)
-                parents.append(None)
+                node = x._node
+                x = x._array
+            values.append(x)
+            parents.append(node)
+            needs_grad.append(node is not None)
         out = rule.forward(*values, **options)
         if isinstance(out, np.generic):
             out = np.asarray(out)  # NumPy returns scalars in place of zero-dimensional arrays
@@ -149,10 +151,10 @@ class TensorBase:
         result._node = None
         if out.base is not None and isinstance(inputs[0], tensor):
             result._note_view(inputs[0])
-        if any(parents) and grad_mode.enabled:
+        if True in needs_grad and grad_mode.enabled:
             if OUTDATED in parents:
                 raise outdated_view(rule.name)
-            plan = rule.plan(tuple(map(bool, parents)))
+            plan = rule.plan(tuple(needs_grad))
             if plan.derivatives:
                 made = (out, *values)
                 saved = plan.pick_values(made) if plan.is_plain else plan.save(made, options)

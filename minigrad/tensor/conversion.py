@@ -159,7 +159,7 @@ def floating(x: T) -> T:
 def refuse_negative(x: Any, exponent: Any) -> None:
     """Raise where integers are raised to negative powers.
 
-    torch does so for a number; for a tensor it returns 0, which nobody can want.
+    torch raises for a number too; for a tensor it returns 0, which is wrong.
     """
     base, power = getattr(x, "_array", x), getattr(exponent, "_array", exponent)
     if np.result_type(base, power).kind in "ib" and np.any(np.less(power, 0)):

@@ -1,4 +1,4 @@
-"""What a tensor has to do with the tape: whether it is recorded, its gradient, its hooks."""
+"""Whether a tensor is recorded, its gradient, and the hooks that see the gradient."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class Recorded(Differentiable):
 
 
 class RemovableHandle:
-    """A hook in its place: `remove()` or the end of a `with` block takes it away."""
+    """A registered hook: `remove()`, or the end of a `with` block, removes it."""
 
     def __init__(self, node: Node, hook: Callable[[Array], Array]) -> None:
         self._node = node
@@ -136,7 +136,7 @@ class RemovableHandle:
         node.hooks = [*node.hooks, hook]
 
     def remove(self) -> None:
-        """Take the hook away; a second time, nothing is done."""
+        """Remove the hook; a second call does nothing."""
         self._node.hooks = [kept for kept in self._node.hooks if kept is not self._hook]
 
     def __enter__(self) -> RemovableHandle:

@@ -1,4 +1,4 @@
-"""What stands between square brackets: reading and assigning elements."""
+"""Indexing with square brackets: reading and assigning elements."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _plain_part(part: Any) -> Any:
 
 
 def complaint(error: Exception, shape: Sequence[int]) -> str:
-    """Return what to say when NumPy refused an index."""
+    """Return the message for an index that NumPy refused."""
     return f"index: {error}. The index must fit a tensor of shape {list(shape)}."
 
 

@@ -123,7 +123,7 @@ class InPlace(Elementwise):
         return input._set("zero_", 0)
 
     def _set(input, name: str, values: Any) -> Self:
-        """Replace all values by a number, a tensor or an array; nothing of them counts any more."""
+        """Replace all values by a number, a tensor or an array; the old ones get no gradient."""
         if isinstance(values, (int, float)):
             values = number_as(name, values, input.dtype)
         return input._in_place(name, lambda x: x._apply(WHERE, True, values, x))

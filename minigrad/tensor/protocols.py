@@ -1,4 +1,4 @@
-"""How a tensor meets Python and NumPy: numbers, sequences, text, arrays, and NumPy's own calls.
+"""Python's and NumPy's protocols: numbers, sequences, text, arrays, and NumPy's own calls.
 
 The last of these closes the circle of the design: a rule is written in NumPy calls, and a tensor
 answers NumPy calls by running elementwise. So a derivative can be run on tensors, and is recorded.

@@ -205,7 +205,7 @@ def reshape_rule(x: Any, shape: tuple[int, ...]) -> Rule:
 def cat(tensors: Sequence[T], dim: int = 0, *, axis: int | None = None) -> T:
     """Join tensors along an axis they have, in their common dtype.
 
-    Tensors of shape (0,) are left out, as torch does for old times' sake.
+    Tensors of shape (0,) are left out: torch still allows them, for compatibility.
 
     Raises:
         TypeError: `tensors` is no list or tuple of tensors.

@@ -53,7 +53,8 @@ def assert_same(make: Callable[[], tuple[Callable[..., Any], list[Any]]], *calls
     """Check that a step and the captured step agree on what they return, and on their tensors.
 
     Args:
-        make: returns a new step, and the tensors that it changes or functions that find them.
+        make: returns a new step, and the tensors that it changes or functions that find them. If
+            the step has an attribute `change`, that is called before each call.
         calls: the arguments of each call, by default none, five times.
 
     Returns:
@@ -63,6 +64,8 @@ def assert_same(make: Callable[[], tuple[Callable[..., Any], list[Any]]], *calls
     step, captured_state = make()
     captured = torch.capture(step)
     for i, arguments in enumerate(calls or [()] * 5):
+        for before in (eager, step):
+            getattr(before, "change", lambda: None)()
         expected, actual = eager(*arguments), captured(*arguments)
         assert bits(actual) == bits(expected), f"call {i}"
         for there, here in zip(state, captured_state, strict=True):
@@ -70,6 +73,20 @@ def assert_same(make: Callable[[], tuple[Callable[..., Any], list[Any]]], *calls
                 there, here = there(), here()
             assert bits(here) == bits(there), f"after call {i}"
     return captured
+
+
+def on_network(
+    body: Callable[..., Any], **options: Any
+) -> Callable[[], tuple[Callable[..., Any], list[Any]]]:
+    """What makes steps that call `body(model, optimizer, x, *arguments)` on a new network."""
+
+    def make() -> tuple[Callable[..., Any], list[Any]]:
+        model = network()
+        optimizer = optim.SGD(model.parameters(), lr=0.01, **options)
+        x = torch.from_numpy(X)
+        return lambda *arguments: body(model, optimizer, x, *arguments), trained(model, optimizer)
+
+    return make
 
 
 def trained(model: Any, optimizer: Any) -> list[Any]:
@@ -409,17 +426,7 @@ def test_parameters_can_be_changed_between_calls() -> None:
         step.change = change  # type: ignore[attr-defined]
         return step, trained(model, optimizer)
 
-    eager, state = make()
-    step, captured_state = make()
-    captured = torch.capture(step)
-    for i in range(18):
-        eager.change()  # type: ignore[attr-defined]
-        step.change()  # type: ignore[attr-defined]
-        assert bits(captured()) == bits(eager()), i
-        for there, here in zip(state, captured_state, strict=True):
-            if not isinstance(there, Tensor):
-                there, here = there(), here()
-            assert bits(here) == bits(there), i
+    assert_same(make, *[()] * 18)
 
 
 @pytest.mark.parametrize(
@@ -445,22 +452,16 @@ def test_planted_defects_are_found(
 
 @pytest.mark.parametrize("set_to_none", [True, False])
 def test_gradients_that_are_accumulated(set_to_none: bool) -> None:
-    def make() -> tuple[Callable[..., Any], list[Any]]:
-        model = network()
-        optimizer = optim.SGD(model.parameters(), lr=0.01)
+    def step(model: Any, optimizer: Any, x: Tensor, factor: Tensor, last: bool) -> Any:
+        loss = model(x * factor).square().mean()
+        loss.backward()
+        if last:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none)
+        return loss
 
-        def step(x: Tensor, last: bool) -> Any:
-            loss = model(x).square().mean()
-            loss.backward()
-            if last:
-                optimizer.step()
-                optimizer.zero_grad(set_to_none)
-            return loss
-
-        return step, trained(model, optimizer)
-
-    x = torch.from_numpy(X)
-    captured = assert_same(make, *[(x * i, i % 3 == 2) for i in range(12)])
+    calls = [(torch.tensor(float(i)), i % 3 == 2) for i in range(12)]
+    captured = assert_same(on_network(step), *calls)
     assert sum(map(len, captured._replays.values())) <= 4
 
 
@@ -573,25 +574,18 @@ def test_hooks() -> None:
 
 
 def test_clipping_gradients_without_reading_them() -> None:
-    def make() -> tuple[Callable[..., Any], list[Any]]:
-        model = network()
-        optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-        x = torch.from_numpy(X)
+    def step(model: Any, optimizer: Any, x: Tensor) -> Any:
+        optimizer.zero_grad()
+        loss = model(x).square().mean()
+        loss.backward()
+        grads: list[Any] = [p.grad for p in model.parameters()]
+        norm = torch.stack([(g * g).sum() for g in grads]).sum().sqrt()
+        for g in grads:
+            g.mul_(torch.minimum(1 / norm, torch.tensor(1.0)))
+        optimizer.step()
+        return loss, norm
 
-        def step() -> Any:
-            optimizer.zero_grad()
-            loss = model(x).square().mean()
-            loss.backward()
-            grads: list[Any] = [p.grad for p in model.parameters()]
-            norm = torch.stack([(g * g).sum() for g in grads]).sum().sqrt()
-            for g in grads:
-                g.mul_(torch.minimum(1 / norm, torch.tensor(1.0)))
-            optimizer.step()
-            return loss, norm
-
-        return step, trained(model, optimizer)
-
-    assert_same(make)
+    assert_same(on_network(step, momentum=0.9))
 
 
 def test_second_derivatives() -> None:
@@ -610,41 +604,30 @@ def test_second_derivatives() -> None:
 
 
 def test_several_steps_of_an_optimizer_in_one() -> None:
-    def make() -> tuple[Callable[..., Any], list[Any]]:
-        model = network()
-        optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-        x = torch.from_numpy(X)
+    def step(model: Any, optimizer: Any, x: Tensor) -> list[Tensor]:
+        losses = []
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss = model(x).square().mean()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss)
+        return losses
 
-        def step() -> list[Tensor]:
-            losses = []
-            for _ in range(3):
-                optimizer.zero_grad()
-                loss = model(x).square().mean()
-                loss.backward()
-                optimizer.step()
-                losses.append(loss)
-            return losses
-
-        return step, trained(model, optimizer)
-
-    assert_same(make)
+    assert_same(on_network(step, momentum=0.9))
 
 
 def test_a_closure() -> None:
-    def make() -> tuple[Callable[..., Any], list[Any]]:
-        model = network()
-        optimizer = optim.SGD(model.parameters(), lr=0.01)
-        x = torch.from_numpy(X)
-
+    def step(model: Any, optimizer: Any, x: Tensor) -> Any:
         def closure() -> Any:
             optimizer.zero_grad()
             loss: Tensor = model(x).square().mean()
             loss.backward()
             return loss
 
-        return lambda: optimizer.step(closure), trained(model, optimizer)
+        return optimizer.step(closure)
 
-    assert_same(make)
+    assert_same(on_network(step))
 
 
 def test_several_groups_and_a_learning_rate_that_is_a_tensor() -> None:

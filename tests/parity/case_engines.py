@@ -52,6 +52,14 @@ class LeakyReLU(MinigradEngine):
         plant(elementwise.relu_backward_x, lambda grad_out, out: grad_out)
 
 
+class SwallowedNaN(MinigradEngine):
+    """ReLU makes 0 of NaN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        plant(elementwise.relu, lambda x: np.nan_to_num(np.maximum(0, x), posinf=np.inf))
+
+
 class MomentumFromOne(MinigradEngine):
     """Momentum buffers begin as 1 instead of nothing."""
 

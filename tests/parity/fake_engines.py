@@ -9,14 +9,16 @@ import sys
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from parity.engines.process import THREAD_VARIABLES, EngineProcess
+from parity.engines.process import THREAD_VARIABLES, EngineProcess, together
 from parity.engines.protocol import Start, Task
 from parity.engines.trainer import Trainer
+
+R = TypeVar("R")
 
 
 def drawn(process: EngineProcess[Trainer], task: Task) -> Start:
@@ -24,6 +26,12 @@ def drawn(process: EngineProcess[Trainer], task: Task) -> Start:
     start = process.call(Trainer.draw, task)
     assert start is not None
     return start
+
+
+def ended(stream: Generator[Any, None, R]) -> R:
+    """Follow a stream to its end; return what it comes to."""
+    (found,) = together([stream], lambda *_: None)
+    return found
 
 
 class Unpicklable(Exception):

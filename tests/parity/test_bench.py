@@ -7,7 +7,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +57,37 @@ class Telling(FakeEngine):  # type: ignore[misc]
         return 0.5
 
 
-def run(tasks: Any, **factories: Any) -> dict[str, Any]:
-    return bench(tasks, factories, threads=1, rounds=6)
+def run(
+    tasks: Any = None, *, rounds: int = 6, options: Mapping[str, Any] = {}, **factories: Any
+) -> dict[str, Any]:
+    """Time fake engines in this process, on one network unless others are given."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "EngineProcess", lambda make, *_: LocalObject(make()))
+        patch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)  # of this process
+        found = bench(tasks or {"net": FakeTask()}, factories, threads=1, rounds=rounds, **options)
+    jsonschema.validate(found, SCHEMA)
+    json.dumps(found, allow_nan=False)
+    return found
+
+
+def timed_by(engine: Any, **options: Any) -> Any:
+    """What times an engine, with its task loaded."""
+    timed: Any = TimedEngine(lambda: engine, **options)
+    timed.load(FakeTask(), FakeStart(1.0))
+    return timed
 
 
 @pytest.fixture(scope="module")
 def document(in_a_hurry: None) -> dict[str, Any]:
     """Two engines that differ in the start they draw, and must be given the first one's."""
-    return run(
+    return bench(
         {"small": FakeTask(), "large": FakeTask("float64")},
-        slow=functools.partial(FakeEngine, seed=2.0),
-        torch=functools.partial(FakeEngine, seed=5.0),
+        {
+            "slow": functools.partial(FakeEngine, seed=2.0),
+            "torch": functools.partial(FakeEngine, seed=5.0),
+        },
+        threads=1,
+        rounds=6,
     )
 
 
@@ -139,8 +159,7 @@ def test_table_marks_disagreement(document: dict[str, Any]) -> None:
 
 def test_an_engine_that_computes_something_else_is_marked() -> None:
     wrong = functools.partial(FakeEngine, rate=0.1 * (1 + 1e-3))
-    document = run({"net": FakeTask()}, right=FakeEngine, wrong=wrong)
-    jsonschema.validate(document, SCHEMA)
+    document = run(right=FakeEngine, wrong=wrong)
     assert not document["agreed"]
     (entry,) = document["agreement"]
     assert not entry["agrees"]
@@ -160,9 +179,7 @@ def test_losses_that_are_not_finite_agree_with_nothing() -> None:
 
 
 def test_a_diverged_run_is_still_a_valid_document() -> None:
-    document = run({"net": FakeTask()}, a=functools.partial(FakeEngine, rate=1e30))
-    jsonschema.validate(document, SCHEMA)
-    json.dumps(document, allow_nan=False)
+    assert run(a=functools.partial(FakeEngine, rate=1e30))["results"]
 
 
 def test_every_engine_has_its_turn_to_be_first() -> None:
@@ -186,35 +203,29 @@ def test_every_engine_has_its_turn_to_be_first() -> None:
 
 def test_progress_is_told_before_the_first_and_after_every_round() -> None:
     seen: list[tuple[str, int, int]] = []
-    bench(
-        {"one": FakeTask(), "two": FakeTask()},
-        {"engine": FakeEngine},
-        threads=1,
-        rounds=6,
-        progress=lambda *told: seen.append(told),
-    )
+    told = {"progress": lambda *told: seen.append(told)}
+    run({"one": FakeTask(), "two": FakeTask()}, options=told, engine=FakeEngine)
     assert seen == [(name, done, 6) for name in ("one", "two") for done in range(7)]
 
 
 def test_a_failing_engine_is_not_swallowed() -> None:
     with pytest.raises(ZeroDivisionError):
-        run({"net": FakeTask()}, engine=functools.partial(FakeEngine, breaks_after=5))
+        run(engine=functools.partial(FakeEngine, breaks_after=5))
 
 
-def test_a_forced_kernel_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forced_kernel_and_a_busy_machine_are_warned_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    assert run({"net": FakeTask()}, a=FakeEngine)["warnings"] == []
-    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
-    (warning,) = run({"net": FakeTask()}, a=FakeEngine, b=FakeEngine)["warnings"]
-    assert "OPENBLAS_CORETYPE=Haswell" in warning
-
-
-def test_a_busy_machine_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    assert run(a=FakeEngine)["warnings"] == []
     monkeypatch.setattr(os, "getloadavg", lambda: (987.0, 0.0, 0.0))
-    (warning,) = run({"net": FakeTask()}, a=FakeEngine)["warnings"]
+    (warning,) = run(a=FakeEngine)["warnings"]
     assert "987.0" in warning
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    (warning,) = run(a=FakeEngine, b=FakeEngine)["warnings"]
+    assert "OPENBLAS_CORETYPE=Haswell" in warning
     assert load_warning(0.4, threads=8, cores=8) is None
     assert load_warning(1.0, threads=8, cores=8) is not None
     assert load_warning(4.0, threads=2, cores=8) is None
@@ -232,16 +243,14 @@ def test_too_little_to_do_is_refused() -> None:
 def test_the_clock_waits_for_the_device() -> None:
     """Counted, not timed: the device is waited for exactly before and after the timed steps."""
     engine = FakeEngine(pause_s=0.0)
-    timed: Any = TimedEngine(lambda: engine)
-    timed.load(FakeTask(), FakeStart(1.0))
+    timed = timed_by(engine)
     engine.steps, engine.synchronized_at = 0, []
     timed.time(50)
     assert engine.synchronized_at == [0, 5, 5, 55]
 
 
 def test_cores_are_what_all_threads_used_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    timed: Any = TimedEngine(lambda: FakeEngine(pause_s=0.0))
-    timed.load(FakeTask(), FakeStart(1.0))
+    timed = timed_by(FakeEngine(pause_s=0.0))
     busy_s = iter([10.0, 13.0, 20.0, 21.0])
     monkeypatch.setattr(time, "process_time", lambda: next(busy_s))
     monkeypatch.setattr(timed, "_time", lambda count: 2.0)
@@ -258,8 +267,7 @@ def test_an_engine_has_no_more_cores_than_threads() -> None:
 
 def test_warm_up_fills_the_duration() -> None:
     engine = FakeEngine(pause_s=0.002)
-    timed: Any = TimedEngine(lambda: engine)
-    timed.load(FakeTask(), FakeStart(1.0))
+    timed = timed_by(engine)
     engine.steps = 0
     count = timed.warm_up(0.02)
     assert 1 <= count <= 10  # sleeping lasts at least as long as asked for
@@ -306,14 +314,14 @@ def test_timed_engine_works_across_processes() -> None:
 
 
 def test_generations_share_the_rounds() -> None:
-    document = bench({"net": FakeTask()}, {"a": FakeEngine}, threads=1, rounds=7, generations=3)
+    document = run(rounds=7, options={"generations": 3}, a=FakeEngine)
     (result,) = document["results"]
     assert result["rounds"] == 7
     assert len(result["process_medians_s"]) == 3
     (entry,) = document["agreement"]
     assert len(entry["losses"]["a"]) == 3 * 2 * 3  # thrice, before and after, 0 to 2 steps
     with pytest.raises(ValueError, match="7 processes an engine for 6 rounds"):
-        bench({"net": FakeTask()}, {"a": FakeEngine}, threads=1, rounds=6, generations=7)
+        run(options={"generations": 7}, a=FakeEngine)
 
 
 class Drifting(FakeEngine):  # type: ignore[misc]
@@ -325,7 +333,7 @@ class Drifting(FakeEngine):  # type: ignore[misc]
 
 
 def test_arithmetic_is_checked_after_timing_too() -> None:
-    document = run({"net": FakeTask()}, right=FakeEngine, wrong=Drifting)
+    document = run(right=FakeEngine, wrong=Drifting)
     assert not document["agreed"]
 
 
@@ -336,14 +344,13 @@ class Refusing(FakeEngine):  # type: ignore[misc]
 
 def test_an_engine_that_would_take_too_long_or_refuses_is_left_out_with_the_reason() -> None:
     slow = functools.partial(FakeEngine, pause_s=0.1)
-    document = bench(
+    document = run(
         {"net": FakeTask(epochs=3000)},
-        {"quick": FakeEngine, "slow": slow, "refusing": Refusing},
-        threads=1,
-        rounds=6,
-        generations=2,
+        options={"generations": 2},
+        quick=FakeEngine,
+        slow=slow,
+        refusing=Refusing,
     )
-    jsonschema.validate(document, SCHEMA)
     assert {result["engine"] for result in document["results"]} == {"quick"}
     found = {entry["engine"]: entry["reason"] for entry in document["left_out"]}
     assert found["refusing"] == "this is too large for me"
@@ -351,8 +358,7 @@ def test_an_engine_that_would_take_too_long_or_refuses_is_left_out_with_the_reas
 
 
 def test_if_all_are_left_out_there_is_nothing_but_the_reasons() -> None:
-    document = run({"net": FakeTask()}, refusing=Refusing)
-    jsonschema.validate(document, SCHEMA)
+    document = run(refusing=Refusing)
     assert (document["results"], document["ratios"], len(document["left_out"])) == ([], [], 1)
 
 
@@ -369,8 +375,7 @@ class Looping(FakeEngine):  # type: ignore[misc]
 
 def test_an_engine_that_takes_many_steps_in_a_call_is_timed_so() -> None:
     engine = Looping(pause_s=0.0)
-    timed: Any = TimedEngine(lambda: engine)
-    timed.load(FakeTask(), FakeStart(1.0))
+    timed = timed_by(engine)
     assert engine.steps == 10 * MEMORY_CALLS + AGREEMENT_STEPS
     engine.steps = 0
     timed.time(50)
@@ -379,10 +384,9 @@ def test_an_engine_that_takes_many_steps_in_a_call_is_timed_so() -> None:
 
 
 def test_between_the_steps_of_a_loop_no_loss_can_be_read() -> None:
-    timed: Any = TimedEngine(lambda: Looping(pause_s=0.0), read_losses=True)
     with pytest.raises(UsageError, match="time it without --read-losses"):
-        timed.load(FakeTask(), FakeStart(1.0))
-    document = bench({"net": FakeTask()}, {"a": Telling, "b": Looping}, 1, 6, read_losses=True)
+        timed_by(Looping(pause_s=0.0), read_losses=True)
+    document = run(options={"read_losses": True}, a=Telling, b=Looping)
     assert [(entry["engine"]) for entry in document["left_out"]] == ["b"]
     assert {result["engine"] for result in document["results"]} == {"a"}
 
@@ -413,9 +417,7 @@ def test_the_step_that_is_timed_is_the_one_that_load_made() -> None:
             self.replayed += 1
 
     engine = Capturing(pause_s=0.0)
-    timed: Any = TimedEngine(lambda: engine)
-    timed.load(FakeTask(), FakeStart(1.0))
-    timed.time(50)
+    timed_by(engine).time(50)
     assert engine.replayed == MEMORY_CALLS + AGREEMENT_STEPS + 5 + 50
     assert engine.steps == 0
 
@@ -435,8 +437,7 @@ def test_losses_are_read_if_that_is_asked_for(read_losses: bool) -> None:
             return Loss()
 
     engine = Lazy(pause_s=0.0)
-    timed: Any = TimedEngine(lambda: engine, read_losses=read_losses)
-    timed.load(FakeTask(), FakeStart(1.0))
+    timed = timed_by(engine, read_losses=read_losses)
     engine.steps = 0
     read.clear()
     timed.time(20)
@@ -474,10 +475,7 @@ def test_no_engine_is_drawn_with_in_the_process_where_it_is_timed() -> None:
             assert not hasattr(self, "has_drawn")
             super().load(task, start)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "EngineProcess", lambda make, *_: LocalObject(make()))
-        patch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)  # of this process
-        assert run({"net": FakeTask()}, drawing=Drawing)["agreed"]
+    assert run(drawing=Drawing)["agreed"]
 
 
 def ratio(median: float, low: float, high: float, engine: str = "minigrad") -> dict[str, Any]:
@@ -622,8 +620,6 @@ def test_an_engine_of_more_threads_than_it_was_given_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(TimedEngine, "cores_used", lambda self: 1.4)
-    monkeypatch.setattr(module, "EngineProcess", lambda make, *_: LocalObject(make()))
-    monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)  # of this process
     found = run({"small": FakeTask()}, threaded=FakeEngine)
     assert any("threaded kept 1.4 cores busy" in warning for warning in found["warnings"])
     assert found["results"][0]["cores_used"] == 1.4

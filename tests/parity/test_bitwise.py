@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +13,8 @@ import torch
 from hypothesis import strategies as st
 
 from minigrad.arrays.reproducible import ReproducibleArray
-from parity.checks.bitwise import canonical, check_bitwise, digest, state_after
+from parity.checks.bits import canonical
+from parity.checks.bitwise import check_bitwise, digest, state_after
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Array, Task
 from parity.engines.registry import factory
@@ -137,13 +136,6 @@ def test_square_roots_would_differ() -> None:
 # ---- training -----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def theirs() -> Iterator[EngineProcess[Trainer]]:
-    """Torch's side, which takes a while to start."""
-    with trainer(Side("expected", factory(THEIRS))) as process:
-        yield process
-
-
 def task(
     sizes: tuple[int, ...],
     epochs: int,
@@ -155,7 +147,7 @@ def task(
     return Task(sizes, epochs, rate, 100, seed, dtype, "cpu", momentum)
 
 
-def test_both_engines_train_through_the_same_bits(theirs: EngineProcess[Trainer]) -> None:
+def test_both_engines_train_through_the_same_bits(torch_twin: EngineProcess[Trainer]) -> None:
     """Dead and diverged runs included; and on several threads."""
     finals = []
     with trainer(Side("actual", factory(OURS))) as ours:
@@ -170,10 +162,10 @@ def test_both_engines_train_through_the_same_bits(theirs: EngineProcess[Trainer]
             task(RIGHTFIT, 30, 0, rate=DIVERGING),
         ):
             epochs = what.epochs
-            start = drawn(theirs, what)
+            start = drawn(torch_twin, what)
             seen: list[tuple[int, int]] = []
             result = check_bitwise(
-                ours, theirs, what, start, lambda *done, seen=seen: seen.append(done)
+                ours, torch_twin, what, start, lambda *done, seen=seen: seen.append(done)
             )
             finals.append(result["final_mse_hex"]["actual"])
             assert result == {
@@ -187,33 +179,33 @@ def test_both_engines_train_through_the_same_bits(theirs: EngineProcess[Trainer]
     assert finals[-1] == "nan"
 
 
-def test_momentum_buffers_are_given_and_compared(theirs: EngineProcess[Trainer]) -> None:
+def test_momentum_buffers_are_given_and_compared(torch_twin: EngineProcess[Trainer]) -> None:
     with trainer(Side("actual", factory(OURS))) as ours:
         what = task(RIGHTFIT, 6, 0, momentum=0.9)
-        start = drawn(theirs, what)
+        start = drawn(torch_twin, what)
         buffers = {name: np.full_like(value, 0.1) for name, value in start.parameters.items()}
-        fresh = check_bitwise(ours, theirs, what, start)
-        given = check_bitwise(ours, theirs, what, start, momentum_buffers=buffers)
+        fresh = check_bitwise(ours, torch_twin, what, start)
+        given = check_bitwise(ours, torch_twin, what, start, momentum_buffers=buffers)
         assert fresh["passed"] is given["passed"] is True
         assert fresh["final_mse_hex"] != given["final_mse_hex"]
-        state = theirs.call(state_after, what, start, buffers, 0)
-        _, gradients = theirs.call(Trainer.loss_and_gradients, what, start)
+        state = torch_twin.call(state_after, what, start, buffers, 0)
+        _, gradients = torch_twin.call(Trainer.loss_and_gradients, what, start)
         for name, value in gradients.items():
             left = state[f"{name}.momentum_buffer"]
             np.testing.assert_allclose(left, 0.9 * buffers[name] + value, rtol=1e-5)
     with trainer(Side("actual", UnfaithfulEngine)) as ours:
-        found = check_bitwise(ours, theirs, replace(what, seed=ANOTHER_BUFFER), start)
+        found = check_bitwise(ours, torch_twin, replace(what, seed=ANOTHER_BUFFER), start)
         difference = found["first_difference"]
         assert (difference["epoch"], difference["index"]) == (4, [2])
         assert difference["parameter"] == "0.bias.momentum_buffer"
 
 
-def test_planted_defects_are_caught_and_located(theirs: EngineProcess[Trainer]) -> None:
+def test_planted_defects_are_caught_and_located(torch_twin: EngineProcess[Trainer]) -> None:
     with trainer(Side("actual", UnfaithfulEngine)) as ours:
 
         def checked(seed: int, epochs: int = 6, rate: float = 0.01) -> dict[str, Any]:
             what = task(RIGHTFIT, epochs, seed, rate=rate)
-            return check_bitwise(ours, theirs, what, drawn(theirs, what))
+            return check_bitwise(ours, torch_twin, what, drawn(torch_twin, what))
 
         # First, while the engine has trained only once.
         unrepeatable = checked(UNREPEATABLE)
@@ -246,11 +238,10 @@ def test_planted_defects_are_caught_and_located(theirs: EngineProcess[Trainer]) 
         assert plain["first_difference"]["epoch"] < 6
 
 
-def test_plain_engines_do_not_pass(theirs: EngineProcess[Trainer]) -> None:
-    plain = theirs.beside(functools.partial(Trainer, factory("torch")), "torch")
+def test_plain_engines_do_not_pass(torch_process: EngineProcess[Trainer]) -> None:
     with trainer(Side("minigrad", factory("minigrad"))) as ours:
         what = task(RIGHTFIT, 20, 0)
-        assert not check_bitwise(ours, plain, what, drawn(plain, what))["passed"]
+        assert not check_bitwise(ours, torch_process, what, drawn(torch_process, what))["passed"]
 
 
 def test_a_digest_depends_on_every_bit() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -29,14 +29,6 @@ from parity.engines.trainer import Trainer
 from tests.parity.fake_engines import drawn
 
 RIGHTFIT = (1, 16, 16, 1)
-
-
-@pytest.fixture(autouse=True)
-def unchanged_settings() -> Iterator[None]:
-    before = np.geterr()
-    yield
-    np.seterr(**before)
-    torch.use_deterministic_algorithms(False)
 
 
 def task(**changes: Any) -> Task:
@@ -150,10 +142,6 @@ def overwritten(gradient: Array, start: Start) -> Array:
     return changed
 
 
-def transposed(gradient: Array, start: Start) -> Array:
-    return np.ascontiguousarray(gradient.T).reshape(gradient.shape)
-
-
 @pytest.mark.parametrize("name", ["0.weight", "0.bias", "2.weight", "2.bias", "4.weight", "4.bias"])
 @pytest.mark.parametrize("defect", [scaled, rounded_to_float16, overwritten])
 @pytest.mark.parametrize("seed", range(3))
@@ -168,23 +156,6 @@ def test_a_defect_in_one_gradient_is_caught(
     assert found.worst_at["parameter"] == name
     # In any of the engines.
     assert not compare(actual, {**expected, name: spoiled[name]}, budget.gradients).passed
-
-
-def test_transposed_gradient_is_caught() -> None:
-    actual, expected, budget, start = judged(0)
-    spoiled = {**actual, "2.weight": transposed(actual["2.weight"], start)}
-    assert not compare(spoiled, expected, budget.gradients).passed
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_dropped_row_is_caught(seed: int) -> None:
-    _, expected, budget, start = judged(seed)
-    engine = MinigradEngine()
-    fewer = Start(start.x[1:], start.y[1:], start.parameters)
-    engine.load(task(), fewer)
-    actual = engine.loss_and_gradients()[1]
-    mean = {name: (value * np.float32(0.99)) for name, value in actual.items()}
-    assert not compare(mean, expected, budget.gradients).passed
 
 
 def test_what_allclose_lets_through() -> None:
@@ -410,12 +381,9 @@ def test_tensors_that_are_not_the_parameters_are_refused() -> None:
         steps(Missing(), TorchEngine())
 
 
-def test_processes_of_their_own() -> None:
-    job = task(sizes=(1, 4, 1), epochs=3)
-    with (
-        EngineProcess(functools.partial(Trainer, MinigradEngine), 1, "minigrad") as ours,
-        EngineProcess(functools.partial(Trainer, TorchEngine), 1, "torch") as theirs,
-    ):
+def test_processes_of_their_own(torch_process: EngineProcess[Trainer]) -> None:
+    job, theirs = task(sizes=(1, 4, 1), epochs=3), torch_process
+    with EngineProcess(functools.partial(Trainer, MinigradEngine), 1, "minigrad") as ours:
         start = drawn(theirs, job)
         with EngineProcess(Judge, 1) as first, EngineProcess(Judge, 1) as second:
             entry = check_steps(ours, theirs, job, start, judges=[first, second])

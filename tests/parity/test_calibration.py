@@ -243,12 +243,6 @@ def test_detection_gives_shares_of_what_was_planted() -> None:
 # ---- runs -----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def rightfit_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "NETWORKS", ("rightfit",))
-
-
-@pytest.mark.usefixtures("rightfit_alone")
 def test_a_run_resumes_and_reports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -258,18 +252,11 @@ def test_a_run_resumes_and_reports(
         drawn.append(seed)
         return draw_case(3 + 20 * seed)
 
+    monkeypatch.setattr(jobs, "NETWORKS", ("rightfit",))
     monkeypatch.setattr(jobs, "draw_case", draw)
     monkeypatch.setattr(jobs, "digest", lambda patterns: "of these tests")
-    arguments = [
-        "calibration",
-        "--workers",
-        "1",
-        "--seeds",
-        "1",
-        "--output",
-        str(tmp_path),
-        "--cases",
-    ]
+    options = ["--workers", "1", "--seeds", "1", "--output", str(tmp_path)]
+    arguments = ["calibration", *options, "--cases"]
     assert main([*arguments, "2"]) == 0
     assert main([*arguments, "3"]) == 0
     assert drawn == [0, 1, 2]

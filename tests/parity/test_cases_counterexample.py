@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,24 +34,12 @@ from tests.parity import case_engines
 from tests.parity.fake_engines import drawn
 
 RIGHTFIT = (1, 16, 16, 1)
+Running = EngineProcess[Trainer]
 NOWHERE: dict[str, Any] = {"actual": {}, "expected": {}}
 
 
-@pytest.fixture(scope="module")
-def torch() -> Iterator[EngineProcess[Trainer]]:
-    """The reference, which is sound and takes long to start."""
-    with trainer(Side("torch", factory("torch"))) as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def torch_reproducible(torch: EngineProcess[Trainer]) -> EngineProcess[Trainer]:
-    name = "torch-reproducible"
-    return torch.beside(functools.partial(Trainer, factory(name)), name)
-
-
 @contextmanager
-def engines(actual: Callable[[], Engine], expected: EngineProcess[Trainer]) -> Iterator[Processes]:
+def engines(actual: Callable[[], Engine], expected: Running) -> Iterator[Processes]:
     with trainer(Side("defective", actual)) as process:
         yield Processes(process, expected, [expected])
 
@@ -87,9 +74,9 @@ def values(small: Case) -> list[float]:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_wrong_rule_shows_in_one_weight_and_one_sample(
-    dtype: str, torch: EngineProcess[Trainer]
+    dtype: str, torch_process: Running
 ) -> None:
-    with engines(case_engines.HalvedBias, torch) as found:
+    with engines(case_engines.HalvedBias, torch_process) as found:
         for kind in ("gradients", "steps"):
             whole = case(kind, found, dtype=dtype, momentum=0.9)
             small = smallest(whole, found)
@@ -106,24 +93,24 @@ def test_a_wrong_rule_shows_in_one_weight_and_one_sample(
             assert node["rule"] == "linear_backward_bias"
 
 
-def test_a_slight_error_in_a_deep_network(torch: EngineProcess[Trainer]) -> None:
-    with engines(case_engines.SlightlyWrongWeight, torch) as found:
+def test_a_slight_error_in_a_deep_network(torch_process: Running) -> None:
+    with engines(case_engines.SlightlyWrongWeight, torch_process) as found:
         small = smallest(case("gradients", found, (1, 8, 30, 20, 8, 1)), found)
         assert (small.task.sizes, small.task.samples) == ((1, 1), 1)
         assert small.verdict["first_node"]["rule"] == "linear_backward_weight"
 
 
-def test_what_takes_a_hidden_unit_keeps_one(torch: EngineProcess[Trainer]) -> None:
-    with engines(case_engines.LeakyReLU, torch) as found:
+def test_what_takes_a_hidden_unit_keeps_one(torch_process: Running) -> None:
+    with engines(case_engines.LeakyReLU, torch_process) as found:
         small = smallest(case("gradients", found), found)
         assert (small.task.sizes, small.task.samples) == ((1, 1, 1), 1)
         assert small.verdict["first_node"]["rule"] == "relu_backward_x"
 
 
 def test_momentum_that_begins_wrongly_shows_before_there_is_any(
-    torch: EngineProcess[Trainer],
+    torch_process: Running,
 ) -> None:
-    with engines(case_engines.MomentumFromOne, torch) as found:
+    with engines(case_engines.MomentumFromOne, torch_process) as found:
         assert case("gradients", found, momentum=0.9).verdict["passed"]
         assert case("steps", found, momentum=0.0).verdict["passed"]
         small = smallest(case("steps", found, momentum=0.9), found)
@@ -132,9 +119,9 @@ def test_momentum_that_begins_wrongly_shows_before_there_is_any(
 
 
 def test_momentum_that_goes_on_wrongly_shows_from_its_buffers(
-    torch: EngineProcess[Trainer],
+    torch_process: Running,
 ) -> None:
-    with engines(case_engines.TooMuchMomentum, torch) as found:
+    with engines(case_engines.TooMuchMomentum, torch_process) as found:
         whole = case("steps", found, momentum=0.9)
         assert whole.verdict["first_failure"]["epoch"] == 1
         small = smallest(whole, found)
@@ -142,16 +129,16 @@ def test_momentum_that_goes_on_wrongly_shows_from_its_buffers(
         assert any(buffer.any() for buffer in small.momentum_buffers.values())
 
 
-def test_what_takes_several_steps_keeps_so_many(torch: EngineProcess[Trainer]) -> None:
-    with engines(case_engines.WrongThirdStep, torch) as found:
+def test_what_takes_several_steps_keeps_so_many(torch_process: Running) -> None:
+    with engines(case_engines.WrongThirdStep, torch_process) as found:
         small = smallest(case("steps", found, momentum=0.9), found)
         assert (small.task.sizes, small.task.epochs) == ((1, 1), 3)
         assert small.verdict["worst_at"]["epoch"] == 2
 
 
-def test_a_late_step_starts_from_the_state_before_it(torch: EngineProcess[Trainer]) -> None:
+def test_a_late_step_starts_from_the_state_before_it(torch_process: Running) -> None:
     """With its momentum buffers, although parameters and data of a smaller network."""
-    with engines(case_engines.WrongOutside, torch) as found:
+    with engines(case_engines.WrongOutside, torch_process) as found:
         whole = case("steps", found, momentum=0.9)
         failing = whole.verdict["first_failure"]["epoch"]
         assert failing > 0
@@ -160,29 +147,31 @@ def test_a_late_step_starts_from_the_state_before_it(torch: EngineProcess[Traine
         assert small.origin["epoch"] == failing
 
 
-def test_trajectory_and_final_mse_keep_the_fewest_epochs(torch: EngineProcess[Trainer]) -> None:
-    with engines(case_engines.AnotherRate, torch) as found:
+def test_trajectory_and_final_mse_keep_the_fewest_epochs(
+    torch_process: Running,
+) -> None:
+    with engines(case_engines.AnotherRate, torch_process) as found:
         for kind, fewest in (("trajectory", 2), ("final_mse", 1)):
             small = smallest(case(kind, found, dtype="float64"), found)
             assert (small.task.sizes, small.task.epochs) == ((1, 1), fewest)
             assert small.task.samples == 1
 
 
-def test_bits(torch_reproducible: EngineProcess[Trainer]) -> None:
-    with engines(case_engines.PlainProducts, torch_reproducible) as found:
+def test_bits(torch_twin: Running) -> None:
+    with engines(case_engines.PlainProducts, torch_twin) as found:
         small = smallest(case("bitwise", found), found)
         assert small.task.epochs == 1
         assert len(small.task.sizes) == 2
         assert sum(small.task.sizes) + small.task.samples <= 8
         assert small.verdict["first_difference"] is not None
         assert small.verdict["first_node"]["operation"] == "Linear"
-    with engines(case_engines.LateBit, torch_reproducible) as found:
+    with engines(case_engines.LateBit, torch_twin) as found:
         small = smallest(case("bitwise", found, momentum=0.9), found)
         assert (small.task.sizes, small.task.epochs) == ((1, 1), 4)
 
 
-def test_a_start(torch: EngineProcess[Trainer]) -> None:
-    with engines(case_engines.AnotherDraw, torch) as found:
+def test_a_start(torch_process: Running) -> None:
+    with engines(case_engines.AnotherDraw, torch_process) as found:
         small = smallest(case("start", found), found)
         assert small.start is None
         assert (small.task.sizes, small.task.samples, small.task.seed) == ((1, 1, 1), 3, 3)
@@ -190,8 +179,8 @@ def test_a_start(torch: EngineProcess[Trainer]) -> None:
         assert "2.bias[0]" in shown(small, small.verdict)
 
 
-def test_an_engine_that_refuses_the_smallest(torch: EngineProcess[Trainer]) -> None:
-    with engines(case_engines.Refusing, torch) as found:
+def test_an_engine_that_refuses_the_smallest(torch_process: Running) -> None:
+    with engines(case_engines.Refusing, torch_process) as found:
         small = smallest(case("steps", found), found)
         assert (small.task.sizes, small.task.samples) == ((1, 1), 4)
         small = smallest(case("gradients", found), found)
@@ -199,8 +188,10 @@ def test_an_engine_that_refuses_the_smallest(torch: EngineProcess[Trainer]) -> N
         assert small.verdict["first_node"] is None  # for which it would have to take a step
 
 
-def test_an_engine_that_is_not_repeatable_leaves_no_case(torch: EngineProcess[Trainer]) -> None:
-    with engines(case_engines.Unrepeatable, torch) as found:
+def test_an_engine_that_is_not_repeatable_leaves_no_case(
+    torch_process: Running,
+) -> None:
+    with engines(case_engines.Unrepeatable, torch_process) as found:
         whole = case("steps", found)
         assert whole.verdict["passed"] is False
         assert counterexample(whole, found) is None
@@ -226,13 +217,13 @@ def shown(saved: Case, verdict: dict[str, Any]) -> str:
 
 
 def test_every_verdict_that_failed_has_a_file_that_fails_again(
-    tmp_path: Path, torch: EngineProcess[Trainer], torch_reproducible: EngineProcess[Trainer]
+    tmp_path: Path, torch_process: Running, torch_twin: Running
 ) -> None:
     task = Task((1, 6, 5, 1), 12, 0.01, 30, 0, "float32", "cpu")
     seen = []
     with (
-        engines(case_engines.HalvedBias, torch) as found,
-        engines(case_engines.PlainProducts, torch_reproducible) as twins,
+        engines(case_engines.HalvedBias, torch_process) as found,
+        engines(case_engines.PlainProducts, torch_twin) as twins,
     ):
         start = drawn(found.expected, task)
         report = entry(found, task, start, ("start", "gradients", "steps", "trajectory"))
@@ -263,10 +254,10 @@ def test_every_verdict_that_failed_has_a_file_that_fails_again(
         assert saved.engines[0] == "defective"
         assert saved.environment["actual"]["versions"]["numpy"] == np.__version__
         defective: type[Engine] = case_engines.HalvedBias
-        reference, sound = torch, "minigrad"
+        reference, sound = torch_process, "minigrad"
         if kind == "bitwise":
             defective = case_engines.PlainProducts
-            reference, sound = torch_reproducible, "minigrad-reproducible"
+            reference, sound = torch_twin, "minigrad-reproducible"
         with engines(defective, reference) as found:
             assert located(saved, verdict_on(saved, found), found) == saved.verdict
         assert shown(saved, saved.verdict).startswith("FAIL")
@@ -276,8 +267,8 @@ def test_every_verdict_that_failed_has_a_file_that_fails_again(
         assert shown(saved, verdict).startswith("PASS")
 
 
-def test_a_probe(tmp_path: Path, torch: EngineProcess[Trainer]) -> None:
-    with engines(case_engines.HalvedBias, torch) as found:
+def test_a_probe(tmp_path: Path, torch_process: Running) -> None:
+    with engines(case_engines.HalvedBias, torch_process) as found:
         whole = Case(
             "probe", ("", ""), Task((1, 1), 1, 0.0, 1, 0, "float32", "cpu"), None, {}, {}, {}, {}
         )
@@ -291,7 +282,7 @@ def test_a_probe(tmp_path: Path, torch: EngineProcess[Trainer]) -> None:
         with pytest.raises(UsageError, match="unknown probe 'nothing': this version of parity has"):
             verdict_on(replace(whole, probe="nothing"), found)
     assert str(saved.probe) in shown(saved, saved.verdict)
-    with engines(factory("minigrad"), torch) as found:
+    with engines(factory("minigrad"), torch_process) as found:
         verdict = verdict_on(saved, found)
     assert verdict["passed"] is True
     assert shown(saved, verdict).startswith("PASS probes: 1 small graph")

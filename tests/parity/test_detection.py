@@ -200,6 +200,15 @@ def test_a_copy_is_what_runs_in_it(tmp_path: Path) -> None:
     assert run_in(ROOT, "no_such_module").returncode != 0
 
 
+@pytest.mark.parametrize(
+    "end", ["sys.exit(130)", "signal.signal(2, signal.SIG_DFL); os.kill(os.getpid(), 2)"]
+)
+def test_a_trial_that_was_interrupted_is_no_result(end: str, tmp_path: Path) -> None:
+    (tmp_path / "stopped.py").write_text(f"import os, signal, sys\n{end}\n", encoding="utf-8")
+    with pytest.raises(KeyboardInterrupt):
+        run_in(tmp_path, "stopped")
+
+
 def test_a_trial_catches_a_defect_and_nothing_harmless(tmp_path: Path) -> None:
     # Both runs, at the same time, are most of what this file takes.
     network = ("1-2-1", "--epochs", "2")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from parity.checks.start import check_start
+from parity.engines.process import together
 from parity.engines.protocol import Array, DrawingEngine, Engine, Start, Task, TracingEngine
 from parity.engines.registry import ENGINES, factory, reproducible
+from parity.engines.trainer import Trainer
+from parity.errors import UsageError
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 MOMENTA = pytest.mark.parametrize("momentum", [0.0, 0.9])
@@ -180,3 +185,63 @@ def test_captured_steps_are_the_eager_ones_in_every_bit(dtype: str, momentum: fl
 @pytest.mark.parametrize("name", ["minigrad-captured", "torch-compile"])
 def test_the_eager_twin_does_not_vouch_for_steps_that_are_recorded_or_compiled(name: str) -> None:
     assert reproducible(name) is None
+
+
+@ALL
+def test_what_an_engine_promises(name: str, device: str) -> None:
+    job = task("float32", 0.0, device)
+    engine, first = loaded(name, job)
+    assert isinstance(engine, DrawingEngine)
+    assert check_start(engine.draw(job), first)["passed"] is True
+    assert check_start(engine.draw(replace(job, seed=4)), first)["passed"] is False
+    loss, gradients = engine.loss_and_gradients()
+    parameters = engine.parameters()
+    again, gradients_again = engine.loss_and_gradients()
+    assert loss == again  # no parameter has changed, and no gradient is left over
+    assert same(gradients_again, gradients)
+    assert same(parameters, first.parameters)
+    loss_of_step = engine.step()
+    engine.synchronize()
+    assert float(loss_of_step) == loss  # type: ignore[arg-type]
+    assert same(parameters, first.parameters)  # copies
+    for each, value in engine.parameters().items():
+        expected = parameters[each] - np.float32(job.learning_rate) * gradients[each]
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-7)
+    prediction = engine.predict()
+    assert prediction.shape == (20, 1)
+    new_loss, _ = engine.loss_and_gradients()
+    assert float(np.mean((prediction - first.y) ** 2)) == pytest.approx(new_loss, rel=1e-5)
+    assert engine.draw(job).y.tobytes() == first.y.tobytes()
+
+
+@pytest.mark.parametrize("name", ["minigrad", "torch"])
+def test_trainer(name: str) -> None:
+    trainer, done = Trainer(factory(name)), list[int]()
+    job = task("float32", 0.0, epochs=7)
+    drawn = trainer.draw(job)
+    assert drawn is not None
+    loss, _ = trainer.loss_and_gradients(job, drawn)
+    (run,) = together([trainer.train(job, drawn)], lambda _, epochs: done.append(epochs))
+    assert done == sorted(done)
+    assert done[-1] == 7
+    assert run.losses.shape == (7,)
+    assert run.losses.dtype == np.float64
+    assert run.losses[0] == loss
+    assert run.final_mse < run.losses[-1] < run.losses[0]
+    assert run.prediction.shape == (20, 1)
+    assert list(run.parameters) == list(drawn.parameters)
+    assert trainer.environment()["versions"]
+
+
+def test_an_engine_that_is_unknown_or_lacks_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert all(ENGINES[name].missing() == [] for name in ("minigrad", "torch"))
+    with pytest.raises(UsageError, match=r"unknown engine 'nonsense'.*minigrad"):
+        factory("nonsense")
+    monkeypatch.setitem(ENGINES, "minigrad", replace(ENGINES["minigrad"], needs=("not_there",)))
+    with pytest.raises(UsageError, match="not_there"):
+        factory("minigrad")
+
+
+def test_a_device_that_is_not_there_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="nonsense"):
+        loaded("torch", task("float32", 0.0, "nonsense"))

@@ -22,7 +22,7 @@ from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Array, Start, Task, Traced
 from parity.engines.registry import factory
 from parity.engines.trainer import Trainer
-from parity.evidence.detection.catalogue import DEFECTS
+from parity.evidence.detection.catalogue import DEFECTS, read
 from parity.evidence.detection.defect import Defect, planted
 from tests.parity.fake_engines import drawn
 from tests.parity.spoiler import Function, spoil
@@ -120,129 +120,87 @@ def test_plain_engines_differ_in_bits() -> None:
 
 CATALOGUE = {defect.name: defect for defect in DEFECTS}
 
-# In one layer alone, or of another kind than the catalogue's.
-OWN = {
-    name: Defect(name, f"minigrad/{file}.py", function, old, new)
-    for name, file, function, old, new in [
-        (
-            "relu-gradient-scaled",
-            "ops/elementwise",
-            "relu_backward_x",
-            "return np.where(np.less_equal(out, 0), 0, grad_out)",
-            "return np.multiply(np.where(np.less_equal(out, 0), 0, grad_out), 1 + 1e-5)",
-        ),
-        (
-            "relu-leaks",
-            "ops/elementwise",
-            "relu",
-            "return np.maximum(0, x)",
-            "return np.maximum(np.multiply(0.01, x), x)",
-        ),
-        (
-            "layer-2-scaled",
-            "ops/linalg",
-            "linear",
-            "return np.add(np.matmul(x, weight.mT), bias)",
-            "bias = np.multiply(bias, 1.01 if weight.shape == (6, 6) else 1)\n"
-            "return np.add(np.matmul(x, weight.mT), bias)",
-        ),
-        (
-            "weight-gradient-of-layer-2-scaled",
-            "ops/linalg",
-            "linear_backward_weight",
-            "return np.matmul(grad_out.mT, x)",
-            "out = np.matmul(grad_out.mT, x)\n"
-            "return np.multiply(out, 1 + 1e-4) if out.shape == (6, 6) else out",
-        ),
-        (
-            "weight-gradient-of-every-other-row",
-            "ops/linalg",
-            "linear_backward_weight",
-            "return np.matmul(grad_out.mT, x)",
-            "return np.matmul(grad_out[::2].mT, x[::2])",
-        ),
-        (
-            "input-gradient-of-layer-2-negated",
-            "ops/linalg",
-            "linear_backward_x",
-            "return np.matmul(grad_out, weight)",
-            "weight = np.negative(weight) if weight.shape == (6, 6) else weight\n"
-            "return np.matmul(grad_out, weight)",
-        ),
-        (
-            "swept-from-2",
-            "tensor/backward",
-            "_root",
-            "one = np.array(1, output._array.dtype, ndmin=output.ndim)  # np.ones takes longer",
-            "one = np.array(2, output._array.dtype, ndmin=output.ndim)",
-        ),
-        (
-            "momentum-of-too-large-gradients",
-            "optim",
-            "SGD._direction",
-            "np.multiply(buffer, momentum, out=buffer)",
-            "np.multiply(buffer, momentum, out=buffer)\ndirection = np.multiply(direction, 1.001)",
-        ),
-        (
-            "learning-rate-too-large",
-            "optim",
-            "SGD.step",
-            "np.subtract(array, np.multiply(direction, rate), array)",
-            "np.subtract(array, np.multiply(direction, np.multiply(rate, 1.001)), array)",
-        ),
-    ]
-}
+OWN = """In one layer alone, or of another kind than the catalogue's; and the node where each shows.
 
-PLACES = {
-    "relu-gradient-leaks": ("backward", "3", "input", "relu_backward_x"),
-    "relu-gradient-scaled": ("backward", "3", "input", "relu_backward_x"),
-    "relu-leaks": ("forward", "1", "output", "relu"),
-    "weight-gradient-transposed-if-square": (
-        "backward",
-        "2",
-        "2.weight",
-        "linear_backward_weight",
-    ),
-    "weight-gradient-of-layer-2-scaled": ("backward", "2", "2.weight", "linear_backward_weight"),
-    "weight-gradient-of-every-other-row": ("backward", "4", "4.weight", "linear_backward_weight"),
-    "input-gradient-of-layer-2-negated": ("backward", "2", "input", "linear_backward_x"),
-    "bias-gradient-averaged": ("backward", "4", "4.bias", "linear_backward_bias"),
-    "bias-missing-for-one-unit": ("forward", "0", "output", "linear"),
-    "layer-2-scaled": ("forward", "2", "output", "linear"),
-    "loss-divided-by-n-less-one": ("forward", "loss", "output", "mse_loss"),
-    "loss-gradient-without-factor-2": ("backward", "loss", "input", "mse_loss_backward_x"),
-    "swept-from-2": (
-        "backward",
-        "loss",
-        "output",
-        minigrad.Tensor.backward.__qualname__,
-    ),
-    "momentum-of-too-large-gradients": (
-        "optimizer",
-        "0",
-        "0.weight.momentum_buffer",
-        "SGD._direction",
-    ),
-    "learning-rate-too-large": ("optimizer", "0", "0.weight", "SGD.step"),
-    "gradients-not-forgotten": ("backward", "4", "4.weight", "linear_backward_weight"),
+relu-gradient-scaled minigrad/ops/elementwise.py relu_backward_x
+- return np.where(np.less_equal(out, 0), 0, grad_out)
++ return np.multiply(np.where(np.less_equal(out, 0), 0, grad_out), 1 + 1e-5)
+at backward 3 input relu_backward_x
+
+relu-leaks minigrad/ops/elementwise.py relu
+- return np.maximum(0, x)
++ return np.maximum(np.multiply(0.01, x), x)
+at forward 1 output relu
+
+layer-2-scaled minigrad/ops/linalg.py linear
+- return np.add(np.matmul(x, weight.mT), bias)
++ bias = np.multiply(bias, 1.01 if weight.shape == (6, 6) else 1)
++ return np.add(np.matmul(x, weight.mT), bias)
+at forward 2 output linear
+
+weight-gradient-of-layer-2-scaled minigrad/ops/linalg.py linear_backward_weight
+- return np.matmul(grad_out.mT, x)
++ out = np.matmul(grad_out.mT, x)
++ return np.multiply(out, 1 + 1e-4) if out.shape == (6, 6) else out
+at backward 2 2.weight linear_backward_weight
+
+weight-gradient-of-every-other-row minigrad/ops/linalg.py linear_backward_weight
+- return np.matmul(grad_out.mT, x)
++ return np.matmul(grad_out[::2].mT, x[::2])
+at backward 4 4.weight linear_backward_weight
+
+input-gradient-of-layer-2-negated minigrad/ops/linalg.py linear_backward_x
+- return np.matmul(grad_out, weight)
++ return np.matmul(grad_out, np.negative(weight) if weight.shape == (6, 6) else weight)
+at backward 2 input linear_backward_x
+
+swept-from-2 minigrad/tensor/backward.py _root
+- return output._wrapped(one)
++ return output._wrapped(np.add(one, one))
+at backward loss output BACKWARD
+
+momentum-of-too-large-gradients minigrad/optim.py SGD._direction
+- np.multiply(buffer, momentum, out=buffer)
++ np.multiply(buffer, momentum, out=buffer)
++ direction = np.multiply(direction, 1.001)
+at optimizer 0 0.weight.momentum_buffer SGD._direction
+
+learning-rate-too-large minigrad/optim.py SGD.step
+- np.subtract(array, np.multiply(direction, rate), array)
++ np.subtract(array, np.multiply(direction, np.multiply(rate, 1.001)), array)
+at optimizer 0 0.weight SGD.step
+""".replace("BACKWARD", minigrad.Tensor.backward.__qualname__)
+
+PLACES: dict[Defect, tuple[str, ...]] = {defect: defect.nodes for defect in read(OWN)} | {
+    CATALOGUE[name]: tuple(place.split())
+    for name, place in {
+        "relu-gradient-leaks": "backward 3 input relu_backward_x",
+        "weight-gradient-transposed-if-square": "backward 2 2.weight linear_backward_weight",
+        "bias-gradient-averaged": "backward 4 4.bias linear_backward_bias",
+        "bias-missing-for-one-unit": "forward 0 output linear",
+        "loss-divided-by-n-less-one": "forward loss output mse_loss",
+        "loss-gradient-without-factor-2": "backward loss input mse_loss_backward_x",
+        "gradients-not-forgotten": "backward 4 4.weight linear_backward_weight",
+    }.items()
 }
 
 
 @DTYPES
 @pytest.mark.parametrize("engine", ["tested", "reference"])
-@pytest.mark.parametrize("name", PLACES)
-def test_a_defect_of_minigrad_is_located(name: str, engine: str, dtype: str) -> None:
+@pytest.mark.parametrize("defect", PLACES, ids=lambda defect: str(defect.name))
+def test_a_defect_of_minigrad_is_located(defect: Defect, engine: str, dtype: str) -> None:
     """The rules that the budgets come from have the defect, too: torch tells."""
     names = ("minigrad", "torch") if engine == "tested" else ("torch", "minigrad")
     both = Both(task(dtype), *names)
-    with planted((CATALOGUE | OWN)[name]):
+    with planted(defect):
         found = both.located()
         sides = [{t[:2] + t[3:4]: t.value for t in trace} for trace in both.traces()]
-    assert place(found) == PLACES[name]
+    assert place(found) == PLACES[defect]
     assert found is not None
     assert max(found["budget_used"], found["aggregate_used"]) > 1
+    phase, node, tensor, _ = PLACES[defect]
     for side, values in zip(("actual", "expected"), sides, strict=True):
-        value = values[PLACES[name][:3]][tuple(found["index"])]
+        value = values[(phase, node, tensor)][tuple(found["index"])]
         assert float.fromhex(found[side]) == value
 
 
@@ -403,14 +361,10 @@ def test_an_engine_that_shows_nothing() -> None:
         assert Both(task(), *engines).located() is None
 
 
-def test_in_processes() -> None:
+def test_in_processes(torch_process: EngineProcess[Trainer]) -> None:
     job = task()
-    with (
-        EngineProcess(functools.partial(Trainer, HookedEngine), 1) as actual,
-        EngineProcess(functools.partial(Trainer, factory("torch")), 1) as expected,
-    ):
-        start = drawn(expected, job)
-        found = locate(actual, expected, job, start, {})
+    with EngineProcess(functools.partial(Trainer, HookedEngine), 1) as actual:
+        found = locate(actual, torch_process, job, drawn(torch_process, job), {})
     assert place(found) == ("backward", "2", "2.weight", "linear_backward_weight")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -27,13 +26,6 @@ PEERS = {
     "tinygrad": "TinygradEngine",
 }
 TASK = Task((1, 4, 3, 1), 20, 0.01, 10, 2, "float32", "cpu")
-
-
-@pytest.fixture(autouse=True)
-def numpy_warns_as_before() -> Iterator[None]:
-    """An adapter silences NumPy for its process, which here is the tests'."""
-    with np.errstate():
-        yield
 
 
 @pytest.fixture(params=PEERS)

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parity.__main__ import main
 from parity.cases.case import Case
 from parity.cases.file import save
 from parity.cases.replay import Replayed, located, require_step, traces, verdict_on
@@ -24,14 +23,14 @@ from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.adapters.minigrad_reproducible import MinigradReproducibleEngine
 from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Engine, Start, Task
-from parity.engines.registry import ENGINES, Known, factory
+from parity.engines.registry import ENGINES, Known
 from parity.engines.trainer import Trainer
 from parity.errors import UsageError
 from parity.processes import Processes, Side, trainer
 from parity.report.pair.page import page
 from tests.minigrad.chromium import CHROMIUM, Chromium
 from tests.parity import case_engines
-from tests.parity.page_engines import SwallowedNaN
+from tests.parity.commands import parity
 from tests.parity.wrong_engines import SPOILED, HookedEngine, TaciturnEngine
 
 in_browser = pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")
@@ -92,13 +91,10 @@ SOUND = local(MinigradEngine, "minigrad")
 
 
 @pytest.fixture(scope="module")
-def halved() -> Replayed:
+def halved(torch_process: EngineProcess[Trainer]) -> Replayed:
     """A wrong rule, against torch."""
-    with (
-        trainer(Side("defective", case_engines.HalvedBias)) as ours,
-        trainer(Side("torch", factory("torch"))) as theirs,
-    ):
-        return replayed("steps", task_of((1, 5, 4, 1)), ours, theirs)
+    with trainer(Side("defective", case_engines.HalvedBias)) as ours:
+        return replayed("steps", task_of((1, 5, 4, 1)), ours, torch_process)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +111,7 @@ def strange() -> Replayed:
     task = task_of((1, 4, 1))
     start = MinigradEngine().draw(task)
     start.parameters["0.weight"][1, 0] = np.nan
-    with trainer(Side("defective", SwallowedNaN)) as ours:
+    with trainer(Side("defective", case_engines.SwallowedNaN)) as ours:
         return replayed("steps", task, ours, SOUND, start)
 
 
@@ -316,15 +312,7 @@ def test_an_engine_that_cannot_show_its_steps() -> None:
             replayed("gradients", task_of((1, 2, 1)), *engines)
 
 
-def command(*arguments: str | Path, capsys: pytest.CaptureFixture[str]) -> tuple[Any, str, str]:
-    with pytest.raises(SystemExit) as caught:
-        main(["replay", *map(str, arguments)])
-    return caught.value.code, *capsys.readouterr()
-
-
-def test_the_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(
         ENGINES, "defective", Known("tests.parity.wrong_engines:HookedEngine", "has a defect")
     )
@@ -337,7 +325,7 @@ def test_the_command(
     case, target = tmp_path / "case.safetensors", tmp_path / "page.html"
     save(replace(found.case, verdict=verdict, environment=environment), case)
 
-    status, said, errors = command(case, "--html", target, capsys=capsys)
+    status, said, errors = parity("replay", case, "--html", target)
     assert status == 1
     assert "FAIL" in said
     assert f"The page is {target}: open it in a browser." in errors
@@ -350,31 +338,15 @@ def test_the_command(
     )  # fmt: skip
 
     target.unlink()
-    status, _, errors = command(case, "--engine", "mute", "--against", "defective", capsys=capsys)
+    status, _, errors = parity("replay", case, "--engine", "mute", "--against", "defective")
     assert (status, errors) == (1, "")  # without a page it need not show its steps
-    status, said, errors = command(case, "--html", target, "--engine", "mute", capsys=capsys)
+    status, said, errors = parity("replay", case, "--html", target, "--engine", "mute")
     assert (status, said) == (2, "")
     assert "no page for 'mute'" in errors
     assert list(tmp_path.iterdir()) == [case]
-    status, said, errors = command(case, "--html", tmp_path / "no/page.html", capsys=capsys)
+    status, said, errors = parity("replay", case, "--html", tmp_path / "no/page.html")
     assert (status, said) == (2, "")
     assert "no/page.html" in errors
-
-
-def test_the_command_on_a_case_without_a_step(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    case = Case(
-        "start", ("minigrad", "torch"), task_of((1, 1)), None, {}, {"passed": False},
-        {"architecture": "rightfit"}, {"actual": {}, "expected": {}},
-    )  # fmt: skip
-    save(case, tmp_path / "case")
-    status, said, errors = command(
-        tmp_path / "case", "--html", tmp_path / "page.html", capsys=capsys
-    )
-    assert (status, said) == (2, "")
-    assert "--html shows a training step, and this case has none" in errors
-    assert not (tmp_path / "page.html").exists()
 
 
 # ---- in a browser -------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -28,6 +27,7 @@ from parity.training import (
     train,
     watch,
 )
+from tests.parity.fake_engines import ended
 from torch_impl.train import start as torch_start
 
 TASK = Task((1, 4, 3, 1), 12, 0.02, 9, 3, "float32", "cpu", momentum=0.5)
@@ -37,23 +37,14 @@ WATCHED = [name for name in ENGINES if name not in ("torch-compile", "jax-scan")
 
 
 def drawn(task: Task) -> Start:
-    with np.errstate():
-        return MinigradEngine().draw(task)
-
-
-def end(stream: Generator[Any, None, Any]) -> Any:
-    while True:
-        try:
-            next(stream)
-        except StopIteration as stop:
-            return stop.value
+    return MinigradEngine().draw(task)
 
 
 def watched(make: Any, task: Task, hold_out: bool, at: list[int]) -> Any:
     start = drawn(task)
     with np.errstate(all="ignore"):
         fresh = fresh_points(task) if hold_out else None
-        return end(watch(Trainer(make), make, task, start, fresh, at))
+        return ended(watch(Trainer(make), make, task, start, fresh, at))
 
 
 def bits(run: Any) -> dict[str, bytes]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import math
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +32,8 @@ from parity.engines.process import EngineProcess
 from parity.engines.protocol import Start, Task
 from parity.engines.registry import factory
 from parity.engines.trainer import Run, Trainer
+from parity.processes import Side, trainer
+from tests.parity.fake_engines import ended
 
 EPOCHS = 60
 WIDTH = 1e-6
@@ -301,27 +301,16 @@ class SlightlyFaster(MinigradEngine):
 
 
 @pytest.fixture(scope="module")
-def reference() -> Iterator[list[EngineProcess[Trainer]]]:
-    make = functools.partial(Trainer, factory("torch"))
-    with ExitStack() as stack:
-        yield [stack.enter_context(EngineProcess(make, 1, "torch")) for _ in range(2)]
-
-
-def end(epochs: Generator[int, None, Run]) -> Run:
-    """Follow a training run to its end."""
-    while True:
-        try:
-            next(epochs)
-        except StopIteration as stop:
-            result: Run = stop.value
-            return result
+def reference(torch_process: EngineProcess[Trainer]) -> Iterator[list[EngineProcess[Trainer]]]:
+    with trainer(Side("torch", factory("torch"))) as another:
+        yield [torch_process, another]
 
 
 def verdicts(
     processes: list[EngineProcess[Trainer]], engine: type[MinigradEngine], task: Task, start: Start
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    expected = end(processes[0].stream(Trainer.train, task, start))
-    actual = end(Trainer(engine).train(task, start))
+    expected = ended(processes[0].stream(Trainer.train, task, start))
+    actual = ended(Trainer(engine).train(task, start))
     around = perturbed_runs(processes, task, start)
     verdict = check_trajectory(actual, expected, around, task.dtype)
     return verdict, check_final_mse(actual.final_mse, expected.final_mse, verdict)
@@ -370,7 +359,7 @@ def test_perturbed_runs_are_those_of_their_starts(
     assert len(found) == count
     for index, one in enumerate(found):
         moved = perturbed(start, task.seed, index)
-        mine = end(minigrad.train(task, moved))
+        mine = ended(minigrad.train(task, moved))
         assert one.losses.shape == (30,)
         np.testing.assert_allclose(one.losses, mine.losses, rtol=1e-5)
         np.testing.assert_allclose(one.final_mse, mine.final_mse, rtol=1e-5)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from parity.cli.command import INTERRUPTED
 from parity.evidence.detection.defect import Defect
 from parity.sources import ROOT
 
@@ -90,7 +92,12 @@ def practices(tree: Path, seed: int, dtype: str) -> dict[str, str | None]:
 
 
 def run_in(tree: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a module of a tree's own packages, not of the installed ones, on one thread a process."""
+    """Run a module of a tree's own packages, not of the installed ones, on one thread a process.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted, as everything is that a terminal runs at Ctrl-C; what
+            it found is no result.
+    """
     environment = {
         **os.environ,
         # Before everything that is installed, the finder of an editable installation included.
@@ -98,7 +105,7 @@ def run_in(tree: Path, module: str, *arguments: str) -> subprocess.CompletedProc
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }
-    return subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         cwd=tree,
         env=environment,
@@ -107,6 +114,9 @@ def run_in(tree: Path, module: str, *arguments: str) -> subprocess.CompletedProc
         timeout=PATIENCE_S,
         check=False,
     )
+    if ended.returncode in (INTERRUPTED, -signal.SIGINT):
+        raise KeyboardInterrupt
+    return ended
 
 
 def failed(report: dict[str, Any]) -> Iterator[dict[str, Any]]:

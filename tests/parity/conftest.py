@@ -1,0 +1,35 @@
+"""Engines set what is meant for a process of their own, which here is the tests'."""
+
+import functools
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from parity.engines.process import EngineProcess
+from parity.engines.registry import factory
+from parity.engines.trainer import Trainer
+from parity.processes import Side, trainer
+
+
+@pytest.fixture(autouse=True)
+def unchanged_settings() -> Iterator[None]:
+    with np.errstate():
+        yield
+    if torch := sys.modules.get("torch"):
+        torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="session")
+def torch_process() -> Iterator[EngineProcess[Trainer]]:
+    """The usual reference, which takes a while to start."""
+    with trainer(Side("torch", factory("torch"))) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def torch_twin(torch_process: EngineProcess[Trainer]) -> EngineProcess[Trainer]:
+    """Its twin in reproducible arithmetic."""
+    name = "torch-reproducible"
+    return torch_process.beside(functools.partial(Trainer, factory(name)), name)
