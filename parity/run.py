@@ -11,9 +11,8 @@ import numpy as np
 
 from minigrad.architectures import Architecture
 from parity.cases.counterexample import add_counterexamples, add_probe_counterexample
-from parity.checks.match import Match
 from parity.checks.trajectory import envelope
-from parity.checks.verdicts import ROWS, VERDICTS, not_reached, passed
+from parity.checks.verdicts import ROWS, VERDICTS, Match, not_reached, passed
 from parity.engines.protocol import Task
 from parity.probes.check import check_probes
 from parity.processes import Processes, Side, processes_for

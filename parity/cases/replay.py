@@ -13,8 +13,7 @@ from threadpoolctl import threadpool_limits
 from minigrad.architectures import Architecture
 from parity.cases.case import PROBE, Case
 from parity.checks.locate import Traces
-from parity.checks.match import Match
-from parity.checks.verdicts import VERDICTS, not_reached
+from parity.checks.verdicts import VERDICTS, Match, not_reached
 from parity.documents import to_json
 from parity.engines.process import ChildTraceback
 from parity.engines.registry import reproducible

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.checks.start import first_difference
+from parity.checks.bits import canonical, first_difference
 from parity.checks.words import Document
 from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import BUFFER, Array, Engine, Start, Task
@@ -112,14 +112,6 @@ def describe_bitwise(verdict: Document, architecture: Document, settings: Docume
     if verdict["passed"]:
         return f"{verdict['epochs']:,} epochs equal in every bit; final MSE {mse['actual']}"
     return f"final MSE {mse['actual']} and {mse['expected']}"
-
-
-def canonical(state: dict[str, Array]) -> dict[str, Array]:
-    """Return the arrays with every NaN replaced by NumPy's."""
-    return {
-        name: np.where(np.isnan(array), np.nan, array).astype(array.dtype, copy=False)
-        for name, array in state.items()
-    }
 
 
 def digest(state: dict[str, Array]) -> bytes:

@@ -21,11 +21,10 @@ from typing import Any
 import numpy as np
 
 import minigrad
+from parity.checks.bits import canonical, differ, first_difference, ulp_distance
 from parity.checks.budget import Budget
 from parity.checks.gradients import Comparison, compare, tolerance
 from parity.checks.nodes import Nodes
-from parity.checks.start import first_difference
-from parity.checks.ulp import ulp_distance
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Array, Start, Task, Traced
 from parity.engines.trainer import Trainer
@@ -71,7 +70,7 @@ class Distance:
     """How far a tensor of one engine is from what minigrad's rule makes of the engine's own inputs.
 
     Attributes:
-        due: what the rule makes of them.
+        due: the values that the rule gives.
         allowed: by how much each element may differ from that, float64.
         used: the share of it that is used, inf for what is not finite and should be, or the
             reverse; 0 where nothing is judged, beside an overflow.
@@ -156,13 +155,14 @@ def tensors(traces: Traces, *, bits: bool) -> Iterator[Tensor]:
         traced = [trace[key].value if key in trace else None for trace in sides]
         values = traced[0], traced[1]
         operation = (theirs.get(key) or ours[key]).operation
-        different = first_difference(*({} if v is None else {"": _one_nan(v)} for v in values))
+        different = first_difference(*(canonical({} if v is None else {"": v}) for v in values))
         if different and "problem" in different:
             problem = different["problem"]
             unknown = unknown or key[2]
             yield Tensor(key, operation, values, problem, None, None, passed=False)
         elif bits:
-            apart = _differ(*(_one_nan(value) for value in values if value is not None))
+            one_nan = (canonical({"": value})[""] for value in values if value is not None)
+            apart = differ(*one_nan).astype(float)
             yield Tensor(key, operation, values, None, None, apart, different is None)
         elif unknown is not None:
             problem = f"not judged, since {unknown} before it cannot be compared"
@@ -267,19 +267,6 @@ def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:
         "rule": rule.__qualname__,
         "line": line_of(rule),
     }
-
-
-def _one_nan(array: Array) -> Array:
-    """Return the array with one bit pattern for every NaN."""
-    return np.where(np.isnan(array), array.dtype.type(np.nan), array)
-
-
-def _differ(actual: Array, expected: Array) -> Array:
-    """Return 1 where bits differ and 0 where they do not."""
-    kind = f"u{expected.itemsize}"
-    ours, theirs = (np.ascontiguousarray(array).view(kind) for array in (actual, expected))
-    apart: Array = (ours != theirs).reshape(expected.shape).astype(float)
-    return apart
 
 
 def line_of(function: Callable[..., Any] | CodeType) -> str:

@@ -74,7 +74,7 @@ class EngineProcess(Generic[T]):
         # A factory pickled here and unpickled in `serve` reports a failure like any other call.
         self._factory = pickle.dumps(factory)
         limits = {} if threads is None else dict.fromkeys(THREAD_VARIABLES, str(threads))
-        self._child = Child(self._factory, threads, name, {**limits, **variables})
+        self._child: Child | _Here = Child(self._factory, threads, name, {**limits, **variables})
 
     def beside(self, factory: Callable[[], S], name: str) -> EngineProcess[S]:
         """Return another object in the same process, made when it is first called.
@@ -162,43 +162,40 @@ class EngineProcess(Generic[T]):
         self._child.kill()
 
 
+class _Here:
+    """An object in this process, in the place of a `Child`."""
+
+    busy: str | None = None
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def send(self, name: str, factory: bytes, request: Request) -> None:
+        """Make the call at once."""
+        args, kwargs = pickle.loads(pickle.dumps((request.args, request.kwargs)))
+        self._result = request.function(self._value, *args, **kwargs)
+        self._streamed = request.streamed
+
+    def receive(self) -> tuple[str, Any]:
+        """Return the next ("yield" or "return", value)."""
+        try:
+            return ("yield", next(self._result)) if self._streamed else ("return", self._result)
+        except StopIteration as stop:
+            return "return", stop.value
+
+    def start(self) -> None:
+        """Do nothing, and so do `kill` and `close`: there is no process."""
+
+    kill = close = start
+
+
 class LocalObject(EngineProcess[T]):
     """An object in this process, called as if it were in another.
 
     It stands for an `EngineProcess` where a process would cost more than it is good for. Arguments
-    are copied as they would be on the way to another process.
+    are copied as they would be on the way to another process; a call is over when it is begun.
     """
 
     def __init__(self, value: T, name: str = "engine") -> None:
-        self.name = name
-        self._value = value
-
-    def ask(
-        self, function: Callable[Concatenate[T, P], R], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Callable[[], R]:
-        """Make the call at once; return what returns its result."""
-        args, kwargs = pickle.loads(pickle.dumps((args, kwargs)))
-        result = function(self._value, *args, **kwargs)
-        return lambda: result
-
-    def stream(
-        self,
-        function: Callable[Concatenate[T, P], Generator[S, None, R]],
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> Generator[S, None, R]:
-        """Return the function's generator."""
-        return self.call(function, *args, **kwargs)
-
-    def settle(self) -> None:
-        """Do nothing: a call is over when it is asked for."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-    def kill(self) -> None:
-        """Do nothing."""
-
-    def __enter__(self) -> Self:
-        return self
+        self.name, self._factory = name, b""
+        self._child = _Here(value)

@@ -82,7 +82,7 @@ def _sources(package: str) -> str:
     if found.submodule_search_locations is None:
         file = Path(str(found.origin))
         return digest([file.name], root=file.parent)
-    folders = map(Path, found.submodule_search_locations)
+    folders = sorted({Path(folder).resolve() for folder in found.submodule_search_locations})
     return " ".join(digest(["**/*.py"], root=folder) for folder in folders)
 
 

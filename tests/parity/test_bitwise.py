@@ -13,7 +13,8 @@ import torch
 from hypothesis import strategies as st
 
 from minigrad.arrays.reproducible import ReproducibleArray
-from parity.checks.bitwise import canonical, check_bitwise, digest, state_after
+from parity.checks.bits import canonical
+from parity.checks.bitwise import check_bitwise, digest, state_after
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Array, Task
 from parity.engines.registry import factory

@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from parity.cases.case import PROBE
+from parity.checks.bits import first_difference, ulp_distance
 from parity.checks.budget import Budget
 from parity.checks.final_mse import check_final_mse
-from parity.checks.gradients import Z, check_gradients
-from parity.checks.start import check_start, first_difference
+from parity.checks.gradients import Z, check_gradients, compare
+from parity.checks.start import check_start
 from parity.checks.state import state
-from parity.checks.ulp import ulp_distance
-from parity.documents import to_json
+from parity.checks.steps import Tally
+from parity.checks.verdicts import VERDICTS
+from parity.documents import schema, to_json
 from parity.engines.protocol import Start, Task
 from parity.engines.trainer import Run
 
@@ -299,6 +302,38 @@ def test_a_budget_that_is_not_finite_judges_nothing_and_says_so(unknown: float) 
     assert judged(actual, gradients(), budgets=own)["passed"] is False
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_where_the_order_of_summation_may_overflow_nothing_is_judged(value: float) -> None:
+    slack = np.array([0, math.inf, 0, 0])
+    own = budgets("float32", **{"0_bias": {"slack": slack}})
+    actual = gradients()
+    actual["0.bias"][1] = value
+    entry = judged(actual, gradients(), budgets=own)
+    assert (entry["passed"], entry["unlimited"], entry["worst_budget_used"]) == (True, 1, 0)
+    actual["0.bias"][2] = value
+    entry = judged(actual, gradients(), budgets=own)
+    assert (entry["passed"], entry["worst_at"]["index"]) == (False, [2])
+
+
+def test_the_first_failure_is_of_what_is_out_of_its_budget() -> None:
+    """Of a tensor as a whole, where no element is; of an element, where one is."""
+    actual = gradients("float64")
+    actual["0.bias"] += 0.8 * ALLOWED
+    actual["2.weight"][0, 1] += 0.9 * ALLOWED
+    found = compare(actual, gradients("float64"), budgets("float64"))
+    assert found.worst_used < 1 < found.aggregate_used
+    tally = Tally()
+    tally.add(3, ({"gradients": found}, 0))
+    first = tally.entry()["first_failure"]
+    assert (first["epoch"], first["of"], first["parameter"]) == (3, "gradients", "0.bias")
+    assert first["bias"] == pytest.approx(0.8 * ALLOWED)
+    actual["2.weight"][0, 1] += ALLOWED
+    tally = Tally()
+    tally.add(0, ({"gradients": compare(actual, gradients("float64"), budgets("float64"))}, 0))
+    first = tally.entry()["first_failure"]
+    assert (first["parameter"], first["index"]) == ("2.weight", [0, 1])
+
+
 def test_all_zero_tensors() -> None:
     zeros = {name: np.zeros_like(value) for name, value in gradients().items()}
     exact = {n: Budget(v, np.zeros(v.shape), None, {}) for n, v in zeros.items()}
@@ -503,3 +538,18 @@ def test_network_with_a_silent_layer_is_dead() -> None:
 
 def test_the_last_layer_has_no_relu() -> None:
     assert state(finished(**{"2.weight": np.array([[-1.0, -1.0]])}), DATA) == "trained"
+
+
+# ---- the table of verdicts ------------------------------------------------------------------
+
+
+def test_the_schemas_know_the_verdicts_of_the_table() -> None:
+    architecture = schema("report")["properties"]["architectures"]["items"]
+    while "$ref" in architecture:
+        architecture = schema("report")["$defs"][architecture["$ref"].rpartition("/")[2]]
+    assert VERDICTS.keys() <= architecture["properties"].keys() & set(architecture["required"])
+    assert schema("case")["properties"]["kind"]["enum"] == [*VERDICTS, PROBE]
+
+
+def test_every_verdict_has_a_turn_of_its_own() -> None:
+    assert sorted(verdict.turn for verdict in VERDICTS.values()) == list(range(len(VERDICTS)))
