@@ -48,11 +48,11 @@ class Progress:
         self._bars.stop()
 
     def epochs(self, architecture: str, engine: str, done: int, total: int) -> None:
-        """Show that an engine has trained for so many epochs."""
+        """Show how many epochs an engine has trained for."""
         self._show(f"{architecture} {engine}", done, total, "epochs")
 
     def rounds(self, architecture: str, done: int, total: int) -> None:
-        """Show that so many rounds have been timed."""
+        """Show how many rounds have been timed."""
         self._show(architecture, done, total, "rounds")
 
     def _show(self, description: str, done: int, total: int, unit: str) -> None:

@@ -79,7 +79,7 @@ def sweep_command(
         database.settle(settings(tasks, (engine, against)))
         try:
             streams = _train(plan, database, workers, scheduler)
-            agree = _judge(plan, database, csv)
+            agree = _compared(plan, database, csv)
         except KeyboardInterrupt:
             kept = sum(
                 len(rows) for sides in plans.results(plan, database).values() for rows in sides
@@ -119,7 +119,7 @@ def _train(
     return streams
 
 
-def _judge(plan: plans.Plan, database: Database, csv: bool) -> bool | None:
+def _compared(plan: plans.Plan, database: Database, csv: bool) -> bool | None:
     """Compare the results, print and draw them; return whether the engines agree."""
     results = plans.results(plan, database)
     compared = {name: compare(*sides, len(results)) for name, sides in results.items()}

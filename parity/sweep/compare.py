@@ -1,29 +1,29 @@
 """Whether two engines' results are of one distribution, seed by seed and as a whole.
 
 **distribution.** The two-sample Kolmogorov-Smirnov statistic D is the largest distance between the
-engines' empirical distributions of final MSE. Its usual p-value takes the samples for independent.
-These are not: each seed is trained by both engines, from the same bits, and most pairs end close
-together, so that D is far smaller than the usual test allows and a wrong engine would pass. What
-two correct engines can do is change places: at each seed, whatever data and initial parameters do
-to a run they do to both, and what is left is rounding. So the null distribution is made by
-exchanging the two results of a seed, at each seed with probability ½, and counting how often D gets
-as large (Fisher's randomisation test, paired; the count has the observed arrangement added, which
-keeps the level exact: Phipson and Smyth 2010). Pairs that are equal but for rounding hardly move D
-whichever way round they are, and only those beyond their horizons decide, as it should be.
+engines' empirical distributions of final MSE. Its usual p-value assumes independent samples. Here
+each seed is trained by both engines, from the same bits, and most pairs end close together: D is
+far smaller than the usual test allows, so a wrong engine would pass. If both engines are correct,
+their results at a seed differ by rounding alone, and could as well be exchanged. So the null
+distribution is made by exchanging the two results of each seed with probability ½, and counting how
+often D gets as large (Fisher's randomisation test, paired; the observed arrangement is counted as
+well, which keeps the level exact: Phipson and Smyth 2010). Pairs that are equal but for rounding
+hardly move D either way; only those beyond their horizons decide, as it should be.
 
 A run that diverged has an infinite final MSE, whether it says NaN or infinity: it is larger than
 any other, and equal to all that diverged.
 
 **pairs.** At the seeds whose horizons were sought, the reference was also run from perturbed
 starts. Where there is no horizon, the run is predictable to its end, and the two final MSEs may
-differ by no more than the verdict `final MSE` of `parity run` says: `LIMIT` times what the
-perturbed runs do. Where there is one, a single pair says nothing, but all of them together do: of
-the perturbed runs and the engine's, which all start from the same bits but for a few ulps, each is
-as likely as any other to end furthest from the reference. So the engine does at one seed in `RUNS`
-+ 1, and the number of such seeds is judged by the binomial distribution. (Differences below `LIMIT`
-times the narrowest envelope do not count: they are the rounding of the loss alone, which perturbed
-runs of one engine have in common. The perturbed runs start `ULPS` times as far apart as rounding
-does, so correct engines stay below what is allowed; and the seeds are different draws.)
+differ by no more than the verdict `final MSE` of `parity run` allows: `LIMIT` times as much as the
+perturbed runs. Where there is a horizon, a single pair says nothing, but all pairs together do. The
+perturbed runs and the engine's all start from the same bits but for a few ulps, so each of them is
+as likely as any other to end furthest from the reference. A correct engine is the furthest at one
+seed in `RUNS` + 1, and the number of such seeds is judged by the binomial distribution.
+(Differences below `LIMIT` times the narrowest envelope do not count: they are the rounding of the
+loss alone, which perturbed runs of one engine have in common. The perturbed runs start `ULPS` times
+as far apart as rounding does, so correct engines stay below what is allowed; and the seeds are
+different draws.)
 
 **start.** Data and initial parameters of a seed are equal in every bit.
 """

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 import minigrad
 from minigrad import nn, optim
 from minigrad.arrays.conversion import reproducible
-from minigrad.arrays.reproducible import slices
+from minigrad.arrays.reproducible import slices, sums
 from minigrad.arrays.reproducible.array import REFUSED, ReproducibleArray
-from minigrad.arrays.reproducible.slices import FORMATS, Splits
+from minigrad.arrays.reproducible.slices import FORMATS, Slices, Splits
 from minigrad.vocabulary import FUNCTIONS, UFUNCS
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -156,37 +156,58 @@ def specified_slices(x: Array) -> tuple[list[tuple[int, list[list[Fraction]]]], 
     return found, width, span if span <= most else 0
 
 
+def specified_pairs(left: int, right: int, steps: tuple[int, int], worth: int) -> Any:
+    """The slices that are multiplied, as (i, j), in the order in which the products are added."""
+    pairs = itertools.product(range(left), range(right))
+    used = [(i, j) for i, j in pairs if i * steps[0] + j * steps[1] < worth]
+    return sorted(used, key=lambda pair: (-sum(pair), pair[0]))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_products_are_the_specified_ones(dtype: Any) -> None:
-    """In every bit, in rational arithmetic: (1) to (4) and (6) of what is pinned down."""
+def test_products_and_sums_are_the_specified_ones(dtype: Any) -> None:
+    """In every bit, in rational arithmetic: (1) to (6) of what is pinned down."""
     rng = np.random.default_rng(0)
     precision, most = (24, 20) if dtype is np.float32 else (53, 8)
     for terms, left_span, right_span, shift in (
-        *((4, 0, 0, 0), (64, 0, 0, 0), (65, 0, 0, 0), (7, most, 0, 0), (7, 0, most, 0)),
-        *((7, most, most, 0), (7, most + 1, 0, 0), (7, 0, most + 1, 0)),
+        *((4, 0, 0, 0), (32, 0, 0, 0), (65, 0, 0, 0), (128, 0, 0, 0), (7, most, 0, 0)),
+        *((7, 0, most, 0), (7, most, most, 0), (7, most + 1, 0, 0), (7, 0, most + 1, 0)),
         *(((7, 0, 0, -700), (7, most + 1, 0, -700)) if dtype is np.float64 else ()),
     ):
-        x, y = rng.uniform(0.5, 1, (3, terms)), rng.uniform(-1, -0.5, (terms, 3))
+        x, y = rng.uniform(0.5, 1, (6, terms)), rng.uniform(-1, -0.5, (terms, 3))
         x[1], y[:, 1] = np.ldexp(x[1], -left_span), np.ldexp(y[:, 1], -right_span)
         x[2] = 0
         x, y = np.ldexp(x, shift).astype(dtype), np.ldexp(y, min(shift + 450, 0)).astype(dtype)
         (rows, w, row_span), (columns, v, column_span) = map(specified_slices, (x, y.T))
-        expected = np.zeros((3, 3), dtype)
-        for (i, (e, left)), (j, (f, right)) in itertools.product(
-            enumerate(rows), enumerate(columns)
-        ):
-            total = 0.0
-            for a, b in sorted(
-                itertools.product(range(len(left)), range(len(right))),
-                key=lambda pair: (-sum(pair), pair[0]),
-            ):
-                if a * (w + 1) + b * (v + 1) < precision + 8 + row_span + column_span:
-                    total += float(sum(map(operator.mul, left[a], right[b]), Fraction(0)))
-            expected[i, j] = float(Fraction(total) * Fraction(2) ** (e + f))
-        assert bits(matmul(x, y)) == bits(expected + dtype(0))
-        assert bits(matmul(np.ascontiguousarray(x.T).T, y)) == bits(expected + dtype(0))
-        transposed = np.matmul(ReproducibleArray(y).mT, ReproducibleArray(x).mT)
-        assert bits(np.asarray(transposed)) == bits(expected.T + dtype(0))
+        found = Splits(x).along(1)
+        assert (found.width, found.span, len(found.parts)) == (w, row_span, len(rows[0][1]))
+        assert np.any(found.shift) == (shift != 0)
+        expected, sums_of_x = np.zeros((6, 3), dtype), np.zeros(6, dtype)
+        for i, (e, left) in enumerate(rows):
+            value = 0.0
+            for part in reversed(left):
+                value += float(sum(part))
+            sums_of_x[i] = float(Fraction(value) * Fraction(2) ** e)
+            for j, (f, right) in enumerate(columns):
+                value = 0.0
+                for a, b in specified_pairs(
+                    len(left), len(right), (w + 1, v + 1), precision + 8 + row_span + column_span
+                ):
+                    value += float(sum(map(operator.mul, left[a], right[b]), Fraction(0)))
+                expected[i, j] = float(Fraction(value) * Fraction(2) ** (e + f))
+        expected += dtype(0)  # no negative zeros
+        assert bits(total(x, axis=1)) == bits(sums_of_x)
+        assert bits(matmul(x, y)) == bits(expected)
+        a, b = (ReproducibleArray(np.ascontiguousarray(z.T)).mT for z in (x, y))
+        assert bits(np.asarray(np.matmul(a, b))) == bits(expected)
+        a = ReproducibleArray(x)
+        for factor in (a, a.mT.mT):
+            assert bits(np.asarray(np.matmul(factor, y))) == bits(expected)
+    some, others = (Slices([x] * 3, 23, 0, span) for span in (8, 3))
+    pairs = list(sums.pairs(some, others, 53))
+    assert pairs == [(0, 2), (1, 1), (2, 0), (0, 1), (1, 0), (0, 0)]
+    assert pairs == specified_pairs(3, 3, (24, 24), 53 + 8 + 8 + 3)
+    column, row = (rng.standard_normal(shape).astype(dtype) for shape in ((100, 1), (1, 100)))
+    assert bits(matmul(column, row)) == bits(column * row)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -319,6 +340,10 @@ def test_repeated_indices_add_in_any_order() -> None:
         out = ReproducibleArray(np.zeros(3, np.float32))
         np.add.at(out, np.array([0, 0, 0, 1, 2])[list(order)], values[list(order)])
         assert out.tolist() == [1 + 2.0**-23, -3, np.inf]
+    for row in np.random.default_rng(0).uniform(0.5, 1, (20, 30)):
+        out = ReproducibleArray(np.zeros(1))
+        np.add.at(out, np.zeros(30, int), row)
+        assert out.item() == total(row[None], axis=1)[0]
 
 
 # ---- what is kept between calls -----------------------------------------------------------------

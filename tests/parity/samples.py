@@ -1,11 +1,14 @@
-"""Reports as `parity run` makes them, for the tests of what shows them."""
+"""Reports as `parity run` makes them, and cases, for the tests of what shows and keeps them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from parity.cases.case import Case
+from parity.engines.protocol import Array, Start, Task
 from parity.report.model import Curves, Report
 
 NETWORKS: dict[str, tuple[list[int], int, int]] = {
@@ -241,3 +244,34 @@ def report_of(kind: str = "passed", names: tuple[str, ...] = tuple(NETWORKS)) ->
         "probes": FAILED_PROBES if kind == "failed" else PROBES,
     }
     return Report(document, {name: curves_of(of, NETWORKS[name][1]) for name, of in kinds.items()})
+
+
+def case_of(kind: str, task: Task, **changes: Any) -> Case:
+    """A case of random data, parameters and momentum buffers."""
+    rng = np.random.default_rng(0)
+
+    def random(*shape: int) -> Array:
+        return rng.standard_normal(shape).astype(task.dtype)
+
+    def parameters() -> dict[str, Array]:
+        found = {}
+        for layer, (inputs, outputs) in enumerate(pairwise(task.sizes)):
+            found[f"{2 * layer}.weight"] = random(outputs, inputs)
+            found[f"{2 * layer}.bias"] = random(outputs)
+        return found
+
+    x, y = (random(task.samples, width) for width in (task.sizes[0], task.sizes[-1]))
+    return replace(
+        Case(
+            kind,
+            ("minigrad", "torch"),
+            task,
+            None if kind in ("start", "probe") else Start(x, y, parameters()),
+            parameters() if kind in ("steps", "bitwise") and task.momentum else {},
+            {"passed": False, "worst_budget_used": 37.25, "worst_at": {"index": [0]}},
+            {"architecture": "rightfit", "epoch": 17, "sizes": [1, 16, 16, 1]},
+            {"actual": {"cpu": "AMD EPYC™"}, "expected": {}},
+            probe="diamond" if kind == "probe" else None,
+        ),
+        **changes,
+    )

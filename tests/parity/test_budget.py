@@ -381,12 +381,9 @@ def test_tensors_that_are_not_the_parameters_are_refused() -> None:
         steps(Missing(), TorchEngine())
 
 
-def test_processes_of_their_own() -> None:
-    job = task(sizes=(1, 4, 1), epochs=3)
-    with (
-        EngineProcess(functools.partial(Trainer, MinigradEngine), 1, "minigrad") as ours,
-        EngineProcess(functools.partial(Trainer, TorchEngine), 1, "torch") as theirs,
-    ):
+def test_processes_of_their_own(torch_process: EngineProcess[Trainer]) -> None:
+    job, theirs = task(sizes=(1, 4, 1), epochs=3), torch_process
+    with EngineProcess(functools.partial(Trainer, MinigradEngine), 1, "minigrad") as ours:
         start = drawn(theirs, job)
         with EngineProcess(Judge, 1) as first, EngineProcess(Judge, 1) as second:
             entry = check_steps(ours, theirs, job, start, judges=[first, second])

@@ -21,34 +21,15 @@ from jsonschema import Draft202012Validator
 from parity.cases.case import Case
 from parity.cases.file import load, save, validator
 from parity.documents import to_json
-from parity.engines.protocol import Array, Start, Task
+from parity.engines.protocol import Array, Task
 from parity.errors import UsageError
+from tests.parity.samples import case_of
 
 TASK = Task((2, 3, 1), 1, 0.01, 4, 2**64 - 1, "float32", "cpu", momentum=0.9)
-SHAPES = {"0.weight": (3, 2), "0.bias": (3,), "2.weight": (1, 3), "2.bias": (1,)}
-
-
-def arrays(seed: int, dtype: str) -> dict[str, Array]:
-    rng = np.random.default_rng(seed)
-    return {name: rng.standard_normal(shape).astype(dtype) for name, shape in SHAPES.items()}
 
 
 def case(kind: str = "steps", dtype: str = "float32", **changes: Any) -> Case:
-    rng = np.random.default_rng(0)
-    x, y = (rng.standard_normal((4, width)).astype(dtype) for width in (2, 1))
-    drawn = kind in ("start", "probe")
-    whole = Case(
-        kind=kind,
-        engines=("minigrad", "torch"),
-        task=replace(TASK, dtype=dtype),
-        start=None if drawn else Start(x, y, arrays(1, dtype)),
-        momentum_buffers=arrays(2, dtype) if kind in ("steps", "bitwise") else {},
-        verdict={"passed": False, "worst_budget_used": 37.25, "worst_at": {"index": [0]}},
-        origin={"architecture": "rightfit", "epoch": 17, "sizes": [1, 16, 16, 1]},
-        environment={"actual": {"cpu": "AMD EPYC™"}, "expected": {}},
-        probe="diamond" if kind == "probe" else None,
-    )
-    return replace(whole, **changes)
+    return case_of(kind, replace(TASK, dtype=dtype), **changes)
 
 
 def same(actual: Case, expected: Case) -> bool:
@@ -121,7 +102,7 @@ def test_other_readers_of_safetensors_can_read_it(path: Path) -> None:
 
 
 def test_a_network_too_large_is_not_saved(path: Path) -> None:
-    large = case("start", task=replace(TASK, sizes=(1, 10**8, 10**8, 1)))
+    large = replace(case("start"), task=replace(TASK, sizes=(1, 10**8, 10**8, 1)))
     with pytest.raises(UsageError, match="parameters, and 100,000,000 is the most"):
         save(large, path)
     assert not path.exists()

@@ -19,6 +19,7 @@ from parity.cases.reductions import SAMPLES, keep, shallower
 from parity.cases.shrink import round_to, shrink
 from parity.engines.protocol import Array, Start, Task
 from parity.errors import UsageError
+from tests.parity.samples import case_of
 
 SIZES = (1, 6, 5, 4, 1)
 
@@ -26,26 +27,7 @@ SIZES = (1, 6, 5, 4, 1)
 def case(
     kind: str = "steps", sizes: tuple[int, ...] = SIZES, samples: int = 20, momentum: float = 0.9
 ) -> Case:
-    rng = np.random.default_rng(0)
-
-    def arrays() -> dict[str, Array]:
-        found: dict[str, Array] = {}
-        for layer, (n, m) in enumerate(pairwise(sizes)):
-            found[f"{2 * layer}.weight"] = rng.standard_normal((m, n)).astype(np.float32)
-            found[f"{2 * layer}.bias"] = rng.standard_normal(m).astype(np.float32)
-        return found
-
-    x, y = (rng.standard_normal((samples, n)).astype(np.float32) for n in (sizes[0], sizes[-1]))
-    return Case(
-        kind,
-        ("actual", "expected"),
-        Task(sizes, 100, 0.01, samples, 0, "float32", "cpu", momentum),
-        None if kind == "start" else Start(x, y, arrays()),
-        arrays() if kind == "steps" and momentum else {},
-        {"passed": False},
-        {"architecture": "1-6-5-4-1"},
-        {},
-    )
+    return case_of(kind, Task(sizes, 100, 0.01, samples, 0, "float32", "cpu", momentum))
 
 
 def failing(test: Callable[[Case], bool]) -> Callable[[Case], Mapping[str, Any]]:
@@ -89,7 +71,7 @@ def test_what_always_fails_shrinks_to_nothing() -> None:
     assert found.start.x.tolist() == found.start.y.tolist() == [[0]]
     assert [a.item() for a in parameters(found).values()] == [0, 0]
     assert found.verdict == {"passed": False, "sizes": (1, 1)}
-    assert found.origin["architecture"] == "1-6-5-4-1"
+    assert found.origin["architecture"] == "rightfit"
     assert found.origin["shrunk"]["stopped"] == "nothing more to leave out"
     assert found.origin["shrunk"]["trials"] < 30
 

@@ -132,6 +132,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (outside / name).write_text(code, encoding="utf-8")
     (outside / "tracing.py").write_text(TRACING, encoding="utf-8")
     (outside / "broken.py").write_text("import no_such_library\n", encoding="utf-8")
+    (outside / "careless.py").write_text("raise LookupError('at once')\n", encoding="utf-8")
     return outside
 
 
@@ -250,6 +251,7 @@ def test_an_engine_that_raises_is_told_where() -> None:
         (".toy:ToyEngine", "does not name a class"),
         ("tracing:Unmakeable", "cannot be made: ZeroDivisionError: division by zero"),
         ("broken:Engine", "cannot be made: ModuleNotFoundError: No module named 'no"),
+        ("careless:Engine", "cannot be made: LookupError: at once"),
     ],
 )
 def test_what_is_no_engine_is_refused(name: str, said: str) -> None:

@@ -55,9 +55,10 @@ def test_minigrad_passes(dtype: str, seed: int) -> None:
     json.loads(to_json(found))
 
 
-def test_between_processes() -> None:
-    with engine("minigrad") as actual, engine("torch") as expected:
-        found = check_probes(actual, expected, "float32", 3, ["diamond", "diamond_of_functions"])
+def test_between_processes(torch_process: EngineProcess[Trainer]) -> None:
+    names = ["diamond", "diamond_of_functions"]
+    with engine("minigrad") as actual:
+        found = check_probes(actual, torch_process, "float32", 3, names)
         assert found is not None
         assert found["passed"]
         assert found["probes"] == 2

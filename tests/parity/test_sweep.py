@@ -246,6 +246,7 @@ def test_seeds_that_fail_for_good_are_named_and_the_others_trained() -> None:
     assert sorted(r.seed for r in scheduled(workers, only)) == [*range(30), *range(31, 60)]
     (said,) = only.losses()
     assert said.startswith("1-4-1 on ours: seed 30 failed 3 times and has no result")
+    assert sum(job.seeds == (30,) for job in workers.jobs) == ATTEMPTS
     assert "EngineProcessError: died" in said
 
 
