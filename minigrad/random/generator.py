@@ -193,21 +193,13 @@ class Generator:
             "state": {"key": key, "pos": position},
         }
 
-    def _words(self, count: int) -> NDArray[np.uint64]:
-        """Return the next `count` words of 32 bits."""
-        return self._engine.random_raw(count)
-
-    def _double_words(self, count: int) -> NDArray[np.uint64]:
-        """Return the next `count` words of 64 bits; the upper half is drawn first."""
-        words = self._words(2 * count)
-        return words[0::2] << np.uint64(32) | words[1::2]
-
     def _fractions(self, count: int, kind: np.dtype[Any]) -> NDArray[Any]:
         """Return numbers from [0, 1): as many random bits as the dtype has, the word's lowest."""
         if kind == np.float32:
-            words, bits = self._words(count), 24
+            words, bits = self._engine.random_raw(count), 24
         else:
-            words, bits = self._double_words(count), 53
+            halves = self._engine.random_raw(2 * count)  # the upper one is drawn first
+            words, bits = halves[0::2] << np.uint64(32) | halves[1::2], 53
         # Through int64, from which NumPy converts several times as fast.
         fractions = (words & np.uint64(2**bits - 1)).view(np.int64).astype(kind)
         fractions *= kind.type(2.0**-bits)
