@@ -97,13 +97,6 @@ class ObservedPlan(Plan):
 
     operation: Operation | None = None  # what was saved, once it was
 
-    def save(self, values: Sequence[Any], options: Mapping[str, Any]) -> Sequence[Any]:
-        """Note the values, and save what the tape needs."""
-        self.operation = self._noted(values, options)
-        return super().save(values, options)
-
-    _noted: Callable[[Sequence[Any], Mapping[str, Any]], Operation]
-
 
 class Observation:
     """Notes what is computed in this thread within a `with` block.
@@ -192,13 +185,14 @@ class Observation:
         """Return a plan that takes notes of what it saves and of what its derivatives do."""
         observed = ObservedPlan(*plan)
 
-        def noted(values: Sequence[Any], options: Mapping[str, Any]) -> Operation:
+        def save(values: Sequence[Any], options: Mapping[str, Any]) -> Sequence[Any]:
             output, *arrays = values
             inputs = list(map(copied, arrays))
             operation = Operation(rule, arrays, inputs, copied(output), dict(options))
-            self._locate(operation, sys._getframe(2))
+            self._locate(operation, sys._getframe(1))
             self.events.append(Forward(operation))
-            return operation
+            observed.operation = operation
+            return plan.save(values, options)
 
         def listening(position: int, derivative: Callable[..., Any]) -> Callable[..., Any]:
             def listen(grad_out: Any, *arguments: Any) -> Any:
@@ -212,7 +206,7 @@ class Observation:
 
         derivatives = [(i, listening(i, function), pick) for i, function, pick in plan.derivatives]
         observed = observed._replace(derivatives=derivatives, is_plain=False)
-        observed._noted = noted
+        observed.save = save  # type: ignore[method-assign]
         return observed
 
     def _locate(self, operation: Operation, frame: FrameType | None) -> None:
