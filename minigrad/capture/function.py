@@ -122,22 +122,15 @@ class Writer:
         defined: dict[str, Any] = {}
         exec(compile(text, f"<captured {name}>", "exec"), self._names.namespace, defined)
         function = defined[name]
-        constants = self._replaced(function.__code__.co_consts)
-        function.__code__ = function.__code__.replace(co_consts=constants)
+        code = function.__code__
+        function.__code__ = code.replace(co_consts=self._replaced(code.co_consts))
         return function  # type: ignore[no-any-return]
 
-    def _replaced(self, constants: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return the constants of code with objects in place of their placeholders."""
-        return tuple(
-            [
-                self._constants[int(constant)]
-                if type(constant) is bytes
-                else self._replaced(constant)
-                if type(constant) is tuple
-                else constant
-                for constant in constants
-            ]
-        )
+    def _replaced(self, constant: Any) -> Any:
+        """Return a constant of code with objects in place of the placeholders in it."""
+        if type(constant) is bytes:
+            return self._constants[int(constant)]
+        return tuple(map(self._replaced, constant)) if type(constant) is tuple else constant
 
     def in_parts(self, statements: Iterable[str], call: str = "{}()") -> Iterator[str]:
         """Yield the statements; if there are many, calls of functions that make them in parts.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,19 +90,17 @@ def _carry_over(recording: RecordedRun, left_before: Sequence[Tensor | None]) ->
     return replace(recorded, program=program)
 
 
+@dataclass(eq=False)
 class _Found:
     """A tensor that a step found; equal to itself, and to one that has taken its place."""
 
-    def __init__(self, number: int, place: int | None) -> None:
-        self._number = number
-        self._place = place
+    number: int
+    place: int | None
 
     def __eq__(self, other: object) -> bool:
         assert isinstance(other, _Found)
-        in_place = self._place is not None and self._place == other._place
-        return in_place or self._number == other._number
-
-    __hash__ = None  # type: ignore[assignment]
+        in_place = self.place is not None and self.place == other.place
+        return in_place or self.number == other.number
 
 
 class _Described(NamedTuple):
