@@ -1,7 +1,5 @@
 """What all commands have in common: how they end, and what they say."""
 
-from __future__ import annotations
-
 import functools
 import os
 import signal

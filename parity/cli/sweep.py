@@ -1,7 +1,5 @@
 """`parity sweep`."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

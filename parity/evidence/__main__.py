@@ -1,7 +1,5 @@
 """`python -m parity.evidence NAME`: measure how far the judge can be trusted."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """The networks, seeds and engines of a sweep, and what is still to be trained."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Which seeds are trained next, and what happens when a worker dies."""
 
-from __future__ import annotations
-
 import time
 from collections import deque
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """All measurements of a calibration, made by several processes."""
 
-from __future__ import annotations
-
 import functools
 import multiprocessing
 from collections.abc import Callable, Iterable

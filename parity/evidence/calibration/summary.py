@@ -1,7 +1,5 @@
 """What a calibration found, in numbers: curves of false alarms, families, practices, defects."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

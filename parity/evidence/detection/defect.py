@@ -1,7 +1,5 @@
 """A defect: one line of minigrad's source, replaced; in a copy of the tree, or in this process."""
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import importlib

@@ -1,7 +1,5 @@
 """Operations that combine or move elements, one by one: sums, shapes, indices, products."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from parity.probes.probe import distinct, integers, normal, probe, twelve_bits

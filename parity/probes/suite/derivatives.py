@@ -1,7 +1,5 @@
 """Gradients of gradients: the backward pass, recorded and run backwards in its turn."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Kinks, ties, and numbers that are not finite: where only one answer is torch's."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Operations on corresponding elements, one by one: every rule, and every derivative."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from parity.probes.probe import away_from_zero, distinct, given, integers, normal, positive, probe

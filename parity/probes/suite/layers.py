@@ -1,7 +1,5 @@
 """Layers, losses, initial values and random numbers."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Stochastic gradient descent: every option, over several steps."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from parity.probes.probe import given, integers, normal, probe

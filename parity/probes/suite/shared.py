@@ -1,7 +1,5 @@
 """What probes share: one operation by itself; parameters."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

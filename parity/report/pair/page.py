@@ -1,7 +1,5 @@
 """The page: minigrad's own, which steps through a training step, with both engines' values."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
@@ -23,9 +21,9 @@ from parity.checks.gradients import Z
 from parity.checks.locate import Key, Tensor, Traces, first_node, tensors
 from parity.checks.verdicts import VERDICTS
 from parity.engines.protocol import BUFFER
-from parity.report.failures import failures, node
 from parity.report.pair.compared import data_of, said_of
 from parity.report.replayed import heading, outcome
+from parity.report.wording import failures, node
 
 PHASES = {"forward": "Forward", "backward": "Backward", "optimizer": "Update"}
 
