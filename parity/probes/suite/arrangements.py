@@ -3,7 +3,7 @@
 from typing import Any
 
 from parity.probes.probe import distinct, integers, normal, probe, twelve_bits
-from parity.probes.suite.shared import singly
+from parity.probes.suite import singly
 
 
 @probe(exact=True, x=integers(2, 4, 8))

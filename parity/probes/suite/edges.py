@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from parity.probes.probe import given, integers, probe
-from parity.probes.suite.shared import singly
+from parity.probes.suite import singly
 
 NOT_FINITE = given(math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -2.0)
 

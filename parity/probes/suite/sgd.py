@@ -3,7 +3,7 @@
 from typing import Any
 
 from parity.probes.probe import given, integers, normal, probe
-from parity.probes.suite.shared import parameter
+from parity.probes.suite import parameter
 
 
 def descend(
