@@ -173,7 +173,8 @@ class SGD:
         arrays = []
         for group in self.param_groups:
             plain = not (group["momentum"] or group["weight_decay"] or group["maximize"])
-            dtype, rate = None, np.zeros(())
+            dtype: DType | None = None
+            rate: Array = None
             for parameter in group["params"]:
                 node = parameter._grad_node
                 if node is None or node.grad is None:

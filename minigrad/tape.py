@@ -23,7 +23,7 @@ from weakref import KeyedRef, ref
 import numpy as np
 
 Array: TypeAlias = Any
-"""Whatever speaks NumPy's protocol: an ndarray, a `Tensor`, or another array type."""
+"""Any array that speaks NumPy's protocol: an ndarray, a `Tensor`, or another array type."""
 
 numbers = itertools.count(1)
 """The sequence that numbers nodes and in-place changes."""
@@ -84,7 +84,7 @@ class Node:
 
 
 def leaf(value: Array) -> Node:
-    """Return the node of a tensor that no operation made: the place where gradients are left."""
+    """Return the node of a tensor that no operation made: gradients accumulate there."""
     return Node(None, [], None, None, value)
 
 
@@ -96,24 +96,25 @@ def sweep(
 ) -> Iterator[tuple[Node, Array]]:
     """Walk from the roots to the leaves; yield leaves with their gradients.
 
-    A node's turn comes once all its consumers have had theirs, that is when its gradient is
-    complete. The gradient is dropped as soon as the node's derivatives have used it, so at any
-    moment only the gradients of the frontier are alive.
+    A node is run once all its consumers have been run: then its gradient is complete. The gradient
+    is dropped as soon as the node's derivatives have used it, so at any moment only the gradients
+    of the frontier are alive. An inner node's hooks are called here. A leaf's are called by who
+    stores or returns its gradient.
 
     Args:
         roots: the nodes to start from, each with the gradient of the result by its value.
         retain_graph: keep the saved arrays, so that the graph can be swept again.
-        watched: nodes whose gradients alone are wanted. They are yielded, and only what leads from
-            the roots to them is run and released; without any, everything is.
-        wrap: when given, saved values are passed through it with the node that made them before
-            a derivative sees them. `Tensor` is handed in here for `create_graph=True`: the rules
+        watched: if given, the only nodes whose gradients are wanted. They are yielded, and only
+            the nodes between the roots and them are run and released.
+        wrap: if given, called with each saved value and the node that made it; derivatives get
+            what it returns. `create_graph=True` passes a function that returns tensors: the rules
             then run on tensors, and the backward pass is recorded like any other computation.
 
     Raises:
         RuntimeError: a node's saved arrays have been released by an earlier sweep, or have been
             changed in place.
     """
-    gradients: dict[Node, Array] = {}  # complete or not, of nodes that wait for their turn
+    gradients: dict[Node, Array] = {}  # of nodes that are still to be run, complete or not
     needed = _leading_to(watched, roots) if watched else None
     for node, grad in roots:
         if node in gradients:
@@ -162,10 +163,7 @@ def sweep(
                 gradients[parent] = grad
                 if parent.rule is not None:
                     heapq.heappush(queue, (-parent.number, parent))
-    for leaf_node, grad in gradients.items():
-        for hook in leaf_node.hooks:
-            grad = hook(grad)
-        yield leaf_node, grad
+    yield from gradients.items()
 
 
 def _leading_to(targets: Collection[Node], roots: list[tuple[Node, Array]]) -> set[Node]:
@@ -204,8 +202,8 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
     """Sum `grad` down to `shape`: the derivative of broadcasting.
 
     Broadcasting repeats a value along new or stretched axes; the derivative of a repetition is
-    the sum over the repetitions. This is the only place where broadcasting is undone, so no rule
-    has to think of it.
+    the sum over the repetitions. This is the only place where broadcasting is undone, so rules can
+    ignore it.
     """
     added = grad.ndim - len(shape)
     stretched = [added + i for i, n in enumerate(shape) if n == 1 and grad.shape[added + i] != 1]
@@ -237,8 +235,8 @@ class Moment:
 class Changes:
     """A logbook of in-place changes: when each memory was last changed.
 
-    "When" is a number of the sequence. Memory is known by the `id` of the array that owns
-    it, so views need no care. An entry goes when its owner does.
+    "When" is a number of the sequence. Memory is identified by the `id` of the array that
+    owns it, so views need no special care. An entry is removed when its owner is.
     """
 
     def __init__(self) -> None:
@@ -252,21 +250,22 @@ class Changes:
         self.latest = next(numbers)
         for array in arrays:
             self._last[id(array) if array.base is None else id(owner(array))] = self.latest
-        if len(self._last) != len(self._owners):  # an optimizer's step need not look any closer
+        if len(self._last) != len(self._owners):  # usually none is new in an optimizer's step
             for whole in map(owner, arrays):
                 if id(whole) not in self._owners:
                     self._owners[id(whole)] = KeyedRef(whole, self._drop, id(whole))
 
     def last(self, array: Array) -> int:
-        """Return when the memory of `array` was changed last, 0 if never."""
+        """Return when the memory of `array` was last changed, 0 if never."""
         key = id(owner(array))
         moments = (reference() for reference in self._together.get(key, ()))
         return max([self._last.get(key, 0), *(m.number for m in moments if m is not None)])
 
     def together(self, arrays: Sequence[Array]) -> Moment:
-        """Return when the memory of all these arrays was changed last, now, for the caller to set.
+        """Note that these arrays are changed now, and return a moment that the caller sets later.
 
-        A captured step changes them at every run, and sets this (and `latest`) in place of `add`.
+        A captured step changes them at every run. It sets the moment (and `latest`) instead of
+        calling `add`, and all the arrays then count as changed at that moment.
         """
         self.add(*arrays)
         moment = Moment()

@@ -29,10 +29,10 @@ def write_whole(path: str | Path, data: str | bytes) -> None:
 
 
 def output_folder(path: str | Path) -> Path:
-    """Make the folder `path` and its parents; return it, sure that files can be written there.
+    """Make the folder `path` and its parents; return it once a file could be written there.
 
-    Certainty comes from writing one: permission bits say nothing of a read-only file system or a
-    full disk, nor anything at all to the superuser.
+    A file is written to make sure: permission bits do not tell of a read-only file system or a full
+    disk, and do not bind the superuser.
 
     Raises `UsageError` if `path` is empty, is a file, is below a file or cannot be written to.
     """

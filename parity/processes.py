@@ -19,7 +19,7 @@ from parity.environment import usable_cores
 from parity.errors import UsageError
 
 WORTH_A_PROCESS = 4000
-"""Perturbed runs of fewer steps in all are done before another process has loaded torch."""
+"""Steps of all perturbed runs below which another process, which loads torch, costs more."""
 
 
 class Side(NamedTuple):

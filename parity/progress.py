@@ -1,8 +1,5 @@
 """Progress bars for a person at a terminal; silence for everything else."""
 
-from __future__ import annotations
-
-from types import TracebackType
 from typing import Self
 
 from rich import progress as bars
@@ -39,20 +36,15 @@ class Progress:
         self._bars.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._bars.stop()
 
     def epochs(self, architecture: str, engine: str, done: int, total: int) -> None:
-        """Show that an engine has trained for so many epochs."""
+        """Show how many epochs an engine has trained for."""
         self._show(f"{architecture} {engine}", done, total, "epochs")
 
     def rounds(self, architecture: str, done: int, total: int) -> None:
-        """Show that so many rounds have been timed."""
+        """Show how many rounds have been timed."""
         self._show(architecture, done, total, "rounds")
 
     def _show(self, description: str, done: int, total: int, unit: str) -> None:

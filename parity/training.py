@@ -24,7 +24,7 @@ from parity.engines.trainer import Run, Trainer
 from parity.processes import Side, trainer
 
 HELD_OUT = 100
-"""So many points are held out, however many there are to train on."""
+"""How many points are held out, whatever the number to train on."""
 
 MOMENTS = 60
 """Predictions are kept at no more epochs than this."""

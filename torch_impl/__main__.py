@@ -10,8 +10,8 @@ from torch_impl.architectures import ARCHITECTURES, Architecture, architecture
 from torch_impl.devices import deterministic, device
 from torch_impl.train import mse, start, train
 
-# For each dtype, the significant digits that tell any two of its numbers apart.
 DIGITS = {"float32": 9, "float64": 17}
+"""For each dtype, the significant digits that tell any two of its numbers apart."""
 
 
 def seed(text: str) -> int:
@@ -25,7 +25,7 @@ Parsed = TypeVar("Parsed")
 
 
 def shown(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:
-    """Return `parse`, its ValueErrors raised such that argparse shows their text."""
+    """Return `parse` with its ValueErrors raised in a way that makes argparse show their text."""
 
     def wrapped(text: str) -> Parsed:
         try:

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 
-# This many still train on an ordinary machine; anything larger is a slip of the keyboard.
 MOST_PARAMETERS = 100_000_000
+"""The most parameters of a network: an ordinary machine can train these, and more are a typo."""
 
 
 @dataclass(frozen=True)

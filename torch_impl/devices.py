@@ -42,7 +42,7 @@ def deterministic(tf32: bool = False) -> Iterator[None]:
         torch.is_deterministic_algorithms_warn_only_enabled(),
         torch.get_float32_matmul_precision(),
     )
-    # cuBLAS is repeatable with a workspace of its own only. It reads this once, at its first
+    # cuBLAS is repeatable only with a workspace of its own. It reads this once, at its first
     # product, so there is nothing to restore afterwards.
     if os.environ.get("CUBLAS_WORKSPACE_CONFIG") not in (":4096:8", ":16:8"):
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"

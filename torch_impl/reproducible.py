@@ -1,8 +1,8 @@
 """Training whose every bit is determined by the inputs alone, on a CPU or a GPU.
 
-torch's sums and matrix products depend in their last bits on the device, the BLAS library, its
-kernels and threads. Those here do not: matrices are split into float64 *slices* of so few bits that
-products of slices are exact in whatever order they are summed (Ozaki, Ogita, Oishi and Rump 2012,
+The last bits of torch's sums and matrix products depend on the device, the BLAS library, its
+kernels and threads. Those here do not: matrices are split into float64 *slices* with so few bits
+that products of slices are exact in any order of summation (Ozaki, Ogita, Oishi and Rump 2012,
 *Error-free transformations of matrix multiplication by using fast routines of matrix
 multiplication and its applications*), and what is inexact is done in one fixed order.
 
@@ -11,22 +11,23 @@ The arithmetic, so that another implementation can have the same bits (p, s: 24,
 
 *Splitting* an n × m matrix. Slice width w = ⌊(53 − ⌈log₂ max(n, m)⌉)/2⌋, so that max(n, m) products
 of slices sum exactly. The first slice is the matrix rounded to multiples of 2^(E−w), ties to even,
-with E the exponent of its largest magnitude; each further one is the remainder rounded in the same
-way with E smaller by w+1. There are ⌈(p+s)/(w+1)⌉; the last remainder is dropped. float64 matrices
-with |E| > 300 are multiplied by 2^−E first, and results by 2^E at the end.
+with E the exponent of its largest magnitude. Each further slice is the remainder rounded in the
+same way with E smaller by w+1. There are ⌈(p+s)/(w+1)⌉ slices; the last remainder is dropped.
+float64 matrices with |E| > 300 are multiplied by 2^−E first, and results by 2^E at the end.
 
 *Exponents.* Contracting a dimension sums along vectors, rows or columns. Their largest magnitudes,
-those of zero vectors left out, span E − E' bits, E' the smallest one's exponent. A span of more
-than s bits makes every vector be split with an exponent of its own, and then counts as 0.
+without those of zero vectors, span E − E' bits, where E' is the exponent of the smallest. If the
+span is more than s bits, every vector is split with an exponent of its own, and the span counts
+as 0.
 
-*Products.* In float64 the sum over slices i of the left and j of the right factor, exact each, of
-all with i·(w+1) + j·(w'+1) < p + 8 + span + span'; highest i + j first, then lowest i; then one
-rounding to the dtype. With a single term a product is a plain multiplication.
+*Products.* The products of slices i of the left and j of the right factor with
+i·(w+1) + j·(w'+1) < p + 8 + span + span', each of them exact, are added in float64: highest i + j
+first, then lowest i. The sum is rounded once to the dtype. With a single term a product is a plain
+multiplication.
 
-*Sums* are contractions with ones, of the matrix with the summed dimension unless it is not a matrix
-or all of it is summed: then of the matrix with the summed dimensions last, flattened. The slices
-are summed exactly, and the last slice's sum is the first in adding them up. With a single term a
-sum is that term.
+*Sums* are contractions with ones. A matrix summed along one dimension is used as it is; otherwise
+the summed dimensions are moved to the end and flattened, which gives a matrix. Each slice is summed
+exactly, and the sums are added, the last slice's first. With a single term a sum is that term.
 
 *Special values.* Zero results are +0. Terms that are infinite or NaN decide their element as IEEE
 754 adds them, in any order: NaN if there is a NaN, 0·∞ or infinities of both signs, else the
@@ -152,7 +153,7 @@ class ReLU(nn.ReLU):
 
 
 def reproducible(model: nn.Sequential) -> nn.Sequential:
-    """Return the same network, of the very same parameters, that computes reproducibly.
+    """Return a network with the very same parameters that computes reproducibly.
 
     Raises:
         TypeError: a layer is neither a Linear with bias nor a ReLU.
@@ -171,12 +172,12 @@ def _reproducible(layer: nn.Module) -> nn.Module:
 
 
 class SGD(torch.optim.Optimizer):
-    """Gradient descent with momentum, as the module's text has it; options and state are torch's.
+    """Gradient descent with momentum, as the module describes it; options and state are torch's.
 
     Args:
         params: the parameters, or groups of them.
         lr: the learning rate.
-        momentum: how much of the last direction is kept; 0 keeps no buffers.
+        momentum: the share of the last direction that is kept; 0 keeps no buffers.
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.0) -> None:
@@ -210,7 +211,7 @@ def train_reproducibly(
     learning_rate: float,
     momentum: float = 0.0,
 ) -> Tensor:
-    """Train `model` in place like `torch_impl.train.train`, every bit determined.
+    """Train `model` in place like `torch_impl.train.train`, with every bit determined.
 
     Returns the losses, shape (epochs,), each from before its epoch's update.
     """

@@ -1,4 +1,4 @@
-"""Sums and matrix products without an order: `torch_impl.reproducible` says how."""
+"""Sums and matrix products that do not depend on order; see `torch_impl.reproducible`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 PRECISION = {torch.float32: 24, torch.float64: 53}
 SPAN = {torch.float32: 20, torch.float64: 8}
-UNSCALED = 300  # exponents up to which float64 matrices need no scaling
+UNSCALED = 300  # the largest exponent at which float64 matrices need no scaling
 
 
 class _Slices:
@@ -30,7 +30,7 @@ class _Slices:
         self.step = width + 1
         self.slices: list[Tensor] = []
         for _ in range(math.ceil((PRECISION[dtype] + SPAN[dtype]) / self.step)):
-            # Added to this, nothing below 2^(exponent - width) is left of a number.
+            # A number added to this keeps no bits below 2^(exponent - width).
             large = 1.5 * _power(52 + exponent - width)
             self.slices.append((rest + large) - large)
             rest = rest - self.slices[-1]
@@ -42,7 +42,7 @@ class Factor:
 
     Raises:
         TypeError: it is neither float32 nor float64.
-        ValueError: it is no matrix.
+        ValueError: it is not a matrix.
     """
 
     def __init__(self, matrix: Tensor) -> None:
@@ -181,14 +181,14 @@ def _times_power(values: Tensor, exponent: Any) -> Tensor:
 
 
 def _power(exponent: Any) -> Any:
-    """Return 2^exponent as float64, made from its bits: torch.ldexp goes by way of `pow`."""
+    """Return 2^exponent as float64, made from its bits: torch.ldexp calls `pow`."""
     if isinstance(exponent, Tensor):
         return ((exponent + 1023) << 52).view(torch.float64)
     return 2.0**exponent
 
 
 def _with_classes(out: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Put NaN and infinities where terms that are not finite decide.
+    """Return `out` with NaN and infinities where terms that are not finite decide.
 
     Terms are counted by products of zeros and ones, which are exact.
     """

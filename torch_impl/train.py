@@ -18,8 +18,8 @@ def start(
 ) -> tuple[nn.Sequential, torch.Tensor, torch.Tensor]:
     """Return the network and the data, x and y of shape (samples, 1), that a run begins with.
 
-    Seeds torch's default generator, draws the data and after it the parameters, on the CPU in the
-    run's own dtype, and only then moves them: a seed means the same numbers on every device.
+    Seeds torch's default generator, draws the data and then the parameters, on the CPU in the run's
+    own dtype, and only then moves them: a seed gives the same numbers on every device.
     """
     torch.manual_seed(seed)
     x, y = parabola(samples, dtype)
@@ -40,8 +40,8 @@ def train(
 ) -> torch.Tensor:
     """Train `model` in place by full-batch SGD on the mean squared error.
 
-    Returns the losses, shape (epochs,): entry i is the loss that epoch i began with, so the loss of
-    the trained network is not among them (`mse` gives it).
+    Returns the losses, shape (epochs,): entry i is the loss at the beginning of epoch i, so the
+    loss of the trained network is not among them (`mse` gives it).
     """
     optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate, momentum=momentum)
     losses = torch.empty(epochs, dtype=y.dtype, device=y.device)
@@ -57,7 +57,7 @@ def step(
     y: torch.Tensor,
     loss_function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = LOSS_FUNCTION,
 ) -> torch.Tensor:
-    """Take one training step; return the loss before it, still on its device and not waited for."""
+    """Take one training step; return the loss before it, on its device, without waiting for it."""
     optimizer.zero_grad()
     loss = loss_function(model(x), y)
     loss.backward()  # type: ignore[no-untyped-call]

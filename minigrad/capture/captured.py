@@ -101,8 +101,8 @@ class Captured:
         self._replays: dict[Any, list[Replay]] = {}  # by signature; the latest last
         self._trials: dict[Any, Trial] = {}
         self._in_a_row = 0  # recordings, since one was last replayed
-        self._latest: Any = None  # the signature of the last call,
-        self._run: Callable[..., Any] = _misfit  # and what was run then
+        self._latest: Any = None  # the signature of the last call that was replayed,
+        self._run = step  # and what was run then
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Do what the step does."""
@@ -202,10 +202,6 @@ def no_garbage_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _misfit(*_: Any) -> Any:
-    return MISFIT
 
 
 def _key(value: Any, tensors: list[Tensor]) -> Any:

@@ -6,6 +6,7 @@ import dis
 import functools
 import types
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from minigrad.capture.function import Namespace
@@ -26,7 +27,7 @@ class Surroundings:
 
     def __init__(self, step: Any) -> None:
         self._cells: list[tuple[str, Any, Any]] = []
-        self._globals: list[tuple[str, dict[str, Any], Any]] = []
+        self._globals: list[tuple[str, Any, Any]] = []
         self._own: dict[str, Any] = {}
         while isinstance(step, functools.partial):
             self._own |= {f"argument_{i}": value for i, value in enumerate(step.args)}
@@ -39,8 +40,9 @@ class Surroundings:
             return
         set_here = _names(step.__code__, "STORE_DEREF", "STORE_GLOBAL")  # a counter, for example
         for name, cell in zip(step.__code__.co_freevars, step.__closure__ or (), strict=True):
-            if name not in set_here and (value := _contents(cell)) is not MISSING:
-                self._cells.append((name, cell, value))
+            with suppress(ValueError):  # it is not assigned yet
+                if name not in set_here:
+                    self._cells.append((name, cell, cell.cell_contents))
         for name in _names(step.__code__, "LOAD_GLOBAL"):
             if name not in set_here and name in step.__globals__:
                 self._globals.append((name, step.__globals__, step.__globals__[name]))
@@ -61,16 +63,6 @@ class Surroundings:
             if not isinstance(value, (Tensor, Module, SGD, types.ModuleType, type)):
                 for attribute, part in getattr(value, "__dict__", {}).items():
                     yield from _tensors(f"{name}.{attribute}", part)
-
-
-MISSING: Any = object()
-
-
-def _contents(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not assigned yet
-        return MISSING
 
 
 def _names(code: types.CodeType, *instructions: str) -> dict[str, None]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import bisect
 from collections import defaultdict
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from minigrad.capture.program import Buffer, Call, Program, View
 
@@ -86,16 +88,12 @@ def aligned(size: int) -> Any:
 
 def address(array: Any) -> int:
     """Return where in memory the first element of an array is."""
-    found: int = array.__array_interface__["data"][0]
-    return found
+    return int(array.__array_interface__["data"][0])
 
 
 def extent(owner: Any) -> int:
     """Return the number of bytes from an array's first element to the end of its last."""
-    if owner.size == 0:
-        return 0
-    last = sum((n - 1) * s for n, s in zip(owner.shape, owner.strides, strict=True) if s > 0)
-    return int(last) + int(owner.itemsize)
+    return int(byte_bounds(owner)[1]) - address(owner) if owner.size else 0
 
 
 def spanning(owners: list[Any], size: int) -> Any:
@@ -165,6 +163,9 @@ def _overwritten(call: Call, done: list[Buffer], places: dict[Buffer, Buffer]) -
     return None
 
 
+_size = attrgetter("size")
+
+
 class _Free:
     """The free pieces of memory, the smallest first."""
 
@@ -181,7 +182,3 @@ class _Free:
     def give_back(self, piece: Buffer) -> None:
         """Take back a piece."""
         bisect.insort(self._pieces, piece, key=_size)
-
-
-def _size(buffer: Buffer) -> int:
-    return buffer.size

@@ -15,7 +15,7 @@ import math
 import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -51,6 +51,7 @@ contiguous arrays.
 NO_PARTS: Mapping[int, str] = MappingProxyType({})
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Buffer:
     """A piece of memory; two of them never overlap.
 
@@ -62,16 +63,11 @@ class Buffer:
         parts: names by offset, if it holds several arrays.
     """
 
-    __slots__ = ("constant", "memory", "name", "parts", "size")
-
-    def __init__(
-        self, size: int, memory: Any = None, constant: bool = False, name: str = ""
-    ) -> None:
-        self.size = size
-        self.memory = memory
-        self.constant = constant
-        self.name = name
-        self.parts = NO_PARTS
+    size: int
+    memory: Any = None
+    constant: bool = False
+    name: str = ""
+    parts: Mapping[int, str] = field(default_factory=lambda: NO_PARTS)
 
     def __repr__(self) -> str:
         return f"<Buffer {self.name or hex(id(self))} of {self.size} bytes>"

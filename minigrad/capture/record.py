@@ -8,18 +8,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from minigrad.capture.conditions import Surroundings
 from minigrad.capture.memory import address
 from minigrad.capture.program import Call, Program, View
 from minigrad.capture.recording import RecordingArray
-from minigrad.capture.replay import (
-    Argument,
-    Output,
-    RecordedStep,
-    add_gradient,
-    with_parts,
-)
+from minigrad.capture.replay import Argument, Output, RecordedStep, add_gradient, with_parts
 from minigrad.capture.sources import CaptureError
 from minigrad.capture.watch import Watch, array_of, show
 from minigrad.tensor import Tensor
@@ -113,13 +108,12 @@ def _run(
 def _stand_in(watch: Watch, i: int, argument: Tensor) -> Tensor:
     """Return a copy of an argument, laid out like it, that must not be changed."""
     array = array_of(argument)
-    reach = [(n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)]
-    first = -sum(r for r in reach if r < 0)
     if array.size == 0 or array.flags.forc:
         copy = np.copy(array)
     else:
-        room = np.empty(first + sum(r for r in reach if r > 0) + array.itemsize, np.uint8)
-        copy = np.ndarray(array.shape, array.dtype, room, first, array.strides)
+        low, high = byte_bounds(array)
+        room = np.empty(high - low, np.uint8)
+        copy = np.ndarray(array.shape, array.dtype, room, address(array) - low, array.strides)
         np.copyto(copy, array)
     recorded = watch.recording.result(copy)
     recorded._buffer.name = f"argument_{i}"

@@ -22,6 +22,7 @@ from minigrad.arrays.wrapped import WrappedArray
 from minigrad.capture.memory import address, extent
 from minigrad.capture.program import Buffer, Call, Source, View
 from minigrad.capture.sources import refuse, source
+from minigrad.tape import owner
 
 
 class Recording:
@@ -38,16 +39,12 @@ class Recording:
 
     def array(self, value: Any) -> RecordingArray:
         """Return a recording array of memory from outside the recording."""
-        owner = value
-        while isinstance(owner.base, np.ndarray):
-            owner = owner.base
-        root = self.outside.get(id(owner))
+        memory = owner(value)
+        root = self.outside.get(id(memory))
         if root is None:
-            root = RecordingArray(self, owner, Buffer(extent(owner), owner))
-            self.outside[id(owner)] = root
-        if value is owner:
-            return root
-        return RecordingArray(self, value, root._buffer, root)
+            root = RecordingArray(self, memory, Buffer(extent(memory), memory))
+            self.outside[id(memory)] = root
+        return root if value is memory else root._seen(value)
 
     def made(self, value: Any) -> RecordingArray:
         """Return a recording array of memory that a tensor made by the step begins with.
@@ -75,15 +72,10 @@ class Recording:
 
     def result(self, array: Any) -> RecordingArray:
         """Return a recording array of what a call has just computed, in memory of its own."""
-        if isinstance(array, np.generic):
-            array = np.asarray(array)
-        if array.base is None:
-            return RecordingArray(self, array, Buffer(array.nbytes))
-        owner = array
-        while isinstance(owner.base, np.ndarray):
-            owner = owner.base
-        root = RecordingArray(self, owner, Buffer(owner.nbytes))
-        return RecordingArray(self, array, root._buffer, root)
+        array = np.asarray(array)
+        memory = owner(array)
+        root = RecordingArray(self, memory, Buffer(memory.nbytes))
+        return root if array is memory else root._seen(array)
 
     def writes(self, out: Any) -> RecordingArray:
         """Return what is about to be written to, as a recording array.
@@ -170,12 +162,7 @@ class RecordingArray(WrappedArray):
 
     def _shares(self, array: Any) -> bool:
         """Return whether an array is a view of this array's memory."""
-        root = self._whole()._array
-        while isinstance(array, np.ndarray):
-            if array is root:
-                return True
-            array = array.base
-        return False
+        return isinstance(array, np.ndarray) and owner(array) is self._whole()._array
 
     def _view(self) -> View:
         if self._known is None:

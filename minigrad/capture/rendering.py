@@ -43,7 +43,8 @@ def listing(program: Program) -> str:
         f"{traffic:,} bytes read and written"
     ]
     if program.inputs:
-        lines.append(f"arguments: {', '.join(notation.declared(view) for view in program.inputs)}")
+        inputs = [f"{notation.view(view)} {_kind(view)}" for view in program.inputs]
+        lines.append(f"arguments: {', '.join(inputs)}")
     place = None
     for call in program.calls:
         if call.source.line != place:
@@ -119,10 +120,6 @@ class _Notation:
             self._names[key] = name if count == 1 else f"{name}_{count}"
             self._whole[key] = view
         return self._names[key]
-
-    def declared(self, view: View) -> str:
-        """Return the name of a view, and what it is."""
-        return f"{self.view(view)} {_kind(view)}"
 
     def view(self, view: View) -> str:
         """Return what a view is written like."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import sys
+from functools import cache
 from pathlib import Path
 from types import CodeType
 from typing import Any, NoReturn
@@ -23,14 +24,9 @@ class CaptureError(RuntimeError):
     """A step cannot be captured because it does not make the same NumPy calls every time."""
 
 
-_inside: dict[CodeType, bool] = {}  # whether code is minigrad's
-
-
+@cache
 def _is_inside(code: CodeType) -> bool:
-    inside = _inside.get(code)
-    if inside is None:
-        inside = _inside[code] = code.co_filename.startswith(PACKAGE)
-    return inside
+    return code.co_filename.startswith(PACKAGE)
 
 
 def source(known: dict[Any, Source]) -> Source:

@@ -65,32 +65,28 @@ class Watch:
     def __enter__(self) -> Watch:
         _one_at_a_time.acquire()
         recording_threads.add(self._thread)
-        self._replaced = [
-            (owner, name, owner.__dict__.get(name))
-            for owner, name in (
-                (TensorBase, "_array"),
-                (Node, "grad"),
-                (SGD, "step"),
-                (Generator, "uniform"),
-                (Generator, "normal"),
-            )
-        ]
-        step, draw, optimizers = SGD.step, _no_random_numbers, self.optimizers
+        step, optimizers = SGD.step, self.optimizers
 
         def watched_step(self: SGD, *arguments: Any, **options: Any) -> Any:
             if id(self) not in optimizers:
                 optimizers[id(self)] = OptimizerBefore(self)
             return step(self, *arguments, **options)
 
-        TensorBase._array = property(self._read, self._write)
-        Node.grad = property(self._read_grad, self._write_grad)
-        SGD.step = watched_step  # type: ignore[method-assign]
-        Generator.uniform = Generator.normal = draw  # type: ignore[method-assign]
+        replaced: list[tuple[Any, str, Any]] = [
+            (TensorBase, "_array", property(self._read, self._write)),
+            (Node, "grad", property(self._read_grad, self._write_grad)),
+            (SGD, "step", watched_step),
+            (Generator, "uniform", _no_random_numbers),
+            (Generator, "normal", _no_random_numbers),
+        ]
+        self._before = [(owner, name, vars(owner).get(name)) for owner, name, _ in replaced]
+        for place in replaced:
+            setattr(*place)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for owner, name, value in self._replaced:
-            setattr(owner, name, value)
+        for place in self._before:
+            setattr(*place)
         for tensor in [*(before.tensor for before in self.before.values()), *self.left()]:
             array = _SLOT.__get__(tensor)
             if type(array) is RecordingArray:

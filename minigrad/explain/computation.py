@@ -54,10 +54,14 @@ class Entry:
         return self.node is not None and self.node.rule is not None
 
     @property
+    def layer(self) -> str:
+        """The name of the layer it ran in; empty without."""
+        return "" if self.operation is None else self.operation.layer
+
+    @property
     def place(self) -> str:
         """The name of the operation with the layer it ran in."""
-        layer = "" if self.operation is None else self.operation.layer
-        return f"{self.name} (layer {layer})" if layer else self.name
+        return f"{self.name} (layer {self.layer})" if self.layer else self.name
 
     @property
     def parents(self) -> list[Entry]:
@@ -78,6 +82,8 @@ class Computation:
         entries: the values in creation order, leaves just before they are first used.
         events: what was observed, in order; empty where nothing was.
         missing: what cannot be shown, and why.
+        shares: for each derivative that ran, by its event's id, what it added to the gradient of
+            its input, in the input's shape, and the sum of all that was added until then.
     """
 
     def __init__(
@@ -88,6 +94,7 @@ class Computation:
         self.entries: list[Entry] = []
         self._by_node: dict[Node, Entry] = {}
         self._data: dict[int, Entry] = {}
+        self.shares: dict[int, tuple[Values, Values]] = {}
         self._names = names
         for node in ancestors(root):
             if node.rule is not None:
@@ -159,10 +166,13 @@ class Computation:
             elif isinstance(event, Backward):
                 entry = known[event.operation]
                 entry.gradient = event.grad_out
-                parent = entry.inputs[event.position]
-                share = self.share(entry, event)
-                total = gathered.get(parent)
-                gathered[parent] = share if total is None else np.add(total, share)
+                parent, share = entry.inputs[event.position], event.grad
+                if share.shape != parent.shape:
+                    share = unbroadcast(share, parent.shape)
+                share = np.astype(share, parent.dtype)
+                total = np.add(gathered[parent], share) if parent in gathered else share
+                gathered[parent] = total
+                self.shares[id(event)] = share, total
             elif isinstance(event, Accumulated) and event.leaf in self._by_node:
                 entry = self._by_node[event.leaf]
                 entry.gradient = event.added
@@ -171,14 +181,6 @@ class Computation:
             if entry.gradient is None and entry.node is not None:
                 kept = copied(entry.node.grad)
                 entry.gradient = gathered.get(entry, kept) if entry.node.rule is None else kept
-
-    def share(self, entry: Entry, event: Backward) -> Values:
-        """Return what a derivative added to the gradient of its input, in the input's shape."""
-        parent = entry.inputs[event.position]
-        grad = event.grad
-        if grad.shape != parent.shape:
-            grad = unbroadcast(grad, parent.shape)
-        return np.astype(grad, parent.dtype)
 
     def entry_of(self, leaf: Node) -> Entry | None:
         """Return the entry of a leaf, None if the tape has not got it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from html import escape
 from typing import NamedTuple
@@ -20,19 +21,6 @@ APART = 8
 THINNEST, THICKEST = 1.5, 7.0
 """Pixels: the lines of the smallest and of the largest gradient."""
 
-STYLE = """<style>
-.graph { color: inherit; font: 12px system-ui, sans-serif; }
-.graph rect { fill: #8882; stroke: currentColor; stroke-opacity: .5; }
-.graph text { fill: currentColor; text-anchor: middle; }
-.graph .label, .graph .detail { font-size: 10px; opacity: .75; }
-.graph .label { text-anchor: end; }
-.graph .label.right { text-anchor: start; }
-.graph path { fill: none; stroke: currentColor; stroke-opacity: .6; }
-.graph .backward { stroke: #d9480f; }
-.graph marker path { fill: currentColor; stroke: none; }
-.graph marker.back path { fill: #d9480f; }
-</style>"""
-
 
 class Placed(NamedTuple):
     """Where a box is drawn: its left upper corner."""
@@ -41,8 +29,8 @@ class Placed(NamedTuple):
     y: float
 
 
-def svg(graph: Graph, *, styled: bool = False) -> str:
-    """Return the picture, with its own style or to be styled by the page around it."""
+def svg(graph: Graph, style: str = "") -> str:
+    """Return the picture, with a `<style>` of its own or to be styled by the page around it."""
     places = _place(graph)
     width = max((place.x for place in places.values()), default=0) + WIDE + MARGIN
     height = max((place.y for place in places.values()), default=0) + HIGH + MARGIN
@@ -56,7 +44,7 @@ def svg(graph: Graph, *, styled: bool = False) -> str:
         f'<svg class="graph{fits}" xmlns="http://www.w3.org/2000/svg" role="group" '
         f'aria-label="{said}" width="{width:g}" height="{height:g}" '
         f'viewBox="0 0 {width:g} {height:g}">'
-        f"{STYLE if styled else ''}{_arrow('ahead')}{_arrow('back')}"
+        f"{style}{_arrow('ahead')}{_arrow('back')}"
         f"{''.join(lines)}{''.join(boxes)}</svg>"
     )
 
@@ -116,17 +104,13 @@ def _arrivals(edges: list[Edge], places: dict[Box, Placed]) -> dict[Edge, float]
     for edge in edges:
         into.setdefault(edge.target, []).append(edge)
     for box, arriving in into.items():
-        here = places[box].x
-        left = [e for e in arriving if places[e.source].x < here]
-        right = [e for e in arriving if places[e.source].x > here]
-        middle = [e for e in arriving if places[e.source].x == here]
-        for side, sign in ((left, -1), (right, 1)):
-            side.sort(key=lambda e: abs(places[e.source].x - here))
+        away = {edge: places[edge.source].x - places[box].x for edge in arriving}
+        for sign in (-1, 1):
+            side = sorted((e for e in arriving if sign * away[e] > 0), key=lambda e: abs(away[e]))
             step = min(17.0, (WIDE / 2 - 24) / max(len(side), 1))
-            for i, edge in enumerate(side):
-                found[edge] = sign * (24 + step * i)
-        for i, edge in enumerate(middle):
-            found[edge] = -6.0 * i
+            found |= {edge: sign * (24 + step * i) for i, edge in enumerate(side)}
+        middle = [edge for edge in arriving if away[edge] == 0]
+        found |= {edge: -6.0 * i for i, edge in enumerate(middle)}
     return found
 
 
@@ -208,9 +192,8 @@ def dot(drawn: Graph) -> str:
     lines = [f"// {note}" for note in drawn.notes]
     lines += ["digraph {", '  node [fontname="sans-serif"];']
     for box in drawn.boxes:
-        lines.append(
-            f"  {_dot_name(box)} [shape={SHAPES[box.kind]}, label={_quoted(_label(box))}];"
-        )
+        label = _quoted(f"{box.title}\n{box.detail}".strip())
+        lines.append(f"  {_dot_name(box)} [shape={SHAPES[box.kind]}, label={label}];")
     for edge in drawn.edges:
         shape = "" if edge.source.kind == "gap" else shape_text(edge.entry.shape)
         source, target = _dot_name(edge.source), _dot_name(edge.target)
@@ -226,10 +209,5 @@ def _dot_name(box: Box) -> str:
     return f"n{box.number}"
 
 
-def _label(box: Box) -> str:
-    return f"{box.title}\n{box.detail}" if box.detail else box.title
-
-
 def _quoted(said: str) -> str:
-    escaped = said.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    return json.dumps(said, ensure_ascii=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
@@ -60,7 +61,7 @@ class Graph:
 
     boxes: list[Box]
     edges: list[Edge]
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
 
 
 def graph(computation: Computation) -> Graph:
@@ -91,25 +92,13 @@ def graph(computation: Computation) -> Graph:
 
 def _layers(entries: list[Entry]) -> list[list[Entry]]:
     """Group the operations of each call of a layer, and the leaves with those that use them."""
-    groups: list[list[Entry]] = []
-    group_of: dict[Entry, list[Entry]] = {}
+    operations = [entry for entry in entries if entry.is_operation]
+    groups = [list(group) for _, group in groupby(operations, lambda entry: entry.layer or entry)]
+    group_of = {entry: group for group in groups for entry in group}
     users: dict[Entry, list[Entry]] = {}
     for entry in entries:
         for parent in entry.parents:
             users.setdefault(parent, []).append(entry)
-    latest: tuple[list[Entry], str] | None = None
-    for entry in entries:
-        if not entry.is_operation:
-            continue
-        layer = "" if entry.operation is None else entry.operation.layer
-        if layer and latest is not None and latest[1] == layer:
-            group = latest[0]
-        else:
-            group = []
-            groups.append(group)
-        group.append(entry)
-        group_of[entry] = group
-        latest = group, layer
     for entry in entries:
         if entry.is_operation:
             continue
@@ -130,18 +119,12 @@ def _box(entries: list[Entry]) -> Box:
         return Box(entries, last.name, "leaf", "leaf")
     names = list(dict.fromkeys(entry.name for entry in entries if entry.is_operation))
     inside = [entry.name.rpartition(".")[2] for entry in entries if not entry.is_operation]
-    layer = "" if last.operation is None else _layer_text(last)
+    layer = "" if last.operation is None else f"{last.layer} {last.operation.layer_type}".strip()
     detail = " + ".join(inside) if inside else layer
     title = " ".join(names) if len(names) < 3 else f"{names[0]} … {names[-1]}"
     if inside and layer:
         title = layer
     return Box(entries, title, detail, "operation")
-
-
-def _layer_text(entry: Entry) -> str:
-    assert entry.operation is not None
-    parts = (entry.operation.layer, entry.operation.layer_type)
-    return " ".join(part for part in parts if part)
 
 
 def _edges(boxes: list[Box]) -> list[Edge]:

@@ -97,13 +97,6 @@ class ObservedPlan(Plan):
 
     operation: Operation | None = None  # what was saved, once it was
 
-    def save(self, values: Sequence[Any], options: Mapping[str, Any]) -> Sequence[Any]:
-        """Note the values, and save what the tape needs."""
-        self.operation = self._noted(values, options)
-        return super().save(values, options)
-
-    _noted: Callable[[Sequence[Any], Mapping[str, Any]], Operation]
-
 
 class Observation:
     """Notes what is computed in this thread within a `with` block.
@@ -180,11 +173,10 @@ class Observation:
         for place in self._restored:
             setattr(*place)
 
-    def sweep(self, root: Node) -> None:
-        """Compute the gradients to take notes of them; no `.grad` is touched."""
-        one = np.ones(root.shape, root.dtype)
-        for leaf, grad in tape.sweep([(root, one)], retain_graph=True):
-            self.events.append(Accumulated(leaf, copied(grad), None, None))
+    def sweep(self, output: Tensor) -> None:
+        """Compute the gradients of an output to take notes of them; no `.grad` is touched."""
+        for leaf, grad in sweeps.gradients_of([output], [None], True, False):
+            self.events.append(Accumulated(leaf, copied(grad._array), None, None))
 
     def _is_watching(self) -> bool:
         return threading.get_ident() == self._thread and not is_recording()
@@ -193,13 +185,14 @@ class Observation:
         """Return a plan that takes notes of what it saves and of what its derivatives do."""
         observed = ObservedPlan(*plan)
 
-        def noted(values: Sequence[Any], options: Mapping[str, Any]) -> Operation:
+        def save(values: Sequence[Any], options: Mapping[str, Any]) -> Sequence[Any]:
             output, *arrays = values
             inputs = list(map(copied, arrays))
             operation = Operation(rule, arrays, inputs, copied(output), dict(options))
-            self._locate(operation, sys._getframe(2))
+            self._locate(operation, sys._getframe(1))
             self.events.append(Forward(operation))
-            return operation
+            observed.operation = operation
+            return plan.save(values, options)
 
         def listening(position: int, derivative: Callable[..., Any]) -> Callable[..., Any]:
             def listen(grad_out: Any, *arguments: Any) -> Any:
@@ -213,7 +206,7 @@ class Observation:
 
         derivatives = [(i, listening(i, function), pick) for i, function, pick in plan.derivatives]
         observed = observed._replace(derivatives=derivatives, is_plain=False)
-        observed._noted = noted
+        observed.save = save  # type: ignore[method-assign]
         return observed
 
     def _locate(self, operation: Operation, frame: FrameType | None) -> None:

@@ -18,7 +18,6 @@ from minigrad.explain.summary import RULE, Shown, json_of
 from minigrad.explain.table import HEADINGS, count_text, kept, number_text, rows
 
 PHASES = {"forward": "Forward", "backward": "Backward", "update": "Update"}
-SCRIPTS = ("heatmap.js", "page.js")
 
 LEAD = """<p class="lead">Forward, every operation computes a value and leaves a node on the tape,
 with what its derivative will need. Backward, the tape is walked from its youngest node to its
@@ -91,9 +90,7 @@ def assembled(
             f"scale from {number_text(min(norms))} to {number_text(max(norms))}."
         )
     told = json.dumps({"steps": steps, "codes": shown.codes, **data})
-    folder = files("minigrad.explain")
-    heat_map, stepping = (folder.joinpath(name).read_text(encoding="utf-8") for name in SCRIPTS)
-    return Template(folder.joinpath("page.html").read_text(encoding="utf-8")).substitute(
+    return Template(_read("page.html")).substitute(
         title=escape(title),
         lead=lead,
         aside=aside,
@@ -105,9 +102,13 @@ def assembled(
         data=f"{told[:-1]}, {json.dumps('arrays')}: {json_of(shown.arrays)}}}".replace(
             "<", "\\u003c"
         ),
-        css=folder.joinpath("page.css").read_text(encoding="utf-8") + css,
-        js=heat_map + js + stepping,
+        css=_read("page.css") + css,
+        js=_read("heatmap.js") + js + _read("page.js"),
     )
+
+
+def _read(name: str) -> str:
+    return files("minigrad.explain").joinpath(name).read_text(encoding="utf-8")
 
 
 def _links(steps: list[Step]) -> str:
@@ -137,9 +138,10 @@ def notebook(computation: Computation) -> str:
             body.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in found) + "</tr>")
     head = "".join(f'<th scope="col">{heading}</th>' for heading in HEADINGS)
     notes = "".join(f"<p>{escape(note)}</p>" for note in computation.missing)
+    style = f"<style>\n{_read('notebook.css')}</style>"
     return (
         f"<p>{escape(computation.title)}: {count_text(computation)}</p>"
-        f'<div style="overflow-x:auto">{svg(graph(computation), styled=True)}</div>'
+        f'<div style="overflow-x:auto">{svg(graph(computation), style)}</div>'
         '<div style="overflow-x:auto"><table style="white-space:nowrap">'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>{notes}"
     )

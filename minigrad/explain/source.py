@@ -43,15 +43,9 @@ OPERATORS = {
     ast.Sub: "subtract",
     ast.Mult: "multiply",
     ast.Div: "divide",
-    ast.MatMult: "matmul",
-    ast.Pow: "power",
     ast.Eq: "equal",
-    ast.NotEq: "not_equal",
-    ast.Lt: "less",
-    ast.LtE: "less_equal",
-    ast.Gt: "greater",
-    ast.GtE: "greater_equal",
 }
+"""The operators that rules use. Any other stands in a formula as in Python."""
 
 
 class Code(NamedTuple):
@@ -105,9 +99,7 @@ def formula_of(function: Callable[..., Any], result: str) -> list[str]:
     >>> formula_of(linear_backward_weight, "∂weight")
     ['∂weight = ∂outᵀ @ x']
     """
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    definition = tree.body[0]
-    assert isinstance(definition, ast.FunctionDef)
+    definition: Any = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     return _statements(definition.body, result)
 
 
@@ -171,9 +163,7 @@ def _call(node: ast.Call) -> tuple[str, int]:
     if name.endswith(".reduce") and name[:-7] in REDUCED:
         options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
         axis = options.get("axis", "0")
-        over = (
-            "" if axis == "None" else f" over axis {axis}" if axis.isdecimal() else f" over {axis}"
-        )
+        over = "" if axis == "None" else f" over {'axis ' * axis.isdecimal()}{axis}"
         return f"{REDUCED[name[:-7]]} {_text(node.args[0], UNARY)}{over}", 1
     if name == "square":
         return f"{_text(node.args[0], ATOM)}²", 4

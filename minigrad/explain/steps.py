@@ -7,9 +7,8 @@ import inspect
 from itertools import groupby
 from typing import Any
 
-import numpy as np
-
 from minigrad import tape
+from minigrad.explain import source
 from minigrad.explain.computation import Computation, Entry
 from minigrad.explain.events import (
     Accumulated,
@@ -19,17 +18,7 @@ from minigrad.explain.events import (
     Operation,
     Swept,
     Updated,
-    Values,
     Zeroed,
-)
-from minigrad.explain.source import (
-    Code,
-    block_of,
-    code_of,
-    formula_of,
-    formulas_of_sgd,
-    input_names,
-    remark_of,
 )
 from minigrad.explain.summary import Shown, group, maker, short
 from minigrad.explain.table import shape_text
@@ -62,7 +51,6 @@ class Story:
         self._values = {entry: self.shown.array(entry.value) for entry in self.parameters}
         self._gradients: dict[Entry, int | None] = dict.fromkeys(self.parameters)
         self._said = dict.fromkeys(self.parameters, NO_GRADIENT)
-        self._gathered: dict[Entry, Values] = {}
         self._begins = False
         for _, events in groupby(computation.events, self._key):
             self._tell(list(events))
@@ -79,7 +67,6 @@ class Story:
         if isinstance(first, Zeroed):
             self._zeroed(first)
         elif isinstance(first, Swept):
-            self._gathered.clear()
             self._begins = True
         elif isinstance(first, Forward):
             self._forward(first.operation)
@@ -114,7 +101,7 @@ class Story:
                 "backward() adds to what .grad holds, so optimizer.zero_grad() comes first. Here "
                 f"{said}."
             ],
-            code=[self.shown.code(code_of(SGD.zero_grad))],
+            code=[self.shown.code(source.code_of(SGD.zero_grad))],
         )
 
     def _forward(self, operation: Operation) -> None:
@@ -123,7 +110,7 @@ class Story:
             return
         assert entry.node is not None
         rule, plan = operation.rule, entry.node.plan
-        names = input_names(rule.forward, len(operation.inputs))
+        names = source.input_names(rule.forward, len(operation.inputs))
         kept = [("out", *names)[i] for i in plan.values]
         figure = self.shown.figure
         takes = list(map(figure, names, operation.inputs, entry.inputs))
@@ -143,9 +130,9 @@ class Story:
             says,
             entry=entry.number,
             line=line_of(entry),
-            code=[self.shown.code(code_of(rule.forward))],
-            formulas=formula_of(rule.forward, "out"),
-            remark=remark_of(rule.forward),
+            code=[self.shown.code(source.code_of(rule.forward))],
+            formulas=source.formula_of(rule.forward, "out"),
+            remark=source.remark_of(rule.forward),
             groups=[
                 group("takes", takes),
                 group("makes", [figure("out", operation.output, entry)]),
@@ -168,7 +155,7 @@ class Story:
                 "turn it into shares for its inputs, and shares for the same value add up.",
             ],
             entry=entry.number,
-            code=[self.shown.code(block_of(tape.sweep, ast.While, "heappop"))],
+            code=[self.shown.code(source.block_of(tape.sweep, ast.While, "heappop"))],
             groups=[group("arrives", [arrived])],
         )
 
@@ -176,30 +163,26 @@ class Story:
         entry = self._entry_of[events[0].operation]
         operation, grad_out = events[0].operation, events[0].grad_out
         figure = self.shown.figure
-        names = input_names(operation.rule.forward, len(operation.inputs))
+        names = source.input_names(operation.rule.forward, len(operation.inputs))
         needed: list[str] = []
         leaves, formulas, code, says, remarks, edges = [], [], [], [], [], []
         for event in events:
             parent, name = entry.inputs[event.position], names[event.position]
-            share = self._computation.share(entry, event)
+            share, total = self._computation.shares[id(event)]
             if event.grad.shape != share.shape:
                 shapes = f"{shape_text(event.grad.shape)} to {shape_text(share.shape)}"
                 says.append(f"{name} was broadcast: its share is summed from {shapes}.")
-            before = self._gathered.get(parent)
-            total = share if before is None else np.add(before, share)
-            self._gathered[parent] = total
-            if before is not None:
+            if total is not share:
                 says.append(f"{parent.name} has a share already: this one is added to it.")
             if parent in self._gradients:
                 self._gradients[parent] = self.shown.array(total)
                 self._said[parent] = GATHERING
             edges.append(parent.number)
             leaves.append(figure(f"∂{name}", share, parent, "gradient"))
-            formulas += formula_of(event.derivative, f"∂{name}")
-            code.append(self.shown.code(code_of(event.derivative)))
-            remarks.append(remark_of(event.derivative))
+            formulas += source.formula_of(event.derivative, f"∂{name}")
+            code.append(self.shown.code(source.code_of(event.derivative)))
+            remarks.append(source.remark_of(event.derivative))
             needed += list(inspect.signature(event.derivative).parameters)[1:]
-        self._gathered.pop(entry, None)
         reached = {event.position for event in events}
         without = [value for i, value in enumerate(entry.inputs) if i not in reached]
         if without:
@@ -242,7 +225,6 @@ class Story:
         for event in events:
             entry = self._computation.entry_of(event.leaf)
             if entry in self._gradients:
-                self._gathered.pop(entry, None)
                 values = event.added if event.after is None else event.after
                 self._gradients[entry] = self.shown.array(values)
                 self._said[entry] = ASIDE if event.after is None else LEFT
@@ -257,7 +239,7 @@ class Story:
             "backward",
             "The gradients are complete",
             [says, *more],
-            code=[self.shown.code(code_of(backward.accumulate))],
+            code=[self.shown.code(source.code_of(backward.accumulate))],
         )
 
     def _updated(self, event: Updated) -> None:
@@ -283,15 +265,16 @@ class Story:
                 f"it, with {', '.join(f'{name} = {options[name]}' for name in used)}."
             ],
             entry=entry.number,
-            code=[self.shown.code(block_of(SGD.step, ast.For, "np.subtract"))],
-            formulas=formulas_of_sgd(options),
+            code=[self.shown.code(source.block_of(SGD.step, ast.For, "np.subtract"))],
+            formulas=source.formulas_of_sgd(options),
             groups=[group("takes", takes), group("makes", makes)],
         )
 
 
 def line_of(entry: Entry) -> dict[str, Any] | None:
     """Return the user's line that made an entry; None if there is none."""
-    return None if entry.line is None else Code(str(entry.line), 0, entry.line.text)._asdict()
+    line = entry.line
+    return None if line is None else source.Code(str(line), 0, line.text)._asdict()
 
 
 def listed(values: list[Any]) -> str:

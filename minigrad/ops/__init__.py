@@ -1,8 +1,8 @@
 """The rules: every operation as a forward function with its derivatives directly beneath it.
 
-A rule is plain NumPy and speaks to nothing else. Its forward function takes arrays (and options
-after the `*`) and returns an array. Beneath it stands one derivative for each differentiable
-input, found by its name: `mul_backward_y` is the derivative of `mul` by its input `y`. A
+A rule makes NumPy calls and nothing else. Its forward function takes arrays (and options after the
+`*`) and returns an array. Beneath it there is one derivative for each differentiable input, found
+by its name: `mul_backward_y` is the derivative of `mul` by its input `y`. A
 derivative takes `grad_out`, the gradient of the result by the rule's output, and asks for whatever
 else it needs *by naming it*:
 

@@ -81,10 +81,10 @@ def pow_backward_y(grad_out: Array, out: Array, x: Array, y: Array) -> Array:
 
 
 def power(x: Array, *, exponent: float) -> Array:
-    """X to the power of a number, by the simpler function where there is one, as in torch.
+    """X to the power of a number, by a simpler function where there is one, as in torch.
 
-    Beside `pow`, whose exponent is an array with a derivative of its own: a number has none, and
-    it is known before the call, so that no element need be looked at.
+    The exponent of `pow` is an array and has a derivative. A number has none, and it is known
+    before the call, so the elements need not be examined.
     """
     if exponent == 0.5:
         return np.sqrt(x)
@@ -108,7 +108,7 @@ def abs(x: Array) -> Array:
 
 
 def abs_backward_x(grad_out: Array, x: Array) -> Array:
-    # The sign of 0 is 0: torch's choice among the subgradients of |x| at the kink. So is NaN's.
+    # The sign of 0 is 0: torch's choice among the subgradients of |x| at the kink. NaN's is 0, too.
     return np.multiply(grad_out, np.where(np.equal(x, x), np.sign(x), 0))
 
 
@@ -154,7 +154,7 @@ def tanh_backward_x(grad_out: Array, out: Array) -> Array:
 
 
 def sigmoid(x: Array) -> Array:
-    # exp overflows to infinity for large negative x, and 1/(1 + inf) is the 0 that is wanted.
+    # For large negative x, exp overflows to infinity, and 1/(1 + inf) is 0, which is right.
     return np.divide(1, np.add(np.exp(np.negative(x)), 1))
 
 
@@ -164,13 +164,13 @@ def sigmoid_backward_x(grad_out: Array, out: Array) -> Array:
 
 
 def relu(x: Array) -> Array:
-    # 0 stands first because of two equal operands the second is returned: like torch's, -0.0 stays.
+    # Of two equal operands NumPy returns the second, so with 0 first -0.0 stays -0.0, as in torch.
     return np.maximum(0, x)
 
 
 def relu_backward_x(grad_out: Array, out: Array) -> Array:
-    # torch's: 0 where out ≤ 0, else the incoming gradient. Multiplying by (out > 0) instead would
-    # differ where out is NaN and turn an infinite gradient times 0 into NaN.
+    # As in torch: 0 where out ≤ 0, else the incoming gradient. Multiplying by (out > 0) instead
+    # would differ where out is NaN, and turn an infinite gradient times 0 into NaN.
     return np.where(np.less_equal(out, 0), 0, grad_out)
 
 
@@ -236,7 +236,7 @@ def astype(x: Array, *, dtype: DType) -> Array:
 
 
 def astype_backward_x(grad_out: Array) -> Array:
-    # The sweep gives every gradient its tensor's dtype, as it gives it its shape.
+    # The sweep converts every gradient to its tensor's dtype, and sums it down to its shape.
     return grad_out
 
 

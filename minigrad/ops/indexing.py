@@ -37,7 +37,7 @@ def index_put(x: Array, y: Array, *, key: Any) -> Array:
 
 
 def index_put_backward_x(grad_out: Array, key: Any) -> Array:
-    # What was replaced no longer counts.
+    # The elements that were replaced have no effect on the result.
     grad_x = np.copy(grad_out)
     grad_x[key] = 0
     return grad_x

@@ -33,7 +33,7 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 def mean_backward_x(grad_out: Array, x_shape: tuple[int, ...], axis: Axis) -> Array:
-    # Where nothing was combined the gradient is empty, but its own derivative is 0, not 0/0.
+    # If no elements were combined, the gradient is empty, but its own derivative is 0, not 0/0.
     share = np.divide(grad_out, max(_count(x_shape, axis), 1))
     return np.broadcast_to(np.reshape(share, _with_axes(x_shape, axis)), x_shape)
 

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 Function = Callable[..., Any]
 
-# torch calls some nodes by the name of the kernel behind them.
 TORCH_NAMES = {
     "astype": "ToCopyBackward0",
     "linear": "AddmmBackward0",
@@ -19,6 +18,7 @@ TORCH_NAMES = {
     "reshape": "ViewBackward0",
     "square": "PowBackward0",
 }
+"""The nodes that torch names after the kernel behind them."""
 
 
 class Plan(NamedTuple):
@@ -29,8 +29,8 @@ class Plan(NamedTuple):
         pick_values: takes (out, *inputs) and returns those values.
         extras: the shapes and options to save after them, as (kind, key).
         is_plain: whether to save these values is all: there are no extras.
-        derivatives: for each input that needs a gradient and has a derivative its position, the
-            derivative, and what takes the saved values and returns the derivative's arguments.
+        derivatives: for each input that needs a gradient and has a derivative: its position, the
+            derivative, and a function from the saved values to the derivative's arguments.
     """
 
     values: Sequence[int]
@@ -40,7 +40,7 @@ class Plan(NamedTuple):
     is_plain: bool
 
     def save(self, values: Sequence[Any], options: Mapping[str, Any]) -> Sequence[Any]:
-        """Return what is to be saved of a call with these (out, *inputs) and options."""
+        """Return what to save of a call with these (out, *inputs) and options."""
         saved: Sequence[Any] = self.pick_values(values)
         extras: list[Any] = []
         for kind, key in self.extras:
@@ -114,7 +114,7 @@ class Rule:
         self._twins: dict[str, Rule] = {}
 
     def _input_of(self, function: Function) -> str:
-        """Return the input that a derivative is by, read off its name."""
+        """Return the input that a derivative belongs to, from the derivative's name."""
         names = {f"{self.name}_backward_{name}": name for name in self._inputs}
         if function.__name__ not in names:
             raise TypeError(

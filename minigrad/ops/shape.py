@@ -27,7 +27,7 @@ def expand(x: Array, *, shape: tuple[int, ...]) -> Array:
 
 
 def expand_backward_x(grad_out: Array) -> Array:
-    # The sweep sums a gradient down to its input's shape, and that is all there is to it.
+    # The sweep sums a gradient down to its input's shape, so nothing is left to do here.
     return grad_out
 
 

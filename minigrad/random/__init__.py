@@ -1,8 +1,8 @@
 """torch's CPU random number generator, bit for bit, on NumPy arrays.
 
 The source of bits is the 32-bit Mersenne Twister MT19937 (Matsumoto and Nishimura 1998), which
-NumPy has too. How torch seeds it, and how it makes uniform and normal numbers of the bits, is
-repeated here operation by operation, fused multiply-adds included.
+NumPy has, too. This repeats, operation by operation, how torch seeds it and how torch makes
+uniform and normal numbers of its bits, fused multiply-adds included.
 
 The reference is torch 2.13 on x86-64 with AVX2 and FMA. Where torch runs other kernels (on another
 processor, or with ``ATEN_CPU_CAPABILITY=default``), the last bits of its numbers differ.
@@ -17,10 +17,10 @@ default_generator.seed()
 
 
 def chosen(operation: str, generator: Generator | None) -> Generator:
-    """Return the generator that an operation is to draw from: without one, the default one.
+    """Return the generator that an operation draws from: the default one if it is None.
 
     Raises:
-        TypeError: it is something else.
+        TypeError: it is not a generator.
     """
     if generator is not None and not isinstance(generator, Generator):
         raise TypeError(
@@ -35,13 +35,13 @@ def manual_seed(seed: int) -> Generator:
     As `torch.manual_seed` does, this converts `seed` with ``int(seed)`` first.
 
     Raises:
-        TypeError, ValueError: `seed` is no number, or outside [-2**63, 2**64 - 1].
+        TypeError, ValueError: `seed` is not a number, or outside [-2**63, 2**64 - 1].
     """
     return default_generator.manual_seed(int(seed))
 
 
 def initial_seed() -> int:
-    """The seed that the default generator's sequence was started with."""
+    """Return the seed that the default generator's sequence was started with."""
     return default_generator.initial_seed()
 
 

@@ -5,12 +5,12 @@ Two uniform numbers, a depth and a turn, make two normal ones: the radius
 (Box and Muller 1958, *A note on the generation of random normal deviates*).
 Their bits depend on how the functions are computed:
 
-- in float64 torch calls the C library's logarithm, sine and cosine, and so does this, by way of the
-  standard library's `math` (NumPy's own differ from them in the last bit here and there);
+- in float64 torch calls the C library's logarithm, sine and cosine. So does this, through the
+  standard library's `math` (NumPy's own sometimes differ from them in the last bit);
 - in float32 torch evaluates the polynomials of Cephes (Moshier; after Pommier's ``sse_mathfun``, in
   torch's ``aten/src/ATen/native/cpu/avx_mathfun.h``) with AVX2 instructions; they are repeated
-  here. Which sums are fused was the choice of the compiler that built torch. It was found by trying
-  all possibilities, and compared with torch for each of the 2**24 possible depths and turns.
+  here. The compiler that built torch chose which sums are fused. The choice was found by trying all
+  possibilities, and compared with torch for each of the 2**24 possible depths and turns.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ _QUARTER_PI = (0.78515625, 2.4187564849853515625e-4, 3.77489497744594108e-8)
 
 
 def box_muller(fractions: NDArray[Any]) -> NDArray[Any]:
-    """Standard normal numbers from numbers uniform on [0, 1).
+    """Return standard normal numbers, made of numbers uniform on [0, 1).
 
     Args:
         fractions: shape [16 k], float32 or float64. Of each 16, the first eight are depths, the
             others turns.
 
     Returns:
-        Array of the same shape and dtype. Of each 16, the first eight are made with the cosine, the
-        others with the sine.
+        an array of the same shape and dtype. Of each 16, the first eight are made with the cosine,
+        the others with the sine.
     """
     blocks = fractions.reshape(-1, 2, 8)
     dtype = fractions.dtype.type
@@ -65,12 +65,12 @@ def box_muller(fractions: NDArray[Any]) -> NDArray[Any]:
 
 
 def _each(function: Callable[[float], float], x: _Float64) -> _Float64:
-    """A function of the C library applied to every element."""
+    """Apply a function of the C library to every element."""
     return np.fromiter(map(function, x.ravel().tolist()), np.float64, x.size).reshape(x.shape)
 
 
 def _log_float32(x: _Float32) -> _Float32:
-    """log(x) for x in (0, 1]."""
+    """Return log(x) for x in (0, 1]."""
     mantissa, exponent = np.frexp(x)
     low = mantissa < np.float32(math.sqrt(0.5))
     exponents = (exponent - low).astype(np.float32)
@@ -83,7 +83,7 @@ def _log_float32(x: _Float32) -> _Float32:
 
 
 def _sin_cos_float32(x: _Float32) -> tuple[_Float32, _Float32]:
-    """sin(x) and cos(x) for x in [0, 2 pi]."""
+    """Return sin(x) and cos(x) for x in [0, 2 pi]."""
     # The nearest even octant, whose start is subtracted in three parts.
     octant = ((x * np.float32(4 / math.pi)).astype(np.int32) + 1) & ~1
     for part in _QUARTER_PI:
@@ -100,7 +100,7 @@ def _sin_cos_float32(x: _Float32) -> tuple[_Float32, _Float32]:
 
 
 def _polynomial(coefficients: Sequence[float], x: _Float32) -> _Float32:
-    """Horner's rule in float32, highest power first, every step fused."""
+    """Return a polynomial by Horner's rule in float32, highest power first, every step fused."""
     total: _Float32 = np.full_like(x, coefficients[0])
     for coefficient in coefficients[1:]:
         total = fused_multiply_add(total, x, np.float32(coefficient))

@@ -24,7 +24,7 @@ _SMALLEST, _LARGEST = 2.0**-900, 2.0**990
 
 
 def fused_multiply_add(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> NDArray[Any]:
-    """``a * b + c`` rounded once, as IEEE 754's fusedMultiplyAdd and C's `fma` round it.
+    """Return ``a * b + c`` rounded once, as IEEE 754's fusedMultiplyAdd and C's `fma` round it.
 
     float32: the product of two float32 is exact in float64. Rounding the sum to float64 and then to
     float32 would round twice, which is wrong where the first rounding ends on the midpoint of two
@@ -32,17 +32,17 @@ def fused_multiply_add(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> NDArray[Any]
     the sum is rounded *to odd*, after which the second rounding is always right.
 
     float64: Dekker's product and Knuth's sum lose nothing, and the small parts are again added with
-    rounding to odd. This is exact while ``a * b`` lies between 2**-900 and 2**990 in magnitude and
-    ``a``, ``b``, ``c`` are below 2**990. Elements outside are computed in rational arithmetic:
-    slowly, and just as exactly.
+    rounding to odd. This is exact while ``a * b`` is between 2**-900 and 2**990 in magnitude and
+    ``a``, ``b``, ``c`` are below 2**990. Elements outside are computed in rational arithmetic,
+    which is slow and as exact.
 
     Both methods are Boldo and Melquiond 2008, *Emulation of a FMA and correctly rounded sums:
-    proved algorithms using rounding to odd*. Subnormals, infinities, NaN and the sign of zero come
-    out as the instruction's.
+    proved algorithms using rounding to odd*. Subnormals, infinities, NaN and the sign of zero are
+    those of the instruction.
 
     Args:
         a, b, c: arrays or scalars, float32 or float64, that broadcast together. A Python number
-            takes the dtype of the arrays it stands beside.
+            takes the dtype of the arrays beside it.
 
     Returns:
         An array of the broadcast shape and the common dtype.
@@ -67,22 +67,22 @@ def fused_multiply_add(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> NDArray[Any]
 
 
 def linspace(start: float, end: float, steps: int, dtype: DTypeLike = np.float32) -> NDArray[Any]:
-    """Evenly spaced numbers from `start` to `end` inclusive: `torch.linspace` in every bit.
+    """Return evenly spaced numbers from `start` to `end`: `torch.linspace` in every bit.
 
     Element i is ``start + step * i`` in the first half and ``end - step * (steps - 1 - i)`` in the
-    second, the middle one included, so that both ends are met; each is one fused multiply-add. All
-    intermediates have the precision of `dtype`. One step is `start` alone.
+    second, which includes the middle one, so both ends are met. Each is one fused multiply-add. All
+    intermediates have the precision of `dtype`. With one step the result is `start`.
 
     Args:
         start, end: the first and the last value.
-        steps: how many, at least 0.
+        steps: the number of them, at least 0.
         dtype: float32 or float64.
 
     Returns:
         Array of shape [steps].
 
     Raises:
-        TypeError: `steps` is not an integer, or an end is no number.
+        TypeError: `steps` is not an integer, or an end is not a number.
         NotImplementedError: `dtype` is neither float32 nor float64.
         RuntimeError: `steps` is negative, or an end is finite and beyond `dtype` (OverflowError for
             an int beyond int64).
@@ -113,7 +113,7 @@ def linspace(start: float, end: float, steps: int, dtype: DTypeLike = np.float32
 
 
 def _fused_float64(x: _Float64, y: _Float64, z: _Float64) -> _Float64:
-    """``x * y + z`` rounded once."""
+    """Return ``x * y + z`` rounded once."""
     x, y, z = np.broadcast_arrays(x, y, z)
     product, product_error = _multiply_exactly(x, y)
     small, small_error = _add_exactly(z, product_error)
@@ -130,7 +130,7 @@ def _fused_float64(x: _Float64, y: _Float64, z: _Float64) -> _Float64:
 
 
 def _fused_rational(x: float, y: float, z: float) -> float:
-    """``x * y + z`` rounded once, for any three float64."""
+    """Return ``x * y + z`` rounded once, for any three float64."""
     if not (math.isfinite(x) and math.isfinite(y)):
         return x * y + z
     if not math.isfinite(z):
@@ -145,7 +145,7 @@ def _fused_rational(x: float, y: float, z: float) -> float:
 
 
 def _multiply_exactly(x: _Float64, y: _Float64) -> tuple[_Float64, _Float64]:
-    """The product and its rounding error: their sum is ``x * y`` exactly (Dekker 1971)."""
+    """Return the product and its rounding error: their sum is ``x * y`` exactly (Dekker 1971)."""
     product = x * y
     x_high, x_low = _split(x)
     y_high, y_low = _split(y)
@@ -155,21 +155,21 @@ def _multiply_exactly(x: _Float64, y: _Float64) -> tuple[_Float64, _Float64]:
 
 
 def _split(x: _Float64) -> tuple[_Float64, _Float64]:
-    """Two numbers of at most 26 bits that sum to `x` exactly (Veltkamp 1968)."""
+    """Return two numbers of at most 26 bits that sum to `x` exactly (Veltkamp 1968)."""
     scaled = 134217729.0 * x  # 2**27 + 1
     high = scaled - (scaled - x)
     return high, x - high
 
 
 def _add_exactly(x: _Float64, y: _Float64) -> tuple[_Float64, _Float64]:
-    """The sum and its rounding error: together they are ``x + y`` exactly (Knuth 1969)."""
+    """Return the sum and its rounding error: together they are ``x + y`` exactly (Knuth 1969)."""
     total = x + y
     y_part = total - x
     return total, (x - (total - y_part)) + (y - y_part)
 
 
 def _add_rounding_to_odd(x: _Float64, y: _Float64) -> _Float64:
-    """``x + y``, and where it is inexact, of its two neighbours the one whose last bit is 1."""
+    """Return ``x + y``; where it is inexact, that of its two neighbours whose last bit is 1."""
     total, error = _add_exactly(x, y)
     up, down = error > 0, error < 0  # both false for NaN
     inexact = up | down

@@ -1,4 +1,4 @@
-"""`Generator`: the Mersenne Twister, and what is made of its bits."""
+"""`Generator`: the Mersenne Twister, and the numbers that are made of its bits."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Generator:
         return self
 
     def initial_seed(self) -> int:
-        """The seed that the sequence was started with, in [0, 2**64 - 1]."""
+        """Return the seed that the sequence was started with, in [0, 2**64 - 1]."""
         return self._seed
 
     def seed(self) -> int:
@@ -74,7 +74,7 @@ class Generator:
         return self._seed
 
     def get_state(self) -> NDArray[np.uint8]:
-        """The state in the 5056 bytes of torch's layout, so the two can exchange theirs."""
+        """Return the state in the 5056 bytes of torch's layout, so that the two can exchange it."""
         twister = self._engine.state["state"]
         state = np.zeros((), _STATE)
         state["seed"], state["seeded"], state["words"] = self._seed, 1, twister["key"]
@@ -90,7 +90,7 @@ class Generator:
 
         Raises:
             TypeError: `new_state` is not an array of uint8.
-            RuntimeError: it has another size than 5056 bytes, or is no valid state.
+            RuntimeError: its size is not 5056 bytes, or it is not a valid state.
         """
         given = np.asarray(new_state)
         if given.dtype != np.uint8:
@@ -109,7 +109,7 @@ class Generator:
     def uniform(
         self, shape: _Shape, low: float = 0.0, high: float = 1.0, dtype: DTypeLike = np.float32
     ) -> NDArray[Any]:
-        """Numbers from [low, high), as `torch.rand` and ``Tensor.uniform_(low, high)`` draw them.
+        """Return numbers from [low, high), as `torch.rand` and ``Tensor.uniform_`` draw them.
 
         Each is ``fraction * (high - low) + low`` rounded once; the fraction has 24 random bits in
         float32, 53 in float64. A result that rounds to `high` becomes `low`.
@@ -120,7 +120,7 @@ class Generator:
             dtype: float32 or float64.
 
         Raises:
-            TypeError: a bound is no number, or the shape no ints.
+            TypeError: a bound is not a number, or the shape is not made of ints.
             NotImplementedError: `dtype` is neither float32 nor float64.
             RuntimeError: ``low > high``, a bound or their difference is beyond `dtype`, or a
                 dimension is negative.
@@ -149,14 +149,14 @@ class Generator:
     def normal(
         self, shape: _Shape, mean: float = 0.0, std: float = 1.0, dtype: DTypeLike = np.float32
     ) -> NDArray[Any]:
-        """Normal numbers, as `torch.randn` and ``Tensor.normal_(mean, std)`` draw them.
+        """Return normal numbers, as `torch.randn` and ``Tensor.normal_(mean, std)`` draw them.
 
         Fewer than 16 are drawn one at a time, in float64 whatever the dtype. They come in pairs:
         the second of a pair is kept, through uniform and longer normal draws, until the next short
         draw or a new seed.
 
-        16 and more are made of blocks of 16 uniform numbers in their own dtype (`box_muller`). If
-        the size is no multiple of 16, the last 16 numbers are drawn again at the end.
+        From 16 on, they are made of blocks of 16 uniform numbers in their own dtype (`box_muller`).
+        If the size is not a multiple of 16, the last 16 numbers are drawn again at the end.
 
         Args:
             shape: of the result.
@@ -164,7 +164,7 @@ class Generator:
             dtype: float32 or float64.
 
         Raises:
-            TypeError: mean or std is no number, or the shape no ints.
+            TypeError: mean or std is not a number, or the shape is not made of ints.
             NotImplementedError: `dtype` is neither float32 nor float64.
             RuntimeError: `std` is negative or NaN, or a dimension is negative.
         """
@@ -187,34 +187,26 @@ class Generator:
         return values.reshape(dimensions)
 
     def _set_twister(self, key: NDArray[np.uint32], position: int) -> None:
-        """Let the engine go on from 624 state words, the first `position` of them used up."""
+        """Let the engine continue from 624 state words, of which `position` are used up."""
         self._engine.state = {
             "bit_generator": "MT19937",
             "state": {"key": key, "pos": position},
         }
 
-    def _words(self, count: int) -> NDArray[np.uint64]:
-        """The next `count` words of 32 bits."""
-        return self._engine.random_raw(count)
-
-    def _double_words(self, count: int) -> NDArray[np.uint64]:
-        """The next `count` words of 64 bits; the upper half is drawn first."""
-        words = self._words(2 * count)
-        return words[0::2] << np.uint64(32) | words[1::2]
-
     def _fractions(self, count: int, kind: np.dtype[Any]) -> NDArray[Any]:
-        """Numbers from [0, 1): as many random bits as the dtype has, the lowest of the word."""
+        """Return numbers from [0, 1): as many random bits as the dtype has, the word's lowest."""
         if kind == np.float32:
-            words, bits = self._words(count), 24
+            words, bits = self._engine.random_raw(count), 24
         else:
-            words, bits = self._double_words(count), 53
-        # By way of int64, from which NumPy converts several times as fast.
+            halves = self._engine.random_raw(2 * count)  # the upper one is drawn first
+            words, bits = halves[0::2] << np.uint64(32) | halves[1::2], 53
+        # Through int64, from which NumPy converts several times as fast.
         fractions = (words & np.uint64(2**bits - 1)).view(np.int64).astype(kind)
         fractions *= kind.type(2.0**-bits)
         return fractions
 
     def _one_normal(self) -> float:
-        """One standard normal number; every other time, a second one is kept for the next call."""
+        """Return one standard normal number; every other call keeps a second one for the next."""
         if self._next_normal is not None:
             value, self._next_normal = self._next_normal, None
             return value
@@ -241,7 +233,7 @@ def _require_number(name: str, what: str, value: Any) -> None:
 
 
 def _dimensions(name: str, shape: _Shape) -> tuple[tuple[int, ...], int]:
-    """The shape as a tuple, and its number of elements."""
+    """Return the shape as a tuple, and its number of elements."""
     sizes = (shape,) if isinstance(shape, (int, np.integer)) else shape
     if not isinstance(sizes, Sequence) or not all(hasattr(size, "__index__") for size in sizes):
         raise TypeError(f"{name}: the shape must be an int or a sequence of them, not {shape!r}")

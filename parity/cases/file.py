@@ -217,19 +217,19 @@ def _check_sizes(task: Task) -> None:
 def _check_shapes(case: Case, found: Mapping[str, tuple[int, ...]]) -> None:
     """Check which tensors there are, and their shapes, against the task."""
     task = case.task
-    due: dict[str, tuple[int, ...]] = {}
+    expected: dict[str, tuple[int, ...]] = {}
     if not case.drawn:
         parameters = shapes(task.sizes)
-        due = {"x": (task.samples, task.sizes[0]), "y": (task.samples, task.sizes[-1])}
-        due |= {f"parameters.{name}": shape for name, shape in parameters.items()}
+        expected = {"x": (task.samples, task.sizes[0]), "y": (task.samples, task.sizes[-1])}
+        expected |= {f"parameters.{name}": shape for name, shape in parameters.items()}
         if task.momentum and case.resumes:
             buffers = {f"momentum_buffers.{name}": shape for name, shape in parameters.items()}
-            due |= buffers if buffers.keys() & found.keys() else {}
-    for name in sorted(due.keys() | found.keys()):
-        if due.get(name) != found.get(name):
+            expected |= buffers if buffers.keys() & found.keys() else {}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
             said = [
                 "not there" if shape is None else f"of shape {list(shape)}"
-                for shape in (found.get(name), due.get(name))
+                for shape in (found.get(name), expected.get(name))
             ]
             raise ValueError(
                 f"its tensor {_shown(repr(name))} is {said[0]}; for this task it must be {said[1]}"

@@ -64,7 +64,7 @@ def keep(case: Case, axis: int, chosen: Sequence[int]) -> Case:
 
 
 def epochs(case: Case, number: int) -> Case:
-    """Return the case with so many epochs."""
+    """Return the case with another number of epochs."""
     return replace(case, task=replace(case.task, epochs=number))
 
 

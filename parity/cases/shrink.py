@@ -28,7 +28,7 @@ MOST_TRIALS = 400
 MOST_SECONDS = 10.0
 
 FEW_BITS = (1, 2, 4, 8)
-"""So many significant bits are tried for numbers."""
+"""Numbers of significant bits that numbers are rounded to."""
 
 
 def shrink(
@@ -157,7 +157,7 @@ def _located(verdict: Mapping[str, Any]) -> bool:
 
 
 def round_to(array: Array, bits: int) -> Array:
-    """Return the numbers with so many significant bits, 0 for none: NaN and infinities stay."""
+    """Return the numbers rounded to some significant bits, 0 for none: NaN and infinities stay."""
     if bits == 0:
         return np.zeros_like(array)
     fraction, exponent = np.frexp(array)

@@ -16,7 +16,7 @@ def check_final_mse(
     trajectory: Mapping[str, Any] | None = None,
     bitwise: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Show both and their relative difference, and judge it as far as anything can.
+    """Return both, their relative difference, and whether it passes where that can be told.
 
     Args:
         actual, expected: final MSE of the engine under test and of the reference.

@@ -4,9 +4,9 @@ The budget is derived, not chosen: see `parity.checks.budget` and `minigrad.arra
 values, each with a rounding error of deviation σ, differ by √2·σ; an element passes up to `Z` times
 that. `make calibrate` tells how often correct engines differ by how much.
 
-At a kink the other engine may have made the other choice. What that changes is known, for every
-element of every gradient, so it is not simply allowed: whether it was made is read off the
-differences, for each kink as a whole, and what remains is judged as ever.
+At a kink the other engine may have made the other choice. What that changes is known for every
+element of every gradient, so it is not simply allowed. The differences tell, for each kink as a
+whole, whether the choice was made; what remains is judged as usual.
 
 Beside the elements, each tensor as a whole: a scale factor, or a bias, that is common to all its
 elements can be told from rounding long before any single element is out of its budget.
@@ -27,14 +27,14 @@ from parity.checks.words import Document
 from parity.engines.protocol import Array, require_same
 
 Z = 6.0
-"""So many standard deviations of a difference are an element's budget."""
+"""An element's budget, in standard deviations of a difference."""
 
 AGGREGATE_Z, COMMON = 6.0, 0.2
 """The aggregate's budget in standard errors, and the share of the variance of an element's error
 that all elements of a tensor may have in common: at batch 1 errors are nearly the same in all."""
 
 UNDECIDED = 0.1
-"""A coefficient of so large an error, in budgets, does not tell which choice was made at a kink."""
+"""The largest standard error, in budgets, of a coefficient that tells the choice at a kink."""
 
 LEVELS = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 """Shares of a tensor's elements; the report tells which share of its budget each stays below."""
@@ -184,7 +184,7 @@ def tolerance(budget: Budget) -> Array:
 
 
 def _by_class(used: Array, actual: Array, expected: Array) -> Array:
-    """Judge values that are not finite: agreement is to be the same, anything else is wrong."""
+    """Return shares in which values that are not finite use 0 if they are the same, else inf."""
     same = np.where(np.isnan(expected), np.isnan(actual), actual == expected)
     finite = np.isfinite(actual) & np.isfinite(expected)
     result: Array = np.where(finite, used, np.where(same, 0, np.inf))

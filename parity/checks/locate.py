@@ -70,7 +70,7 @@ class Distance:
     """How far a tensor of one engine is from what minigrad's rule makes of the engine's own inputs.
 
     Attributes:
-        due: what the rule makes of them.
+        due: the values that the rule gives.
         allowed: by how much each element may differ from that, float64.
         used: the share of it that is used, inf for what is not finite and should be, or the
             reverse; 0 where nothing is judged, beside an overflow.

@@ -48,7 +48,7 @@ class Nodes:
         self._stepped = False
 
     def budget(self, phase: str, node: str, tensor: str) -> Budget:
-        """Return what is due of a tensor, and its budget: of the rounding of its node alone."""
+        """Return the value that the rule gives, and the budget of this node alone."""
         with np.errstate(all="ignore"):
             if phase == "forward":
                 return budget_of(self._graph(node)[1].detach())

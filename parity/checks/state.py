@@ -1,4 +1,4 @@
-"""state: whether a run trained, died or diverged. Two dead networks agree, and it means little."""
+"""state: whether a run trained, died or diverged. That two dead networks agree means little."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from parity.engines.protocol import Array, Start
 from parity.engines.trainer import Run
 
 CONSTANT = 1e-3
-"""A prediction that varies by less than this share of the targets' standard deviation is constant.
+"""The share of the targets' standard deviation below which a varying prediction is constant.
 
 Networks whose last units die are left with a few that vary by a millionth of that; the poorest fit
 that still follows the data varies by about all of it.

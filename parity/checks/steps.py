@@ -1,8 +1,8 @@
 """steps: at every epoch both engines take one step from the same state.
 
-Errors cannot accumulate, so each step is judged as sharply as the first, through chaos too. The
-reference drives: at every epoch both engines are given the parameters, and momentum buffers, it has
-come to. Loss, gradients, updated parameters and buffers are judged by the budget of that very step.
+Errors cannot accumulate, so each step is judged as sharply as the first, through chaos too. At
+every epoch both engines are given the parameters, and momentum buffers, that the reference has
+reached. Loss, gradients, updated parameters and buffers are judged by the budget of that very step.
 
 A budget costs far more than a step, and that of one epoch does not depend on that of another. So
 judges work in processes of their own, an epoch each, while the engines take the next steps.
@@ -33,10 +33,10 @@ Compared = tuple[dict[str, Comparison], int]
 
 
 class Judge:
-    """Judges gradients, and the steps that two engines have left in an exchange."""
+    """Computes budgets; compares gradients, and the steps that two engines left in an exchange."""
 
     def draw(self, task: Task) -> Start:
-        """Return where engines start that do not draw."""
+        """Return a start for engines that draw none."""
         return MinigradEngine().draw(task)
 
     def gradients(
@@ -73,7 +73,7 @@ class Judge:
         return found, budget.kinks
 
     def leave(self) -> None:
-        """Let go of the exchange."""
+        """Release the exchange."""
         self._exchange.close()
 
 
@@ -148,7 +148,7 @@ def _compared(
     task: Task,
     buffers: bool,
 ) -> Iterator[Compared]:
-    """Yield what every epoch comes to, from the state given in slot 0; the judges take turns."""
+    """Yield the comparisons of every epoch, from the state in slot 0; the judges take turns."""
     waiting: deque[Callable[[], Compared]] = deque()
     for epoch in range(task.epochs + len(judges)):
         slot, judge = epoch % slots, judges[epoch % len(judges)]

@@ -1,9 +1,9 @@
-"""trajectory: two engines run free stay as close together as the reference stays to itself.
+"""trajectory: two engines that run free stay as close together as the reference to itself.
 
 Gradient descent amplifies rounding errors; by how much depends on network, seed and epoch. So the
-reference is asked: it is run again from parameters moved by a few ulps, and what that does to its
-loss is the *envelope*, the measure for the engine under test. Where the envelope itself has grown
-beyond `HORIZON`, single runs say nothing any more, and nothing is judged.
+reference is run again from parameters moved by a few ulps. What that does to its loss is the
+*envelope*, the measure for the engine under test. Where the envelope itself has grown beyond
+`HORIZON`, single runs say nothing any more, and nothing is judged.
 
 What ends predictability is nearly always one ReLU whose input is so close to zero for one sample
 that rounding decides its sign: from one step to the next, runs that agreed to 1e-7 are 1e-4 apart.

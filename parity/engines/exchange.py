@@ -49,7 +49,7 @@ class Exchange:
         return self._views[name]
 
     def close(self) -> None:
-        """Let go of the memory; arrays of the rooms must not be used any more."""
+        """Release the memory; the rooms' arrays must not be used any more."""
         self._views.clear()
         self._memory.close()
 

@@ -146,7 +146,7 @@ class Trainer:
         return loss
 
     def leave(self) -> None:
-        """Let go of the exchange."""
+        """Release the exchange."""
         self._exchange.close()
 
     def train(self, task: Task, start: Start) -> Generator[int, None, Run]:

@@ -30,6 +30,6 @@ from parity.probes.suite import (
 PROBES: dict[str, Probe] = probes_of(
     (elementwise, arrangements, edges, graphs, tape, derivatives, layers, sgd)
 )
-"""Every probe by its name, the simplest first: what is wrong is said where it shows first."""
+"""Every probe by its name, the simplest first: a defect is reported by the first that shows it."""
 
 __all__ = ["PROBES", "Probe"]

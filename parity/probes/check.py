@@ -116,8 +116,8 @@ def probes_compared(
     rows: list[list[tuple[Key, ProbedTensor]]] = []
     for ours, theirs, (notes, _) in zip(actual, expected, budgets, strict=True):
         rows.append([])
-        for key, due in theirs.values.items():
-            each = _compared(ours, key, due, notes, PROBES[ours.probe].exact)
+        for key, value in theirs.values.items():
+            each = _compared(ours, key, value, notes, PROBES[ours.probe].exact)
             if each is None:
                 break
             rows[-1].append((key, each))
@@ -140,7 +140,7 @@ def probes_compared(
 
 
 def _compared(
-    actual: Outcome, key: Key, due: Array | None, notes: BudgetNotes, exact: bool
+    actual: Outcome, key: Key, expected: Array | None, notes: BudgetNotes, exact: bool
 ) -> ProbedTensor | None:
     """Compare a tensor; None if the engine under test came to an end before it."""
     if key not in actual.values:
@@ -148,24 +148,24 @@ def _compared(
             return None
         return ProbedTensor(math.inf, {}, 0, "the engine under test did not compute it")
     found, budget = actual.values[key], notes.values.get(key)
-    if found is None or due is None:
-        problem = None if found is due else f"actual is {_form(found)}, expected {_form(due)}"
-        return ProbedTensor(0.0 if problem is None else math.inf, {}, 0, problem)
-    if _form(found) != _form(due):
-        return ProbedTensor(math.inf, {}, 0, f"actual is {_form(found)}, expected {_form(due)}")
-    if exact or due.dtype.kind != "f":
-        same = (found == due) | ((found != found) & (due != due))
-        index = np.unravel_index(int(np.argmin(same)), due.shape) if due.size else ()
-        at = _at(index, found, due, 0.0) if due.size else {}
-        return ProbedTensor(0.0 if same.all() else math.inf, at, due.size)
-    if budget is None or budget.value.shape != due.shape:
+    if _form(found) != _form(expected):
+        problem = f"actual is {_form(found)}, expected {_form(expected)}"
+        return ProbedTensor(math.inf, {}, 0, problem)
+    if found is None or expected is None:
+        return ProbedTensor(0.0, {})
+    if exact or expected.dtype.kind != "f":
+        same = (found == expected) | ((found != found) & (expected != expected))
+        index = np.unravel_index(int(np.argmin(same)), expected.shape) if expected.size else ()
+        at = _at(index, found, expected, 0.0) if expected.size else {}
+        return ProbedTensor(0.0 if same.all() else math.inf, at, expected.size)
+    if budget is None or budget.value.shape != expected.shape:
         return ProbedTensor(math.inf, {}, 0, "minigrad computes no budget for it")
     what = "gradients" if key.phase == "backward" else "values"
-    result = compare({key.tensor: found}, {key.tensor: due}, {key.tensor: budget}, what)
+    result = compare({key.tensor: found}, {key.tensor: expected}, {key.tensor: budget}, what)
     at = {name: result.worst_at[name] for name in ("index", "actual", "expected", "budget")}
-    if (np.isfinite(due) & ~np.isfinite(tolerance(budget))).any():
+    if (np.isfinite(expected) & ~np.isfinite(tolerance(budget))).any():
         return ProbedTensor(math.inf, at, 0, "minigrad computes no finite budget for it")
-    return ProbedTensor(max(result.worst_used, result.aggregate_used), at, due.size)
+    return ProbedTensor(max(result.worst_used, result.aggregate_used), at, expected.size)
 
 
 def _form(array: Array | None) -> str:

@@ -15,7 +15,7 @@ from tests.minigrad.agreement import as_array
 from tests.minigrad.operations import FUZZ
 from tests.minigrad.random_graphs import Graph, random_graph
 
-GRAPHS = 10_000 if FUZZ else 300
+GRAPHS = 10_000 if FUZZ else 200
 CHUNKS = 10
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")

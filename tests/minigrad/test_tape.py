@@ -57,12 +57,12 @@ import minigrad
 
 x = minigrad.tensor(1.0, dtype=minigrad.float64, requires_grad=True)
 a, b = x, x
-for _ in range(10_000):
-    a, b = a + b, a - b  # every node has two consumers: 2 ** 10_000 paths
+for _ in range(2_000):
+    a, b = a + b, a - b  # every node has two consumers: 2 ** 2_000 paths
     a, b = a * 0.5, b * 0.5
 (a * 1.0).backward()
 # The map (a, b) -> (a + b, a - b) / 2 applied twice halves both.
-assert x.grad.item() == 0.5 ** 5_000 == 0.0
+assert x.grad.item() == 0.5 ** 1_000 > 0.0
 x.grad = None
 c = d = x
 for _ in range(100):
@@ -571,3 +571,15 @@ def test_intermediate_gradients_are_dropped_as_the_sweep_passes() -> None:
     tracemalloc.stop()
     assert swept == 51
     assert peak < 4 * seed.nbytes
+
+
+def test_a_leafs_hook_sees_the_gradients_stored_before_it() -> None:
+    def seen(lib: Any) -> list[bool]:
+        x, y = leaf(lib, [1.0]), leaf(lib, [2.0])
+        found: list[bool] = []
+        for hooked, other in ((x, y), (y, x)):
+            hooked.register_hook(lambda _, other=other: found.append(other.grad is not None))
+        (x * y).sum().backward()
+        return found
+
+    assert seen(minigrad) == seen(torch) == [False, True]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from parity.cases.case import PROBE
 from parity.checks.bits import first_difference, ulp_distance
 from parity.checks.budget import Budget
 from parity.checks.final_mse import check_final_mse
@@ -18,7 +19,8 @@ from parity.checks.gradients import Z, check_gradients, compare
 from parity.checks.start import check_start
 from parity.checks.state import state
 from parity.checks.steps import Tally
-from parity.documents import to_json
+from parity.checks.verdicts import VERDICTS
+from parity.documents import schema, to_json
 from parity.engines.protocol import Start, Task
 from parity.engines.trainer import Run
 
@@ -536,3 +538,18 @@ def test_network_with_a_silent_layer_is_dead() -> None:
 
 def test_the_last_layer_has_no_relu() -> None:
     assert state(finished(**{"2.weight": np.array([[-1.0, -1.0]])}), DATA) == "trained"
+
+
+# ---- the table of verdicts ------------------------------------------------------------------
+
+
+def test_the_schemas_know_the_verdicts_of_the_table() -> None:
+    architecture = schema("report")["properties"]["architectures"]["items"]
+    while "$ref" in architecture:
+        architecture = schema("report")["$defs"][architecture["$ref"].rpartition("/")[2]]
+    assert VERDICTS.keys() <= architecture["properties"].keys() & set(architecture["required"])
+    assert schema("case")["properties"]["kind"]["enum"] == [*VERDICTS, PROBE]
+
+
+def test_every_verdict_has_a_turn_of_its_own() -> None:
+    assert sorted(verdict.turn for verdict in VERDICTS.values()) == list(range(len(VERDICTS)))

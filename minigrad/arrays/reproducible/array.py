@@ -6,6 +6,7 @@ What decides a bit of a result is listed in `minigrad.arrays.reproducible`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,23 +22,19 @@ VIEWS = frozenset({np.broadcast_to, np.reshape, np.transpose})
 """The functions whose result may share memory with their argument."""
 
 
+@dataclass(slots=True)
 class _Memory:
     """What an array shares with its views: how often the elements have been written to."""
 
-    __slots__ = ("version",)
-
-    def __init__(self) -> None:
-        self.version = 0
+    version: int = 0
 
 
+@dataclass(slots=True)
 class _Cache:
     """The splits of a matrix, shared with its transposes, and the version they belong to."""
 
-    __slots__ = ("splits", "version")
-
-    def __init__(self) -> None:
-        self.splits: Splits | None = None
-        self.version = 0
+    splits: Splits | None = None
+    version: int = 0
 
 
 class ReproducibleArray(WrappedArray):

@@ -92,18 +92,6 @@ class Splits:
         nonfinite: whether it has infinities or NaNs. They count as 0 in the slices.
     """
 
-    __slots__ = (
-        "_by_axis",
-        "_finite",
-        "_format",
-        "_old_parts",
-        "_peaks",
-        "_top",
-        "_whole",
-        "nonfinite",
-        "x",
-    )
-
     def __init__(self, x: Array, old: Splits | None = None) -> None:
         self.x = self._finite = x
         self._old_parts = [] if old is None or old._whole is None else old._whole.parts
@@ -122,19 +110,19 @@ class Splits:
         They are those of the whole matrix, with one exponent, unless the vectors along the axis
         differ too much in magnitude: then each vector gets an exponent of its own (3).
         """
-        slices = self._by_axis.get(axis)
-        if slices is None:
-            peaks = self._peaks[axis]
-            smallest = np.where(peaks == 0, self._top, peaks).min(initial=self._top)
-            exponent = math.frexp(self._top)[1]
-            span = exponent - math.frexp(smallest)[1]
-            if span > self._format.span:
-                slices = self._split(np.frexp(peaks)[1])
-            else:
-                if self._whole is None:
-                    self._whole = self._split(exponent)
-                slices = self._whole._replace(span=span)
-            self._by_axis[axis] = slices
+        if axis in self._by_axis:
+            return self._by_axis[axis]
+        peaks = self._peaks[axis]
+        smallest = np.where(peaks == 0, self._top, peaks).min(initial=self._top)
+        exponent = math.frexp(self._top)[1]
+        span = exponent - math.frexp(smallest)[1]
+        if span > self._format.span:
+            slices = self._split(np.frexp(peaks)[1])
+        else:
+            if self._whole is None:
+                self._whole = self._split(exponent)
+            slices = self._whole._replace(span=span)
+        self._by_axis[axis] = slices
         return slices
 
     def _split(self, exponent: Any) -> Slices:
@@ -161,8 +149,6 @@ class Splits:
 
 class Transposed:
     """The splits of the transposed matrix, which are the matrix's own."""
-
-    __slots__ = ("nonfinite", "splits", "x")
 
     def __init__(self, splits: Splits) -> None:
         self.splits = splits

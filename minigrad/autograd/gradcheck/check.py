@@ -35,18 +35,18 @@ def gradcheck(
     """Check the derivatives of `func` against finite differences.
 
     Where the function has a kink (`relu` at 0), every value between the two one-sided slopes is
-    taken for right, and a `KinkWarning` tells so. An output that does not require a gradient is
-    expected not to depend on the inputs.
+    accepted, with a `KinkWarning`. An output that does not require a gradient is expected not to
+    depend on the inputs.
 
     Args:
         func: takes the inputs; returns a tensor or a tuple of tensors, float64.
         inputs: a tensor or a sequence. Its tensors that require a gradient, float64, are varied,
-            in place while the check lasts, so `func` may also refer to them by itself: the
-            parameters of a module, for example.
+            in place during the check, so `func` may also refer to them without taking them as
+            arguments: to the parameters of a module, for example.
         eps: the largest step of the differences; by default chosen for each element.
         atol, rtol: pass if |analytical - numerical| ≤ atol + rtol·|numerical|; by default the
             tolerance is derived, as the package's docstring says.
-        raise_exception: raise if a derivative is wrong, or else return False.
+        raise_exception: if a derivative is wrong, raise; otherwise return False.
 
     Raises:
         GradcheckError: a derivative is wrong; the message names the worst one.
@@ -77,10 +77,10 @@ def gradgradcheck(
 ) -> bool:
     """Check the second derivatives of `func` against finite differences of its first.
 
-    The function that is checked maps inputs and `grad_outputs` to the gradients. The latter are
-    by default normal random numbers, the same at every call.
+    The function that is checked maps inputs and `grad_outputs` to the gradients. `grad_outputs`
+    are by default normal random numbers, the same at every call.
 
-    Args and what is raised: as for `gradcheck`.
+    Arguments and errors are those of `gradcheck`.
     """
     arguments = _sequence(inputs)
     outputs = [out for out in _sequence(func(*arguments)) if out.requires_grad]
@@ -116,7 +116,7 @@ def compare(
     atol: float | None = None,
     rtol: float | None = None,
 ) -> Report:
-    """Do what `gradcheck` does, and return all that was found."""
+    """Check as `gradcheck` does, and return everything that was found."""
     arguments = _sequence(inputs)
     varied = [x for x in arguments if isinstance(x, Tensor) and x.requires_grad]
     if not varied:
@@ -177,8 +177,8 @@ def _flat(arrays: Iterator[Array]) -> Array:
 def _analytical(outputs: list[Tensor], varied: list[Tensor]) -> tuple[list[Array], str]:
     """Return for each input the derivatives of all outputs' elements by it, and any problem.
 
-    Each row is a sweep of its own, from a gradient of arbitrary size. One more sweep, from all
-    elements at once, must give the sum of the rows: derivatives are linear in `grad_out`.
+    Each row is computed by a sweep of its own, from a gradient of arbitrary size. One more sweep,
+    from all elements at once, must give the sum of the rows: derivatives are linear in `grad_out`.
     """
     rng = np.random.default_rng(0)
     count = sum(out.numel() for out in outputs)
@@ -207,7 +207,7 @@ def _analytical(outputs: list[Tensor], varied: list[Tensor]) -> tuple[list[Array
 
 
 def _sweep(outputs: list[Tensor], varied: list[Tensor], vectors: list[Array]) -> Iterator[Array]:
-    """Yield the gradients by the inputs; outputs that require none have none."""
+    """Yield the gradients by the inputs; outputs that require no gradient give 0."""
     used = [(o, Tensor(v)) for o, v in zip(outputs, vectors, strict=True) if o.requires_grad]
     if not used:
         return (np.zeros(x.shape) for x in varied)

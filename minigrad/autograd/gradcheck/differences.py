@@ -4,15 +4,15 @@ The central difference D(h) = (f(x+h) - f(x-h)) / 2h is wrong in two ways: by it
 series c₂h² + c₄h⁴ + …, and by the rounding of f, about u·|f|/h. No single step suits every
 function, so the step is chosen for each element: D is computed for a ladder of steps, each a
 quarter of the one before. With D(h) and D(h/4) the h² term can be eliminated, (16·D(h/4) - D(h))/15
-(Richardson), with three of them h⁴, and so on. How far an extrapolated value lies from the two
-that it was made of estimates its truncation error; the value with the smallest estimate, rounding
+(Richardson), with three of them h⁴, and so on. The distance of an extrapolated value from the two
+that it was made of estimates its truncation error. The value with the smallest estimate, rounding
 included, is taken (Ridders 1982, *Accurate computation of F'(x) and F'(x)F''(x)*).
 
-At a kink the slopes on the two sides differ, and D is their mean whatever the step. The rule: the
-one-sided differences of a smooth function approach each other, their distance shrinking to a
-quarter at each step down the ladder. x is a **kink** if at the last step their distance is beyond
-rounding, and between half and 1½ times what it was at the step before. Where it grows further, the
-function has a jump or an infinite slope, and no derivative.
+At a kink the slopes on the two sides differ, and D is their mean for every step. The one-sided
+differences of a smooth function approach each other: their distance shrinks to a quarter at each
+step down the ladder. x is a **kink** if at the last step their distance is beyond rounding, and
+between half and 1½ times the distance at the step before. Where it grows by more, the function has
+a jump or an infinite slope, and no derivative.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ROUNDING = 8 * UNIT
 SETTLED = 2.0**-30
 """The relative error at which no smaller steps are tried."""
 ORDERS = 4
-"""How many of h², h⁴, … are eliminated, and one more."""
+"""One more than the number of terms h², h⁴, … that are eliminated."""
 
 
 class Slopes(NamedTuple):
@@ -39,12 +39,12 @@ class Slopes(NamedTuple):
 
     Attributes:
         value: the best estimates.
-        error: the estimated errors of these; inf where there is no derivative, or the differences
+        error: their estimated errors; inf where there is no derivative, or where the differences
             are never finite.
         left, right: the one-sided differences at the last step.
-        one_sided_error: the rounding error of these.
+        one_sided_error: their rounding error.
         kink: whether x is a kink.
-        scale: the largest value that was met by the size of x, the slope of a straight line there.
+        scale: the largest value met, divided by the size of x: the slope of a straight line to it.
     """
 
     value: Array
@@ -57,11 +57,11 @@ class Slopes(NamedTuple):
 
 
 def ladder(x: float, largest: float | None = None) -> Array:
-    """Return the steps to be tried at x, the largest first.
+    """Return the steps to try at x, the largest first.
 
-    From 1/8 of max(|x|, 1) down to 2⁻²⁶ of it, where rounding has taken half of the digits; near
-    0 further down to |x|/1024, so that functions that end at 0 can be differentiated there. With
-    `largest` four steps are tried from there.
+    They go from 1/8 of max(|x|, 1) down to 2⁻²⁶ of it, where rounding has taken half of the digits.
+    Near 0 they go down to |x|/1024, so that functions that end at 0 can be differentiated there.
+    With `largest` they are four steps, of which that is the first.
     """
     if largest is not None:
         return np.asarray(largest * 4.0 ** -np.arange(ORDERS))
@@ -81,7 +81,7 @@ def slopes(f: Callable[[float], Array], x: float, largest: float | None = None) 
     size = scale = _largest(middle)
     row: list[Array] = []
     for h in ladder(x, largest):
-        above, below = x + h, x - h  # what is rounded here is no error of the step
+        above, below = x + h, x - h  # the exact steps are computed below, from these rounded values
         upper, lower = f(above), f(below)
         right, left = (upper - middle) / (above - x), (middle - lower) / (x - below)
         reach = max(size, _largest(upper), _largest(lower))

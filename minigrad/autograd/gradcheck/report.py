@@ -11,7 +11,11 @@ import numpy as np
 from minigrad.autograd.gradcheck.differences import Array, Slopes
 
 MARGIN = 10.0
+"""The factor of the estimated error of a difference in the tolerance."""
+
 ANALYTICAL_ROUNDING = 2.0**-44
+"""The relative rounding error allowed to a derivative under test."""
+
 UNDECIDED = 2.0**-13
 """A tolerance above this share of the largest slope decides nothing."""
 
@@ -21,11 +25,11 @@ class Element:
     """One element of a Jacobian: the derivative of an output's element by an input's.
 
     Attributes:
-        input, input_index, output, output_index: which.
-        analytical: what the engine computed.
-        numerical: what the differences say.
+        input, input_index, output, output_index: its place.
+        analytical: the derivative that the engine computed.
+        numerical: the one that the differences give.
         tolerance: by how much the two may differ.
-        used: how much they do, as a share of that; 1 or less passes.
+        used: their difference as a share of that; at most 1 passes.
         left, right: the one-sided slopes.
         kink: whether these differ. Any value between them is right then.
     """
@@ -63,12 +67,12 @@ class Report:
     """What a check found.
 
     Attributes:
-        elements: how many elements of Jacobians were compared.
-        failed: how many of them are wrong.
-        worst: the one that uses most of its tolerance.
+        elements: the number of elements of Jacobians compared.
+        failed: the number of them that are wrong.
+        worst: the one that uses the largest share of its tolerance.
         undecided: elements where the differences do not settle.
-        kinks: elements at a kink whose derivative is one of those that are right there.
-        problem: what else is wrong.
+        kinks: elements at a kink whose derivative lies between the slopes there.
+        problem: anything else that is wrong.
     """
 
     elements: int = 0

@@ -177,12 +177,10 @@ class _Layout:
 
     def _is_laid(self, column: tuple[Buffer, ...]) -> bool:
         """Return whether these buffers lie next to each other already."""
-        if not all(buffer in self.places for buffer in column):
-            return False
-        return all(
-            self.places[after] == (self.places[before][0], self.places[before][1] + before.size)
-            for before, after in pairwise(column)
-        )
+        flat, start = self.places.get(column[0], (None, 0))
+        offsets = accumulate((buffer.size for buffer in column), initial=start)
+        places = [(flat, offset) for offset in offsets]
+        return all(self.places.get(b) == place for b, place in zip(column, places, strict=False))
 
     def place(self, view: View) -> View:
         """Return where a view is now."""
