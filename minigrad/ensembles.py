@@ -16,12 +16,14 @@ torch.Size([100, 4, 1])
 torch.Size([100])
 >>> losses.sum().backward()
 
-The gradient of the sum is, for each member, that of its own loss. Members share nothing: one that
-diverges leaves the others as they are, and none depends in any bit on how many others there are.
+For each member, the gradient of the sum is the gradient of its own loss. Members share nothing: a
+member that diverges does not change the others, and no bit of a member depends on the number of
+members.
 
 In reproducible arithmetic a member has the bits of its network trained by itself. Sums over samples
-are products with ones here, since products are made matrix by matrix and a sum has one exponent for
-all; in float32 a product with ones leaves out no slice up to 2,048 samples and units of a layer.
+are products with ones here, because products are made matrix by matrix, while a sum has one
+exponent for all members. In float32 a product with ones leaves out no slice for layers of up to
+2,048 units and up to 2,048 samples.
 """
 
 from __future__ import annotations
@@ -46,8 +48,8 @@ __all__ = ["LinearEnsemble", "ensemble", "mse_losses"]
 
 
 def linear_backward_bias(grad_out: Array) -> Array:
-    # The bias was added to every row of its member's. Sums of rows are products with ones, and
-    # products are made matrix by matrix.
+    # The bias was added to every row of its member. The sum of the rows is a product with ones,
+    # because products are made matrix by matrix.
     rows = np.ones((1, grad_out.shape[-2]), grad_out.dtype)
     return np.matmul(rows, grad_out)
 
@@ -59,7 +61,7 @@ LINEAR = Rule(
     linear_backward_bias,
 ).named("BaddbmmBackward0")
 """`linear` for stacks of matrices: x (..., n, in), weight (members, out, in), bias (members, 1,
-out). Only the derivative by the bias has to know that there are members."""
+out). Only the derivative by the bias differs from that of a single network."""
 
 
 class LinearEnsemble(Module):

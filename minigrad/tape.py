@@ -98,7 +98,8 @@ def sweep(
 
     A node is run once all its consumers have been run: then its gradient is complete. The gradient
     is dropped as soon as the node's derivatives have used it, so at any moment only the gradients
-    of the frontier are alive.
+    of the frontier are alive. An inner node's hooks are called here. A leaf's are called by who
+    stores or returns its gradient.
 
     Args:
         roots: the nodes to start from, each with the gradient of the result by its value.
@@ -162,10 +163,7 @@ def sweep(
                 gradients[parent] = grad
                 if parent.rule is not None:
                     heapq.heappush(queue, (-parent.number, parent))
-    for leaf_node, grad in gradients.items():
-        for hook in leaf_node.hooks:
-            grad = hook(grad)
-        yield leaf_node, grad
+    yield from gradients.items()
 
 
 def _leading_to(targets: Collection[Node], roots: list[tuple[Node, Array]]) -> set[Node]:

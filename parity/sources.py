@@ -1,7 +1,5 @@
 """A digest of source files: by it a result knows the code that it is a result of."""
 
-from __future__ import annotations
-
 import ast
 import hashlib
 from collections.abc import Iterable

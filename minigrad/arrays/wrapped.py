@@ -75,9 +75,10 @@ class WrappedArray:
     # ---- NumPy's calls ----------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        if method == "__call__" and ufunc in UFUNCS and options.keys() <= {"out"}:
-            (out,) = options.get("out") or (None,)
-            return self._call(ufunc, inputs, out)
+        if method == "__call__" and ufunc in UFUNCS and not options:
+            return self._call(ufunc, inputs, None)
+        if method == "__call__" and ufunc in UFUNCS and options.keys() == {"out"}:
+            return self._call(ufunc, inputs, *options["out"])
         named = options.keys() <= {"axis", "keepdims", "dtype"}
         if method == "reduce" and ufunc in REDUCTIONS and named:
             return self._reduce(ufunc, inputs[0], options)

@@ -110,7 +110,7 @@ def explain(result: Tensor | Callable[..., Any], *arguments: Any, **options: Any
             )
         ran = any(isinstance(e, Backward) and e.operation is operation for e in observation.events)
         if operation is not None and computed.numel() == 1 and not ran:
-            observation.sweep(node)
+            observation.sweep(computed)
     return Explanation(node, computed, name, observation.events, observation.names)
 
 

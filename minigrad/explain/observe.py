@@ -173,11 +173,10 @@ class Observation:
         for place in self._restored:
             setattr(*place)
 
-    def sweep(self, root: Node) -> None:
-        """Compute the gradients to take notes of them; no `.grad` is touched."""
-        one = np.ones(root.shape, root.dtype)
-        for leaf, grad in tape.sweep([(root, one)], retain_graph=True):
-            self.events.append(Accumulated(leaf, copied(grad), None, None))
+    def sweep(self, output: Tensor) -> None:
+        """Compute the gradients of an output to take notes of them; no `.grad` is touched."""
+        for leaf, grad in sweeps.gradients_of([output], [None], True, False):
+            self.events.append(Accumulated(leaf, copied(grad._array), None, None))
 
     def _is_watching(self) -> bool:
         return threading.get_ident() == self._thread and not is_recording()

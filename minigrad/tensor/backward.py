@@ -151,7 +151,12 @@ def gradients_of(
 
     if create_graph:
         with enable_grad():
-            yield from tape.sweep(roots, retain_graph is not False, watched, wrap)
+            swept = tape.sweep(roots, retain_graph is not False, watched, wrap)
+            for node, grad in swept:
+                if node.rule is None:
+                    for hook in node.hooks:
+                        grad = hook(grad)
+                yield node, grad
         return
     arrays = [(node, grad._array) for node, grad in roots]
     leaves = []
@@ -160,7 +165,10 @@ def gradients_of(
             leaves.append((node, grad))
         else:  # now, before its derivatives run
             yield node, wrapped(grad)
-    yield from [(node, wrapped(grad)) for node, grad in leaves]
+    for node, grad in [(node, wrapped(grad)) for node, grad in leaves]:
+        for hook in node.hooks:  # each leaf's when the gradients of those before it are stored
+            grad = wrapped(hook(grad._array))
+        yield node, grad
 
 
 def _root(output: T, grad: T | None) -> T:

@@ -5,8 +5,6 @@ engine is compared with a peer that an older `bench.json` timed, too: it has bec
 faster, if the confidence intervals of the two ratios do not meet.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import statistics

@@ -1,7 +1,5 @@
 """The times of `parity bench` as a table, for the terminal and for README."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

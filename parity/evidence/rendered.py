@@ -1,7 +1,5 @@
 """What the evidence comes to, for a reader: tables for the terminal, and pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Pictures of training runs: the fit and, as an animation, how it came about."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping
 from typing import Any
@@ -15,8 +13,8 @@ from matplotlib.style import context
 from matplotlib.ticker import LogFormatter
 from PIL import Image
 
+from parity.report import Array
 from parity.report.figure import EXPECTED, dots, draw_line, loggable, rings
-from parity.report.model import Array
 from parity.training import Finished
 
 MOST_NETWORKS = 6

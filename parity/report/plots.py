@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.style import context
 
+from parity.report import Array, Curves
 from parity.report.figure import (
     ACTUAL,
     EXPECTED,
@@ -22,7 +23,6 @@ from parity.report.figure import (
     new_figure,
     to_svg,
 )
-from parity.report.model import Array, Curves
 
 ACTUAL_STYLE: dict[str, Any] = {"color": ACTUAL, "linewidth": 1.6, "dashes": (3, 2)}
 EXPECTED_STYLE: dict[str, Any] = {"color": EXPECTED, "linewidth": 4.0, "alpha": 0.6}

@@ -10,8 +10,7 @@ from rich.text import Text
 from parity.checks.words import Document
 from parity.environment import blas_warning
 from parity.report import wording
-from parity.report.failures import Failure, failures, headline, replay
-from parity.report.wording import Line
+from parity.report.wording import Failure, Line, failures, headline, replay
 from parity.tables import STYLES, Trimmed, grid, item
 
 

@@ -28,8 +28,6 @@ different draws.)
 **start.** Data and initial parameters of a seed are equal in every bit.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """`sweep.png`: the distributions of final MSE, pair by pair too, and of the horizon."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

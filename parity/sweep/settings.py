@@ -1,7 +1,5 @@
 """What all results of a folder have in common, so that they can be compared."""
 
-from __future__ import annotations
-
 import functools
 import sys
 from collections.abc import Mapping, Sequence

@@ -571,3 +571,15 @@ def test_intermediate_gradients_are_dropped_as_the_sweep_passes() -> None:
     tracemalloc.stop()
     assert swept == 51
     assert peak < 4 * seed.nbytes
+
+
+def test_a_leafs_hook_sees_the_gradients_stored_before_it() -> None:
+    def seen(lib: Any) -> list[bool]:
+        x, y = leaf(lib, [1.0]), leaf(lib, [2.0])
+        found: list[bool] = []
+        for hooked, other in ((x, y), (y, x)):
+            hooked.register_hook(lambda _, other=other: found.append(other.grad is not None))
+        (x * y).sum().backward()
+        return found
+
+    assert seen(minigrad) == seen(torch) == [False, True]

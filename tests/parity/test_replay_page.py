@@ -27,7 +27,7 @@ from parity.engines.registry import ENGINES, Known
 from parity.engines.trainer import Trainer
 from parity.errors import UsageError
 from parity.processes import Processes, Side, trainer
-from parity.report.pair.page import page
+from parity.report.pair import page
 from tests.minigrad.chromium import CHROMIUM, Chromium
 from tests.parity import case_engines
 from tests.parity.commands import parity

@@ -35,27 +35,25 @@ class BudgetedArray(WrappedArray):
         TypeError: the call is not in `minigrad.vocabulary`, or rounds to integers.
     """
 
-    __slots__ = ("_budgeted", "_is_view")
+    __slots__ = ("_array", "_budgeted", "_is_view")
 
     QUESTIONS = WrappedArray.QUESTIONS | {np.any}
 
     def __init__(self, array: Any, variance: Any = None, slack: Any = None) -> None:
-        self._budgeted = Budgeted(np.asarray(array), variance, slack)
+        self._array = np.asarray(array)
+        self._budgeted = Budgeted(self._array, variance, slack)
         self._is_view = False
 
     @classmethod
     def of(cls, budgeted: Budgeted, *, is_view: bool = False) -> BudgetedArray:
         """Return the array of a call's result; a view is in the memory of another array."""
-        out = cls(budgeted.value)
+        out = cls.__new__(cls)
+        out._array = np.asarray(budgeted.value)
         out._budgeted = budgeted._replace(value=out._array)
         out._is_view = is_view
         return out
 
     # ---- what it is -------------------------------------------------------------------------
-
-    @property
-    def _array(self) -> Any:
-        return self._budgeted.value
 
     @property
     def variance(self) -> Any:

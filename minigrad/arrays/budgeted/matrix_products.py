@@ -21,13 +21,7 @@ from minigrad.arrays.budgeted.summation import (
     slack_of_overflow,
     wandering,
 )
-from minigrad.arrays.budgeted.values import (
-    ROUNDED,
-    Budgeted,
-    in_units_of,
-    shaped,
-    slack_and_shifts,
-)
+from minigrad.arrays.budgeted.values import ROUNDED, Budgeted, in_units_of, shaped, slack_and_shifts
 
 SMALLEST = 1e-18
 """A bound above which products of two numbers do not underflow in float32."""

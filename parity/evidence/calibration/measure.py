@@ -1,7 +1,5 @@
 """What is measured: correct engines, which take the same step of a case, and planted defects."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple

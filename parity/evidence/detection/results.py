@@ -1,7 +1,5 @@
 """The trials: all of them made, and what they found as one document."""
 
-from __future__ import annotations
-
 import dataclasses
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
