@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import ModuleType
 
 import numpy as np
@@ -53,20 +52,6 @@ class MinigradCapturedEngine(MinigradEngine):
         super().build(task, start)
         self.step = minigrad.capture(super().step)  # type: ignore[method-assign]
         self._loss = minigrad.capture(self._backward)
-
-    def put(
-        self, parameters: Mapping[str, Array], momentum_buffers: Mapping[str, Array] = {}
-    ) -> None:
-        """Copy the values into the network and, where there are any, into the optimiser's buffers.
-
-        Buffers in the place of those that a step was captured with would have it captured again.
-        """
-        kept = dict(self._optimizer.state)
-        super().put(parameters, momentum_buffers)
-        for parameter, state in self._optimizer.state.items():
-            if parameter in kept:
-                buffer = kept[parameter]["momentum_buffer"]
-                state["momentum_buffer"] = buffer.copy_(state["momentum_buffer"])
 
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
         """Run forward and backward."""
