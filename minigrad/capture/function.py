@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -30,8 +31,8 @@ class Namespace:
         """
         key = id(thing) if key is None else key
         if key not in self._names:
-            name = self._names[key] = f"{hint.replace('.', '_')}_{len(self.namespace)}"
-            self.namespace[name] = thing
+            name = re.sub(r"\W", "_", f"{hint}_{len(self.namespace)}")
+            self._names[key], self.namespace[name] = name, thing
         return self._names[key]
 
     def forget(self) -> None:
