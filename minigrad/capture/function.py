@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import keyword
 import operator
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -25,28 +23,17 @@ class Namespace:
     def __init__(self) -> None:
         self.namespace: dict[str, Any] = {}
         self._names: dict[Any, str] = {}
-        self._counts: dict[str, int] = defaultdict(lambda: 1)
 
     def of(self, thing: Any, hint: str, key: Any = None) -> str:
-        """Return the name of an object; a new one is the hint, with a number if that is taken.
+        """Return the name of an object: the hint with a number.
 
-        Args:
-            thing: the object.
-            hint: the wanted name.
-            key: objects with equal keys share a name; by default the object's identity.
+        Objects with equal keys share a name; by default the key is the object's identity.
         """
         key = id(thing) if key is None else key
-        name = self._names.get(key)
-        if name is None:
-            name = base = re.sub(r"\W", "_", hint)
-            if not base.isidentifier() or keyword.iskeyword(base):
-                name = base = f"_{base}"
-            while name in self.namespace:
-                self._counts[base] += 1
-                name = f"{base}_{self._counts[base]}"
-            self.namespace[name] = thing
-            self._names[key] = name
-        return name
+        if key not in self._names:
+            name = re.sub(r"\W", "_", f"{hint}_{len(self.namespace)}")
+            self._names[key], self.namespace[name] = name, thing
+        return self._names[key]
 
     def forget(self) -> None:
         """Forget which object has which name; the namespace stays."""

@@ -19,8 +19,7 @@ from parity.cases.replay import Replayed, located, require_step, traces, verdict
 from parity.checks.budget import Budget
 from parity.checks.gradients import compare
 from parity.checks.locate import distance, first_node, tensors
-from parity.engines.adapters.minigrad import MinigradEngine
-from parity.engines.adapters.minigrad_reproducible import MinigradReproducibleEngine
+from parity.engines.adapters.minigrad import MinigradEngine, MinigradReproducibleEngine
 from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Engine, Start, Task
 from parity.engines.registry import ENGINES, Known
