@@ -51,7 +51,7 @@ bench: $(MADE) ## time every engine, half an hour; put the result into README, w
 	$(if $(ARGS),,$(BIN)/python -m parity.evidence bench out/losses)
 
 # Resumes where it was stopped; the threads of two libraries in one process would fight.
-fuzz: $(MADE) ## compare operations and random graphs with torch, for half an hour or more
+fuzz: $(MADE) ## compare operations and random graphs with torch, kill sweeps, for half an hour or more
 	MINIGRAD_FUZZ=1 $(BIN)/pytest -n auto tests/parity/test_sweep_faults.py \
 		$(shell grep -lE "\bFUZZ\b|\bEXAMPLES\b" tests/minigrad/test_*.py) $(ARGS)
 

@@ -61,15 +61,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _explained(options: argparse.Namespace) -> Explanation:
     if ":" in options.what:
-        function = _function(options.what)
-        explanation = explain(function)
+        explanation = explain(_function(options.what))
         explanation.title = options.what
         return explanation
     found = architecture(options.what)
     if options.epoch < 1:
         raise ValueError(f"--epoch must be at least 1, not {options.epoch}")
-    step = training(found, options.seed, options.epoch, options.samples)
-    explanation = explain(step)
+    explanation = explain(training(found, options.seed, options.epoch, options.samples))
     sizes = "-".join(map(str, found.sizes))
     network = found.name if found.name == sizes else f"{found.name} ({sizes})"
     explanation.title = f"Training step {options.epoch} of {network}, seed {options.seed}"

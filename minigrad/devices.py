@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 
+@dataclass(init=False, unsafe_hash=True)
 class device:  # noqa: N801 - torch's name
     """`torch.device`: where a tensor's memory is.
 
@@ -13,6 +15,8 @@ class device:  # noqa: N801 - torch's name
         TypeError: it is neither text nor a device.
     """
 
+    type: str
+
     def __init__(self, device: Any) -> None:
         if not isinstance(device, (str, type(self))):
             raise TypeError(f"device: expected 'cpu', not a {type(device).__name__}")
@@ -20,14 +24,5 @@ class device:  # noqa: N801 - torch's name
             raise RuntimeError(f"device: expected 'cpu', the only one that is here, not {device!r}")
         self.type = "cpu"
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, type(self))
-
-    def __hash__(self) -> int:
-        return hash(self.type)
-
     def __str__(self) -> str:
         return self.type
-
-    def __repr__(self) -> str:
-        return f"device(type={self.type!r})"

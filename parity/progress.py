@@ -1,8 +1,5 @@
 """Progress bars for a person at a terminal; silence for everything else."""
 
-from __future__ import annotations
-
-from types import TracebackType
 from typing import Self
 
 from rich import progress as bars
@@ -39,12 +36,7 @@ class Progress:
         self._bars.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._bars.stop()
 
     def epochs(self, architecture: str, engine: str, done: int, total: int) -> None:

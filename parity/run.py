@@ -16,7 +16,7 @@ from parity.checks.verdicts import ROWS, VERDICTS, Match, not_reached, passed
 from parity.engines.protocol import Task
 from parity.probes.check import check_probes
 from parity.processes import Processes, Side, processes_for
-from parity.report.model import Curves, Report
+from parity.report import Curves, Report
 
 Progress = Callable[[str, str, int, int], object]
 """Called as `progress(architecture, engine or verdict, epochs done, epochs)`."""

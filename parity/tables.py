@@ -1,7 +1,5 @@
 """Tables: for a terminal, and in Markdown."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 

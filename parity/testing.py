@@ -35,7 +35,7 @@ from parity.engines.registry import factory, same
 from parity.engines.trainer import Trainer
 from parity.errors import CannotBeJudgedError, UsageError
 from parity.processes import Processes, Side, trainer
-from parity.report.failures import Failure, failures
+from parity.report.wording import Failure, failures
 from parity.run import run_on
 
 __all__ = ["Check", "checks", "parametrize_with_checks", "assert_gradients_agree"]

@@ -38,8 +38,6 @@ from minigrad.capture.watch import is_recording, recording_threads
 from minigrad.grad_mode import grad_mode
 from minigrad.tensor import Tensor
 
-__all__ = ["CaptureError", "Captured", "capture"]
-
 
 def capture(step: Callable[..., Any], *, cache_size: int = 8) -> Captured:
     """Return a function that does what a step does, and is faster from the second call on.

@@ -133,10 +133,8 @@ class OptimizerBefore:
         of, optimizer = names.of, self.optimizer
         name, before = of(optimizer, "optimizer"), of(self.options, "options")
         groups, state = of(optimizer.param_groups, "groups"), of(optimizer.state, "state")
-        yield f"{name}.param_groups is not {groups} or len({groups}) != {len(self.options)}"
+        yield f"{name}.param_groups is not {groups} or {groups} != {before}"
         yield f"{name}.state is not {state}"
-        for i in range(len(self.options)):
-            yield f"{groups}[{i}] != {before}[{i}]"
         for parameter, buffer in self.buffers.items():
             found = f"{state}.get({of(parameter, 'tensor')}, {of(EMPTY, 'empty')})"
             yield f"{found}.get('momentum_buffer') is not {of(buffer, 'tensor')}"

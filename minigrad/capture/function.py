@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import keyword
 import operator
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -25,28 +23,17 @@ class Namespace:
     def __init__(self) -> None:
         self.namespace: dict[str, Any] = {}
         self._names: dict[Any, str] = {}
-        self._counts: dict[str, int] = defaultdict(lambda: 1)
 
     def of(self, thing: Any, hint: str, key: Any = None) -> str:
-        """Return the name of an object; a new one is the hint, with a number if that is taken.
+        """Return the name of an object: the hint with a number.
 
-        Args:
-            thing: the object.
-            hint: the wanted name.
-            key: objects with equal keys share a name; by default the object's identity.
+        Objects with equal keys share a name; by default the key is the object's identity.
         """
         key = id(thing) if key is None else key
-        name = self._names.get(key)
-        if name is None:
-            name = base = re.sub(r"\W", "_", hint)
-            if not base.isidentifier() or keyword.iskeyword(base):
-                name = base = f"_{base}"
-            while name in self.namespace:
-                self._counts[base] += 1
-                name = f"{base}_{self._counts[base]}"
-            self.namespace[name] = thing
-            self._names[key] = name
-        return name
+        if key not in self._names:
+            name = re.sub(r"\W", "_", f"{hint}_{len(self.namespace)}")
+            self._names[key], self.namespace[name] = name, thing
+        return self._names[key]
 
     def forget(self) -> None:
         """Forget which object has which name; the namespace stays."""
@@ -122,22 +109,15 @@ class Writer:
         defined: dict[str, Any] = {}
         exec(compile(text, f"<captured {name}>", "exec"), self._names.namespace, defined)
         function = defined[name]
-        constants = self._replaced(function.__code__.co_consts)
-        function.__code__ = function.__code__.replace(co_consts=constants)
+        code = function.__code__
+        function.__code__ = code.replace(co_consts=self._replaced(code.co_consts))
         return function  # type: ignore[no-any-return]
 
-    def _replaced(self, constants: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return the constants of code with objects in place of their placeholders."""
-        return tuple(
-            [
-                self._constants[int(constant)]
-                if type(constant) is bytes
-                else self._replaced(constant)
-                if type(constant) is tuple
-                else constant
-                for constant in constants
-            ]
-        )
+    def _replaced(self, constant: Any) -> Any:
+        """Return a constant of code with objects in place of the placeholders in it."""
+        if type(constant) is bytes:
+            return self._constants[int(constant)]
+        return tuple(map(self._replaced, constant)) if type(constant) is tuple else constant
 
     def in_parts(self, statements: Iterable[str], call: str = "{}()") -> Iterator[str]:
         """Yield the statements; if there are many, calls of functions that make them in parts.

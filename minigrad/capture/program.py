@@ -98,12 +98,9 @@ class View(NamedTuple):
 
     def is_contiguous(self) -> bool:
         """Return whether the elements are contiguous, in C order."""
-        expected = self.dtype.itemsize
-        for length, stride in zip(reversed(self.shape), reversed(self.strides), strict=True):
-            if length != 1 and stride != expected:
-                return False
-            expected *= length
-        return True
+        expected = contiguous(self.buffer, self.dtype, self.shape).strides
+        lengths = zip(self.shape, self.strides, expected, strict=True)
+        return all(n == 1 or stride == wanted for n, stride, wanted in lengths)
 
     def is_inside(self) -> bool:
         """Return whether all elements are in the buffer."""
@@ -119,12 +116,8 @@ class View(NamedTuple):
 
 def contiguous(buffer: Buffer, dtype: DType, shape: tuple[int, ...], offset: int = 0) -> View:
     """Return a contiguous view, in C order."""
-    strides = []
-    step = dtype.itemsize
-    for length in reversed(shape):
-        strides.append(step)
-        step *= length
-    return View(buffer, dtype, shape, tuple(reversed(strides)), offset)
+    strides = tuple([dtype.itemsize * math.prod(shape[i:]) for i in range(1, len(shape) + 1)])
+    return View(buffer, dtype, shape, strides, offset)
 
 
 class Source(NamedTuple):

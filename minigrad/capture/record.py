@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,8 +63,7 @@ def record(step: Callable[..., Any], run: Run, arguments: list[Tensor]) -> Recor
                 tensor._node = None  # the record of how it was made is not made anew
         tensors = [before.tensor for before in watch.before.values()] + made
         _begin_afresh(watch)
-        _find_constants(watch)
-        _let_move(watch, tensors)
+        _settle_memory(watch, tensors)
         _name(watch, surroundings)
         program = Program(
             tuple(watch.recording.calls),
@@ -128,14 +128,12 @@ def _described(
     value: Any, watch: Watch, stand_ins: list[Tensor], outputs: list[RecordingArray]
 ) -> Any:
     """Return a value with placeholders for tensors that the step made; add these to outputs."""
+    arguments = {id(x): Argument(i) for i, x in enumerate(stand_ins)}
 
     def place(part: Any) -> Any:
-        if not isinstance(part, Tensor):
-            return part
-        for i, x in enumerate(stand_ins):
-            if part is x:
-                return Argument(i)
-        if not watch.has_made(part):
+        if id(part) in arguments:
+            return arguments[id(part)]
+        if not (isinstance(part, Tensor) and watch.has_made(part)):
             return part
         outputs.append(part._array)
         return Output(len(outputs) - 1)
@@ -177,9 +175,8 @@ def _write_back(watch: Watch) -> None:
 
 def _left(watch: Watch, known: set[int]) -> list[Tensor]:
     """Return the tensors that the step left behind in unknown places."""
-    for before in watch.optimizers.values():
-        for state in before.optimizer.state.values():
-            known.add(id(state.get("momentum_buffer")))
+    states = [before.optimizer.state.values() for before in watch.optimizers.values()]
+    known |= {id(state.get("momentum_buffer")) for state in chain(*states)}
     if any(id(tensor) not in known for tensor in watch.left()):
         gc.collect()  # they may have been left to the garbage collector
     return [tensor for tensor in watch.left() if id(tensor) not in known]
@@ -221,27 +218,21 @@ def _begin_afresh(watch: Watch) -> None:
     recording.calls[:0] = starts
 
 
-def _find_constants(watch: Watch) -> None:
-    """Find the memory that nothing can change between two runs."""
+def _settle_memory(watch: Watch, tensors: list[Tensor]) -> None:
+    """Find the memory that is constant, and let the program choose what memory it can."""
     written = {call.out.buffer for call in watch.recording.calls}
     for root in watch.recording.outside.values():
         root._buffer.constant = root._buffer not in written and _is_alone(root)
+    for tensor in tensors:  # parameters and changed tensors
+        buffer = tensor._array._buffer
+        if (tensor.requires_grad or buffer in written) and id(tensor) in watch.movable:
+            buffer.memory = None
 
 
 def _is_alone(root: RecordingArray) -> bool:
     """Return whether nothing but the recording refers to an array."""
     # The recording array, the buffer, and the argument of getrefcount.
     return sys.getrefcount(root._array) == 3
-
-
-def _let_move(watch: Watch, tensors: list[Tensor]) -> None:
-    """Let the program choose the memory of parameters and of changed tensors, if it can."""
-    written = {call.out.buffer for call in watch.recording.calls}
-    for tensor in tensors:
-        array = tensor._array
-        wanted = tensor.requires_grad or array._buffer in written
-        if wanted and id(tensor) in watch.movable:
-            array._buffer.memory = None
 
 
 def _name(watch: Watch, surroundings: Surroundings) -> None:

@@ -144,11 +144,10 @@ class RecordingArray(WrappedArray):
         plain = plain_key(key)
         out = self._recording.writes(self)
         place = self._array[plain]
+        if isinstance(place, np.generic):  # a key that names one element
+            place = self._array[(*plain, ...) if isinstance(plain, tuple) else (plain, ...)]
         self._array[plain] = self._plain(value)
         if self._shares(place):
-            self._recording.add(np.copyto, (value,), out._seen(place))
-        elif isinstance(place, np.generic):  # a key that names one element
-            place = self._array[(*plain, ...) if isinstance(plain, tuple) else (plain, ...)]
             self._recording.add(np.copyto, (value,), out._seen(place))
         else:
             self._recording.add(operator.setitem, (key, value), out)

@@ -11,8 +11,8 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class Trial:
     """The recordings of a step that are not trusted yet."""
 
     def __init__(self) -> None:
-        self._before: list[_Described] | None = None
+        self._before: list[Call] | None = None
         self._left: list[weakref.ref[Tensor]] = []
         self._attempts = 0
 
@@ -90,32 +90,21 @@ def _carry_over(recording: RecordedRun, left_before: Sequence[Tensor | None]) ->
     return replace(recorded, program=program)
 
 
+@dataclass(eq=False)
 class _Found:
     """A tensor that a step found; equal to itself, and to one that has taken its place."""
 
-    def __init__(self, number: int, place: int | None) -> None:
-        self._number = number
-        self._place = place
+    number: int
+    place: int | None
 
     def __eq__(self, other: object) -> bool:
         assert isinstance(other, _Found)
-        in_place = self._place is not None and self._place == other._place
-        return in_place or self._number == other._number
-
-    __hash__ = None  # type: ignore[assignment]
+        in_place = self.place is not None and self.place == other.place
+        return in_place or self.number == other.number
 
 
-class _Described(NamedTuple):
-    """A call, described so that it can be compared with one of another recording."""
-
-    name: str
-    inputs: Any
-    out: Any
-    options: Any
-
-
-def _describe(recorded: RecordedStep, left_before: Sequence[Tensor | None]) -> list[_Described]:
-    """Return the calls with names in place of memory, the same ones in an equal recording."""
+def _describe(recorded: RecordedStep, left_before: Sequence[Tensor | None]) -> list[Call]:
+    """Return the calls with names in place of views, the same ones in an equal recording."""
     program = recorded.program
     names: dict[Buffer, tuple[str, Any]] = {}
     places = {id(tensor): i for i, tensor in enumerate(left_before)}
@@ -139,11 +128,11 @@ def _describe(recorded: RecordedStep, left_before: Sequence[Tensor | None]) -> l
         return [names[buffer], view.dtype.str, view.shape, view.strides, view.offset]
 
     return [
-        _Described(
-            call.name(),
-            [_exact(x) for x in with_views(call.inputs, described)],
+        Call(
+            call.function,
+            tuple(map(_exact, with_views(call.inputs, described))),
             described(call.out),
-            {name: repr(value) for name, value in call.options.items()},
+            call.options,
         )
         for call in program.calls
     ]
@@ -154,13 +143,13 @@ def _exact(value: Any) -> Any:
     return value if isinstance(value, (list, tuple)) else (type(value), repr(value))
 
 
-def _difference(before: list[_Described], now: list[_Described], program: Program) -> str:
+def _difference(before: list[Call], now: list[Call], program: Program) -> str:
     """Return a message that names the first difference between two recordings."""
     intro = f"capture: the step does something else at every call ({ATTEMPTS} in a row)"
     for one, other, call in zip(before, now, program.calls, strict=False):
         if one == other:
             continue
-        where = f"{call.source.line}: np.{other.name} in {call.source.rule}"
+        where = f"{call.source.line}: np.{other.name()} in {call.source.rule}"
         for x, y in zip(one.inputs, other.inputs, strict=False):
             if x != y and isinstance(x, tuple) and isinstance(y, tuple):
                 return (

@@ -10,9 +10,9 @@ import numpy as np
 from minigrad.explain.events import (
     Accumulated,
     Backward,
+    Code,
     Event,
     Forward,
-    Line,
     Operation,
     Swept,
     Updated,
@@ -69,7 +69,7 @@ class Entry:
         return [entry for entry in self.inputs if isinstance(entry, Entry)]
 
     @property
-    def line(self) -> Line | None:
+    def line(self) -> Code | None:
         """The user's line that made it."""
         return None if self.operation is None else self.operation.line
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from html import escape
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from minigrad.explain.graph import Box, Edge, Graph
@@ -35,7 +37,7 @@ def svg(graph: Graph, style: str = "") -> str:
     width = max((place.x for place in places.values()), default=0) + WIDE + MARGIN
     height = max((place.y for place in places.values()), default=0) + HIGH + MARGIN
     thickness = _thickness(graph.edges)
-    arrivals = _arrivals(graph.edges, places)
+    arrivals = _arrivals(graph.boxes, places)
     lines = [_edge(edge, places, arrivals[edge], thickness) for edge in graph.edges]
     boxes = [_box(box, places[box]) for box in graph.boxes]
     fits = " fits" if width <= 450 else ""  # may be made smaller where there is little room
@@ -60,18 +62,14 @@ def _arrow(name: str) -> str:
 def _place(graph: Graph) -> dict[Box, Placed]:
     """Place each box near those it comes from, the leaves to the right of the operations."""
     columns: dict[Box, float] = {}
-    sources: dict[Box, list[Box]] = {}
-    for edge in graph.edges:
-        sources.setdefault(edge.target, []).append(edge.source)
-    first = min((box.rank for box in graph.boxes), default=0)
-    rows: dict[int, list[Box]] = {}
-    for box in graph.boxes:
-        rows.setdefault(box.rank, []).append(box)
-    for rank in sorted(rows):
+    rank = attrgetter("rank")
+    first = min(map(rank, graph.boxes), default=0)
+    for _, row in groupby(sorted(graph.boxes, key=rank), rank):
         wished: list[tuple[float, int, Box]] = []
-        for box in rows[rank]:
-            known = [columns[s] for s in sources.get(box, []) if s in columns and s in sources]
-            place = sum(known) / len(known) if known else 0.0 if box in sources else math.inf
+        for box in row:
+            sources = [edge.source for edge in box.arriving]
+            known = [columns[s] for s in sources if s in columns and s.arriving]
+            place = sum(known) / len(known) if known else 0.0 if sources else math.inf
             wished.append((place, box.number, box))
         free = 0.0
         for place, _, box in sorted(wished, key=lambda wish: wish[:2]):
@@ -97,13 +95,11 @@ def _thickness(edges: list[Edge]) -> dict[Edge, float]:
     }
 
 
-def _arrivals(edges: list[Edge], places: dict[Box, Placed]) -> dict[Edge, float]:
+def _arrivals(boxes: list[Box], places: dict[Box, Placed]) -> dict[Edge, float]:
     """Return how far from the middle of its target's top each value arrives."""
     found: dict[Edge, float] = {}
-    into: dict[Box, list[Edge]] = {}
-    for edge in edges:
-        into.setdefault(edge.target, []).append(edge)
-    for box, arriving in into.items():
+    for box in boxes:
+        arriving = box.arriving
         away = {edge: places[edge.source].x - places[box].x for edge in arriving}
         for sign in (-1, 1):
             side = sorted((e for e in arriving if sign * away[e] > 0), key=lambda e: abs(away[e]))

@@ -15,15 +15,15 @@ from minigrad.tape import Node
 Values = NDArray[Any]
 
 
-class Line(NamedTuple):
-    """A line of the user's source."""
+class Code(NamedTuple):
+    """Lines of a file, as they stand there, from this line on."""
 
     file: str
-    number: int
+    line: int
     text: str
 
     def __str__(self) -> str:
-        return f"{Path(self.file).name}:{self.number}"
+        return f"{Path(self.file).name}:{self.line}"
 
 
 @dataclass(eq=False)
@@ -46,7 +46,7 @@ class Operation:
     inputs: list[Any]
     output: Any
     options: Mapping[str, Any]
-    line: Line | None = None
+    line: Code | None = None
     layer: str = ""
     layer_type: str = ""
 

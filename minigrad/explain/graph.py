@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 import numpy as np
@@ -25,6 +25,7 @@ class Box:
         entries: those in it; the last is the one whose value leaves it.
         title, detail: its two lines of text.
         kind: 'operation', 'leaf', 'data' or 'gap'.
+        arriving: what flows into it.
         rank: the row in which it is drawn; whatever leads to it is in a smaller one.
     """
 
@@ -32,6 +33,7 @@ class Box:
     title: str
     detail: str
     kind: str
+    arriving: list[Edge] = field(default_factory=list)
     rank: int = 0
 
     @property
@@ -137,6 +139,8 @@ def _edges(boxes: list[Box]) -> list[Edge]:
                 if source is not box:
                     key = (id(source), id(box), 0 if source.kind == "gap" else parent.number)
                     found.setdefault(key, Edge(source, box, parent, norm(parent.gradient)))
+    for edge in found.values():
+        edge.target.arriving.append(edge)
     return list(found.values())
 
 
@@ -147,14 +151,8 @@ def norm(values: Values | None) -> float | None:
 
 def _rank(boxes: list[Box], edges: list[Edge]) -> None:
     """Set each box's row: operations below all they use, leaves right above their first use."""
-    sources: dict[Box, list[Box]] = {}
-    targets: dict[Box, list[Box]] = {}
-    for edge in edges:
-        sources.setdefault(edge.target, []).append(edge.source)
-        targets.setdefault(edge.source, []).append(edge.target)
-    inner = [box for box in boxes if box in sources]
-    for box in inner:
-        box.rank = 1 + max(source.rank for source in sources[box])
     for box in boxes:
-        if box not in sources:
-            box.rank = min((target.rank for target in targets.get(box, [])), default=1) - 1
+        box.rank = 1 + max((edge.source.rank for edge in box.arriving), default=-1)
+    for box in boxes:
+        if not box.arriving:
+            box.rank = min((e.target.rank for e in edges if e.source is box), default=1) - 1

@@ -24,9 +24,9 @@ from minigrad.capture.watch import is_recording
 from minigrad.explain.events import (
     Accumulated,
     Backward,
+    Code,
     Event,
     Forward,
-    Line,
     Operation,
     Swept,
     Updated,
@@ -218,7 +218,7 @@ class Observation:
             if user is None and (not name.startswith(ENGINE) or name == EXAMPLE):
                 user = frame
                 text = linecache.getline(name, frame.f_lineno, frame.f_globals).strip()
-                operation.line = Line(name, frame.f_lineno, text)
+                operation.line = Code(name, frame.f_lineno, text)
             if frame.f_code.co_name == "forward":
                 module = frame.f_locals.get("self")
                 if isinstance(module, Module):

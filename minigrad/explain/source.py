@@ -11,8 +11,9 @@ import textwrap
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from minigrad.explain.events import Code
 from minigrad.optim import SGD
 
 ROOT = Path(__file__).parents[2]
@@ -46,14 +47,6 @@ OPERATORS = {
     ast.Eq: "equal",
 }
 """The operators that rules use. Any other stands in a formula as in Python."""
-
-
-class Code(NamedTuple):
-    """Lines of a file, as they stand there."""
-
-    file: str
-    line: int
-    text: str
 
 
 @cache

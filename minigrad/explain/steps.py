@@ -274,7 +274,7 @@ class Story:
 def line_of(entry: Entry) -> dict[str, Any] | None:
     """Return the user's line that made an entry; None if there is none."""
     line = entry.line
-    return None if line is None else source.Code(str(line), 0, line.text)._asdict()
+    return None if line is None else line._replace(file=str(line), line=0)._asdict()
 
 
 def listed(values: list[Any]) -> str:

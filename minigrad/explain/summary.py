@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.explain.computation import Entry
-from minigrad.explain.events import Values
-from minigrad.explain.source import Code
+from minigrad.explain.events import Code, Values
 
 MOST_WHOLE = 2048
 """The most elements of an array that is shown whole."""

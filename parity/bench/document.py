@@ -1,7 +1,5 @@
 """`bench.json`: which engines are how fast."""
 
-from __future__ import annotations
-
 import functools
 import os
 import statistics

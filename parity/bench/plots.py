@@ -1,7 +1,5 @@
 """The picture of `parity bench --scaling`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -8,8 +8,6 @@ for all its life, as its memory happened to be laid out. So there are several *g
 processes, one after the other, each with its share of the rounds.
 """
 
-from __future__ import annotations
-
 import functools
 import random
 import statistics

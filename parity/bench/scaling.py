@@ -1,7 +1,5 @@
 """How the time of a step grows with width, batch and depth."""
 
-from __future__ import annotations
-
 import statistics
 import timeit
 from collections.abc import Iterator, Mapping

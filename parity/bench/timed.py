@@ -1,7 +1,5 @@
 """An engine and its stopwatch, both in the engine's process."""
 
-from __future__ import annotations
-
 import gc
 import math
 import os

@@ -1,7 +1,5 @@
 """The commands of `parity`, a module each."""
 
-from __future__ import annotations
-
 from importlib import metadata
 from typing import Annotated
 

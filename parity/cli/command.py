@@ -1,7 +1,5 @@
 """What all commands have in common: how they end, and what they say."""
 
-from __future__ import annotations
-
 import functools
 import os
 import signal
@@ -33,47 +31,43 @@ def silence() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def command(function: Callable[..., int]) -> Callable[..., None]:
-    """Make a command of a function that returns the exit status."""
-
-    @functools.wraps(function)
-    def run_it(*arguments: Any, **options: Any) -> None:
-        raise typer.Exit(ended(lambda: function(*arguments, **options)))
-
-    return run_it
-
-
-def ended(
-    work: Callable[[], int],
+def command(
+    function: Callable[..., int],
     program: str = "parity",
     interrupted: str = "interrupted: nothing was written",
-) -> int:
-    """Do the work of a command; return its exit status.
+) -> Callable[..., None]:
+    """Make a command of a function that returns the exit status.
 
     What it raises is reported on standard error, and has an exit status of its own.
 
     Args:
-        work: returns the exit status.
+        function: does the work.
         program: the name that each complaint begins with.
         interrupted: what to say after Ctrl-C.
     """
-    try:
-        status = work()
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        return complain(interrupted, INTERRUPTED, program)
-    except (UsageError, EngineProcessError) as error:
-        return complain(str(error), 2, program)
-    except MemoryError as error:
-        said = f"out of memory, use fewer samples or smaller layers: {error}"
-        return complain(said, 2, program)
-    except OSError as error:
-        silence()
-        return complain(f"cannot write or read: {error}", 2, program)
-    except Exception:
-        traceback.print_exc()
-        return complain("this is a defect of parity, please report it", DEFECT, program)
-    return status
+
+    @functools.wraps(function)
+    def run_it(*arguments: Any, **options: Any) -> None:
+        try:
+            status = function(*arguments, **options)
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            status = complain(interrupted, INTERRUPTED, program)
+        except (UsageError, EngineProcessError) as error:
+            status = complain(str(error), 2, program)
+        except MemoryError as error:
+            said = f"out of memory, use fewer samples or smaller layers: {error}"
+            status = complain(said, 2, program)
+        except OSError as error:
+            silence()
+            status = complain(f"cannot write or read: {error}", 2, program)
+        except Exception:
+            traceback.print_exc()
+            said = "this is a defect of parity, please report it"
+            status = complain(said, DEFECT, program)
+        raise typer.Exit(status)
+
+    return run_it
 
 
 def complain(message: str, status: int, program: str = "parity") -> int:

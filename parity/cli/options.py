@@ -1,7 +1,5 @@
 """The options that commands share, and the tasks that they name."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import re

@@ -1,7 +1,5 @@
 """`parity replay`."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +14,7 @@ from parity.engines.registry import factory, known, same
 from parity.errors import UsageError
 from parity.files import write_whole
 from parity.processes import Side
-from parity.report.pair.page import page
+from parity.report.pair import page
 from parity.report.replayed import summary
 
 

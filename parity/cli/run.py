@@ -1,7 +1,5 @@
 """`parity run`."""
 
-from __future__ import annotations
-
 from parity.cli import options
 from parity.cli.command import Output, command
 from parity.documents import to_json

@@ -1,7 +1,5 @@
 """`parity sweep`."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer
@@ -17,7 +15,6 @@ from parity.sweep import plan as plans
 from parity.sweep.compare import compare
 from parity.sweep.database import Database, to_csv
 from parity.sweep.executors import DaskWorkers, LocalWorkers
-from parity.sweep.scheduler import Stream, schedule
 from parity.sweep.settings import settings
 from parity.sweep.table import passed, summary
 from parity.sweep.work import trained_by
@@ -97,14 +94,14 @@ def sweep_command(
 
 def _train(
     plan: plans.Plan, database: Database, count: int | None, scheduler: str | None
-) -> list[Stream]:
+) -> list[plans.Stream]:
     """Train everything that is missing; return what was to be trained."""
     streams = plans.streams(plan, database)
     if not any(stream.seeds for stream in streams):
         return streams
     workers = LocalWorkers(count or usable_cores()) if scheduler is None else DaskWorkers(scheduler)
     with workers, Progress() as progress:
-        schedule(
+        plans.schedule(
             streams,
             workers,
             database.add,

@@ -1,7 +1,5 @@
 """`parity train`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,18 +1,17 @@
 """`python -m parity.evidence NAME`: measure how far the judge can be trusted."""
 
-from __future__ import annotations
-
-import argparse
-import sys
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Literal
+
+import typer
+from typer import Argument, Option
 
 from minigrad.architectures import ARCHITECTURES
-from parity.cli.command import Output, ended
+from parity.cli.command import Output, command
 from parity.cli.options import tasks
 from parity.documents import to_json
-from parity.engines import trainer
 from parity.engines.registry import factory
 from parity.environment import environment, usable_cores
 from parity.evidence.figures import PAGES, RESULTS, publish, replaced
@@ -21,72 +20,52 @@ from parity.progress import Progress
 
 # What is loaded within functions brings torch or matplotlib with it.
 
-Options = argparse.Namespace
+CORES = usable_cores()
+KEPT = "interrupted; start it again to go on"
+
+Folder = Annotated[Path, Option(help="The folder to write files to.")]
+File = Annotated[
+    Path,
+    Option(help="The file to keep results in.", show_default="one in parity/evidence/results"),
+]
 
 
-class Command(NamedTuple):
-    """One piece of evidence.
+def calibration(
+    cases: Annotated[int, Option(min=1, help="Comparisons.")] = 10_000,
+    seeds: Annotated[int, Option(min=0, help="Seeds for detection.")] = 50,
+    device: Annotated[Literal["cpu", "cuda"], Option(help="The device of torch.")] = "cpu",
+    workers: Annotated[int, Option(min=1, help="Processes.")] = CORES,
+    output: Folder = Path("out"),
+) -> int:
+    """Measure how often the budget would fail correct engines, and which defects it catches.
 
-    Attributes:
-        does: what it does, in words.
-        add_options: adds its options to a parser.
-        run: does it; returns the exit status.
-        interrupted: what to say after Ctrl-C.
+    minigrad and torch take the same step from the same parameters, over many kinds of networks and
+    data. Exit status: 1 if a correct engine would have been failed.
     """
-
-    does: str
-    add_options: Callable[[argparse.ArgumentParser], object]
-    run: Callable[[Options, trainer.Progress], int]
-    interrupted: str = "interrupted; start it again to go on"
-
-
-def at_least(least: int) -> Callable[[str], int]:
-    """Return what reads an option that must be a whole number of at least so many."""
-
-    def number(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
-        return value
-
-    return number
-
-
-# ---- calibration --------------------------------------------------------------------------------
-
-
-def calibration_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `calibration`."""
-    add = parser.add_argument
-    add("--cases", type=at_least(1), default=10_000, help="comparisons (10,000)")
-    add("--seeds", type=at_least(0), default=50, help="seeds for detection (50)")
-    add("--device", choices=("cpu", "cuda"), default="cpu", help="torch's (cpu)")
-    add("--workers", type=at_least(1), default=usable_cores(), help="processes (cores)")
-    add("--output", type=Path, default=Path("out"), help="folder (out)")
-
-
-def calibration(options: Options, progress: trainer.Progress) -> int:
-    """Return 0, or 1 if a correct engine would have been failed."""
-    from parity.evidence.calibration.jobs import measurements, planned, prepare, work
-    from parity.evidence.calibration.summary import detection, summary
+    from parity.evidence.calibration.results import (
+        detection,
+        measurements,
+        planned,
+        prepare,
+        summary,
+        work,
+    )
     from parity.evidence.rendered import calibration_picture
 
-    folder = output_folder(options.output)
+    folder = output_folder(output)
     prepare()
-    found = measurements(folder / "calibration.rows.json", options.device)
-    jobs = planned(options.cases, options.seeds, options.device)
-    work(found, jobs, options.workers, progress)
-    cases, planted = (
+    found = measurements(folder / "calibration.rows.json", device)
+    jobs = planned(cases, seeds, device)
+    with Progress() as bars:
+        work(found, jobs, workers, functools.partial(bars.rounds, "calibration"))
+    compared, planted = (
         [found[key]["found"] for key in jobs if key.startswith(kind)] for kind in ("case", "detect")
     )
     document = {
         "environment": environment(),
-        "device": options.device,
-        "seeds": {
-            "cases": [0, options.cases - 1],
-            "detection": [0, options.seeds - 1] if options.seeds else [],
-        },
-        **summary(cases),
+        "device": device,
+        "seeds": {"cases": [0, cases - 1], "detection": [0, seeds - 1] if seeds else []},
+        **summary(compared),
         "detection": detection(planted),
     }
     write_whole(folder / "calibration.json", to_json(document))
@@ -95,35 +74,32 @@ def calibration(options: Options, progress: trainer.Progress) -> int:
     return int(any(document["false_alarms"].values()))
 
 
-# ---- detection ----------------------------------------------------------------------------------
+def detection(
+    only: Annotated[str | None, Option(metavar="NAME,…", help="These defects alone.")] = None,
+    seed: Annotated[int, Option(min=0, help="Seed of the runs with a defect.")] = 0,
+    workers: Annotated[int, Option(min=1, help="Trials at a time.")] = 1,
+    controls: Annotated[int, Option(min=1, help="Runs without a defect.")] = 20,
+    output: Folder = Path("out"),
+) -> int:
+    """Plant every defect of the catalogue in a copy of the tree, and see what finds it.
 
-
-def detection_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `detection`."""
-    add = parser.add_argument
-    add("--only", metavar="NAME,…", help="these defects alone")
-    add("--seed", type=at_least(0), default=0, help="of the runs with a defect (0)")
-    add("--workers", type=at_least(1), default=1, help="trials at a time (1)")
-    add("--controls", type=at_least(1), default=20, help="runs without a defect (20)")
-    add("--output", default="out", help="folder (out)")
-
-
-def detection(options: Options, progress: trainer.Progress) -> int:
-    """Return 0 if each defect is caught and located and the tree without one passes, or 1."""
-    from parity.evidence.detection.catalogue import chosen
+    Exit status: 0 if each defect is caught and located and the tree without one passes, or 1.
+    """
+    from parity.evidence.detection.defect import chosen
     from parity.evidence.detection.results import detect
     from parity.evidence.rendered import detection_picture, detection_table
 
-    defects = chosen(options.only)
-    folder = output_folder(options.output)
-    document = detect(
-        defects,
-        folder / "detection.rows.json",
-        seed=options.seed,
-        controls=options.controls,
-        workers=options.workers,
-        progress=progress,
-    )
+    defects = chosen(only)
+    folder = output_folder(output)
+    with Progress() as bars:
+        document = detect(
+            defects,
+            folder / "detection.rows.json",
+            seed=seed,
+            controls=controls,
+            workers=workers,
+            progress=functools.partial(bars.rounds, "detection"),
+        )
     write_whole(folder / "detection.json", to_json(document))
     write_whole(folder / "detection.png", detection_picture(document))
     console = Output()
@@ -132,150 +108,106 @@ def detection(options: Options, progress: trainer.Progress) -> int:
     return 0 if document["passed"] else 1
 
 
-# ---- proof --------------------------------------------------------------------------------------
+def proof(
+    architectures: Annotated[
+        list[str] | None, Argument(help="Names or layer sizes. Default: the three.")
+    ] = None,
+    full: Annotated[int, Option(min=0, help="Seeds of full runs.")] = 12,
+    quick: Annotated[int, Option(min=0, help="Seeds of quick runs.")] = 50,
+    device: Annotated[str, Option(help="The device of torch.")] = "cpu",
+    workers: Annotated[int, Option(min=1, help="Runs at the same time.")] = CORES,
+    output: File = RESULTS / "proof.json",
+    failures: Annotated[Path, Option(help="The folder of reports that fail.")] = Path("out/proof"),
+) -> int:
+    """Judge minigrad against torch at many seeds, in full and quickly.
 
-
-def proof_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `proof`."""
-    add, file = parser.add_argument, RESULTS / "proof.json"
-    add("--full", type=at_least(0), default=12, help="seeds of full runs (12)")
-    add("--quick", type=at_least(0), default=50, help="seeds of quick runs (50)")
-    add("--device", default="cpu", help="of torch (cpu)")
-    add("--workers", type=at_least(1), default=usable_cores(), help="runs at once (cores)")
-    add("--output", type=Path, default=file, help="the file (parity/evidence/results/…)")
-    add("--failures", type=Path, default=Path("out/proof"), help="reports that fail (out/proof)")
-    add("architectures", nargs="*", help="names or layer sizes (the three)")
-
-
-def proof(options: Options, progress: trainer.Progress) -> int:
-    """Return 0 if every run passed, or 1."""
+    Exit status: 0 if every run passed, or 1.
+    """
     from parity.evidence import proof as proofs
     from parity.evidence.rendered import endings, proof_table
 
-    tasks(options.architectures, "0", "float32", options.device)
-    output_folder(options.output.parent)
+    tasks(architectures, "0", "float32", device)
+    output_folder(output.parent)
     settings = {
-        "full": options.full,
-        "quick": options.quick,
-        "architectures": options.architectures or list(ARCHITECTURES),
+        "full": full,
+        "quick": quick,
+        "architectures": architectures or list(ARCHITECTURES),
         "engines": list(proofs.ENGINES),
-        "device": options.device,
+        "device": device,
     }
-    jobs = proofs.planned(options.full, options.quick)
-    found = proofs.kept(options.output, settings, jobs)
-    proofs.prove(
-        found,
-        jobs,
-        options.architectures,
-        options.workers,
-        options.failures,
-        progress,
-        options.device,
-    )
+    jobs = proofs.planned(full, quick)
+    found = proofs.kept(output, settings, jobs)
+    with Progress() as bars:
+        progress = functools.partial(bars.rounds, "proof")
+        proofs.prove(found, jobs, architectures, workers, failures, progress, device)
     console = Output()
     console.print(proof_table(found.rows()))
     for line in endings(found.rows()):
         console.print(line, soft_wrap=True)
     document = found.document()
     for name in document["failed"]:
-        console.print(f"FAILED: {name}; its report is in {options.failures}", soft_wrap=True)
+        console.print(f"FAILED: {name}; its report is in {failures}", soft_wrap=True)
     return 0 if document["passed"] else 1
 
 
-# ---- peers --------------------------------------------------------------------------------------
+def peers(
+    engines: Annotated[list[str] | None, Argument(help="Of the peers. Default: all.")] = None,
+    seed: Annotated[str, Option(help="Seed of every run.")] = "0",
+    output: File = RESULTS / "peers.json",
+    readme: Annotated[
+        Path, Option(help="The page that gets the table.", show_default="parity/README.md")
+    ] = PAGES["peers"],
+) -> int:
+    """Judge the other engines against torch, and put the result into parity/README.md.
 
-
-def peers_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `peers`."""
-    add, file = parser.add_argument, RESULTS / "peers.json"
-    add("--seed", default="0", help="of every run (0)")
-    add("--output", type=Path, default=file, help="the file (parity/evidence/results/…)")
-    add("--readme", type=Path, default=PAGES["peers"], help="gets the table")
-    add("engines", nargs="*", help="of the peers (all)")
-
-
-def peers(options: Options, progress: trainer.Progress) -> int:
-    """Return 0 when all are judged, whatever is found."""
+    Exit status: 0 when all are judged, whatever is found.
+    """
     from parity.evidence.peers import PEERS, judge_peer, kept, markdown
 
-    todo = tasks(None, options.seed, "float32")
-    engines = options.engines or PEERS
-    for name in engines:
+    todo = tasks(None, seed, "float32")
+    names = engines or PEERS
+    for name in names:
         factory(name)  # is it there?
-    cases = output_folder(options.output.with_suffix(""))
-    found = kept(options.output)
-    for done, name in enumerate(engines, 1):
-        peer = judge_peer(name, todo, cases)
-        found.add(peer)
-        progress(done, len(engines))
-        print(f"{name}: {len(peer['networks'])} networks judged", flush=True)
-    text = replaced(options.readme.read_text("utf-8"), "peers", markdown(found.document()))
-    write_whole(options.readme, text)
+    cases = output_folder(output.with_suffix(""))
+    found = kept(output)
+    with Progress() as bars:
+        for done, name in enumerate(names, 1):
+            peer = judge_peer(name, todo, cases)
+            found.add(peer)
+            bars.rounds("peers", done, len(names))
+            print(f"{name}: {len(peer['networks'])} networks judged", flush=True)
+    write_whole(readme, replaced(readme.read_text("utf-8"), "peers", markdown(found.document())))
     return 0
 
 
-# ---- bench --------------------------------------------------------------------------------------
-
-
-def bench_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `bench`."""
-    parser.add_argument("folder", type=Path, help="the folder that `parity bench` wrote to")
-
-
-def bench(options: Options, progress: trainer.Progress) -> int:
-    """Return 0."""
-    publish(options.folder)
+def bench(folder: Annotated[Path, Argument(help="The folder `parity bench` wrote to.")]) -> int:
+    """Put a run of `parity bench` into README."""
+    publish(folder)
     return 0
 
 
-COMMANDS = {
-    "calibration": Command(
-        "Measure how often the budget would fail correct engines, and which defects it catches. "
-        "minigrad and torch take the same step from the same parameters, over many kinds of "
-        "networks and data.",
-        calibration_options,
-        calibration,
-    ),
-    "detection": Command(
-        "Plant every defect of the catalogue in a copy of the tree, and see what finds it.",
-        detection_options,
-        detection,
-    ),
-    "proof": Command(
-        "Judge minigrad against torch at many seeds, in full and quickly.", proof_options, proof
-    ),
-    "peers": Command(
-        "Judge the other engines against torch, and put the result into parity/README.md.",
-        peers_options,
-        peers,
-        "interrupted; name the engines that are missing",
-    ),
-    "bench": Command("Put a run of `parity bench` into README.", bench_options, bench),
-}
+app = typer.Typer(
+    help="Measure how far the judge can be trusted. What was stopped goes on where it was. Exit "
+    "status: 0 the judge did what it should, 1 it did not, 2 bad usage, 130 Ctrl-C.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for function, interrupted in (
+    (calibration, KEPT),
+    (detection, KEPT),
+    (proof, KEPT),
+    (peers, "interrupted; name the engines that are missing"),
+    (bench, KEPT),
+):
+    name = function.__name__
+    app.command(name)(command(function, f"parity.evidence {name}", interrupted))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `python -m parity.evidence NAME`; return its exit status.
-
-    That is 0 if the judge did what it should, 1 if it did not, 2 after bad usage, 130 after Ctrl-C.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m parity.evidence",
-        description="Measure how far the judge can be trusted. What was stopped goes on where it "
-        "was. Exit status: 0 the judge did what it should, 1 it did not, 2 bad usage, 130 Ctrl-C.",
-    )
-    names = parser.add_subparsers(metavar="NAME", dest="name", required=True)
-    for name, command in COMMANDS.items():
-        command.add_options(names.add_parser(name, help=command.does, description=command.does))
-    options = parser.parse_args(arguments)
-    command = COMMANDS[options.name]
-
-    def work() -> int:
-        with Progress() as bars:
-            return command.run(options, lambda *counts: bars.rounds(options.name, *counts))
-
-    return ended(work, f"parity.evidence {options.name}", command.interrupted)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `python -m parity.evidence NAME`, and exit with its status."""
+    app(arguments, prog_name="python -m parity.evidence")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

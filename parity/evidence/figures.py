@@ -1,7 +1,5 @@
 """Tables of what was measured, written into a README between two markers."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -4,8 +4,6 @@ A peer is judged on the networks whose training takes it at most two minutes; of
 reason is kept. Its failures leave their counterexamples in `peers/`, beside the file of results.
 """
 
-from __future__ import annotations
-
 import functools
 import shutil
 from collections.abc import Mapping, Sequence

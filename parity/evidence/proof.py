@@ -7,8 +7,6 @@ Results are kept as they come, and a proof that was stopped goes on where it was
 they are the first ones.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections import Counter, deque

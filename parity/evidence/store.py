@@ -1,7 +1,5 @@
 """The results of a long piece of work: one file, from which a run that was stopped goes on."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence

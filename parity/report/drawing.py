@@ -3,8 +3,6 @@
 Three lanes: forward downwards, backward upwards, and the optimiser's updates beside.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.style import context
 
-from parity.report.model import Array
+from parity.report import Array
 
 # Both at least 3:1 against white and against the page's dark background (WCAG 2.2, 1.4.11).
 ACTUAL = "#d1495b"

@@ -1,24 +1,20 @@
 """`report.html`: one page that loads nothing else."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, StrictUndefined, Template
-from markupsafe import Markup
 
-from parity.environment import blas_warning
-from parity.report import failures as failed
-from parity.report import plots, wording
+from parity.report import Curves, Report, plots, wording
 from parity.report.drawing import BOX, HIGH, drawing, marks, nodes
-from parity.report.model import Curves, Report
 
 
-class Shown(NamedTuple):
+class Captioned(NamedTuple):
     """A figure on the page; a tall one stands beside two others."""
 
     caption: str
-    svg: Markup
+    svg: str
     tall: bool = False
 
 
@@ -42,85 +38,60 @@ def to_html(report: Report) -> str:
     return _template("report.html").render(
         document=document,
         settings=document["settings"],
-        networks=[_network(report, index) for index in range(len(document["architectures"]))],
-        failed=failed,
-        failures=failed.failures(document),
+        networks=[
+            _network(report, number, architecture)
+            for number, architecture in enumerate(document["architectures"], 1)
+        ],
+        failures=wording.failures(document),
         probes=document.get("probes"),
         remarks=wording.remarks(document),
-        blas_warnings=list(dict.fromkeys(filter(None, map(blas_warning, sides.values())))),
         environment_rows=_environment_rows(sides),
         sides=sides,
         wording=wording,
-        style=Markup(_resource("report.css")),
+        style=_resource("report.css"),
     )
 
 
-def _network(report: Report, index: int) -> dict[str, Any]:
-    settings = report.document["settings"]
-    architecture = report.document["architectures"][index]
+def _network(report: Report, number: int, architecture: dict[str, Any]) -> dict[str, Any]:
     curves = report.curves.get(architecture["name"])
-    names = {
-        "actual": settings["engine"],
-        "expected": settings["against"],
-        "name": architecture["name"],
-    }
+    settings = report.document["settings"]
     return {
         "architecture": architecture,
-        "id": f"network-{index + 1}",
+        "id": f"network-{number}",
         "lines": wording.lines(architecture, settings),
         "curves": curves is not None,
-        "figures": [
-            *([] if curves is None else _curves(curves, names, index + 1)),
-            *_step(architecture, settings, index + 1),
-            *([] if curves is None else _divergence(architecture, curves, names, index + 1)),
-            *_budgets(architecture, index + 1),
-        ],
+        "figures": list(_figures(architecture, curves, settings, number)),
     }
 
 
-def _curves(curves: Curves, names: dict[str, str], number: int) -> Iterator[Shown]:
-    """Yield the figures of what the engines did."""
-    yield Shown("Fit", Markup(plots.fit(curves, **names, key=f"fit-{number}")))
-    yield Shown("Loss", Markup(plots.losses(curves, **names, key=f"losses-{number}")))
-
-
-def _step(
-    architecture: Mapping[str, Any], settings: Mapping[str, Any], number: int
-) -> Iterator[Shown]:
-    """Yield the drawing of a training step, with the first nodes at which the engines differ."""
-    if len(nodes(architecture["sizes"], 1)) > MOST_NODES:
-        return
-    figure = _template("drawing.html").render(
-        drawing=drawing(architecture, settings.get("samples", 100)),
-        size=(BOX, HIGH),
-        name=architecture["name"],
-        key=f"step-{number}",
-    )
-    caption = "One training step"
-    if marks(architecture):
-        caption += ", ✗ first apart"
-    yield Shown(caption, Markup(figure), tall=True)
-
-
-def _divergence(
-    architecture: Mapping[str, Any], curves: Curves, names: dict[str, str], number: int
-) -> Iterator[Shown]:
-    """Yield the figure of the trajectory verdict, if that was reached."""
-    trajectory = architecture["trajectory"]
-    if curves.envelope is None or trajectory is None:
-        return
-    key = f"divergence-{number}"
-    figure = plots.divergence(curves, curves.envelope, trajectory, **names, key=key)
-    yield Shown("Divergence", Markup(figure))
-
-
-def _budgets(architecture: Mapping[str, Any], number: int) -> Iterator[Shown]:
-    """Yield the figure of the gradients verdict, if that was reached."""
-    gradients = architecture["gradients"]
-    if gradients is None or not gradients.get("per_parameter"):
-        return
-    figure = plots.budgets(gradients, name=architecture["name"], key=f"budgets-{number}")
-    yield Shown("Budget used by each gradient", Markup(figure))
+def _figures(
+    architecture: dict[str, Any], curves: Curves | None, settings: dict[str, Any], number: int
+) -> Iterator[Captioned]:
+    """Yield what the engines did, the step with the first nodes at which they differ, and how far
+    apart they are, as far as it is known.
+    """
+    name = architecture["name"]
+    names = {"actual": settings["engine"], "expected": settings["against"], "name": name}
+    if curves is not None:
+        yield Captioned("Fit", plots.fit(curves, **names, key=f"fit-{number}"))
+        yield Captioned("Loss", plots.losses(curves, **names, key=f"losses-{number}"))
+    if len(nodes(architecture["sizes"], 1)) <= MOST_NODES:
+        step = _template("drawing.html").render(
+            drawing=drawing(architecture, settings.get("samples", 100)),
+            size=(BOX, HIGH),
+            name=name,
+            key=f"step-{number}",
+        )
+        apart = ", ✗ first apart" if marks(architecture) else ""
+        yield Captioned(f"One training step{apart}", step, tall=True)
+    trajectory, gradients = architecture["trajectory"], architecture["gradients"]
+    if curves is not None and curves.envelope is not None and trajectory is not None:
+        key = f"divergence-{number}"
+        figure = plots.divergence(curves, curves.envelope, trajectory, **names, key=key)
+        yield Captioned("Divergence", figure)
+    if gradients is not None and gradients.get("per_parameter"):
+        figure = plots.budgets(gradients, name=name, key=f"budgets-{number}")
+        yield Captioned("Budget used by each gradient", figure)
 
 
 def _environment_rows(sides: dict[str, dict[str, Any]]) -> list[tuple[str, list[str]]]:

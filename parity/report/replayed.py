@@ -1,7 +1,5 @@
 """A case judged again, in words: what it is, the verdict now, and what is different."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +9,7 @@ from rich.text import Text
 from parity.cases.case import Case
 from parity.cases.replay import Replayed, document
 from parity.report import wording
-from parity.report.failures import failures
+from parity.report.wording import failures
 from parity.tables import STYLES, Trimmed, item
 
 SIDES = ("actual", "expected")

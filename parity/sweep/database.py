@@ -1,7 +1,5 @@
 """`sweep.sqlite`: every finished result is kept there, whatever happens afterwards."""
 
-from __future__ import annotations
-
 import csv
 import fcntl
 import io

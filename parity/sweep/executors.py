@@ -1,7 +1,5 @@
 """Workers: processes of this machine, or those of a Dask cluster."""
 
-from __future__ import annotations
-
 import logging
 import re
 from concurrent.futures import Executor, Future, ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """The result of a sweep as tables for the terminal."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

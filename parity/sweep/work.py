@@ -1,7 +1,5 @@
 """The work of a sweep: some seeds are trained, in a process of the engine's own."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import platform

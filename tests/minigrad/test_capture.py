@@ -14,8 +14,7 @@ from minigrad import CaptureError, Tensor, nn, optim
 from minigrad.architectures import ARCHITECTURES, build
 from minigrad.capture import conditions
 from minigrad.capture.replay import Replay
-from parity.engines.adapters.minigrad import MinigradEngine
-from parity.engines.adapters.minigrad_captured import MinigradCapturedEngine
+from parity.engines.adapters.minigrad import MinigradCapturedEngine, MinigradEngine
 from parity.engines.protocol import Task
 from tests.minigrad.operations import FUZZ
 from tests.minigrad.sessions import sessions

@@ -19,6 +19,7 @@ import pytest
 
 from parity.__main__ import main
 from parity.documents import schema
+from parity.evidence.__main__ import main as evidence_main
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,6 +43,14 @@ def parity(*arguments: object) -> Finished:
         main(list(map(str, arguments)))
     assert isinstance(ended.value.code, int)
     return Finished(ended.value.code, out.getvalue(), err.getvalue())
+
+
+def evidence(*arguments: str) -> int:
+    """Run `python -m parity.evidence` in this process; return its exit status."""
+    with pytest.raises(SystemExit) as ended:
+        evidence_main(arguments)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
 
 
 def report(folder: Path) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from parity.cases.case import Case
 from parity.engines.protocol import Array, Start, Task
-from parity.report.model import Curves, Report
+from parity.report import Curves, Report
 
 NETWORKS: dict[str, tuple[list[int], int, int]] = {
     "underfit": ([1, 1, 1], 500, 4),

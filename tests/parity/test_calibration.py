@@ -11,8 +11,7 @@ import pytest
 
 from parity.checks.gradients import AGGREGATE_Z, COMMON, Z
 from parity.errors import UsageError
-from parity.evidence.__main__ import main
-from parity.evidence.calibration import jobs, measure
+from parity.evidence.calibration import measure, results
 from parity.evidence.calibration.cases import BIASED, DATA, DTYPES, NETWORKS, draw_case, draw_shape
 from parity.evidence.calibration.measure import (
     COMMONS,
@@ -24,9 +23,10 @@ from parity.evidence.calibration.measure import (
     tf32,
     torch_gradients,
 )
-from parity.evidence.calibration.summary import detection, summary
+from parity.evidence.calibration.results import detection, summary
 from parity.evidence.rendered import calibration_picture
 from parity.evidence.store import Store
+from tests.parity.commands import evidence
 
 MINE = COMMONS.index(COMMON)
 
@@ -252,13 +252,13 @@ def test_a_run_resumes_and_reports(
         drawn.append(seed)
         return draw_case(3 + 20 * seed)
 
-    monkeypatch.setattr(jobs, "NETWORKS", ("rightfit",))
-    monkeypatch.setattr(jobs, "draw_case", draw)
-    monkeypatch.setattr(jobs, "digest", lambda patterns: "of these tests")
+    monkeypatch.setattr(results, "NETWORKS", ("rightfit",))
+    monkeypatch.setattr(results, "draw_case", draw)
+    monkeypatch.setattr(results, "digest", lambda patterns: "of these tests")
     options = ["--workers", "1", "--seeds", "1", "--output", str(tmp_path)]
     arguments = ["calibration", *options, "--cases"]
-    assert main([*arguments, "2"]) == 0
-    assert main([*arguments, "3"]) == 0
+    assert evidence(*arguments, "2") == 0
+    assert evidence(*arguments, "3") == 0
     assert drawn == [0, 1, 2]
     found = json.loads((tmp_path / "calibration.json").read_text())
     assert found["comparisons"] == 3
@@ -274,15 +274,15 @@ def test_a_run_resumes_and_reports(
         return loss, {name: 1.001 * value for name, value in gradients.items()}, parameters
 
     monkeypatch.setattr(measure, "torch_side", wrong)
-    assert main([*arguments, "4"]) == 1
+    assert evidence(*arguments, "4") == 1
 
 
 def test_processes_measure_what_one_does(tmp_path: Path) -> None:
-    some = dict(list(jobs.planned(2, 0, "cpu").items()))
+    some = dict(list(results.planned(2, 0, "cpu").items()))
     measured = []
     for workers in (1, 2):
         found = Store(tmp_path / f"{workers}.json", {})
-        jobs.work(found, some, workers)
+        results.work(found, some, workers)
         measured.append([found[key] for key in some])
     assert json.dumps(measured[0]) == json.dumps(measured[1])
 
@@ -293,7 +293,7 @@ def test_what_is_measured_is_kept_when_something_fails(tmp_path: Path) -> None:
 
     found = Store(tmp_path / "rows.json", {"z": 6}, every_s=60)
     with pytest.raises(ValueError, match="a defect"):
-        jobs.work(found, {"one": lambda: {"found": float("inf")}, "two": fails}, 1)
+        results.work(found, {"one": lambda: {"found": float("inf")}, "two": fails}, 1)
     again = Store(tmp_path / "rows.json", {"z": 6})
     assert ("one" in again, "two" in again) == (True, False)
     assert again["one"] == {"key": "one", "found": {"found": float("inf")}}
@@ -308,11 +308,11 @@ def test_measurements_of_other_settings_are_refused(
         Store(path, {"code": "1", "device": "cuda"})
     arguments = ["--cases", "1", "--seeds", "0", "--workers", "1", "--output", str(tmp_path)]
     arguments.insert(0, "calibration")
-    assert main(arguments) == 2
+    assert evidence(*arguments) == 2
     assert "was made with code 1" in capsys.readouterr().err
     for content in ("", "[]", "{}", '{"settings": 3, "rows": []}'):
         path.write_text(content)
-        assert main(arguments) == 2
+        assert evidence(*arguments) == 2
         assert "holds no results" in capsys.readouterr().err
 
 

@@ -15,10 +15,8 @@ from rich.console import Console
 
 import minigrad
 from parity.errors import UsageError
-from parity.evidence.__main__ import main
 from parity.evidence.detection import results
-from parity.evidence.detection.catalogue import DEFECTS, chosen, read
-from parity.evidence.detection.defect import Defect, planted
+from parity.evidence.detection.defect import DEFECTS, Defect, chosen, planted, read
 from parity.evidence.detection.practice import PRACTICES, assert_close, finite_differences
 from parity.evidence.detection.results import control, detect, document, verdict
 from parity.evidence.detection.trial import (
@@ -33,6 +31,7 @@ from parity.evidence.detection.trial import (
 from parity.evidence.rendered import detection_table
 from parity.probes import PROBES
 from parity.sources import ROOT, digest
+from tests.parity.commands import evidence
 
 LINEAR = Defect(
     "weight-gradient-half",
@@ -397,12 +396,12 @@ def test_a_failing_control_fails_everything() -> None:
 
 def test_the_program(tried: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = f"{DEFECTS[0].name},{DEFECTS[1].name}"
-    assert main(["detection", "--only", names, "--output", str(tmp_path), "--controls", "1"]) == 1
+    assert evidence("detection", "--only", names, "--output", str(tmp_path), "--controls", "1") == 1
     written = json.loads((tmp_path / "detection.json").read_text(encoding="utf-8"))
     assert [entry["name"] for entry in written["trials"]] == names.split(",")
     assert (tmp_path / "detection.png").read_bytes().startswith(b"\x89PNG")
     assert names.split(",")[0] in capsys.readouterr().out
-    assert main(["detection", "--only", "no-such-defect", "--output", str(tmp_path)]) == 2
+    assert evidence("detection", "--only", "no-such-defect", "--output", str(tmp_path)) == 2
     assert "'no-such-defect'" in capsys.readouterr().err
 
 

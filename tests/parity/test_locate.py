@@ -22,8 +22,7 @@ from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Array, Start, Task, Traced
 from parity.engines.registry import factory
 from parity.engines.trainer import Trainer
-from parity.evidence.detection.catalogue import DEFECTS, read
-from parity.evidence.detection.defect import Defect, planted
+from parity.evidence.detection.defect import DEFECTS, Defect, planted, read
 from tests.parity.fake_engines import drawn
 from tests.parity.spoiler import Function, spoil
 from tests.parity.wrong_engines import HookedEngine, TaciturnEngine

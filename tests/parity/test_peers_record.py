@@ -13,10 +13,11 @@ from minigrad.architectures import architecture
 from parity.bench import rounds
 from parity.cases.file import load
 from parity.engines.protocol import Task
-from parity.evidence import __main__ as evidence
+from parity.evidence import __main__ as program
 from parity.evidence import peers
 from parity.evidence.figures import markers
 from parity.evidence.peers import judge_peer, markdown
+from tests.parity.commands import evidence
 
 
 def tasks(*names: str) -> list[Any]:
@@ -92,13 +93,13 @@ def test_the_command(
     begin, end = markers("peers")
     readme, output = tmp_path / "README.md", tmp_path / "peers.json"
     readme.write_text(f"{begin}\n\n{end}")
-    monkeypatch.setattr(evidence, "tasks", lambda *_: tasks("1-2-1"))
+    monkeypatch.setattr(program, "tasks", lambda *_: tasks("1-2-1"))
     arguments = ["peers", "--output", str(output), "--readme", str(readme)]
-    assert evidence.main([*arguments, "numpy-floor"]) == 0
+    assert evidence(*arguments, "numpy-floor") == 0
     assert markdown(json.loads(output.read_text())) in readme.read_text()
-    assert evidence.main([*arguments, "tests.parity.case_engines:HalvedBias"]) == 0
+    assert evidence(*arguments, "tests.parity.case_engines:HalvedBias") == 0
     engines = [peer["engine"] for peer in json.loads(output.read_text())["peers"]]
     assert engines == ["numpy-floor", "tests.parity.case_engines:HalvedBias"]
     assert "| `numpy-floor` |" in readme.read_text()
-    assert evidence.main([*arguments, "nonsense"]) == 2
+    assert evidence(*arguments, "nonsense") == 2
     assert "unknown engine 'nonsense'" in capsys.readouterr().err

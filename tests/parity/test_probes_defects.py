@@ -12,8 +12,7 @@ import pytest
 
 import minigrad
 from minigrad.ops import RULES
-from parity.evidence.detection.catalogue import DEFECTS
-from parity.evidence.detection.defect import Defect, planted
+from parity.evidence.detection.defect import DEFECTS, Defect, planted
 from parity.probes import PROBES
 from parity.probes.run import run_probes
 from tests.parity.spoiler import Function, spoil, verdict

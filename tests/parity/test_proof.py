@@ -15,9 +15,9 @@ from parity.checks.verdicts import not_reached
 from parity.engines.process import EngineProcessError
 from parity.engines.registry import ENGINES
 from parity.evidence import proof as runs
-from parity.evidence.__main__ import main
 from parity.evidence.proof import NOT_PROVED, PROVED, Job, kept, planned
 from parity.sources import ROOT, matching
+from tests.parity.commands import evidence
 from tests.parity.samples import report_of
 
 digest_of_code = runs.code
@@ -89,7 +89,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
 
 def test_a_small_network_for_real(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = arguments(file, "1-4-1", "--full", "0", "--quick", "1", "--workers", "1")
-    assert main(small) == 0
+    assert evidence(*small) == 0
     content = json.loads(file.read_text())
     assert content["passed"] is True
     assert (content["planned"], content["done"], content["failed"]) == (2, 2, [])
@@ -109,7 +109,7 @@ def test_a_small_network_for_real(file: Path, capsys: pytest.CaptureFixture[str]
     said = capsys.readouterr().out
     assert "[2/2] quick float64 seed 0: passed" in said
     before = file.read_bytes()
-    assert main(small) == 0, "there is nothing left to do"
+    assert evidence(*small) == 0, "there is nothing left to do"
     assert file.read_bytes() == before
     again = capsys.readouterr().out
     assert "[" not in again
@@ -133,7 +133,7 @@ def test_it_goes_on_where_it_was(file: Path, judged: list[Job]) -> None:
 def test_a_failing_run_is_named_and_keeps_its_report(
     file: Path, judged: list[Job], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(arguments(file, "--full", "2", "--quick", "1")) == 1
+    assert evidence(*arguments(file, "--full", "2", "--quick", "1")) == 1
     assert len(judged) == 6
     content = json.loads(file.read_text())
     assert content["passed"] is False
@@ -153,7 +153,7 @@ def test_a_failing_run_is_named_and_keeps_its_report(
 def test_dead_and_diverged_runs_are_counted_and_named(
     file: Path, judged: list[Job], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(arguments(file, "--full", "1", "--quick", "0")) == 0
+    assert evidence(*arguments(file, "--full", "1", "--quick", "0")) == 0
     endings = {
         entry["name"]: entry["state"]["actual"]
         for entry in report_of("dead").document["architectures"]
@@ -175,14 +175,14 @@ def test_a_file_of_something_else_is_refused(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(arguments(file, "--full", "0", "--quick", "1")) == 0
+    assert evidence(*arguments(file, "--full", "0", "--quick", "1")) == 0
     before = file.read_bytes()
     if changed == "code":
         monkeypatch.setattr(runs, "code", lambda: "another")
     if changed == "versions":
         monkeypatch.setattr(runs, "environment", lambda: {"versions": {"numpy": "0"}})
     quick = "2" if changed == "settings" else "1"
-    assert main(arguments(file, "--full", "0", "--quick", quick)) == 2
+    assert evidence(*arguments(file, "--full", "0", "--quick", quick)) == 2
     complaint = capsys.readouterr().err
     assert f"was made with {changed} " in complaint
     assert "remove the file" in complaint
@@ -210,7 +210,7 @@ def test_interrupted_it_keeps_what_is_done(
     monkeypatch.setattr(runs, "run_on", judged_or_hanging)
     monkeypatch.setattr(runs, "wait_for", interrupted)
     some = arguments(file, "--full", "0", "--quick", "2", "--workers", "1")
-    assert main(some) == 130
+    assert evidence(*some) == 130
     content = json.loads(file.read_text())
     assert (content["done"], content["planned"], content["passed"]) == (1, 4, False)
 
@@ -227,18 +227,16 @@ def test_an_engine_that_dies_ends_the_proof(
         raise EngineProcessError("the torch process ended with exit code -9")
 
     monkeypatch.setattr(runs, "run_on", dying)
-    assert main(arguments(file, "--workers", str(workers))) == 2
+    assert evidence(*arguments(file, "--workers", str(workers))) == 2
     assert "the torch process ended" in capsys.readouterr().err
     assert not file.exists()
 
 
 def test_bad_usage(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(arguments(file, "rightift")) == 2
+    assert evidence(*arguments(file, "rightift")) == 2
     assert "unknown architecture 'rightift'" in capsys.readouterr().err
     for wrong in (["--workers", "0"], ["--quick", "-1"], ["--full", "x"]):
-        with pytest.raises(SystemExit) as ended:
-            main(arguments(file, *wrong))
-        assert ended.value.code == 2
+        assert evidence(*arguments(file, *wrong)) == 2
     assert not file.parent.exists()
 
 
@@ -262,6 +260,7 @@ from parity.engines.protocol import Task
 from parity.engines.registry import factory
 from parity.engines.trainer import Trainer
 from parity.probes.run import probes
+from tests.parity.commands import evidence
 
 names = sys.argv[1:]
 engines = [factory(name) for name in names]
@@ -334,5 +333,4 @@ def test_what_a_run_loads_is_what_is_proved() -> None:
         "parity/errors.py",
         "parity/files.py",
         "parity/report/__init__.py",
-        "parity/report/model.py",
     }

@@ -18,15 +18,14 @@ from parity.cases.replay import Replayed, located, require_step, traces, verdict
 from parity.checks.budget import Budget
 from parity.checks.gradients import compare
 from parity.checks.locate import Traces, distance, first_node, tensors
-from parity.engines.adapters.minigrad import MinigradEngine
-from parity.engines.adapters.minigrad_reproducible import MinigradReproducibleEngine
+from parity.engines.adapters.minigrad import MinigradEngine, MinigradReproducibleEngine
 from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Engine, Start, Task
 from parity.engines.registry import ENGINES, Known
 from parity.engines.trainer import Trainer
 from parity.errors import UsageError
 from parity.processes import Processes, Side, trainer
-from parity.report.pair.page import page
+from parity.report.pair import page
 from tests.minigrad.chromium import Chromium, assert_asks_for_nothing
 from tests.parity import case_engines
 from tests.parity.commands import parity

@@ -12,9 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from parity.checks.words import element
-from parity.report import failures, wording
+from parity.report import Report, wording
 from parity.report.html import to_html
-from parity.report.model import Report
 from parity.report.table import summary
 from parity.tables import Trimmed
 from tests.parity.samples import FAILED_PROBES, FIRST_NODE, KINDS, report_of
@@ -88,10 +87,10 @@ def test_a_replay_can_be_typed() -> None:
     known, own = (
         {"engine": engine, "against": "torch"} for engine in ("minigrad", "my.module:Engine")
     )
-    assert failures.replay("case-a.safetensors", "", known) == "parity replay case-a.safetensors"
+    assert wording.replay("case-a.safetensors", "", known) == "parity replay case-a.safetensors"
     typed = "parity replay 'o/case-a b.safetensors'"
-    assert failures.replay("case-a b.safetensors", "o", known) == typed
-    assert failures.replay("case-a b.safetensors", "o", own) == f"{typed} --engine my.module:Engine"
+    assert wording.replay("case-a b.safetensors", "o", known) == typed
+    assert wording.replay("case-a b.safetensors", "o", own) == f"{typed} --engine my.module:Engine"
 
 
 def test_a_tensor_as_a_whole_can_fail() -> None:
@@ -131,7 +130,7 @@ def test_a_place_is_named_with_what_is_known_of_it() -> None:
     assert element(steps | {"of": "updated"}) == "epoch 3, updated 2.weight[0, 7]"
     assert element({"epoch": 3, "of": "loss", "parameter": "loss", "index": []}) == "epoch 3, loss"
     loss = FIRST_NODE | {"node": "loss", "operation": "MSELoss", "rule": None, "tensor": "output"}
-    assert failures.node(loss) == "backward, loss (MSELoss): output[3, 1]"
+    assert wording.node(loss) == "backward, loss (MSELoss): output[3, 1]"
 
 
 @pytest.mark.parametrize("verdict", list(wording.LABELS))

@@ -11,10 +11,9 @@ import pytest
 
 from parity.engines.protocol import Start
 from parity.engines.trainer import Run
-from parity.report import figure, plots
+from parity.report import Curves, figure, plots
 from parity.report.drawing import drawing, nodes
 from parity.report.fits import training_picture
-from parity.report.model import Curves
 from parity.training import Finished
 from tests.parity.samples import BITWISE_NODE, architecture_of, curves_of, per_parameter
 

@@ -22,9 +22,9 @@ from parity.engines.protocol import Start, Task
 from parity.engines.registry import factory
 from parity.errors import UsageError
 from parity.processes import Processes, Side, prepared
-from parity.report.failures import failures
+from parity.report import Report
 from parity.report.html import to_html
-from parity.report.model import Report
+from parity.report.wording import failures
 from parity.run import run, run_on
 from tests.parity import wrong_engines
 from tests.parity.sweeping import RefusingEngine

@@ -20,8 +20,18 @@ from parity.engines.protocol import Task
 from parity.errors import UsageError
 from parity.sweep import settings as of
 from parity.sweep.database import COLUMNS, Database, Row, to_csv
-from parity.sweep.plan import LAST_SEED, Plan, results, seeds, streams
-from parity.sweep.scheduler import ATTEMPTS, JOB_S, MOST_LOST, Stream, schedule
+from parity.sweep.plan import (
+    ATTEMPTS,
+    JOB_S,
+    LAST_SEED,
+    MOST_LOST,
+    Plan,
+    Stream,
+    results,
+    schedule,
+    seeds,
+    streams,
+)
 from parity.sweep.work import Job
 
 TASK = Task((1, 4, 1), 30, 0.01, 100, 0, "float32", "cpu", 0.0)

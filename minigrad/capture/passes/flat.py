@@ -135,17 +135,11 @@ class _Layout:
 
     def lay(self, columns: list[tuple[Buffer, ...]]) -> bool:
         """Place the buffers of each column next to each other, if that is possible for all."""
-        new: dict[tuple[Buffer, ...], None] = {}
-        for column in columns:
-            if len(set(column)) < len(column):
-                return False
-            if any(buffer in self.places for buffer in column):
-                if not self._is_laid(column):
-                    return False
-            else:
-                new[column] = None
+        new = dict.fromkeys(c for c in columns if self.places.keys().isdisjoint(c))
         buffers = [buffer for column in new for buffer in column]
-        if len(set(buffers)) < len(buffers):
+        if any(len(set(each)) < len(each) for each in (*columns, buffers)):
+            return False
+        if not all(column in new or self._is_laid(column) for column in columns):
             return False
         flats = [_flat(column) for column in new]
         if None in flats:

@@ -1,7 +1,5 @@
 """Networks, data and parameters of many kinds, drawn at random, for the calibration."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from itertools import pairwise

@@ -11,8 +11,6 @@ Four tests that are commonly trusted, on the same networks and probes that the v
 `python -m parity.evidence.detection.practice` runs in a copy of the tree with a defect in it.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -1,7 +1,5 @@
 """One trial: a copy of the tree, a defect in it, and what `parity run` finds there."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

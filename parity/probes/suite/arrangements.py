@@ -1,11 +1,9 @@
 """Operations that combine or move elements, one by one: sums, shapes, indices, products."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from parity.probes.probe import distinct, integers, normal, probe, twelve_bits
-from parity.probes.suite.shared import singly
+from parity.probes.suite import singly
 
 
 @probe(exact=True, x=integers(2, 4, 8))

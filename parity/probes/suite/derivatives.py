@@ -1,12 +1,10 @@
 """Gradients of gradients: the backward pass, recorded and run backwards in its turn."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from parity.probes.probe import distinct, given, integers, normal, positive, probe
-from parity.probes.suite.shared import counted
+from parity.probes.suite import counted
 
 
 def twice(lib: Any, note: Any, calls: Mapping[str, Callable[..., Any]], *inputs: str) -> None:

@@ -1,12 +1,10 @@
 """Kinks, ties, and numbers that are not finite: where only one answer is torch's."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
 from parity.probes.probe import given, integers, probe
-from parity.probes.suite.shared import singly
+from parity.probes.suite import singly
 
 NOT_FINITE = given(math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -2.0)
 

@@ -1,11 +1,9 @@
 """Operations on corresponding elements, one by one: every rule, and every derivative."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from parity.probes.probe import away_from_zero, distinct, given, integers, normal, positive, probe
-from parity.probes.suite.shared import singly
+from parity.probes.suite import singly
 
 
 @probe(exact=True, x=given(-2.0, -1.0, 0.0, 1.0, 2.0), y=given(1.0, -1.0, 0.0, 1.0, -2.0))

@@ -1,7 +1,5 @@
 """Graphs that are no chains: what the tape adds up, sums down and puts in order."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from parity.probes.probe import away_from_zero, distinct, integers, normal, positive, probe

@@ -1,12 +1,10 @@
 """Layers, losses, initial values and random numbers."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
 from parity.probes.probe import integers, normal, probe
-from parity.probes.suite.shared import parameter
+from parity.probes.suite import parameter
 
 SEED = integers(1, below=2**20)
 

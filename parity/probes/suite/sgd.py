@@ -1,11 +1,9 @@
 """Stochastic gradient descent: every option, over several steps."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from parity.probes.probe import given, integers, normal, probe
-from parity.probes.suite.shared import parameter
+from parity.probes.suite import parameter
 
 
 def descend(

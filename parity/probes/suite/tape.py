@@ -1,7 +1,5 @@
 """The tape itself: accumulating, releasing, hooks, in-place changes, and where recording ends."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from parity.probes.probe import integers, normal, probe

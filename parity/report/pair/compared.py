@@ -1,7 +1,5 @@
 """A compared tensor as the page shows it: what is drawn, and what is said of it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
