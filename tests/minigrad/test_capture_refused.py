@@ -55,32 +55,27 @@ def test_the_line_is_that_of_the_read_and_not_of_the_call() -> None:
         torch.capture(lambda x: deep(x))(torch.tensor([1.0]))
 
 
-def test_random_numbers() -> None:
-    with pytest.raises(CaptureError, match="random"):
-        torch.capture(lambda x: x + torch.randn(1))(torch.tensor([1.0]))
-    with pytest.raises(CaptureError, match="random"):
-        torch.capture(lambda: nn.Linear(2, 2))()
+PLAIN, OTHER = torch.tensor([1.0]), reproducible(torch.tensor([1.0]))
+MODEL = network()
+
+REFUSED: dict[str, tuple[Callable[..., Any], list[Tensor], str]] = {
+    "normal numbers": (lambda x: x + torch.randn(1), [PLAIN], "random"),
+    "uniform numbers": (lambda: nn.Linear(2, 2), [], "random"),
+    "outside of the vocabulary": (lambda: torch.from_numpy(np.sin(PLAIN._array)), [], "sin"),
+    "array of another type": (lambda: OTHER * 2, [], "ReproducibleArray"),
+    "argument of another type": (lambda x: x * 2, [OTHER], "ReproducibleArray"),
+    "converting a module": (lambda: MODEL.double(), [], "copy_"),
+    "changed argument": (lambda x: x.add_(1), [PLAIN], r"refused.py.*x\.add_.*changes argument 0"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name: str) -> None:
+    step, arguments, words = REFUSED[name]
+    with pytest.raises(CaptureError, match=words):
+        torch.capture(step)(*arguments)
     torch.randn(1)
-
-
-def test_calls_outside_of_the_vocabulary() -> None:
-    w = torch.tensor([1.0])
-    with pytest.raises(CaptureError, match="sin"):
-        torch.capture(lambda: torch.from_numpy(np.sin(w._array)))()
-
-
-def test_arrays_of_other_types() -> None:
-    x = reproducible(torch.tensor([1.0]))
-    with pytest.raises(CaptureError, match="ReproducibleArray"):
-        torch.capture(lambda: x * 2)()
-    with pytest.raises(CaptureError, match="ReproducibleArray"):
-        torch.capture(lambda x: x * 2)(x)
-
-
-def test_converting_a_module() -> None:
-    model = network()
-    with pytest.raises(CaptureError, match="copy_"):
-        torch.capture(lambda: model.double())()
+    assert PLAIN.tolist() == [1.0]
 
 
 def test_an_error_in_the_step_leaves_no_trace() -> None:
