@@ -55,7 +55,7 @@ class TensorBase:
 
     __slots__ = ("__dict__", "__weakref__", "_array", "_node")
 
-    _plain: ClassVar[Any]
+    _result_class: ClassVar[Any]
     """The class of results: `Tensor`, also where a `Parameter` is an input."""
 
     # Few tensors have these; the rest share the values given here.
@@ -72,7 +72,7 @@ class TensorBase:
     def __init_subclass__(cls) -> None:
         """Call the methods by the name their user knows, `Tensor.sum` and not `Reductions.sum`."""
         if cls.__module__ == __package__:
-            cls._plain = cls
+            cls._result_class = cls
             for part in cls.__mro__:
                 for method in filter(inspect.isfunction, vars(part).values()):
                     method.__qualname__ = f"{cls.__name__}.{method.__name__}"
@@ -123,7 +123,7 @@ class TensorBase:
     @classmethod
     def _wrapped(cls, array: Array, node: Node | None = None) -> Self:
         """Return a tensor of what is known to be an array: the constructor without its check."""
-        tensor = _new(cls._plain)
+        tensor = _new(cls._result_class)
         tensor._array = array
         tensor._node = node
         wrapped: Self = tensor
@@ -131,7 +131,7 @@ class TensorBase:
 
     def _apply(self, rule: Rule, *inputs: Any, **options: Any) -> Self:
         """Run a rule on tensors and numbers; record it if one of them requires a gradient."""
-        tensor = self._plain
+        tensor = self._result_class
         values = []
         parents = []
         needs_grad = []
