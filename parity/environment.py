@@ -39,7 +39,7 @@ def environment() -> dict[str, object]:
     torch: Any = sys.modules.get("torch")
     return {
         "versions": {"python": platform.python_version()}
-        | {name: _version(name) for name in DISTRIBUTIONS},
+        | {name: version(name) for name in DISTRIBUTIONS},
         "platform": platform.platform(),
         "cpu": cpu_name(),
         "logical_cores": os.cpu_count(),
@@ -100,7 +100,8 @@ def _output(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout
 
 
-def _version(distribution: str) -> str | None:
+def version(distribution: str) -> str | None:
+    """Return the version of an installed distribution; None if it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -127,7 +128,7 @@ def _blas(torch: Any) -> list[dict[str, object]]:
         (library["library"], library["loaded_by"]) for library in libraries
     }:
         return libraries  # torch's BLAS is the system's, and in the list already
-    version = (
+    release = (
         re.search(r"Math Kernel Library Version (\S+?)(?:-|\s)", built_with)
         if name[1] == "mkl"
         else None
@@ -135,7 +136,7 @@ def _blas(torch: Any) -> list[dict[str, object]]:
     threads = torch.get_num_threads()
     entry = {
         "library": name[1],
-        "version": version and version[1],
+        "version": release and release[1],
         "kernel": None,
         "threads": threads,
     }

@@ -2,8 +2,11 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
+
+from tests.minigrad.chromium import CHROMIUM, Chromium
 
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
@@ -20,3 +23,21 @@ def pytest_configure(config: pytest.Config) -> None:
         from tests.minigrad.fuzz_record import FuzzRecord
 
         config.pluginmanager.register(FuzzRecord(config))
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Chromium]:
+    """Chromium, for all tests of a process."""
+    if not CHROMIUM:
+        pytest.skip("Chromium is not installed")
+    with Chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(running: Chromium) -> Chromium:
+    """Chromium as it is when it is new."""
+    running.complaints.clear()
+    running.requests.clear()
+    running.size(1200, 900)
+    return running

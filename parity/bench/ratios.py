@@ -109,27 +109,25 @@ class Change(NamedTuple):
 
     Attributes:
         architecture, engine, against: what is compared.
-        before, after: the ratios, (median, low, high): how many times as fast as `against`.
+        before, after: the ratios: how many times as fast as `against`.
     """
 
     architecture: str
     engine: str
     against: str
-    before: tuple[float, float, float]
-    after: tuple[float, float, float]
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
 
     @property
     def verdict(self) -> str:
         """`slower`, `faster` or `same`: whether the two intervals meet."""
-        if self.after[2] < self.before[1]:
+        if self.after["high"] < self.before["low"]:
             return "slower"
-        return "faster" if self.after[1] > self.before[2] else "same"
+        return "faster" if self.after["low"] > self.before["high"] else "same"
 
     def __str__(self) -> str:
-        then, now = (
-            f"{median:.2f} [{low:.2f} – {high:.2f}]"
-            for median, low, high in (self.before, self.after)
-        )
+        text = "{median:.2f} [{low:.2f} – {high:.2f}]"
+        then, now = text.format(**self.before), text.format(**self.after)
         return (
             f"{self.architecture}: {self.engine} is {self.verdict}: {now} times as fast as "
             f"{self.against}, was {then}"
@@ -170,7 +168,7 @@ def require_comparable(
         give, read = ("without", "not ") if read_losses else ("with", "")
         raise UsageError(f"in the baseline losses were {read}read: compare {give} --read-losses")
     wanted = {(architecture, engine) for architecture in architectures for engine in engines}
-    if not wanted & _ratios(before, against).keys():
+    if not wanted & ratios_to(before, against).keys():
         known = sorted({result["engine"] for result in before["results"]})
         where = sorted({result["architecture"] for result in before["results"]})
         raise UsageError(
@@ -181,16 +179,14 @@ def require_comparable(
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any], against: str) -> list[Change]:
     """Return how every engine compares with `against`, wherever both documents say it."""
-    old, new = _ratios(before, against), _ratios(after, against)
+    old, new = ratios_to(before, against), ratios_to(after, against)
     return [Change(*key, against, old[key], new[key]) for key in new if key in old]
 
 
-def _ratios(
-    document: Mapping[str, Any], against: str
-) -> dict[tuple[str, str], tuple[float, float, float]]:
-    """Return (median, low, high) by architecture and engine."""
+def ratios_to(document: Mapping[str, Any], against: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the ratios of a document to one engine, by architecture and engine."""
     return {
-        (ratio["architecture"], ratio["engine"]): (ratio["median"], ratio["low"], ratio["high"])
+        (ratio["architecture"], ratio["engine"]): ratio
         for ratio in document["ratios"]
         if ratio["against"] == against
     }

@@ -6,6 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from parity import tables
+from parity.bench.ratios import ratios_to
 from parity.tables import Trimmed
 
 
@@ -16,11 +17,7 @@ def bench_table(document: Mapping[str, Any]) -> Trimmed:
     times as fast as that one an engine is.
     """
     against = reference(document)
-    found = {
-        (ratio["architecture"], ratio["engine"]): ratio
-        for ratio in document["ratios"]
-        if ratio["against"] == against
-    }
+    found = ratios_to(document, against)
     agrees = {entry["architecture"]: entry["agrees"] for entry in document.get("agreement", ())}
     threads = sorted({result["threads"] for result in document["results"]})
     table = Table(
@@ -71,24 +68,19 @@ def markdown(document: Mapping[str, Any]) -> str:
 
     A cell gives the time of a step, and how many times as fast as the reference that is.
     """
-    against = reference(document)
+    found = ratios_to(document, reference(document))
     networks = list(dict.fromkeys(result["architecture"] for result in document["results"]))
     engines = list(dict.fromkeys(result["engine"] for result in document["results"]))
     times = {
-        (result["engine"], result["architecture"]): result["median_s"]
+        (result["architecture"], result["engine"]): result["median_s"]
         for result in document["results"]
-    }
-    speed = {
-        (ratio["engine"], ratio["architecture"]): ratio["median"]
-        for ratio in document["ratios"]
-        if ratio["against"] == against
     }
     rows = []
     for engine in engines:
         row = [f"`{engine}`"]
         for network in networks:
-            key = engine, network
-            ratio = f" ({speed[key]:.2f})" if key in speed else ""
+            key = network, engine
+            ratio = f" ({found[key]['median']:.2f})" if key in found else ""
             row.append(f"{_microseconds(times[key])}{ratio}" if key in times else "–")
         rows.append(row)
     return tables.markdown(["engine", *networks], rows, numbers=True)

@@ -53,7 +53,7 @@ ENGINES = {
         twin="minigrad-reproducible",
     ),
     "minigrad-captured": Known(
-        "parity.engines.adapters.minigrad_captured:MinigradCapturedEngine",
+        "parity.engines.adapters.minigrad:MinigradCapturedEngine",
         "minigrad, each step recorded once and replayed",
     ),
     "minigrad-ensemble": Known(
@@ -61,7 +61,7 @@ ENGINES = {
         "minigrad, many seeds at once; a step is one seed's",
     ),
     "minigrad-reproducible": Known(
-        "parity.engines.adapters.minigrad_reproducible:MinigradReproducibleEngine",
+        "parity.engines.adapters.minigrad:MinigradReproducibleEngine",
         "minigrad on reproducible arrays, the same bits everywhere",
     ),
     "torch": Known(
@@ -72,14 +72,14 @@ ENGINES = {
         twin="torch-reproducible",
     ),
     "torch-compile": Known(
-        "parity.engines.adapters.torch_compile:TorchCompileEngine",
+        "parity.engines.adapters.torch:TorchCompileEngine",
         "torch, the whole step compiled, CPU or CUDA",
         ("torch",),
         ("g++",),
         cuda=True,
     ),
     "torch-reproducible": Known(
-        "parity.engines.adapters.torch_reproducible:TorchReproducibleEngine",
+        "parity.engines.adapters.torch:TorchReproducibleEngine",
         "torch with reproducible sums and products, CPU or CUDA",
         ("torch",),
         cuda=True,

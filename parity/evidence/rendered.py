@@ -19,13 +19,13 @@ SCALED = "× (1 + "
 """How the names of the defects begin that scale a gradient; the factor follows."""
 
 
+@context("default")
 def calibration_picture(document: Mapping[str, Any]) -> bytes:
     """Return the picture as PNG; `document` is the content of `calibration.json`."""
-    with context("default"):
-        figure = Figure(figsize=(10, 4.2), dpi=150, layout="constrained")
-        left, right = figure.subplots(1, 2)
-        _false_alarms(left, document)
-        _caught(right, document)
+    figure = Figure(figsize=(10, 4.2), dpi=150, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _false_alarms(left, document)
+    _caught(right, document)
     return to_png(figure)
 
 
@@ -148,20 +148,20 @@ def _text(words: str, good: bool) -> Text:
     return Text(words, "" if good else "bold red")
 
 
+@context("default")
 def detection_picture(document: Mapping[str, Any]) -> bytes:
     """Return the picture as PNG; `document` is the content of `detection.json`."""
     total, runs = document["defects"], document["correct_runs"]
     judges = document["judges"].items()
     caught = [(LABELS[name], counts["caught"], total) for name, counts in judges]
     alarms = [(LABELS[name], counts["false_alarms"], runs) for name, counts in judges]
-    with context("default"):
-        figure = Figure(figsize=(10, 2.6), dpi=150, layout="constrained")
-        left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
-        _bars(left, caught, "tab:blue")
-        _bars(right, alarms, "tab:red")
-        left.set(title=f"Caught of {total} planted defects", xlabel="share")
-        right.set(title=f"Failed of {runs} correct runs", xlabel="share")
-        left.invert_yaxis()
+    figure = Figure(figsize=(10, 2.6), dpi=150, layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
+    _bars(left, caught, "tab:blue")
+    _bars(right, alarms, "tab:red")
+    left.set(title=f"Caught of {total} planted defects", xlabel="share")
+    right.set(title=f"Failed of {runs} correct runs", xlabel="share")
+    left.invert_yaxis()
     return to_png(figure)
 
 

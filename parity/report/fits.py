@@ -32,6 +32,7 @@ MOST_LABELS = 6
 """With more layers than this, only the first and the last are named."""
 
 
+@context("default")
 def training_picture(runs: Mapping[str, Finished]) -> Figure:
     """Return a figure of training runs, by name, side by side.
 
@@ -39,59 +40,57 @@ def training_picture(runs: Mapping[str, Finished]) -> Figure:
     MSE; where points are held out they are rings, and below the name are the MSE on them and the
     generalisation gap. Where there is no finite prediction, words take the line's place.
     """
-    with context("default"):
-        figure = Figure(figsize=(4.8 * len(runs), 4.2), dpi=150, layout="constrained")
-        row = figure.subplots(1, len(runs), sharey=True, squeeze=False)[0]
-        style = {"color": "red", "linewidth": 2.0}
-        for axes, (name, finished) in zip(row, runs.items(), strict=True):
-            start, run, fresh = finished.start, finished.run, finished.held_out
-            title = f"{name}: final MSE {run.final_mse:.6g}"
-            if fresh is not None:
-                rings(axes, fresh.x, fresh.y)
-                title += f"\nheld out {fresh.mse:.6g}, gap {finished.gap:+.4g}"
-            dots(axes, start.x, start.y, "black")
-            if not draw_line(axes, start.x, run.prediction, "prediction", **style):
-                axes.text(0.5, 0.5, "no finite prediction", transform=axes.transAxes, ha="center")
-            # parse_math: a dollar sign in a title starts no formula.
-            axes.set_title(title, parse_math=False)
-            axes.set_xlabel("x")
-        row[0].set_ylabel("y")
-        row[0].legend()
+    figure = Figure(figsize=(4.8 * len(runs), 4.2), dpi=150, layout="constrained")
+    row = figure.subplots(1, len(runs), sharey=True, squeeze=False)[0]
+    style = {"color": "red", "linewidth": 2.0}
+    for axes, (name, finished) in zip(row, runs.items(), strict=True):
+        start, run, fresh = finished.start, finished.run, finished.held_out
+        title = f"{name}: final MSE {run.final_mse:.6g}"
+        if fresh is not None:
+            rings(axes, fresh.x, fresh.y)
+            title += f"\nheld out {fresh.mse:.6g}, gap {finished.gap:+.4g}"
+        dots(axes, start.x, start.y, "black")
+        if not draw_line(axes, start.x, run.prediction, "prediction", **style):
+            axes.text(0.5, 0.5, "no finite prediction", transform=axes.transAxes, ha="center")
+        # parse_math: a dollar sign in a title starts no formula.
+        axes.set_title(title, parse_math=False)
+        axes.set_xlabel("x")
+    row[0].set_ylabel("y")
+    row[0].legend()
     return figure
 
 
 # ---- the animation --------------------------------------------------------------------------
 
 
+@context("default")
 def animation(runs: Mapping[str, Finished]) -> bytes:
     """Return a GIF of training runs side by side, by name.
 
     There is a frame for each moment of their histories, so at most `parity.training.MOMENTS`. All
     runs begin with the first frame and end with the last, however many epochs they have.
     """
-    with context("default"):
-        figure, panels = _panels(len(runs))
-        networks = [
-            _Network(name, run, *axes)
-            for (name, run), axes in zip(runs.items(), panels, strict=True)
-        ]
-        canvas: Any = FigureCanvasAgg(figure)
-        canvas.draw()  # all that does not move
-        still = canvas.copy_from_bbox(figure.bbox)
+    figure, panels = _panels(len(runs))
+    networks = [
+        _Network(name, run, *axes) for (name, run), axes in zip(runs.items(), panels, strict=True)
+    ]
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()  # all that does not move
+    still = canvas.copy_from_bbox(figure.bbox)
 
-        def picture(share: float) -> Image.Image:
-            canvas.restore_region(still)
-            for network in networks:
-                network.draw(share)
-            return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    def picture(share: float) -> Image.Image:
+        canvas.restore_region(still)
+        for network in networks:
+            network.draw(share)
+        return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
-        # One palette, that of the last and fullest frame: with one for each, colours flicker.
-        palette = picture(1.0).quantize(COLORS)
-        count = max(len(network.moments) for network in networks)
-        first, *others = [
-            picture(share).quantize(palette=palette, dither=Image.Dither.NONE)
-            for share in np.linspace(0, 1, count)
-        ]
+    # One palette, that of the last and fullest frame: with one for each, colours flicker.
+    palette = picture(1.0).quantize(COLORS)
+    count = max(len(network.moments) for network in networks)
+    first, *others = [
+        picture(share).quantize(palette=palette, dither=Image.Dither.NONE)
+        for share in np.linspace(0, 1, count)
+    ]
     file = io.BytesIO()
     durations = [FRAME_MS] * len(others) + [LAST_MS]
     first.save(file, "GIF", save_all=True, append_images=others, duration=durations, loop=0)

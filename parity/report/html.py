@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from parity.environment import blas_warning
 from parity.report import Curves, Report, plots, wording
 from parity.report.drawing import BOX, HIGH, drawing, marks, nodes
 
@@ -46,7 +45,6 @@ def to_html(report: Report) -> str:
         failures=wording.failures(document),
         probes=document.get("probes"),
         remarks=wording.remarks(document),
-        blas_warnings=list(dict.fromkeys(filter(None, map(blas_warning, sides.values())))),
         environment_rows=_environment_rows(sides),
         sides=sides,
         wording=wording,

@@ -33,31 +33,30 @@ LOWEST, HIGHEST = 1e-4, 1e6
 """Shares of the budget beyond these are drawn there."""
 
 
+@context(["default", STYLE])
 def fit(curves: Curves, *, actual: str, expected: str, name: str, key: str) -> str:
     """SVG of the data as dots and the predictions of both engines as lines.
 
     `actual` and `expected` are the engines' names, `name` the architecture's. `key` starts every id
     within the SVG: with a key of its own for each figure, many fit in one page.
     """
-    with context(["default", STYLE]):
-        figure, (axes,) = new_figure(1)
-        dots(axes, curves.x, curves.y, INK)
-        drawn = {
-            expected: draw_line(
-                axes, curves.x, curves.prediction_expected, expected, **EXPECTED_STYLE
-            ),
-            actual: draw_line(axes, curves.x, curves.prediction_actual, actual, **ACTUAL_STYLE),
-        }
-        _limit(axes, curves)
-        missing = " and ".join(engine for engine, there in drawn.items() if not there)
-        said = f"no finite prediction: {missing}" if missing else ""
-        _note(axes, said)
-        axes.set(xlabel="x", ylabel="y")
-        axes.legend(loc="upper center")  # a parabola leaves room there
-        title = f"Fit of {name}: data and the predictions of {actual} and {expected}"
-        return to_svg(figure, title, said, key)
+    figure, (axes,) = new_figure(1)
+    dots(axes, curves.x, curves.y, INK)
+    drawn = {
+        expected: draw_line(axes, curves.x, curves.prediction_expected, expected, **EXPECTED_STYLE),
+        actual: draw_line(axes, curves.x, curves.prediction_actual, actual, **ACTUAL_STYLE),
+    }
+    _limit(axes, curves)
+    missing = " and ".join(engine for engine, there in drawn.items() if not there)
+    said = f"no finite prediction: {missing}" if missing else ""
+    _note(axes, said)
+    axes.set(xlabel="x", ylabel="y")
+    axes.legend(loc="upper center")  # a parabola leaves room there
+    title = f"Fit of {name}: data and the predictions of {actual} and {expected}"
+    return to_svg(figure, title, said, key)
 
 
+@context(["default", STYLE])
 def losses(curves: Curves, *, actual: str, expected: str, name: str, key: str) -> str:
     """SVG of both loss curves and, below, their relative difference |a - b| / |b|, on log axes.
 
@@ -66,43 +65,39 @@ def losses(curves: Curves, *, actual: str, expected: str, name: str, key: str) -
     """
     a, b = curves.losses_actual, curves.losses_expected
     epochs = np.arange(1.0, len(a) + 1)
-    with context(["default", STYLE]):
-        figure, (upper, lower) = new_figure(2)
-        drawn = [
-            draw_line(upper, epochs, loggable(b), expected, **EXPECTED_STYLE | {"linewidth": 2.4}),
-            draw_line(upper, epochs, loggable(a), actual, **ACTUAL_STYLE | {"linewidth": 0.7}),
-        ]
-        upper.set_ylabel("loss")
-        gone = "\n".join(
-            f"{engine}: not finite from epoch {np.argmin(np.isfinite(loss)) + 1:,}"
-            for engine, loss in ((actual, a), (expected, b))
-            if not np.isfinite(loss).all()
-        )
-        _note(upper, gone)
-        if any(drawn):
-            upper.set_yscale("log")
-            upper.legend()
+    figure, (upper, lower) = new_figure(2)
+    drawn = [
+        draw_line(upper, epochs, loggable(b), expected, **EXPECTED_STYLE | {"linewidth": 2.4}),
+        draw_line(upper, epochs, loggable(a), actual, **ACTUAL_STYLE | {"linewidth": 0.7}),
+    ]
+    upper.set_ylabel("loss")
+    gone = "\n".join(
+        f"{engine}: not finite from epoch {np.argmin(np.isfinite(loss)) + 1:,}"
+        for engine, loss in ((actual, a), (expected, b))
+        if not np.isfinite(loss).all()
+    )
+    _note(upper, gone)
+    if any(drawn):
+        upper.set_yscale("log")
+        upper.legend()
 
-        difference = _relative_difference(a, b)
-        points = np.count_nonzero(difference > 0)
-        marks = {"marker": "."} if points < MIN_POINTS else {}
-        lower.set(xlabel="epoch", ylabel="relative difference")
-        equal = _equality(a, b)
-        _note(lower, equal)
-        if draw_line(
-            lower, epochs, loggable(difference), "", color=INK, linewidth=0.8, markersize=3, **marks
-        ):
-            lower.set_yscale("log")
-        else:
-            lower.set(yticks=[], xlim=(0, max(len(a), 1)))
-        title = (
-            f"Loss of {name} by epoch for {actual} and {expected}, and their relative difference"
-        )
-        return to_svg(
-            figure, title, "; ".join(filter(None, (gone.replace("\n", "; "), equal))), key
-        )
+    difference = _relative_difference(a, b)
+    points = np.count_nonzero(difference > 0)
+    marks = {"marker": "."} if points < MIN_POINTS else {}
+    lower.set(xlabel="epoch", ylabel="relative difference")
+    equal = _equality(a, b)
+    _note(lower, equal)
+    if draw_line(
+        lower, epochs, loggable(difference), "", color=INK, linewidth=0.8, markersize=3, **marks
+    ):
+        lower.set_yscale("log")
+    else:
+        lower.set(yticks=[], xlim=(0, max(len(a), 1)))
+    title = f"Loss of {name} by epoch for {actual} and {expected}, and their relative difference"
+    return to_svg(figure, title, "; ".join(filter(None, (gone.replace("\n", "; "), equal))), key)
 
 
+@context(["default", STYLE])
 def divergence(
     curves: Curves,
     envelope: Array,
@@ -120,54 +115,54 @@ def divergence(
     """
     a, b, horizon = curves.losses_actual, curves.losses_expected, trajectory["horizon_epoch"]
     epochs = np.arange(1.0, len(a) + 1)
-    with context(["default", STYLE]):
-        figure, (axes,) = new_figure(1)
-        allowed = loggable(trajectory["limit"] * envelope)[:horizon]
-        difference = loggable(_relative_difference(a, b))
-        marks = {"marker": "."} if np.count_nonzero(difference > 0) < MIN_POINTS else {}
-        drawn = [
-            draw_line(
-                axes,
-                epochs,
-                loggable(envelope),
-                f"envelope of {expected}",
-                **EXPECTED_STYLE | {"linewidth": 2.4},
-            ),
-            draw_line(
-                axes,
-                epochs,
-                difference,
-                actual,
-                **ACTUAL_STYLE | {"linewidth": 0.9, "markersize": 3, **marks},
-            ),
-        ]
-        axes.set(xlabel="epoch", ylabel="relative difference in loss")
-        said = [_equality(a, b)]
-        if any(drawn):
-            axes.set_yscale("log")
-        if len(allowed):
-            axes.fill_between(
-                epochs[:horizon],
-                allowed,
-                axes.get_ylim()[0],
-                color=EXPECTED,
-                alpha=0.15,
-                linewidth=0,
-                label=f"allowed: {trajectory['limit']} envelopes",
-            )
-        if horizon is not None:
-            axes.axvline(horizon + 1, color=INK, linewidth=0.8, label="horizon")
-            said.append(f"not predictable from epoch {horizon + 1:,}")
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend()
-        _note(axes, "\n".join(filter(None, said)))
-        title = f"Loss of {name}: how far {actual} is from {expected}, and how far it may be"
-        return to_svg(figure, title, "; ".join(filter(None, said)), key)
+    figure, (axes,) = new_figure(1)
+    allowed = loggable(trajectory["limit"] * envelope)[:horizon]
+    difference = loggable(_relative_difference(a, b))
+    marks = {"marker": "."} if np.count_nonzero(difference > 0) < MIN_POINTS else {}
+    drawn = [
+        draw_line(
+            axes,
+            epochs,
+            loggable(envelope),
+            f"envelope of {expected}",
+            **EXPECTED_STYLE | {"linewidth": 2.4},
+        ),
+        draw_line(
+            axes,
+            epochs,
+            difference,
+            actual,
+            **ACTUAL_STYLE | {"linewidth": 0.9, "markersize": 3, **marks},
+        ),
+    ]
+    axes.set(xlabel="epoch", ylabel="relative difference in loss")
+    said = [_equality(a, b)]
+    if any(drawn):
+        axes.set_yscale("log")
+    if len(allowed):
+        axes.fill_between(
+            epochs[:horizon],
+            allowed,
+            axes.get_ylim()[0],
+            color=EXPECTED,
+            alpha=0.15,
+            linewidth=0,
+            label=f"allowed: {trajectory['limit']} envelopes",
+        )
+    if horizon is not None:
+        axes.axvline(horizon + 1, color=INK, linewidth=0.8, label="horizon")
+        said.append(f"not predictable from epoch {horizon + 1:,}")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend()
+    _note(axes, "\n".join(filter(None, said)))
+    title = f"Loss of {name}: how far {actual} is from {expected}, and how far it may be"
+    return to_svg(figure, title, "; ".join(filter(None, said)), key)
 
 
 # ---- budgets --------------------------------------------------------------------------------
 
 
+@context(["default", STYLE])
 def budgets(gradients: Mapping[str, Any], *, name: str, key: str) -> str:
     """SVG of the shares of their budgets that elements use, a row a parameter, on a log axis.
 
@@ -176,26 +171,25 @@ def budgets(gradients: Mapping[str, Any], *, name: str, key: str) -> str:
     id.
     """
     rows = gradients["per_parameter"]
-    with context(["default", STYLE]):
-        figure, (axes,) = new_figure(1, height=0.9 + 0.26 * len(rows))
-        for place, row in enumerate(rows):
-            _row(axes, place, row)
-        axes.axvline(1, color=ACTUAL, linewidth=1.4)
-        axes.text(1, -0.75, "limit ", color=ACTUAL, ha="right", va="center", fontsize=8.5)
-        top = max(1.0, *(_drawable(row["worst"]) for row in rows))
-        axes.set(
-            xscale="log",
-            xlim=(LOWEST / 1.5, 3 * top),
-            ylim=(len(rows) - 0.4, -1.2),
-            yticks=range(len(rows)),
-            yticklabels=[row["parameter"] for row in rows],
-            xlabel="|difference| / budget; at the left edge $10^{-4}$ or less",
-        )
-        axes.grid(visible=False, axis="y")
-        out = [row["parameter"] for row in rows if not _within(row["worst"])]
-        said = f"out of budget: {', '.join(out)}" if out else "every element is within its budget"
-        title = f"Share of their budget that the gradients of {name} use"
-        return to_svg(figure, title, said, key)
+    figure, (axes,) = new_figure(1, height=0.9 + 0.26 * len(rows))
+    for place, row in enumerate(rows):
+        _row(axes, place, row)
+    axes.axvline(1, color=ACTUAL, linewidth=1.4)
+    axes.text(1, -0.75, "limit ", color=ACTUAL, ha="right", va="center", fontsize=8.5)
+    top = max(1.0, *(_drawable(row["worst"]) for row in rows))
+    axes.set(
+        xscale="log",
+        xlim=(LOWEST / 1.5, 3 * top),
+        ylim=(len(rows) - 0.4, -1.2),
+        yticks=range(len(rows)),
+        yticklabels=[row["parameter"] for row in rows],
+        xlabel="|difference| / budget; at the left edge $10^{-4}$ or less",
+    )
+    axes.grid(visible=False, axis="y")
+    out = [row["parameter"] for row in rows if not _within(row["worst"])]
+    said = f"out of budget: {', '.join(out)}" if out else "every element is within its budget"
+    title = f"Share of their budget that the gradients of {name} use"
+    return to_svg(figure, title, said, key)
 
 
 def _row(axes: Axes, place: int, row: Mapping[str, Any]) -> None:

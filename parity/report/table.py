@@ -8,7 +8,6 @@ from rich.table import Table
 from rich.text import Text
 
 from parity.checks.words import Document
-from parity.environment import blas_warning
 from parity.report import wording
 from parity.report.wording import Failure, Line, failures, headline, replay
 from parity.tables import STYLES, Trimmed, grid, item
@@ -23,11 +22,11 @@ def summary(document: Document, folder: str | Path = "") -> RenderableType:
     parts: list[RenderableType] = []
     for architecture in document["architectures"]:
         parts += [*_architecture(architecture, document["settings"]), Text()]
-    parts += _probes(document)
-    warnings = [
-        blas_warning(side) for side in document["environment"].values() if isinstance(side, dict)
-    ]
-    for remark in [*wording.remarks(document), *dict.fromkeys(filter(None, warnings))]:
+    if line := wording.probes(document):
+        table = grid(3)
+        _add(table, line)
+        parts += [Padding.indent(table, 2), Text()]
+    for remark in wording.remarks(document):
         parts.append(item("!", "bold black on yellow", Text(remark, style="bold")))
     failed = failures(document)
     for failure in failed:
@@ -47,16 +46,7 @@ def _architecture(architecture: Document, settings: Document) -> list[Renderable
     if missing := ", ".join(line.label for line in lines if not line.detail):
         _add(table, Line("not judged", None, missing))
     table.add_row("state", "", Text(wording.state(architecture, settings)))
-    return [title, Padding(table, (0, 0, 0, 2))]
-
-
-def _probes(document: Document) -> list[RenderableType]:
-    line = wording.probes(document)
-    if line is None:
-        return []
-    table = grid(3)
-    _add(table, line)
-    return [Padding(table, (0, 0, 0, 2)), Text()]
+    return [title, Padding.indent(table, 2)]
 
 
 def _failure(failure: Failure, folder: str | Path, settings: Document) -> Group:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from parity.checks.verdicts import VERDICTS
 from parity.checks.words import Document, element, number, worst
+from parity.environment import blas_warning
 
 LABELS = {name: verdict.label for name, verdict in VERDICTS.items()}
 WORDS = {True: "pass", False: "FAIL", None: "—"}
@@ -59,13 +60,14 @@ def remark(architecture: Document, settings: Document) -> str | None:
 
 
 def remarks(document: Document) -> list[str]:
-    """All that a reader must know before trusting a pass: a quick run, dead networks."""
+    """All that a reader must know before trusting a pass: a quick run, dead networks, BLAS."""
     settings = document["settings"]
     states = (remark(architecture, settings) for architecture in document["architectures"])
     found = [text for text in states if text]
     if settings.get("quick"):
         found.insert(0, "quick run: fewer epochs than the networks are meant to train for")
-    return found
+    sides = [side for side in document["environment"].values() if isinstance(side, dict)]
+    return [*found, *dict.fromkeys(filter(None, map(blas_warning, sides)))]
 
 
 def result(architecture: Document) -> str:

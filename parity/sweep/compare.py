@@ -166,14 +166,10 @@ def _distances(actual: Array, expected: Array, exchanges: int) -> tuple[int, Arr
     generator = np.random.default_rng(0)  # the same verdict each time
     rows = max(1, 4_000_000 // (2 * count))  # at once, to bound memory
     exchanged = [
-        distance(generator.choice(np.array([-1, 1], np.int32), size=(some, count)))
-        for some in _parts(exchanges, rows)
+        distance(generator.choice(np.array([-1, 1], np.int32), size=(len(some), count)))
+        for some in (range(exchanges)[first : first + rows] for first in range(0, exchanges, rows))
     ]
     return int(distance(np.ones((1, count), np.int32))[0]), np.concatenate(exchanged)
-
-
-def _parts(total: int, size: int) -> list[int]:
-    return [min(size, total - first) for first in range(0, total, size)]
 
 
 def check_pairs(actual: Sequence[Row], expected: Sequence[Row], level: float) -> dict[str, Any]:
@@ -201,7 +197,8 @@ def check_pairs(actual: Sequence[Row], expected: Sequence[Row], level: float) ->
     outliers, used, furthest = [], [], []
     for ours, theirs, apart in sought:
         mine, reference = map(float, final_mse([ours, theirs]))
-        found = check_final_mse(mine, reference, _trajectory(theirs))
+        trajectory = {"final_spread": theirs.final_spread, "horizon_epoch": theirs.horizon_epoch}
+        found = check_final_mse(mine, reference, trajectory)
         spread = float(theirs.final_spread or 0)
         if found["passed"] is not None:
             used.append(apart / (LIMIT * spread))
@@ -238,11 +235,6 @@ def _pair(ours: Row, theirs: Row, apart: float, allowed: float) -> dict[str, Any
         "relative_difference": apart,
         "allowed": allowed,
     }
-
-
-def _trajectory(row: Row) -> dict[str, Any]:
-    """Return what the verdict `final MSE` has to know of the reference."""
-    return {"final_spread": row.final_spread, "horizon_epoch": row.horizon_epoch}
 
 
 def horizons(rows: Sequence[Row]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.style import context
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from parity.engines.protocol import Array
 from parity.report.figure import ACTUAL, EXPECTED
 from parity.sweep.compare import final_mse
 from parity.sweep.database import Row
@@ -23,18 +22,18 @@ STYLES: tuple[dict[str, Any], ...] = (
 """Lines of the engine under test, and of the reference, which is wider and lies below."""
 
 
+@context("default")
 def picture(plan: Plan, results: Mapping[str, tuple[Rows, Rows]]) -> Figure:
     """Return a figure with a row for each network; the engine's name and the shares in words."""
-    with context("default"):
-        figure = Figure(figsize=(13, 3.6 * len(results) + 0.4), dpi=100, layout="constrained")
-        panels = figure.subplots(len(results), 3, squeeze=False)
-        for (name, (actual, expected)), row in zip(results.items(), panels, strict=True):
-            seeds = sorted(actual.keys() & expected.keys())
-            ours, theirs = [actual[seed] for seed in seeds], [expected[seed] for seed in seeds]
-            row[0].set_title(f"{name}: {len(seeds):,} seeds, {plan.dtype}", loc="left")
-            _distributions(row[0], plan, ours, theirs)
-            _pairs(row[1], plan, ours, theirs)
-            _horizons(row[2], plan, theirs)
+    figure = Figure(figsize=(13, 3.6 * len(results) + 0.4), dpi=100, layout="constrained")
+    panels = figure.subplots(len(results), 3, squeeze=False)
+    for (name, (actual, expected)), row in zip(results.items(), panels, strict=True):
+        seeds = sorted(actual.keys() & expected.keys())
+        ours, theirs = [actual[seed] for seed in seeds], [expected[seed] for seed in seeds]
+        row[0].set_title(f"{name}: {len(seeds):,} seeds, {plan.dtype}", loc="left")
+        _distributions(row[0], plan, ours, theirs)
+        _pairs(row[1], plan, ours, theirs)
+        _horizons(row[2], plan, theirs)
     return figure
 
 
@@ -63,7 +62,8 @@ def _pairs(axes: Axes, plan: Plan, actual: Sequence[Row], expected: Sequence[Row
     ours, theirs = final_mse(actual), final_mse(expected)
     both = np.isfinite(ours) & np.isfinite(theirs) & (ours > 0) & (theirs > 0)
     if both.any():
-        low, high = _range(np.concatenate([ours[both], theirs[both]]))
+        shown = np.concatenate([ours[both], theirs[both]])
+        low, high = shown.min() / 1.1, shown.max() * 1.1  # apart even where the values are not
         axes.plot([low, high], [low, high], color="#888888", linewidth=0.8)
         axes.plot(theirs[both], ours[both], "o", markersize=2.5, alpha=0.5, color=ACTUAL)
         axes.set(xscale="log", yscale="log")
@@ -95,11 +95,6 @@ def _log(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
-
-
-def _range(values: Array) -> tuple[float, float]:
-    """Return limits for a log axis, apart even where the values are not."""
-    return float(values.min()) / 1.1, float(values.max()) * 1.1
 
 
 def _finish(axes: Axes) -> None:

@@ -3,12 +3,12 @@
 import functools
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 from parity.engines.protocol import Task
 from parity.engines.registry import known
+from parity.environment import version
 from parity.sources import digest
 
 TRAINING = (
@@ -52,7 +52,7 @@ def versions(engines: Sequence[str]) -> dict[str, str]:
     own = {_package(name) for name in engines} - {"parity"}
     needed = {"numpy"}.union(*(known()[name].needs for name in engines if name in known()))
     return {
-        **{f"version of {name}": _version(name) for name in sorted(needed | own)},
+        **{f"version of {name}": version(name) or "none" for name in sorted(needed | own)},
         **{f"sources of {name}": _sources(name) for name in sorted(own)},
         "code of minigrad, torch_impl and parity.engines": _code(),
     }
@@ -61,14 +61,6 @@ def versions(engines: Sequence[str]) -> dict[str, str]:
 def _package(engine: str) -> str:
     adapter = known()[engine].adapter if engine in known() else engine
     return adapter.partition(":")[0].split(".")[0]
-
-
-@functools.cache
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "none"
 
 
 @functools.cache

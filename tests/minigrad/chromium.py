@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -152,3 +153,42 @@ class Chromium:
             self.call(
                 "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=codes[key]
             )
+
+    def wait_until(self, condition: str) -> None:
+        """Wait until a JavaScript expression is true."""
+        end = time.monotonic() + PATIENCE_S
+        while not self.run(condition):
+            assert time.monotonic() < end, f"not {condition} after {PATIENCE_S} seconds"
+            time.sleep(0.02)
+
+    def steps(self) -> int:
+        """Return how many steps the page has."""
+        return int(self.run('document.getElementById("slider").max'))
+
+    def stops(self) -> list[tuple[str, str, str]]:
+        """Press Tab until the end of the page; return tag, id and label of what is reached.
+
+        Each has a label and shows its focus.
+        """
+        focus = """(() => {
+          const it = document.activeElement, style = getComputedStyle(it);
+          return [it.tagName, it.id, it.getAttribute("aria-label") || it.textContent.trim(),
+                  style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0];
+        })()"""
+        found: list[tuple[str, str, str]] = []
+        self.press("Tab")
+        while (stop := self.run(focus))[0] != "BODY":
+            tag, name, label, visible = stop
+            assert label, stop
+            assert visible, stop
+            found.append((tag, name, label))
+            assert len(found) < 100, "Tab goes round"
+            self.press("Tab")
+        return found
+
+
+def assert_asks_for_nothing(page: str) -> None:
+    """Check that a page has no address and may not load from one."""
+    addresses = set(re.findall(r"https?://[^\"'\s<]+", page))
+    assert addresses <= {"http://www.w3.org/2000/svg"}  # a name, which nobody asks for
+    assert "default-src 'none'" in page

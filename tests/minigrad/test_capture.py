@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,10 +14,10 @@ from minigrad import CaptureError, Tensor, nn, optim
 from minigrad.architectures import ARCHITECTURES, build
 from minigrad.capture import conditions
 from minigrad.capture.replay import Replay
-from parity.engines.adapters.minigrad import MinigradEngine
-from parity.engines.adapters.minigrad_captured import MinigradCapturedEngine
+from parity.engines.adapters.minigrad import MinigradCapturedEngine, MinigradEngine
 from parity.engines.protocol import Task
 from tests.minigrad.operations import FUZZ
+from tests.minigrad.sessions import sessions
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -49,88 +47,56 @@ def bits(value: Any) -> Any:
     return value
 
 
-def assert_same(make: Callable[[], tuple[Callable[..., Any], list[Any]]], *calls: Any) -> Any:
-    """Check that a step and the captured step agree on what they return, and on their tensors.
+def scope_of(code: str, **names: Any) -> dict[str, Any]:
+    """Run the code of a session from `STEPS`; return its variables, with those that it may use."""
+    model = network()
+    scope = {
+        "torch": torch,
+        "nn": nn,
+        "optim": optim,
+        "np": np,
+        "network": network,
+        "model": model,
+        "optimizer": optim.SGD(model.parameters(), lr=0.01),
+        "x": torch.from_numpy(X),
+        "calls": [()] * 5,
+        "change": lambda: None,
+        "runs": [],
+        **names,
+    }
+    exec(compile(code, "session", "exec"), scope)
+    return scope
+
+
+def state(scope: dict[str, Any]) -> list[Any]:
+    """Return what a step may change: its tensors, their gradients, and momentum buffers."""
+    optimizer = scope["optimizer"]
+    tensors = [value for value in scope.values() if isinstance(value, Tensor)]
+    tensors += [p for group in optimizer.param_groups for p in group["params"]]
+    buffers = [entry["momentum_buffer"] for entry in optimizer.state.values() if entry]
+    return [*tensors, *(each.grad for each in tensors), *buffers]
+
+
+def assert_same(code: str, **names: Any) -> dict[str, Any]:
+    """Check that a session's step and the captured step agree in what they return and change.
 
     Args:
-        make: returns a new step, and the tensors that it changes or functions that find them. If
-            the step has an attribute `change`, that is called before each call.
-        calls: the arguments of each call, by default none, five times.
+        code: defines `step`; may define `calls`, the arguments of each call, and `change`, which
+            is called before each.
+        names: what it may use besides.
 
     Returns:
-        the captured step.
+        the variables of the captured step's session, and the step as `captured`.
     """
-    eager, state = make()
-    step, captured_state = make()
-    captured = torch.capture(step)
-    for i, arguments in enumerate(calls or [()] * 5):
-        for before in (eager, step):
-            getattr(before, "change", lambda: None)()
-        expected, actual = eager(*arguments), captured(*arguments)
+    eager, scope = (scope_of(code, **names) for _ in range(2))
+    captured = scope["captured"] = torch.capture(scope["step"])
+    for i, arguments in enumerate(eager["calls"]):
+        eager["change"]()
+        scope["change"]()
+        expected, actual = eager["step"](*arguments), captured(*arguments)
         assert bits(actual) == bits(expected), f"call {i}"
-        for there, here in zip(state, captured_state, strict=True):
-            if callable(there) and not isinstance(there, Tensor):
-                there, here = there(), here()
-            assert bits(here) == bits(there), f"after call {i}"
-    return captured
-
-
-def on_network(
-    body: Callable[..., Any], **options: Any
-) -> Callable[[], tuple[Callable[..., Any], list[Any]]]:
-    """What makes steps that call `body(model, optimizer, x, *arguments)` on a new network."""
-
-    def make() -> tuple[Callable[..., Any], list[Any]]:
-        model = network()
-        optimizer = optim.SGD(model.parameters(), lr=0.01, **options)
-        x = torch.from_numpy(X)
-        return lambda *arguments: body(model, optimizer, x, *arguments), trained(model, optimizer)
-
-    return make
-
-
-def trained(model: Any, optimizer: Any) -> list[Any]:
-    """What a training step changes."""
-    return [
-        *model.parameters(),
-        lambda: [p.grad for p in model.parameters()],
-        lambda: [s["momentum_buffer"] for s in optimizer.state.values() if s],
-    ]
-
-
-def training(
-    options: dict[str, Any] | None = None, sizes: tuple[int, ...] = (), batch: Any = X
-) -> tuple[Callable[..., Any], list[Any]]:
-    model = network(*sizes)
-    optimizer = optim.SGD(model.parameters(), **{"lr": 0.01, **(options or {})})
-    x, y = torch.from_numpy(batch), torch.from_numpy(batch**2)
-    loss_function = nn.MSELoss()
-
-    def step() -> Any:
-        optimizer.zero_grad()
-        loss = loss_function(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return step, trained(model, optimizer)
-
-
-OPTIONS: list[dict[str, Any]] = [
-    {},
-    {"momentum": 0.9},
-    {"momentum": 0.9, "dampening": 0.5},
-    {"momentum": 0.9, "nesterov": True},
-    {"weight_decay": 0.1},
-    {"maximize": True},
-    {"momentum": 0.5, "weight_decay": 0.1, "maximize": True, "dampening": 0.1},
-    {"lr": 0},
-]
-
-
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_a_training_step(options: dict[str, Any]) -> None:
-    assert_same(lambda: training(options))
+        assert bits(state(scope)) == bits(state(eager)), f"after call {i}"
+    return scope
 
 
 def test_a_step_runs_once() -> None:
@@ -149,76 +115,52 @@ def test_a_step_runs_once() -> None:
     assert double.__doc__ == "Twice as much."
 
 
-def test_a_training_step_is_recorded_once() -> None:
-    runs = 0
-    model = network()
-    optimizer = optim.SGD(model.parameters(), lr=0.01)
-    x = torch.from_numpy(X)
+ANY_NETWORK = """
+torch.manual_seed(seed)
+layers = []
+for fan_in, fan_out in zip([2, *widths], [*widths, 1]):
+    layers += [nn.Linear(fan_in, fan_out, dtype=dtype), activation()]
+model = nn.Sequential(*layers[:-1])
+optimizer = optim.SGD(model.parameters(), **options)
+x = torch.rand(batch, 2, dtype=dtype) * 4 - 2
+y = (x * x).sum(1, keepdim=True)
+def step():
+    runs.append(1)
+    optimizer.zero_grad()
+    loss = nn.functional.mse_loss(model(x), y)
+    loss.backward()
+    optimizer.step()
+    return loss
+"""
 
-    @torch.capture
-    def step() -> None:
-        nonlocal runs
-        runs += 1
-        optimizer.zero_grad()
-        model(x).square().mean().backward()
-        optimizer.step()
 
-    for _ in range(5):
-        step()
-    assert runs == 1
-
-
-@settings(max_examples=200 if FUZZ else 10, deadline=None)
+@pytest.mark.parametrize("more", [None, {}, {"nesterov": True}, {"dampening": 0.3}], ids=str)
+@settings(max_examples=50 if FUZZ else 3, deadline=None)
 @given(
-    st.lists(st.integers(1, 40), min_size=1, max_size=5),
-    st.sampled_from([nn.ReLU, nn.Tanh, nn.Sigmoid]),
     st.fixed_dictionaries(
-        {},
+        {
+            "widths": st.lists(st.integers(1, 40), min_size=1, max_size=5),
+            "activation": st.sampled_from([nn.ReLU, nn.Tanh, nn.Sigmoid]),
+            "dtype": st.sampled_from([torch.float32, torch.float64]),
+            "batch": st.integers(1, 70),
+            "seed": st.integers(0, 2**32),
+        }
+    ),
+    st.fixed_dictionaries(
+        {"momentum": st.sampled_from([0.5, 0.9])},
         optional={
             "lr": st.sampled_from([0.0, 1e-3, 0.1, 10.0]),
-            "momentum": st.sampled_from([0.5, 0.9]),
             "weight_decay": st.sampled_from([0.01, 1.0]),
             "maximize": st.booleans(),
         },
     ),
-    st.sampled_from([{}, {"nesterov": True}, {"dampening": 0.3}]),
-    st.sampled_from([torch.float32, torch.float64]),
-    st.integers(1, 70),
-    st.integers(0, 2**32),
 )
 def test_training_of_any_network(
-    widths: list[int],
-    activation: Any,
-    options: dict[str, Any],
-    more: dict[str, Any],
-    dtype: Any,
-    batch: int,
-    seed: int,
+    more: dict[str, Any] | None, names: dict[str, Any], options: dict[str, Any]
 ) -> None:
-    if "momentum" in options:
-        options = options | more
-
-    def make() -> tuple[Callable[..., Any], list[Any]]:
-        torch.manual_seed(seed)
-        sizes = [2, *widths, 1]
-        layers: list[nn.Module] = []
-        for fan_in, fan_out in pairwise(sizes):
-            layers += [nn.Linear(fan_in, fan_out, dtype=dtype), activation()]
-        model = nn.Sequential(*layers[:-1])
-        optimizer = optim.SGD(model.parameters(), **options)
-        x = torch.rand(batch, 2, dtype=dtype) * 4 - 2
-        y = (x * x).sum(1, keepdim=True)
-
-        def step() -> Any:
-            optimizer.zero_grad()
-            loss = nn.functional.mse_loss(model(x), y)
-            loss.backward()
-            optimizer.step()
-            return loss
-
-        return step, trained(model, optimizer)
-
-    assert_same(make, *[()] * 6)
+    options = options | ({"momentum": 0.0} if more is None else more)
+    scope = assert_same(ANY_NETWORK, options=options, **names)
+    assert len(scope["runs"]) == (1 if more is None else 2)  # once more when there are buffers
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -359,74 +301,7 @@ def test_a_tensor_that_was_there_is_returned_itself() -> None:
     assert captured()[1] is captured()[1] is w
 
 
-def test_gradients_can_be_returned() -> None:
-    def make() -> tuple[Callable[..., Any], list[Any]]:
-        w = torch.tensor([1.0, 2.0], requires_grad=True)
-
-        def step(x: Tensor) -> Any:
-            return torch.autograd.grad((w * w * x).sum(), [w])
-
-        return step, [w]
-
-    assert_same(make, *[(torch.tensor([i, 1.0]),) for i in (1.0, 2.0, 3.0)])
-
-
 # ---- what tensors hold ------------------------------------------------------------------------
-
-
-def test_parameters_can_be_changed_between_calls() -> None:
-    other = network()
-    with torch.no_grad():
-        for p in other.parameters():
-            p.mul_(0.5)
-
-    def make() -> tuple[Callable[..., Any], list[Any]]:
-        model = network()
-        optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-        x = torch.from_numpy(X)
-        count = 0
-
-        def change() -> None:
-            nonlocal count
-            count += 1
-            if count == 3:
-                model.load_state_dict(other.state_dict())
-            if count == 4:
-                with torch.no_grad():
-                    model[0].weight.add_(1)
-            if count == 5:
-                model[0].weight.data = torch.ones(8, 1)
-            if count == 6:
-                optimizer.zero_grad()
-            if count == 7:
-                optimizer.zero_grad(set_to_none=False)
-            if count == 8:
-                optimizer.load_state_dict(optimizer.state_dict())
-            if count == 9:
-                optimizer.state.clear()
-            if count == 10:
-                optimizer.param_groups[0]["lr"] = 0.1
-            if count == 11:
-                optimizer.param_groups[0]["momentum"] = 0
-            if count == 12:
-                optimizer.param_groups[0]["momentum"] = 0.5
-            if count == 13:
-                optimizer.param_groups[0].update(nesterov=True, weight_decay=0.1)
-            if count == 14:
-                model[0].requires_grad_(False)
-            if count == 15:
-                model[0].requires_grad_(True)
-
-        def step() -> Any:
-            loss = model(x).square().mean()
-            loss.backward()
-            optimizer.step()
-            return loss
-
-        step.change = change  # type: ignore[attr-defined]
-        return step, trained(model, optimizer)
-
-    assert_same(make, *[()] * 18)
 
 
 @pytest.mark.parametrize(
@@ -447,22 +322,7 @@ def test_planted_defects_are_found(
         if name == "_left_behind":
             test_gradients_are_found_where_they_were()
         else:
-            test_parameters_can_be_changed_between_calls()
-
-
-@pytest.mark.parametrize("set_to_none", [True, False])
-def test_gradients_that_are_accumulated(set_to_none: bool) -> None:
-    def step(model: Any, optimizer: Any, x: Tensor, factor: Tensor, last: bool) -> Any:
-        loss = model(x * factor).square().mean()
-        loss.backward()
-        if last:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none)
-        return loss
-
-    calls = [(torch.tensor(float(i)), i % 3 == 2) for i in range(12)]
-    captured = assert_same(on_network(step), *calls)
-    assert sum(map(len, captured._replays.values())) <= 4
+            assert_same(STEPS["parameters can be changed between calls"])
 
 
 def test_gradients_are_found_where_they_were() -> None:
@@ -505,7 +365,6 @@ def test_a_graph_that_was_made_before_notices_the_change() -> None:
 def test_changing_one_parameter_leaves_the_graph_of_another() -> None:
     """They lie in one piece of memory, once a step was captured."""
     model = network()
-    _step, _ = training()
     optimizer = optim.SGD(model.parameters(), lr=0.1)
     torch.capture(lambda: (model(torch.from_numpy(X)).sum().backward(), optimizer.step()))()
     loss = (model[0].weight * model[0].weight).sum()
@@ -549,158 +408,183 @@ def test_a_variable_that_was_changed() -> None:
 
 # ---- what a step may do -----------------------------------------------------------------------
 
+STEPS = sessions("""
+# gradients can be returned
+w = torch.tensor([1.0, 2.0], requires_grad=True)
+def step(x):
+    return torch.autograd.grad((w * w * x).sum(), [w])
+calls = [(torch.tensor([i, 1.0]),) for i in (1.0, 2.0, 3.0)]
 
-def test_hooks() -> None:
-    def make() -> tuple[Callable[..., Any], list[Any]]:
-        model = network()
-        optimizer = optim.SGD(model.parameters(), lr=0.01)
-        for p in model.parameters():
-            p.register_hook(lambda grad: grad.tanh() * 2)
-            p.register_hook(lambda grad: None)
-        x = torch.from_numpy(X)
+# parameters can be changed between calls
+optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+changes = iter('''
+pass
+model.load_state_dict({name: value * 0.5 for name, value in network().state_dict().items()})
+with torch.no_grad(): model[0].weight.add_(1)
+model[0].weight.data = torch.ones(8, 1)
+optimizer.zero_grad()
+optimizer.zero_grad(set_to_none=False)
+optimizer.load_state_dict(optimizer.state_dict())
+optimizer.state.clear()
+optimizer.param_groups[0]["lr"] = 0.1
+optimizer.param_groups[0]["momentum"] = 0
+optimizer.param_groups[0]["momentum"] = 0.5
+optimizer.param_groups[0].update(nesterov=True, weight_decay=0.1)
+model[0].requires_grad_(False)
+model[0].requires_grad_(True)
+'''.splitlines())
+def change():
+    exec(next(changes, ""))
+def step():
+    loss = model(x).square().mean()
+    loss.backward()
+    optimizer.step()
+    return loss
+calls = [()] * 18
 
-        def step() -> Any:
-            optimizer.zero_grad()
-            hidden = model[0](x)
-            hidden.register_hook(lambda grad: grad * 0.5)
-            loss = model[2](model[1](hidden)).square().mean()
-            loss.backward()
-            optimizer.step()
-            return loss
+# hooks
+for p in model.parameters():
+    p.register_hook(lambda grad: grad.tanh() * 2)
+    p.register_hook(lambda grad: None)
+def step():
+    optimizer.zero_grad()
+    hidden = model[0](x)
+    hidden.register_hook(lambda grad: grad * 0.5)
+    loss = model[2](model[1](hidden)).square().mean()
+    loss.backward()
+    optimizer.step()
+    return loss
 
-        return step, trained(model, optimizer)
+# clipping gradients without reading them
+optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+def step():
+    optimizer.zero_grad()
+    loss = model(x).square().mean()
+    loss.backward()
+    grads = [p.grad for p in model.parameters()]
+    norm = torch.stack([(g * g).sum() for g in grads]).sum().sqrt()
+    for g in grads:
+        g.mul_(torch.minimum(1 / norm, torch.tensor(1.0)))
+    optimizer.step()
+    return loss, norm
 
-    assert_same(make)
+# second derivatives
+w = torch.tensor([1.0, 2.0], requires_grad=True)
+def step(x):
+    (g,) = torch.autograd.grad((w**3 * x).sum(), [w], create_graph=True)
+    w.grad = None
+    (g * g).sum().backward()
+    return g, torch.autograd.functional.hessian(lambda v: (v**3).sum(), x)
+calls = [(torch.tensor([i, 2.0]),) for i in (1.0, 2.0, 3.0)]
 
-
-def test_clipping_gradients_without_reading_them() -> None:
-    def step(model: Any, optimizer: Any, x: Tensor) -> Any:
+# several steps of an optimizer in one
+optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+def step():
+    losses = []
+    for _ in range(3):
         optimizer.zero_grad()
         loss = model(x).square().mean()
         loss.backward()
-        grads: list[Any] = [p.grad for p in model.parameters()]
-        norm = torch.stack([(g * g).sum() for g in grads]).sum().sqrt()
-        for g in grads:
-            g.mul_(torch.minimum(1 / norm, torch.tensor(1.0)))
         optimizer.step()
-        return loss, norm
+        losses.append(loss)
+    return losses
 
-    assert_same(on_network(step, momentum=0.9))
+# a closure
+def step():
+    def closure():
+        optimizer.zero_grad()
+        loss = model(x).square().mean()
+        loss.backward()
+        return loss
+    return optimizer.step(closure)
 
+# several groups and a learning rate that is a tensor
+model = network(1, 4, 4, 1)
+rate = torch.tensor([0.01])
+weights = [p for p in model.parameters() if p.ndim == 2]
+biases = [p for p in model.parameters() if p.ndim == 1]
+groups = [{"params": weights, "weight_decay": 0.1}, {"params": biases, "lr": rate}]
+optimizer = optim.SGD(groups, lr=0.02, momentum=0.9)
+def step(decay):
+    optimizer.zero_grad()
+    loss = model(x).square().mean()
+    loss.backward()
+    optimizer.step()
+    rate.mul_(decay)
+    return loss
+calls = [(torch.tensor(0.5),)] * 6
 
-def test_second_derivatives() -> None:
-    def make() -> tuple[Callable[..., Any], list[Any]]:
-        w = torch.tensor([1.0, 2.0], requires_grad=True)
+# changes in place
+total = torch.zeros(3)
+matrix = torch.zeros(3, 3)
+def step(x):
+    total.add_(x)
+    total[1] = x[0] * 2
+    matrix[0, 1:] += x[1:]
+    fresh = torch.zeros(3)
+    fresh += x
+    fresh[torch.tensor([0, 0])] = x[:2]
+    y = (x * 2).clone()
+    y[:] = total
+    return fresh, y, fresh[torch.tensor([2, 0, 0])], matrix.sum(0)
+calls = [(torch.tensor([i, 2.0, 3.0]),) for i in (1.0, 2.0, 3.0)]
 
-        def step(x: Tensor) -> Any:
-            (g,) = torch.autograd.grad((w**3 * x).sum(), [w], create_graph=True)
-            w.grad = None
-            (g * g).sum().backward()
-            return g, torch.autograd.functional.hessian(lambda v: (v**3).sum(), x)
+# data is replaced in place
+w = torch.tensor([1.0, 2.0], requires_grad=True)
+def step():
+    loss = (w * w).sum()
+    loss.backward()
+    w.data = w.data - 0.1 * w.grad.data
+    w.grad = None
+    return loss
 
-        return step, [w, lambda: w.grad]
+# nothing at all
+def step():
+    pass
 
-    assert_same(make, *[(torch.tensor([i, 2.0]),) for i in (1.0, 2.0, 3.0)])
-
-
-def test_several_steps_of_an_optimizer_in_one() -> None:
-    def step(model: Any, optimizer: Any, x: Tensor) -> list[Tensor]:
-        losses = []
-        for _ in range(3):
-            optimizer.zero_grad()
-            loss = model(x).square().mean()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss)
-        return losses
-
-    assert_same(on_network(step, momentum=0.9))
-
-
-def test_a_closure() -> None:
-    def step(model: Any, optimizer: Any, x: Tensor) -> Any:
-        def closure() -> Any:
-            optimizer.zero_grad()
-            loss: Tensor = model(x).square().mean()
-            loss.backward()
-            return loss
-
-        return optimizer.step(closure)
-
-    assert_same(on_network(step))
-
-
-def test_several_groups_and_a_learning_rate_that_is_a_tensor() -> None:
-    def make() -> tuple[Callable[..., Any], list[Any]]:
-        model = network(1, 4, 4, 1)
-        rate = torch.tensor([0.01])
-        weights = [p for p in model.parameters() if p.ndim == 2]
-        biases = [p for p in model.parameters() if p.ndim == 1]
-        optimizer = optim.SGD(
-            [{"params": weights, "weight_decay": 0.1}, {"params": biases, "lr": rate}],
-            lr=0.02,
-            momentum=0.9,
-        )
-        x = torch.from_numpy(X)
-
-        def step(decay: Tensor) -> Any:
-            optimizer.zero_grad()
-            loss = model(x).square().mean()
-            loss.backward()
-            optimizer.step()
-            rate.mul_(decay)
-            return loss
-
-        return step, [*trained(model, optimizer), rate]
-
-    assert_same(make, *[(torch.tensor(0.5),)] * 6)
-
-
-def test_changes_in_place() -> None:
-    def make() -> tuple[Callable[..., Any], list[Any]]:
-        total = torch.zeros(3)
-        matrix = torch.zeros(3, 3)
-
-        def step(x: Tensor) -> Any:
-            total.add_(x)
-            total[1] = x[0] * 2
-            matrix[0, 1:] += x[1:]
-            fresh = torch.zeros(3)
-            fresh += x
-            fresh[torch.tensor([0, 0])] = x[:2]
-            y = (x * 2).clone()
-            y[:] = total
-            return fresh, y, fresh[torch.tensor([2, 0, 0])], matrix.sum(0)
-
-        return step, [total, matrix]
-
-    assert_same(make, *[(torch.tensor([i, 2.0, 3.0]),) for i in (1.0, 2.0, 3.0)])
+# empty tensors
+def step(x):
+    return x * 2, x.sum(), x @ x.T
+calls = [(torch.zeros(0, 3),)] * 3
+""")
+ACCUMULATED = """
+def step(factor, last):
+    loss = model(x * factor).square().mean()
+    loss.backward()
+    if last:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none)
+    return loss
+calls = [(torch.tensor(float(i)), i % 3 == 2) for i in range(12)]
+"""
+WITHOUT_ELEMENTS = """
+parameters = [torch.ones(n, requires_grad=True) for n in sizes]
+optimizer = optim.SGD(parameters, lr=0.1, momentum=0.5)
+def step():
+    optimizer.zero_grad()
+    loss = torch.zeros(())
+    for parameter in parameters:
+        loss = loss + (parameter * parameter).sum()
+    loss.backward()
+    optimizer.step()
+    return loss
+"""
 
 
-def test_data_is_replaced_in_place() -> None:
-    def make() -> tuple[Callable[..., Any], list[Any]]:
-        w: Any = torch.tensor([1.0, 2.0], requires_grad=True)
-
-        def step() -> Any:
-            loss = (w * w).sum()
-            loss.backward()
-            w.data = w.data - 0.1 * w.grad.data
-            w.grad = None
-            return loss
-
-        return step, [w]
-
-    assert_same(make)
+@pytest.mark.parametrize("name", STEPS)
+def test_what_a_step_may_do(name: str) -> None:
+    assert_same(STEPS[name])
 
 
-def test_nothing_at_all() -> None:
-    captured = torch.capture(lambda: None)
-    assert captured() is None
-    assert captured() is None
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_gradients_that_are_accumulated(set_to_none: bool) -> None:
+    captured = assert_same(ACCUMULATED, set_to_none=set_to_none)["captured"]
+    assert sum(map(len, captured._replays.values())) <= 4
 
 
-def test_empty_tensors() -> None:
-    assert_same(lambda: (lambda x: (x * 2, x.sum(), x @ x.T), []), *[(torch.zeros(0, 3),)] * 3)
+@pytest.mark.parametrize("sizes", [(0, 3), (3, 0, 2), (0, 0, 2, 4)])
+def test_parameters_without_elements(sizes: tuple[int, ...]) -> None:
+    assert_same(WITHOUT_ELEMENTS, sizes=sizes)
 
 
 def test_with_and_without_recording_of_gradients() -> None:
@@ -723,23 +607,3 @@ def test_a_captured_step_within_another() -> None:
     for value in (1.0, 2.0, 3.0):
         assert outer(torch.tensor([value])).tolist() == [4 * value + 2]
     assert inner(x).tolist() == [2.0]
-
-
-@pytest.mark.parametrize("sizes", [(0, 3), (3, 0, 2), (0, 0, 2, 4)])
-def test_parameters_without_elements(sizes: tuple[int, ...]) -> None:
-    def make() -> tuple[Callable[..., Any], list[Any]]:
-        parameters = [torch.ones(n, requires_grad=True) for n in sizes]
-        optimizer = optim.SGD(parameters, lr=0.1, momentum=0.5)
-
-        def step() -> Tensor:
-            optimizer.zero_grad()
-            loss = torch.zeros(())
-            for parameter in parameters:
-                loss = loss + (parameter * parameter).sum()
-            loss.backward()
-            optimizer.step()
-            return loss
-
-        return step, parameters
-
-    assert_same(make)

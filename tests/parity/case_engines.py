@@ -10,8 +10,7 @@ import numpy as np
 
 from minigrad.arrays.reproducible import sums
 from minigrad.ops import elementwise, linalg
-from parity.engines.adapters.minigrad import MinigradEngine
-from parity.engines.adapters.minigrad_reproducible import MinigradReproducibleEngine
+from parity.engines.adapters.minigrad import MinigradEngine, MinigradReproducibleEngine
 from parity.engines.protocol import Start, Task
 
 

@@ -62,53 +62,51 @@ def test_the_same_start_passes(dtype: str) -> None:
 
 
 @DTYPES
-@pytest.mark.parametrize("name", ["0.weight", "0.bias", "2.weight", "2.bias"])
+@pytest.mark.parametrize("name", ["x", "y", "0.weight", "0.bias", "2.weight", "2.bias"])
 @pytest.mark.parametrize("bit", [0, 7, -1])
-def test_one_bit_in_one_parameter_is_found(name: str, bit: int, dtype: str) -> None:
-    actual = start(dtype)
-    parameter = actual.parameters[name]
-    index = tuple(n - 1 for n in parameter.shape)
-    flip(parameter, index, bit % (8 * parameter.itemsize))
-    entry = check_start(actual, start(dtype))
-    assert (entry["data_identical"], entry["parameters_identical"]) == (True, False)
-    assert entry["passed"] is False
-    found = entry["first_difference"]
-    assert (found["parameter"], tuple(found["index"])) == (name, index)
-    assert float.fromhex(found["actual"]) == float(parameter[index])
-    assert float.fromhex(found["expected"]) == float(start(dtype).parameters[name][index])
-
-
-@pytest.mark.parametrize("name", ["x", "y"])
-def test_one_bit_in_the_data_is_found(name: str) -> None:
-    actual = start()
-    flip(getattr(actual, name), (2, 0), 0)
-    entry = check_start(actual, start())
-    assert (entry["data_identical"], entry["parameters_identical"]) == (False, True)
-    assert entry["passed"] is False
-    found = entry["first_difference"]
-    assert (found["parameter"], found["index"]) == (name, [2, 0])
+def test_one_bit_is_found(name: str, bit: int, dtype: str) -> None:
+    actual, expected = start(dtype), start(dtype)
+    arrays, originals = (
+        {"x": each.x, "y": each.y, **each.parameters}[name] for each in (actual, expected)
+    )
+    index = tuple(n - 1 for n in arrays.shape)
+    flip(arrays, index, bit % (8 * arrays.itemsize))
+    in_data = name in ("x", "y")
+    assert check_start(actual, expected) == {
+        "passed": False,
+        "data_identical": not in_data,
+        "parameters_identical": in_data,
+        "first_difference": {
+            "parameter": name,
+            "index": list(index),
+            "actual": float(arrays[index]).hex(),
+            "expected": float(originals[index]).hex(),
+        },
+    }
 
 
 @DTYPES
-def test_the_sign_of_zero_counts(dtype: str) -> None:
-    zero = {"w": np.zeros(3, dtype)}
-    signed = {"w": np.array([0.0, -0.0, 0.0], dtype)}
-    found = first_difference(signed, zero)
-    assert found is not None
-    assert (found["index"], found["actual"]) == ([1], "-0x0.0p+0")
-    assert first_difference(signed, {"w": signed["w"].copy()}) is None
-
-
-@DTYPES
-def test_nan_equals_itself_and_its_payload_counts(dtype: str) -> None:
-    nan = np.full(2, math.nan, dtype)
-    other = nan.copy()
-    assert first_difference({"w": nan}, {"w": other}) is None
+def test_which_bits_count(dtype: str) -> None:
+    """The sign of zero and the payload of NaN do; the layout in memory does not."""
+    zero, nan = np.zeros(3, dtype), np.full(3, math.nan, dtype)
+    signed, other = zero.copy(), nan.copy()
+    signed[1] = -0.0
     flip(other, (1,), 0)
     assert np.isnan(other).all()
-    found = first_difference({"w": nan}, {"w": other})
+    matrix = np.arange(6, dtype=dtype).reshape(2, 3)
+    for actual, expected, index in (
+        (signed, zero, [1]),
+        (other, nan, [1]),
+        (signed.copy(), signed, None),
+        (nan.copy(), nan, None),
+        (np.asfortranarray(matrix), matrix, None),
+        (matrix[:, ::-1][:, ::-1], matrix, None),
+    ):
+        found = first_difference({"w": actual}, {"w": expected})
+        assert (found and found["index"]) == index
+    found = first_difference({"w": signed}, {"w": zero})
     assert found is not None
-    assert found["index"] == [1]
+    assert found["actual"] == "-0x0.0p+0"
 
 
 def test_the_first_difference_is_named() -> None:
@@ -141,12 +139,6 @@ def test_tensors_that_do_not_correspond_are_found(change: str) -> None:
         name = "4.weight" if change == "extra" else "2.weight"
         assert entry["first_difference"]["parameter"] == name
         assert entry["first_difference"]["problem"]
-
-
-def test_layout_in_memory_does_not_count() -> None:
-    array = np.arange(6, dtype=np.float32).reshape(2, 3)
-    assert first_difference({"w": np.asfortranarray(array)}, {"w": array}) is None
-    assert first_difference({"w": array[:, ::-1][:, ::-1]}, {"w": array}) is None
 
 
 # ---- gradients ------------------------------------------------------------------------------
@@ -451,93 +443,78 @@ def test_ulps_are_counted(dtype: str) -> None:
 
 @pytest.mark.parametrize(
     ("actual", "expected", "difference"),
-    [(2.0, 2.0, 0.0), (2.2, 2.0, 0.1), (1.0, 2.0, 0.5), (0.0, 0.0, 0.0), (1.0, 0.0, math.inf)],
+    [
+        (2.0, 2.0, 0.0),
+        (2.2, 2.0, 0.1),
+        (1.0, 2.0, 0.5),
+        (0.0, 0.0, 0.0),
+        (1.0, 0.0, math.inf),
+        (math.nan, 1.0, math.nan),
+        (1.0, math.nan, math.nan),
+        (math.nan, math.nan, math.nan),
+        (math.inf, 1.0, math.inf),
+    ],
 )
 def test_final_mse_is_shown_and_not_judged(
     actual: float, expected: float, difference: float
 ) -> None:
-    entry = check_final_mse(actual, expected)
-    assert entry["passed"] is None
-    assert entry["relative_difference"] == pytest.approx(difference)
-    assert (entry["actual"], entry["expected"]) == (actual, expected)
-    assert entry["expected_spread"] is None
-
-
-def test_final_mse_that_is_not_finite_has_no_finite_difference() -> None:
-    for actual, expected in (
-        (math.nan, 1.0),
-        (1.0, math.nan),
-        (math.nan, math.nan),
-        (math.inf, 1.0),
-    ):
-        assert not math.isfinite(check_final_mse(actual, expected)["relative_difference"])
-        assert check_final_mse(actual, expected)["passed"] is None
+    assert check_final_mse(actual, expected) == {
+        "passed": None,
+        "actual": actual,
+        "expected": expected,
+        "relative_difference": pytest.approx(difference, nan_ok=True),
+        "expected_spread": None,
+    }
 
 
 # ---- state ----------------------------------------------------------------------------------
 
 
-def finished(**changes: Any) -> Run:
-    parameters = {
-        "0.weight": np.array([[1.0], [-1.0]]),
-        "0.bias": np.zeros(2),
-        "2.weight": np.array([[1.0, 1.0]]),
-        "2.bias": np.zeros(1),
-    }
-    x = DATA.x
-    run = Run(np.array([2.0, 1.0]), 0.5, np.abs(x), parameters)
-    for name in list(changes):
-        if name in parameters:
-            parameters[name] = changes.pop(name)
-    return replace(run, **changes)
+X = np.linspace(-2, 2, 9).reshape(-1, 1)
+CURVE, LEVEL = X**2, np.full((9, 1), 3.0)
+PARAMETERS = {
+    "0.weight": np.array([[1.0], [-1.0]]),
+    "0.bias": np.zeros(2),
+    "2.weight": np.array([[1.0, 1.0]]),
+    "2.bias": np.zeros(1),
+}
 
 
-DATA = Start(np.linspace(-2, 2, 9).reshape(-1, 1), np.linspace(-2, 2, 9).reshape(-1, 1) ** 2, {})
+def state_of(prediction: Array | None = None, y: Array = CURVE, **parameters: Array) -> str:
+    """The state of a run on X that ended like this."""
+    prediction = np.abs(X) if prediction is None else prediction
+    run = Run(np.array([2.0, 1.0]), 0.5, prediction, PARAMETERS | parameters)
+    return state(run, Start(X, y, {}))
 
 
-def test_state_of_a_trained_network() -> None:
-    assert state(finished(), DATA) == "trained"
+def bump(height: float) -> Array:
+    """A prediction that is level but for one point."""
+    return np.where(X == 0, LEVEL + height, LEVEL)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("where", ["losses", "final_mse", "prediction", "0.bias", "2.weight"])
 def test_anything_that_is_not_finite_has_diverged(where: str, value: float) -> None:
-    run = finished()
-    if where == "final_mse":
-        run = replace(run, final_mse=value)
-    elif where in run.parameters:
-        run.parameters[where].flat[-1] = value
-    else:
-        getattr(run, where).flat[-1] = value
-    assert state(run, DATA) == "diverged"
+    parameters = {name: parameter.copy() for name, parameter in PARAMETERS.items()}
+    arrays = {"losses": np.array([2.0, 1.0]), "final_mse": np.array([0.5]), "prediction": abs(X)}
+    (arrays | parameters)[where].flat[-1] = value
+    losses, final_mse, prediction = arrays.values()
+    run = Run(losses, final_mse.item(), prediction, parameters)
+    assert state(run, Start(X, CURVE, {})) == "diverged"
 
 
-def test_constant_prediction_is_dead() -> None:
-    assert state(finished(prediction=np.full((9, 1), 3.0)), DATA) == "dead"
-    nearly = np.full((9, 1), 3.0)
-    nearly[4] = 4.0
-    assert state(finished(prediction=nearly), DATA) == "trained"
-    spread = DATA.y.std()
-    nearly[4] = 3.0 + 0.0009 * spread
-    assert state(finished(prediction=nearly), DATA) == "dead"
-    nearly[4] = 3.0 + 0.0011 * spread
-    assert state(finished(prediction=nearly), DATA) == "trained"
-
-
-def test_constant_prediction_of_constant_targets_is_no_death() -> None:
-    level = Start(DATA.x, np.full((9, 1), 3.0), {})
-    assert state(finished(prediction=np.full((9, 1), 3.0)), level) == "trained"
-
-
-def test_network_with_a_silent_layer_is_dead() -> None:
-    off = finished(**{"0.weight": np.zeros((2, 1)), "0.bias": np.array([-1.0, -2.0])})
-    assert state(off, DATA) == "dead"
-    half = finished(**{"0.bias": np.array([0.0, -9.0])})
-    assert state(half, DATA) == "trained"
-
-
-def test_the_last_layer_has_no_relu() -> None:
-    assert state(finished(**{"2.weight": np.array([[-1.0, -1.0]])}), DATA) == "trained"
+def test_trained_and_dead_networks() -> None:
+    spread = CURVE.std()
+    assert state_of() == "trained"
+    assert state_of(LEVEL) == "dead"
+    assert state_of(bump(1.0)) == "trained"
+    assert state_of(bump(0.0009 * spread)) == "dead"
+    assert state_of(bump(0.0011 * spread)) == "trained"
+    assert state_of(LEVEL, LEVEL) == "trained"  # so are the targets
+    # A silent layer; half of one; the last layer, which has no ReLU.
+    assert state_of(**{"0.weight": np.zeros((2, 1)), "0.bias": np.array([-1.0, -2.0])}) == "dead"
+    assert state_of(**{"0.bias": np.array([0.0, -9.0])}) == "trained"
+    assert state_of(**{"2.weight": np.array([[-1.0, -1.0]])}) == "trained"
 
 
 # ---- the table of verdicts ------------------------------------------------------------------

@@ -21,6 +21,7 @@ from parity.engines.adapters.minigrad_ensemble import (
     Ensemble,
     EnsembleEngine,
     members_at_once,
+    stacked,
     train_ensemble,
 )
 from parity.engines.process import LocalObject
@@ -80,8 +81,8 @@ def different(asked: Sequence[Task], starts: Sequence[Start], given: Sequence[St
 
     Returns the members whose losses, parameters, buffers or predictions differ in any bit.
     """
-    trained = Ensemble(asked[0], len(asked), in_reproducible_arithmetic=True)
-    trained.load(given)
+    trained = Ensemble(in_reproducible_arithmetic=True)
+    trained.load(asked[0], stacked(given))
     runs = trained.train()
     buffers = trained.momentum_buffers()
     found = []
@@ -171,7 +172,7 @@ class Swapped(EnsembleEngine):
     """Shows the gradients of another member."""
 
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
-        losses, gradients = self._ensemble.losses_and_gradients()
+        losses, gradients = self._ensemble.loss_and_gradients()
         return float(losses[1]), {name: value[2] for name, value in gradients.items()}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minigrad.arrays.reproducible import sums
-from parity.engines.adapters.minigrad_reproducible import MinigradReproducibleEngine
+from parity.engines.adapters.minigrad import MinigradReproducibleEngine
 from parity.engines.protocol import Array, Start, Task
 
 PAYLOAD, SOUND, PLAIN_PRODUCTS, ANOTHER_BIT, ANOTHER_LOSS, LATE, UNREPEATABLE = range(7)

@@ -1,4 +1,4 @@
-"""minigrad as an engine, through its public API alone."""
+"""minigrad as engines, through its public API alone: eager, captured, and reproducible."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 import minigrad
 from minigrad import nn
 from minigrad.architectures import build, parabola
+from minigrad.arrays.conversion import reproducible
 from parity.engines.adapters.sequential import SequentialEngine
-from parity.engines.protocol import Start, Task
+from parity.engines.protocol import Array, Start, Task
 
 
 class MinigradEngine(SequentialEngine):
@@ -37,3 +38,36 @@ class MinigradEngine(SequentialEngine):
         self._fill(self._model, start.parameters)
         self._x, self._y = self._tensor(start.x), self._tensor(start.y)
         self._optimizer = self._sgd(task)
+
+
+class MinigradCapturedEngine(MinigradEngine):
+    """`minigrad.capture` of a training step, and of the forward and backward pass alone."""
+
+    # What these would run is minigrad's eager step, which is another engine's.
+    namespace = None
+    trace = None  # type: ignore[assignment]
+
+    def build(self, task: Task, start: Start) -> None:
+        """Build the network, copy the parameters into it, and have its steps captured."""
+        super().build(task, start)
+        self.step = minigrad.capture(super().step)  # type: ignore[method-assign]
+        self._loss = minigrad.capture(self._backward)
+
+    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        """Run forward and backward."""
+        loss = self._loss()
+        return loss.item(), self._gradients()
+
+
+class MinigradReproducibleEngine(MinigradEngine):
+    """The same training on `ReproducibleArray`s: another array type is all that differs."""
+
+    namespace = None  # whose tensors would be of plain arrays
+
+    def build(self, task: Task, start: Start) -> None:
+        """Build the network, then make it reproducible."""
+        super().build(task, start)
+        reproducible(self._model)
+
+    def _tensor(self, array: Array) -> minigrad.Tensor:
+        return reproducible(minigrad.tensor(array))

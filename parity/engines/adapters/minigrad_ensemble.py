@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 import minigrad
-from minigrad import optim
 from minigrad.architectures import build
 from minigrad.arrays.conversion import reproducible
 from minigrad.ensembles import ensemble, mse_losses
 from parity.engines.adapters.minigrad import MinigradEngine
+from parity.engines.adapters.sequential import SequentialEngine
 from parity.engines.protocol import Array, Engine, Start, Task
 from parity.engines.trainer import Run
 
@@ -50,12 +51,13 @@ def train_ensemble(tasks: Sequence[Task], starts: Sequence[Start]) -> list[Run]:
     for task in tasks:
         _require_alike(tasks[0], task)
     runs: list[Run] = []
-    trained: Ensemble | None = None
+    trained = Ensemble()
     while len(runs) < len(tasks):
         some = starts[len(runs) :][: members_at_once(tasks[0])]
-        if trained is None or trained.members != len(some):
-            trained = Ensemble(tasks[0], len(some))
-        trained.load(some)
+        if len(some) == trained.members:
+            trained.begin_again(stacked(some))
+        else:
+            trained.load(tasks[0], stacked(some))
         runs += trained.train()
     return runs
 
@@ -70,110 +72,84 @@ def _require_alike(first: Task, task: Task) -> None:
             )
 
 
-class Ensemble:
+def stacked(starts: Sequence[Start]) -> Start:
+    """Return the starts of an ensemble's members as one; all but x has an axis for them in front.
+
+    Raises:
+        ValueError: they differ in x.
+    """
+    x, names = starts[0].x, starts[0].parameters
+    if not all(np.array_equal(x, start.x) for start in starts):
+        raise ValueError(
+            f"an ensemble of {len(starts)} begins from as many starts that have the same x, but "
+            "the x of these differ"
+        )
+    return Start(
+        x,
+        np.stack([start.y for start in starts]),
+        {name: np.stack([start.parameters[name] for start in starts]) for name in names},
+    )
+
+
+class Ensemble(SequentialEngine):
     """Networks of one task and many seeds, with their data and their optimiser.
 
-    Arrays of all members have an axis for the members in front.
+    Arrays of all members have an axis for the members in front. The seed of the task does not
+    matter; the start is `stacked`.
 
     Args:
-        task: what is trained; its seed does not matter.
-        members: how many seeds.
         in_reproducible_arithmetic: compute on `ReproducibleArray`s, eagerly. Otherwise steps are
             captured.
+
+    Attributes:
+        members: how many seeds; 0 before the first task.
     """
 
-    def __init__(
-        self, task: Task, members: int, *, in_reproducible_arithmetic: bool = False
-    ) -> None:
-        self.members = members
-        self._task = task
-        self._model = ensemble([build(task.sizes, task.dtype)] * members)
-        # A step is captured with these tensors: new data are written into them.
-        self._x = minigrad.zeros(task.samples, task.sizes[0], dtype=task.dtype)
-        self._y = minigrad.zeros(members, task.samples, task.sizes[-1], dtype=task.dtype)
-        if in_reproducible_arithmetic:
-            self._model = reproducible(self._model)
-            self._x, self._y = reproducible(self._x), reproducible(self._y)
-            self._step, self._losses = self._eager_step, self._eager_losses
+    _library = minigrad
+    _loss_function = staticmethod(mse_losses)
+
+    def __init__(self, *, in_reproducible_arithmetic: bool = False) -> None:
+        self.members = 0
+        self._eager = in_reproducible_arithmetic
+
+    def build(self, task: Task, start: Start) -> None:
+        """Build the networks and copy the parameters into them."""
+        self.members = len(start.y)
+        self._model = ensemble([build(task.sizes, task.dtype)] * self.members)
+        self._fill(self._model, start.parameters)
+        self._x, self._y = self._tensor(start.x), self._tensor(start.y)
+        self._step: Callable[[], Any] = super().step
+        self._losses: Callable[[], Any] = self._backward
+        if self._eager:
+            reproducible(self._model)
         else:
-            self._step = minigrad.capture(self._eager_step)
-            self._losses = minigrad.capture(self._eager_losses)
-        self._optimizer = optim.SGD(
-            self._model.parameters(), lr=task.learning_rate, momentum=task.momentum
-        )
+            self._step, self._losses = map(minigrad.capture, (self._step, self._losses))
+        self._optimizer = self._sgd(task)
 
-    def load(self, starts: Sequence[Start]) -> None:
-        """Begin from these starts, one for each member.
-
-        Raises:
-            ValueError: they are not as many, or differ in x.
-        """
-        x = starts[0].x
-        if len(starts) != self.members or not all(np.array_equal(x, s.x) for s in starts):
-            raise ValueError(
-                f"an ensemble of {self.members} begins from as many starts that have the same x, "
-                f"but the {len(starts)} that were given are others"
-            )
-        self._x.copy_(minigrad.tensor(x))
-        self._y.copy_(minigrad.tensor(np.stack([start.y for start in starts])))
-        names = starts[0].parameters
-        self.put({name: np.stack([start.parameters[name] for start in starts]) for name in names})
-
-    def put(
-        self, parameters: Mapping[str, Array], momentum_buffers: Mapping[str, Array] = {}
-    ) -> None:
-        """Copy values into the networks and, where there are any, into the optimiser's buffers."""
-        self._model.load_state_dict({n: minigrad.tensor(a) for n, a in parameters.items()})
-        kept = dict(self._optimizer.state)
-        self._optimizer.state.clear()
-        for name, parameter in self._model.named_parameters():
-            if name in momentum_buffers:
-                # A step that found other buffers than before would be captured again.
-                state = kept.get(parameter) or {"momentum_buffer": parameter.detach().clone()}
-                state["momentum_buffer"].copy_(minigrad.tensor(momentum_buffers[name]))
-                self._optimizer.state[parameter] = state
+    def begin_again(self, start: Start) -> None:
+        """Begin the task from another start, with the steps that were captured."""
+        self._x.copy_(self._tensor(start.x))
+        self._y.copy_(self._tensor(start.y))
+        self.put(start.parameters)
 
     def step(self) -> Array:
         """Take one training step; return the losses before it, (members,)."""
-        return self._step().detach().numpy()
-
-    def _eager_step(self) -> minigrad.Tensor:
-        losses = self._eager_losses()
-        self._optimizer.step()
+        losses: Array = self._step().detach().numpy()
         return losses
 
-    def _eager_losses(self) -> minigrad.Tensor:
+    def loss_and_gradients(self) -> tuple[Array, dict[str, Array]]:  # type: ignore[override]
+        """Run forward and backward; return the losses, (members,), and the gradients."""
+        return self._losses().detach().numpy(), self._gradients()
+
+    def _backward(self) -> Any:
         self._optimizer.zero_grad()
-        losses = mse_losses(self._model(self._x), self._y)
+        losses = self._loss_function(self._model(self._x), self._y)
         losses.sum().backward()
         return losses
 
-    def losses_and_gradients(self) -> tuple[Array, dict[str, Array]]:
-        """Run forward and backward; return the losses, (members,), and the gradients."""
-        losses = self._losses().detach().numpy()
-        gradients = {}
-        for name, parameter in self._model.named_parameters():
-            assert parameter.grad is not None
-            gradients[name] = parameter.grad.numpy().copy()
-        return losses, gradients
-
-    def parameters(self) -> dict[str, Array]:
-        """Copy the parameters."""
-        return {name: value.numpy().copy() for name, value in self._model.state_dict().items()}
-
-    def momentum_buffers(self) -> dict[str, Array]:
-        """Copy the optimiser's buffers; there are none before the first step."""
-        return {
-            name: self._optimizer.state[parameter]["momentum_buffer"].numpy().copy()
-            for name, parameter in self._model.named_parameters()
-            if parameter in self._optimizer.state
-        }
-
-    def predict(self) -> Array:
-        """Return the networks' outputs for the data, (members, samples, 1)."""
-        with minigrad.no_grad():
-            output: minigrad.Tensor = self._model(self._x)
-        return output.numpy()
+    def _tensor(self, array: Array) -> minigrad.Tensor:
+        tensor = minigrad.tensor(array)
+        return reproducible(tensor) if self._eager else tensor
 
     def train(self) -> list[Run]:
         """Train for the task's epochs; return every member's run."""
@@ -181,7 +157,7 @@ class Ensemble:
         with np.errstate(all="ignore"):  # a member that diverges overflows
             for epoch in range(self._task.epochs):
                 losses[epoch] = self.step()
-            final_mse, _ = self.losses_and_gradients()
+            final_mse, _ = self.loss_and_gradients()
             prediction, parameters = self.predict(), self.parameters()
         return [
             Run(
@@ -202,19 +178,11 @@ class EnsembleEngine(Engine):
     Args:
         members: how many there are; None for `members_at_once`.
         shown: which of them is the engine's, counted from 0.
-        in_reproducible_arithmetic: see `Ensemble`.
     """
 
-    def __init__(
-        self,
-        members: int | None = None,
-        shown: int = 0,
-        *,
-        in_reproducible_arithmetic: bool = False,
-    ) -> None:
+    def __init__(self, members: int | None = None, shown: int = 0) -> None:
         np.seterr(all="ignore")  # as in MinigradEngine
         self._members, self._shown = members, shown
-        self._in_reproducible_arithmetic = in_reproducible_arithmetic
 
     def draw(self, task: Task) -> Start:
         """Draw data and parameters with `minigrad.random`."""
@@ -227,10 +195,8 @@ class EnsembleEngine(Engine):
         others = [self.draw(dataclasses.replace(task, seed=seed)) for seed in seeds]
         starts = [dataclasses.replace(other, x=start.x) for other in others]
         starts.insert(self._shown, start)
-        self._ensemble = Ensemble(
-            task, self.STEPS, in_reproducible_arithmetic=self._in_reproducible_arithmetic
-        )
-        self._ensemble.load(starts)
+        self._ensemble = Ensemble()
+        self._ensemble.load(task, stacked(starts))
 
     def put(
         self, parameters: Mapping[str, Array], momentum_buffers: Mapping[str, Array] = {}
@@ -247,7 +213,7 @@ class EnsembleEngine(Engine):
 
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
         """Run forward and backward."""
-        losses, gradients = self._ensemble.losses_and_gradients()
+        losses, gradients = self._ensemble.loss_and_gradients()
         return float(losses[self._shown]), self._of_shown(gradients)
 
     def step(self) -> object:

@@ -28,10 +28,13 @@ class SequentialEngine(Engine):
     ) -> None:
         """Copy the values into the network and the optimiser, on whatever device they are."""
         self._fill(self._model, parameters)
+        before = dict(self._optimizer.state)
         self._optimizer.state.clear()
         for name, parameter in self._model.named_parameters():
             if name in momentum_buffers:
                 buffer = self._tensor(momentum_buffers[name])
+                if parameter in before:  # a step captured with that buffer remains valid
+                    buffer = before[parameter]["momentum_buffer"].copy_(buffer)
                 self._optimizer.state[parameter] = {"momentum_buffer": buffer}
 
     def parameters(self) -> dict[str, Array]:
@@ -50,9 +53,7 @@ class SequentialEngine(Engine):
 
     def step(self) -> object:
         """Take one training step."""
-        self._optimizer.zero_grad()
-        loss = self._loss_function(self._model(self._x), self._y)
-        loss.backward()
+        loss = self._backward()
         self._optimizer.step()
         return loss
 

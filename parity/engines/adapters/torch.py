@@ -1,4 +1,7 @@
-"""torch as an engine: the networks, data and optimiser of `torch_impl`."""
+"""torch as engines, with the networks, data and training loop of `torch_impl`.
+
+Eager, compiled, and in its reproducible arithmetic.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from parity.engines.protocol import Array, Start, Task
 from parity.errors import UsageError
 from torch_impl.devices import deterministic, device
 from torch_impl.model import build
+from torch_impl.reproducible import SGD, mse_loss, reproducible
 from torch_impl.train import LOSS_FUNCTION, step
 from torch_impl.train import start as draw_start
 
@@ -60,6 +64,40 @@ class TorchEngine(SequentialEngine):
 
     def _copy(self, tensor: torch.Tensor) -> Array:
         return tensor.cpu().numpy().copy()
+
+
+class TorchCompileEngine(TorchEngine):
+    """The whole step is compiled, forward, backward and optimiser; a C++ compiler is needed.
+
+    The first step after `load` is slow. What the verdicts look at beside steps runs eagerly; there
+    is nothing to see within a compiled step.
+    """
+
+    namespace = None
+    trace = None  # type: ignore[assignment]
+
+    def build(self, task: Task, start: Start) -> None:
+        """Build everything anew; the next step compiles."""
+        super().build(task, start)
+        torch.compiler.reset()
+        self._compiled_step = torch.compile(step)
+
+    def step(self) -> object:
+        """Take one training step."""
+        return self._compiled_step(self._model, self._optimizer, self._x, self._y)
+
+
+class TorchReproducibleEngine(TorchEngine):
+    """The networks and data of `torch_impl`, the arithmetic of `torch_impl.reproducible`."""
+
+    namespace = None
+    _loss_function = staticmethod(mse_loss)
+
+    def _network(self, task: Task) -> nn.Sequential:
+        return reproducible(super()._network(task))
+
+    def _sgd(self, task: Task) -> torch.optim.Optimizer:
+        return SGD(self._model.parameters(), task.learning_rate, task.momentum)
 
 
 def _device(task: Task) -> torch.device:

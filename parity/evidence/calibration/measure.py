@@ -37,6 +37,7 @@ def minigrad_side(case: Case) -> StepBudget:
     return step(case.parameters, case.buffers)
 
 
+@np.errstate(all="ignore")
 def measure(case: Case, device: str = "cpu") -> dict[str, Any]:
     """Compare the two engines on a case; return what `summary` needs, ready for JSON.
 
@@ -166,19 +167,13 @@ def torch_gradients(case: Case) -> dict[str, Gradient]:
     model, _ = torch_model(case)
     inputs: dict[str, Array] = {}
     outputs: dict[str, torch.Tensor] = {}
-
-    def keep(name: str) -> Callable[..., None]:
-        def hook(module: torch.nn.Module, given: Any, out: torch.Tensor) -> None:
-            inputs[name] = given[0].detach().numpy()
-            out.retain_grad()
-            outputs[name] = out
-
-        return hook
-
+    out = torch.from_numpy(case.x)
     for name, layer in model.named_children():
+        given, out = out, layer(out)
         if isinstance(layer, torch.nn.Linear):
-            layer.register_forward_hook(keep(name))
-    loss = torch.nn.functional.mse_loss(model(torch.from_numpy(case.x)), torch.from_numpy(case.y))
+            inputs[name], outputs[name] = given.detach().numpy(), out
+            out.retain_grad()
+    loss = torch.nn.functional.mse_loss(out, torch.from_numpy(case.y))
     loss.backward()  # type: ignore[no-untyped-call]
     found = {}
     for name, parameter in model.named_parameters():
@@ -191,6 +186,7 @@ def torch_gradients(case: Case) -> dict[str, Gradient]:
     return found
 
 
+@np.errstate(all="ignore")
 def detect(architecture: str, seed: int, dtype: str) -> dict[str, Any]:
     """Plant every defect into every gradient of a first step; return what each judge sees.
 

@@ -58,21 +58,15 @@ def planned(cases: int, seeds: int, device: str) -> dict[str, Job]:
         f"case {seed}": functools.partial(_case, seed, device) for seed in range(cases)
     }
     return jobs | {
-        f"detect {name} {seed} {dtype}": functools.partial(_detect, name, seed, dtype)
+        f"detect {name} {seed} {dtype}": functools.partial(detect, name, seed, dtype)
         for seed in range(seeds)
         for dtype in DTYPES
         for name in NETWORKS
     }
 
 
-@np.errstate(all="ignore")
 def _case(seed: int, device: str) -> dict[str, Any]:
     return {"seed": seed, **measure(draw_case(seed), device)}
-
-
-@np.errstate(all="ignore")
-def _detect(name: str, seed: int, dtype: str) -> dict[str, Any]:
-    return detect(name, seed, dtype)
 
 
 def work(

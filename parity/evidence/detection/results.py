@@ -83,7 +83,15 @@ def document(
     defects: Sequence[Defect], found: Mapping[str, Any], seed: int, controls: int
 ) -> dict[str, Any]:
     """Return what the trials found as one document."""
-    trials = [{**described(d), **found[d.name], **verdict(d, found[d.name])} for d in defects]
+    trials = [
+        {
+            **dataclasses.asdict(defect),
+            "node": list(defect.nodes),
+            **found[defect.name],
+            **verdict(defect, found[defect.name]),
+        }
+        for defect in defects
+    ]
     correct = [{"seed": number, **found[control(number)]} for number in range(controls)]
     judges: dict[str, Callable[[Mapping[str, Any]], bool]] = {
         "parity": lambda result: result["status"] != 0,
@@ -109,11 +117,6 @@ def document(
         "trials": trials,
         "controls": correct,
     }
-
-
-def described(defect: Defect) -> dict[str, Any]:
-    """Return a defect as it stands in the document."""
-    return {**dataclasses.asdict(defect), "node": list(defect.nodes)}
 
 
 def verdict(defect: Defect, result: Mapping[str, Any]) -> dict[str, Any]:
