@@ -1,7 +1,5 @@
 """Progress bars for a person at a terminal; silence for everything else."""
 
-from typing import Self
-
 from rich import progress as bars
 from rich.console import Console
 from rich.text import Text
@@ -15,12 +13,12 @@ class _Speed(bars.ProgressColumn):
         return Text("" if speed is None else f"{speed:,.0f} {task.fields['unit']}/s")
 
 
-class Progress:
+class Progress(bars.Progress):
     """A context manager that shows a bar for each thing being done, on standard error."""
 
     def __init__(self, console: Console | None = None) -> None:
         console = console or Console(stderr=True)
-        self._bars = bars.Progress(
+        super().__init__(
             bars.TextColumn("{task.description}"),
             bars.BarColumn(bar_width=None),
             bars.MofNCompleteColumn(),
@@ -30,14 +28,7 @@ class Progress:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._tasks: dict[str, bars.TaskID] = {}
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._bars.stop()
+        self._shown: dict[str, bars.TaskID] = {}
 
     def epochs(self, architecture: str, engine: str, done: int, total: int) -> None:
         """Show how many epochs an engine has trained for."""
@@ -48,6 +39,6 @@ class Progress:
         self._show(architecture, done, total, "rounds")
 
     def _show(self, description: str, done: int, total: int, unit: str) -> None:
-        if description not in self._tasks:
-            self._tasks[description] = self._bars.add_task(description, total=total, unit=unit)
-        self._bars.update(self._tasks[description], completed=done)
+        if description not in self._shown:
+            self._shown[description] = self.add_task(description, total=total, unit=unit)
+        self.update(self._shown[description], completed=done)

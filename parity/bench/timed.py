@@ -100,9 +100,6 @@ class TimedEngine:
     def again(self) -> First:
         """Take the first steps again, from the same start."""
         self._engine.put(self._start.parameters)
-        return self._first_steps()
-
-    def _first_steps(self) -> First:
         losses = [self.loss()]
         step_s = 0.0
         for _ in range(AGREEMENT_STEPS):

@@ -106,10 +106,10 @@ def _train(
             workers,
             database.add,
             lambda stream, done: progress.epochs(
-                stream.architecture,
-                f"{stream.engine}{' horizons' * stream.horizon}",
-                done * stream.task.epochs,
-                stream.total * stream.task.epochs,
+                stream.common.architecture,
+                f"{stream.common.engine}{' horizons' * stream.common.horizon}",
+                done * stream.common.task.epochs,
+                stream.total * stream.common.task.epochs,
             ),
             lambda lack: complain(lack, 2),
         )

@@ -42,22 +42,15 @@ def calibration(
     minigrad and torch take the same step from the same parameters, over many kinds of networks and
     data. Exit status: 1 if a correct engine would have been failed.
     """
-    from parity.evidence.calibration.results import (
-        detection,
-        measurements,
-        planned,
-        prepare,
-        summary,
-        work,
-    )
+    from parity.evidence.calibration import results
     from parity.evidence.rendered import calibration_picture
 
     folder = output_folder(output)
-    prepare()
-    found = measurements(folder / "calibration.rows.json", device)
-    jobs = planned(cases, seeds, device)
+    results.prepare()
+    found = results.measurements(folder / "calibration.rows.json", device)
+    jobs = results.planned(cases, seeds, device)
     with Progress() as bars:
-        work(found, jobs, workers, functools.partial(bars.rounds, "calibration"))
+        results.work(found, jobs, workers, functools.partial(bars.rounds, "calibration"))
     compared, planted = (
         [found[key]["found"] for key in jobs if key.startswith(kind)] for kind in ("case", "detect")
     )
@@ -65,8 +58,8 @@ def calibration(
         "environment": environment(),
         "device": device,
         "seeds": {"cases": [0, cases - 1], "detection": [0, seeds - 1] if seeds else []},
-        **summary(compared),
-        "detection": detection(planted),
+        **results.summary(compared),
+        "detection": results.detection(planted),
     }
     write_whole(folder / "calibration.json", to_json(document))
     write_whole(folder / "calibration.png", calibration_picture(document))

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from minigrad.architectures import Architecture
 from parity.engines.protocol import Task
@@ -76,7 +76,7 @@ class Stream:
     """The seeds of one network for one engine that are still to be trained.
 
     Attributes:
-        architecture, engine, task, horizon: as in `Job`.
+        common: the job without seeds, of which each job has some.
         seeds: those that wait.
         total: how many were to be trained, those that are done already included.
         time_s: what a seed took lately; None before the first.
@@ -85,10 +85,7 @@ class Stream:
         untried: how many seeds were given up with them.
     """
 
-    architecture: str
-    engine: str
-    task: Task
-    horizon: bool
+    common: Job
     seeds: deque[int]
     total: int
     time_s: float | None = None
@@ -112,14 +109,7 @@ class Stream:
         seeds = [self.seeds.popleft()]
         while self.seeds and len(seeds) < size and self.seeds[0] not in self.failures:
             seeds.append(self.seeds.popleft())
-        return Job(
-            self.architecture,
-            self.engine,
-            self.task,
-            tuple(seeds),
-            self.horizon,
-            tuple(versions([self.engine]).items()),
-        )
+        return replace(self.common, seeds=tuple(seeds))
 
     def failed(self, job: Job, error: Exception) -> None:
         """Put the job's seeds back to be tried again, unless they have been tried often enough."""
@@ -136,7 +126,7 @@ class Stream:
 
     def losses(self) -> list[str]:
         """Return a line for each seed given up, and one for those that were not tried."""
-        what = f"{self.architecture} on {self.engine}"
+        what = f"{self.common.architecture} on {self.common.engine}"
         found = [
             f"{what}: seed {seed} failed {ATTEMPTS} times and has no result: "
             f"{type(error).__name__}: {error}"
@@ -162,7 +152,8 @@ def streams(plan: Plan, database: Database) -> list[Stream]:
                     if seed not in kept or (horizon and not kept[seed].horizon_runs)
                 )
                 if some:
-                    found.append(Stream(name, engine, task, horizon, missing, len(some)))
+                    job = Job(name, engine, task, (), horizon, tuple(versions([engine]).items()))
+                    found.append(Stream(job, missing, len(some)))
     return found
 
 

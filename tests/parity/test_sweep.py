@@ -218,7 +218,7 @@ class FakeWorkers:
 
 
 def stream(count: int, engine: str = "ours", *, horizon: bool = False) -> Stream:
-    return Stream("1-4-1", engine, TASK, horizon, deque(range(count)), count)
+    return Stream(Job("1-4-1", engine, TASK, (), horizon, ()), deque(range(count)), count)
 
 
 def scheduled(workers: FakeWorkers, *given: Stream) -> list[Row]:
@@ -293,7 +293,10 @@ def test_what_is_missing_is_planned(tmp_path: Path) -> None:
     with Database(tmp_path) as database:
         database.add([row(0, runs=RUNS, engine="theirs"), row(1, engine="theirs"), row(9), row(77)])
         database.add([row(5, engine="theirs"), row(6, dtype="float64")])
-        planned = {(s.engine, s.horizon): (list(s.seeds), s.total) for s in streams(PLAN, database)}
+        planned = {
+            (s.common.engine, s.common.horizon): (list(s.seeds), s.total)
+            for s in streams(PLAN, database)
+        }
         assert planned == {
             ("ours", False): (list(range(9)), 10),
             ("theirs", True): ([1, 2, 3], 4),
