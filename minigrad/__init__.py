@@ -20,154 +20,90 @@ Beside the path: `random` has torch's random numbers, `autograd` has higher deri
 of gradients by finite differences, and `explain` shows a step at work.
 """
 
-from minigrad import autograd, cuda, nn, optim
-from minigrad.capture import CaptureError, capture
-from minigrad.creation import (
-    arange,
-    from_numpy,
-    full,
-    linspace,
-    ones,
-    ones_like,
-    rand,
-    randn,
-    tensor,
-    zeros,
-    zeros_like,
-)
-from minigrad.devices import device
-from minigrad.dtypes import DType as dtype
-from minigrad.dtypes import bool_ as bool
-from minigrad.dtypes import float32, float64, int64
-from minigrad.explain import explain
-from minigrad.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from minigrad.random import Generator, default_generator, initial_seed, manual_seed, seed
-from minigrad.tensor import Size, Tensor, function
-from minigrad.tensor.arithmetic import where
-from minigrad.tensor.printing import set_printoptions
-from minigrad.tensor.shape import cat, stack
+from minigrad import autograd as autograd
+from minigrad import cuda as cuda
+from minigrad import dtypes
+from minigrad import nn as nn
+from minigrad import optim as optim
+from minigrad.capture import CaptureError as CaptureError
+from minigrad.capture import capture as capture
+from minigrad.creation import arange as arange
+from minigrad.creation import from_numpy as from_numpy
+from minigrad.creation import full as full
+from minigrad.creation import linspace as linspace
+from minigrad.creation import ones as ones
+from minigrad.creation import ones_like as ones_like
+from minigrad.creation import rand as rand
+from minigrad.creation import randn as randn
+from minigrad.creation import tensor as tensor
+from minigrad.creation import zeros as zeros
+from minigrad.creation import zeros_like as zeros_like
+from minigrad.devices import device as device
+from minigrad.explain import explain as explain
+from minigrad.grad_mode import enable_grad as enable_grad
+from minigrad.grad_mode import is_grad_enabled as is_grad_enabled
+from minigrad.grad_mode import no_grad as no_grad
+from minigrad.grad_mode import set_grad_enabled as set_grad_enabled
+from minigrad.random import Generator as Generator
+from minigrad.random import default_generator as default_generator
+from minigrad.random import initial_seed as initial_seed
+from minigrad.random import manual_seed as manual_seed
+from minigrad.random import seed as seed
+from minigrad.tensor import Size as Size
+from minigrad.tensor import Tensor as Tensor
+from minigrad.tensor import function as _function
+from minigrad.tensor.arithmetic import where as where
+from minigrad.tensor.printing import set_printoptions as set_printoptions
+from minigrad.tensor.shape import cat as cat
+from minigrad.tensor.shape import stack as stack
 
-float = float32
-double = float64
-long = int64
+dtype = dtypes.DType
+bool = dtypes.bool_
+float = float32 = dtypes.float32
+double = float64 = dtypes.float64
+long = int64 = dtypes.int64
 
 # Methods of `Tensor` as functions: `minigrad.sum(x, dim=0)` is `x.sum(dim=0)`.
-abs = function(Tensor.abs)
-add = function(Tensor.add)
-amax = function(Tensor.amax)
-amin = function(Tensor.amin)
-clone = function(Tensor.clone)
-div = function(Tensor.div)
-eq = function(Tensor.eq)
-exp = function(Tensor.exp)
-flatten = function(Tensor.flatten)
-ge = function(Tensor.ge)
-gt = function(Tensor.gt)
-le = function(Tensor.le)
-log = function(Tensor.log)
-lt = function(Tensor.lt)
-matmul = function(Tensor.matmul)
-maximum = function(Tensor.maximum)
-mean = function(Tensor.mean)
-minimum = function(Tensor.minimum)
-mm = function(Tensor.mm)
-mul = function(Tensor.mul)
-ne = function(Tensor.ne)
-neg = function(Tensor.neg)
-numel = function(Tensor.numel)
-permute = function(Tensor.permute)
-pow = function(Tensor.pow)
-relu = function(Tensor.relu)
-reshape = function(Tensor.reshape)
-sigmoid = function(Tensor.sigmoid)
-sqrt = function(Tensor.sqrt)
-square = function(Tensor.square)
-squeeze = function(Tensor.squeeze)
-sub = function(Tensor.sub)
-sum = function(Tensor.sum)
-t = function(Tensor.t)
-tanh = function(Tensor.tanh)
-transpose = function(Tensor.transpose)
-unsqueeze = function(Tensor.unsqueeze)
+abs = _function(Tensor.abs)
+add = _function(Tensor.add)
+amax = _function(Tensor.amax)
+amin = _function(Tensor.amin)
+clone = _function(Tensor.clone)
+div = _function(Tensor.div)
+eq = _function(Tensor.eq)
+exp = _function(Tensor.exp)
+flatten = _function(Tensor.flatten)
+ge = _function(Tensor.ge)
+gt = _function(Tensor.gt)
+le = _function(Tensor.le)
+log = _function(Tensor.log)
+lt = _function(Tensor.lt)
+matmul = _function(Tensor.matmul)
+maximum = _function(Tensor.maximum)
+mean = _function(Tensor.mean)
+minimum = _function(Tensor.minimum)
+mm = _function(Tensor.mm)
+mul = _function(Tensor.mul)
+ne = _function(Tensor.ne)
+neg = _function(Tensor.neg)
+numel = _function(Tensor.numel)
+permute = _function(Tensor.permute)
+pow = _function(Tensor.pow)
+relu = _function(Tensor.relu)
+reshape = _function(Tensor.reshape)
+sigmoid = _function(Tensor.sigmoid)
+sqrt = _function(Tensor.sqrt)
+square = _function(Tensor.square)
+squeeze = _function(Tensor.squeeze)
+sub = _function(Tensor.sub)
+sum = _function(Tensor.sum)
+t = _function(Tensor.t)
+tanh = _function(Tensor.tanh)
+transpose = _function(Tensor.transpose)
+unsqueeze = _function(Tensor.unsqueeze)
 
 __all__ = [
-    "abs",
-    "add",
-    "amax",
-    "amin",
-    "arange",
-    "autograd",
-    "bool",
-    "capture",
-    "CaptureError",
-    "cat",
-    "clone",
-    "cuda",
-    "default_generator",
-    "device",
-    "div",
-    "double",
-    "dtype",
-    "enable_grad",
-    "eq",
-    "exp",
-    "explain",
-    "flatten",
-    "float",
-    "float32",
-    "float64",
-    "from_numpy",
-    "full",
-    "ge",
-    "Generator",
-    "gt",
-    "initial_seed",
-    "int64",
-    "is_grad_enabled",
-    "le",
-    "linspace",
-    "log",
-    "long",
-    "lt",
-    "manual_seed",
-    "matmul",
-    "maximum",
-    "mean",
-    "minimum",
-    "mm",
-    "mul",
-    "ne",
-    "neg",
-    "nn",
-    "no_grad",
-    "numel",
-    "ones",
-    "ones_like",
-    "optim",
-    "permute",
-    "pow",
-    "rand",
-    "randn",
-    "relu",
-    "reshape",
-    "seed",
-    "set_grad_enabled",
-    "set_printoptions",
-    "sigmoid",
-    "Size",
-    "sqrt",
-    "square",
-    "squeeze",
-    "stack",
-    "sub",
-    "sum",
-    "t",
-    "tanh",
-    "Tensor",
-    "tensor",
-    "transpose",
-    "unsqueeze",
-    "where",
-    "zeros",
-    "zeros_like",
+    name
+    for name, value in globals().items()
+    if name[0] != "_" and (not isinstance(value, type(nn)) or value in (autograd, cuda, nn, optim))
 ]

@@ -55,7 +55,7 @@ class TensorBase:
 
     __slots__ = ("__dict__", "__weakref__", "_array", "_node")
 
-    _plain: ClassVar[Any]
+    _result_class: ClassVar[Any]
     """The class of results: `Tensor`, also where a `Parameter` is an input."""
 
     # Few tensors have these; the rest share the values given here.
@@ -72,7 +72,7 @@ class TensorBase:
     def __init_subclass__(cls) -> None:
         """Call the methods by the name their user knows, `Tensor.sum` and not `Reductions.sum`."""
         if cls.__module__ == __package__:
-            cls._plain = cls
+            cls._result_class = cls
             for part in cls.__mro__:
                 for method in filter(inspect.isfunction, vars(part).values()):
                     method.__qualname__ = f"{cls.__name__}.{method.__name__}"
@@ -123,7 +123,7 @@ class TensorBase:
     @classmethod
     def _wrapped(cls, array: Array, node: Node | None = None) -> Self:
         """Return a tensor of what is known to be an array: the constructor without its check."""
-        tensor = _new(cls._plain)
+        tensor = _new(cls._result_class)
         tensor._array = array
         tensor._node = node
         wrapped: Self = tensor
@@ -131,7 +131,7 @@ class TensorBase:
 
     def _apply(self, rule: Rule, *inputs: Any, **options: Any) -> Self:
         """Run a rule on tensors and numbers; record it if one of them requires a gradient."""
-        tensor = self._plain
+        tensor = self._result_class
         values = []
         parents = []
         needs_grad = []
@@ -184,11 +184,7 @@ class TensorBase:
         return self
 
     def _write(self, key: Any, values: Any, name: str) -> None:
-        """Replace the values at `key`, and note that they have changed; `name` is for messages.
-
-        Raises:
-            RuntimeError: the memory is read-only, as that of an expanded tensor is.
-        """
+        """Replace the values at `key`, and note that they have changed; `name` is for messages."""
         try:
             self._array[key] = values
         except ValueError as error:
@@ -200,11 +196,7 @@ class TensorBase:
 
 
 def _array_of(value: Any) -> Array:
-    """Return what a tensor can wrap; NumPy's scalars become arrays without axes.
-
-    Raises:
-        TypeError: it is no array.
-    """
+    """Return what a tensor can wrap; NumPy's scalars become arrays without axes."""
     if isinstance(value, np.generic):
         return np.asarray(value)
     if isinstance(value, TensorBase) or not hasattr(value, "__array_function__"):
@@ -216,11 +208,7 @@ def _array_of(value: Any) -> Array:
 
 
 def require_tensor(operation: str, *values: T) -> T:
-    """Return the first of the values if all are tensors.
-
-    Raises:
-        TypeError: one is something else.
-    """
+    """Return the first of the values; raise a TypeError where one is no tensor."""
     for value in values:
         if not isinstance(value, TensorBase):
             raise TypeError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -48,6 +49,25 @@ class Case:
     def resumes(self) -> bool:
         """Whether it may begin in the middle of a run, with a state of the optimiser."""
         return self.kind != PROBE and VERDICTS[self.kind].resumes
+
+    @property
+    def tensors(self) -> dict[str, Array]:
+        """Its arrays by their names in a file: `x`, `y`, `parameters.…`, `momentum_buffers.…`."""
+        if self.start is None:
+            return {}
+        groups = {"parameters": self.start.parameters, "momentum_buffers": self.momentum_buffers}
+        named = {f"{g}.{n}": array for g, arrays in groups.items() for n, array in arrays.items()}
+        return {"x": self.start.x, "y": self.start.y, **named}
+
+    def with_tensors(self, tensors: Mapping[str, Array]) -> Case:
+        """Return the case with these arrays, by the names that `tensors` gives them."""
+
+        def group(prefix: str) -> dict[str, Array]:
+            names = [name for name in shapes(self.task.sizes) if f"{prefix}.{name}" in tensors]
+            return {name: tensors[f"{prefix}.{name}"] for name in names}
+
+        start = Start(tensors["x"], tensors["y"], group("parameters"))
+        return replace(self, start=start, momentum_buffers=group("momentum_buffers"))
 
 
 def shapes(sizes: tuple[int, ...]) -> dict[str, tuple[int, ...]]:

@@ -26,7 +26,7 @@ from safetensors import SafetensorError, safe_open
 from minigrad.architectures import MOST_PARAMETERS
 from parity.cases.case import Case, shapes
 from parity.documents import schema, to_json
-from parity.engines.protocol import Array, Start, Task
+from parity.engines.protocol import Task
 from parity.errors import UsageError
 from parity.files import write_whole
 
@@ -55,19 +55,13 @@ def save(case: Case, path: str | Path) -> None:
         **({"probe": case.probe} if case.probe is not None else {}),
         **{name: getattr(case, name) for name in ("verdict", "origin", "environment")},
     }
-    tensors = {}
-    if case.start is not None:
-        tensors = {"x": case.start.x, "y": case.start.y}
-        groups = {"parameters": case.start.parameters, "momentum_buffers": case.momentum_buffers}
-        for group, arrays in groups.items():
-            tensors |= {f"{group}.{name}": array for name, array in arrays.items()}
     text = to_json(document)
     try:
         _check_sizes(_task(_document(text)))
-        _check_shapes(case, {name: array.shape for name, array in tensors.items()})
+        _check_shapes(case, {name: array.shape for name, array in case.tensors.items()})
     except ValueError as error:
         raise UsageError(f"cannot save the case {path}: {error}") from error
-    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    contiguous = {name: np.ascontiguousarray(array) for name, array in case.tensors.items()}
     write_whole(path, safetensors.numpy.save(contiguous, {"case": text}))
 
 
@@ -139,22 +133,12 @@ def _read(file: Any) -> Case:
             raise ValueError(f"its tensor {name!r} is {dtype}, and its task {task.dtype}")
     if case.drawn:
         return case
-    return _with_tensors(case, {name: file.get_tensor(name) for name in slices})
-
-
-def _with_tensors(case: Case, tensors: Mapping[str, Array]) -> Case:
-    """Return the case with the tensors, all of the right shapes."""
+    tensors = {name: file.get_tensor(name) for name in slices}
     finite = ("x", "y") if case.resumes else ("x", "y", "parameters")
     for name, array in tensors.items():
         if name.partition(".")[0] in finite and not np.isfinite(array).all():
             raise ValueError(f"its tensor {name!r} has elements that are not finite")
-
-    def group(prefix: str) -> dict[str, Array]:
-        names = [name for name in shapes(case.task.sizes) if f"{prefix}.{name}" in tensors]
-        return {name: tensors[f"{prefix}.{name}"] for name in names}
-
-    start = Start(tensors["x"], tensors["y"], group("parameters"))
-    return Case(**{**vars(case), "start": start, "momentum_buffers": group("momentum_buffers")})
+    return case.with_tensors(tensors)
 
 
 def _document(text: str) -> dict[str, Any]:

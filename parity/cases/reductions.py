@@ -7,7 +7,7 @@ that send back the same gradient.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -98,27 +98,6 @@ def shallower(case: Case) -> Iterator[Case]:
             targets = outputs.detach() - outputs.grad * (outputs.numel() / 2)
             yield from _between(case, 0, last, case.start.x, targets.numpy())
             yield from _between(case, 0, last, case.start.x, np.zeros_like(targets.numpy()))
-
-
-def rewritten(case: Case, change: Callable[[str, Array], Array]) -> tuple[Case, dict[str, Array]]:
-    """Return the case with every array changed, and the arrays it then has, by their names.
-
-    Args:
-        case: one that has arrays.
-        change: called with an array's name, as in the file, and the array.
-    """
-    assert case.start is not None
-    data = {"x": case.start.x, "y": case.start.y}
-    groups = {"parameters": case.start.parameters, "momentum_buffers": case.momentum_buffers}
-    data = {name: change(name, array) for name, array in data.items()}
-    groups = {
-        group: {name: change(f"{group}.{name}", array) for name, array in arrays.items()}
-        for group, arrays in groups.items()
-    }
-    start = Start(data["x"], data["y"], groups["parameters"])
-    found = replace(case, start=start, momentum_buffers=groups["momentum_buffers"])
-    named = {f"{g}.{n}": array for g, arrays in groups.items() for n, array in arrays.items()}
-    return found, data | named
 
 
 def _layers(case: Case, first: int, last: int) -> nn.Sequential:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
 
 from minigrad.architectures import Architecture
 from parity.cases.case import PROBE, Case
-from parity.checks.locate import Traces
+from parity.checks.locate import NotTracedError, Traces, traced
 from parity.checks.verdicts import VERDICTS, Match, not_reached
 from parity.documents import to_json
 from parity.engines.process import ChildTraceback
 from parity.engines.registry import reproducible
-from parity.engines.trainer import Trainer
 from parity.environment import usable_cores
 from parity.errors import UsageError
 from parity.probes import PROBES
@@ -116,8 +114,6 @@ def located(case: Case, verdict: dict[str, Any], processes: Processes) -> dict[s
 def traces(case: Case, verdict: Mapping[str, Any], processes: Processes) -> Traces:
     """Let both engines take the step at which the verdict failed, the first one if it did not.
 
-    Both start from where the expected engine has come to by then.
-
     Args:
         case: one that has steps.
         verdict: on it, by these engines.
@@ -127,24 +123,18 @@ def traces(case: Case, verdict: Mapping[str, Any], processes: Processes) -> Trac
         UsageError: an engine cannot show what its steps compute, or raises an exception.
     """
     assert case.start is not None
-    row, start, buffers = VERDICTS[case.kind], case.start, case.momentum_buffers
+    row = VERDICTS[case.kind]
     epoch = (row.failing_epoch(verdict) or 0) if row.has_first_node else 0
-    with raised_by(processes):
-        if epoch:
-            parameters, buffers = processes.expected.call(
-                Trainer.state_before, case.task, start, epoch, buffers
-            )
-            start = replace(start, parameters=parameters)
-        ours = processes.actual.call(Trainer.trace, case.task, start, buffers)
-        theirs = processes.expected.call(Trainer.trace, case.task, start, buffers)
-    if ours is None or theirs is None:
-        process = processes.actual if ours is None else processes.expected
+    sides = processes.actual, processes.expected
+    try:
+        with raised_by(processes):
+            return traced(*sides, case.task, case.start, case.momentum_buffers, epoch)
+    except NotTracedError as error:
         raise UsageError(
-            f"there is no page for {process.name!r}, which cannot show what its steps compute; "
+            f"there is no page for {str(error)!r}, which cannot show what its steps compute; "
             "minigrad, torch and their reproducible twins can: choose them with --engine and "
             "--against, or leave out --html"
-        )
-    return Traces(ours, theirs, case.task, start, buffers, epoch)
+        ) from error
 
 
 @contextmanager

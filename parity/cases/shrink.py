@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from parity.cases.case import Case
-from parity.cases.reductions import SAMPLES, count, epochs, keep, plainer, rewritten, shallower
+from parity.cases.reductions import SAMPLES, count, epochs, keep, plainer, shallower
 from parity.engines.protocol import Array
 from parity.errors import UsageError
 
@@ -133,22 +133,18 @@ class _Search:
         """Round the numbers to few bits: all of them, then those of single arrays, or to zero."""
         if self.case.start is None:
             return
-        _, arrays = rewritten(self.case, lambda name, array: array)
-        for names in (list(arrays), *([name] for name in arrays)):
+        every = list(self.case.tensors)
+        for names in (every, *([name] for name in every)):
             for bits in FEW_BITS if len(names) > 1 else (0, *FEW_BITS):
                 if self._rounded(names, bits):
                     break
 
     def _rounded(self, names: Sequence[str], bits: int) -> bool:
         """Return whether these arrays have numbers of so few bits, now if not before."""
-
-        def change(name: str, array: Array) -> Array:
-            return round_to(array, bits) if name in names else array
-
-        candidate, arrays = rewritten(self.case, change)
-        _, before = rewritten(self.case, lambda name, array: array)
-        same = all(np.array_equal(arrays[n], before[n], equal_nan=True) for n in names)
-        return same or self.fails(candidate)
+        before = self.case.tensors
+        rounded = {name: round_to(before[name], bits) for name in names}
+        same = all(np.array_equal(rounded[n], before[n], equal_nan=True) for n in names)
+        return same or self.fails(self.case.with_tensors(before | rounded))
 
 
 def _located(verdict: Mapping[str, Any]) -> bool:

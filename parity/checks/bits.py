@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -24,13 +25,21 @@ def first_difference(actual: dict[str, Array], expected: dict[str, Array]) -> di
         different = differ(ours, theirs)
         if different.any():
             index = np.unravel_index(int(different.argmax()), ours.shape)
-            return {
-                "parameter": name,
-                "index": [int(i) for i in index],
-                "actual": float(ours[index]).hex(),
-                "expected": float(theirs[index]).hex(),
-            }
+            return {"parameter": name, **values_at(index, ours, theirs)}
     return None
+
+
+def values_at(index: Sequence[SupportsIndex], actual: Array, expected: Array) -> dict[str, Any]:
+    """Return an element's index and both values, in full, as a part of report.json."""
+    at = tuple(map(int, index))
+    ours, theirs = (float(array[at]).hex() for array in (actual, expected))
+    return {"index": list(at), "actual": ours, "expected": theirs}
+
+
+def same(actual: Array, expected: Array) -> Array:
+    """Return where elements are equal, or both NaN."""
+    found: Array = (actual == expected) | ((actual != actual) & (expected != expected))
+    return found
 
 
 def _misfit(actual: Array | None, expected: Array | None) -> str | None:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from parity.checks import words
-from parity.checks.bits import ulp_distance
+from parity.checks.bits import same, ulp_distance, values_at
 from parity.checks.budget import Budget
 from parity.checks.words import Document
 from parity.engines.protocol import Array, require_same
@@ -132,17 +132,10 @@ def compare(
         aggregate, aggregate_at = 0.0, None
         tensors: list[dict[str, Any]] = []
         for name, difference in differences.items():
-            used = np.abs(difference)
-            used /= allowed[name]
+            slack_of, allowed_of = budgets[name].slack, allowed[name]
+            used = shares(difference, allowed_of, slack_of, actual[name], expected[name])
+            unlimited += int(np.count_nonzero(~np.isfinite(allowed_of)))
             top = used.max(initial=0.0)
-            if not math.isfinite(top + float(allowed[name].sum())):
-                limited = np.isfinite(allowed[name])
-                used = _by_class(np.where(limited, used, 0), actual[name], expected[name])
-                excused = budgets[name].slack
-                if excused is not None:  # the order of summation decides whether it overflows
-                    used = np.where(np.isfinite(excused), used, 0)
-                unlimited += int(np.count_nonzero(~limited))
-                top = used.max(initial=0.0)
             tensors.append({"parameter": name, "elements": used.size, "worst": float(top)})
             if quantiles:
                 tensors[-1]["quantiles"] = _quantiles(used)
@@ -154,9 +147,15 @@ def compare(
             tensors[-1]["aggregate_used"] = share
             if share > aggregate:
                 aggregate, aggregate_at = share, {"parameter": name, **fit}
+    name, flat = at
+    index = np.unravel_index(flat, expected[name].shape)
     return Comparison(
         worst,
-        _place(*at, actual, expected, allowed),
+        {
+            "parameter": name,
+            **values_at(index, actual[name], expected[name]),
+            "budget": float(allowed[name][index]),
+        },
         sum(tensor.size for tensor in expected.values()),
         int(unlimited),
         choices,
@@ -183,12 +182,24 @@ def tolerance(budget: Budget) -> Array:
     return allowed
 
 
-def _by_class(used: Array, actual: Array, expected: Array) -> Array:
-    """Return shares in which values that are not finite use 0 if they are the same, else inf."""
-    same = np.where(np.isnan(expected), np.isnan(actual), actual == expected)
+def shares(
+    difference: Array, allowed: Array, slack: Array | None, actual: Array, expected: Array
+) -> Array:
+    """Return the share of what is allowed that each element uses.
+
+    It is inf where one side is not finite and the other is not the same, and 0 where nothing is
+    judged, beside an overflow.
+    """
+    used = np.abs(difference)
+    used /= allowed
+    if math.isfinite(float(used.max(initial=0.0)) + float(allowed.sum())):
+        return used
+    used = np.where(np.isfinite(allowed), used, 0)
     finite = np.isfinite(actual) & np.isfinite(expected)
-    result: Array = np.where(finite, used, np.where(same, 0, np.inf))
-    return result
+    used = np.where(finite, used, np.where(same(actual, expected), 0, np.inf))
+    if slack is not None:  # the order of summation decides whether it overflows
+        used = np.where(np.isfinite(slack), used, 0)
+    return used
 
 
 def _explain_kinks(
@@ -269,23 +280,6 @@ def _aggregate(
         fit |= {name: found, f"{name}_error": error}
         worst = max(worst, max(abs(found) - free, 0.0) / (AGGREGATE_Z * error))
     return worst, fit
-
-
-def _place(
-    name: str,
-    flat: int,
-    actual: Mapping[str, Array],
-    expected: Mapping[str, Array],
-    allowed: Mapping[str, Array],
-) -> dict[str, Any]:
-    index = np.unravel_index(flat, expected[name].shape)
-    return {
-        "parameter": name,
-        "index": [int(i) for i in index],
-        "actual": float(actual[name][index]).hex(),
-        "expected": float(expected[name][index]).hex(),
-        "budget": float(allowed[name][index]),
-    }
 
 
 def _quantiles(used: Array) -> list[float]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 import minigrad
-from parity.checks.bits import canonical, differ, first_difference, ulp_distance
+from parity.checks.bits import canonical, differ, first_difference, same, ulp_distance, values_at
 from parity.checks.budget import Budget
-from parity.checks.gradients import Comparison, compare, tolerance
+from parity.checks.gradients import Comparison, compare, shares, tolerance
 from parity.checks.nodes import Nodes
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Array, Start, Task, Traced
@@ -31,6 +31,10 @@ from parity.engines.trainer import Trainer
 
 Key = tuple[str, str, str]
 """Phase, node and tensor, as in `Traced`."""
+
+
+class NotTracedError(Exception):
+    """The engine of this name cannot show what its steps compute."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +140,7 @@ class Tensor:
         actual, expected = self.both
         with np.errstate(all="ignore"):
             difference = np.subtract(actual, expected, dtype=np.float64)
-        same = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
-        result: Array = np.where(same, 0.0, difference)
+        result: Array = np.where(same(actual, expected), 0.0, difference)
         return result
 
     @property
@@ -183,41 +186,40 @@ def distance(actual: Array, budget: Budget) -> Distance:
     found = compare({"": actual}, {"": budget.value}, {"": budget})
     due, allowed = budget.value, tolerance(budget)
     with np.errstate(all="ignore"):
-        used = np.abs(np.subtract(actual, due, dtype=np.float64)) / allowed
-    used = np.where(np.isfinite(allowed), used, 0.0)
-    same = (actual == due) | (np.isnan(actual) & np.isnan(due))
-    used = np.where(np.isfinite(actual) & np.isfinite(due), used, np.where(same, 0.0, np.inf))
-    if budget.slack is not None:  # beside an overflow
-        used = np.where(np.isfinite(budget.slack), used, 0.0)
+        difference = np.subtract(actual, due, dtype=np.float64)
+        used = shares(difference, allowed, budget.slack, actual, due)
     return Distance(due, allowed, used, found)
 
 
-def locate(
+def traced(
     actual: EngineProcess[Trainer],
     expected: EngineProcess[Trainer],
     task: Task,
     start: Start,
     momentum_buffers: Mapping[str, Array],
-    *,
-    bits: bool = False,
-) -> dict[str, Any] | None:
-    """Let two engines take the same step, and find the first node at which they part.
+    epoch: int = 0,
+) -> Traces:
+    """Let two engines take the same step, from where the expected one has come to by then.
 
     Args:
         actual, expected: the engines' processes.
         task: what is trained.
-        start: the data, and the parameters that the step starts from.
-        momentum_buffers: which it starts from; none for the optimiser's first step.
-        bits: whether every bit counts.
+        start, momentum_buffers: from where; no buffers before the optimiser's first step.
+        epoch: which step it is, from 0.
 
-    Returns:
-        As `first_node` does; None, too, if one of the engines cannot show its steps.
+    Raises:
+        NotTracedError: one of the engines cannot show its steps.
     """
+    if epoch:
+        parameters, momentum_buffers = expected.call(
+            Trainer.state_before, task, start, epoch, momentum_buffers
+        )
+        start = replace(start, parameters=parameters)
     ours = actual.call(Trainer.trace, task, start, momentum_buffers)
     theirs = expected.call(Trainer.trace, task, start, momentum_buffers)
     if ours is None or theirs is None:
-        return None
-    return first_node(Traces(ours, theirs, task, start, momentum_buffers), bits=bits)
+        raise NotTracedError((actual if ours is None else expected).name)
+    return Traces(ours, theirs, task, start, momentum_buffers, epoch)
 
 
 def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:
@@ -240,20 +242,16 @@ def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:
         found = {"index": [], "problem": tensor.problem}
     elif tensor.sides is None:
         index = np.unravel_index(tensor.worst, tensor.both[1].shape)
-        found = {"index": [int(i) for i in index]}
+        found = values_at(index, *tensor.both)
     else:
         wrong = [side.found for side in tensor.sides if not side.found.passed]
         worst = max(wrong, key=lambda side: side.worst_used)
         found = {
-            "index": worst.worst_at["index"],
+            **values_at(worst.worst_at["index"], *tensor.both),
             "budget": worst.worst_at["budget"],
             "budget_used": worst.worst_used,
             "aggregate_used": worst.aggregate_used,
         }
-    if tensor.problem is None:
-        index = tuple(found["index"])
-        actual, expected = (float(value[index]).hex() for value in tensor.both)
-        found |= {"actual": actual, "expected": expected}
     rule = traces.nodes(traces.sides[1]).rule(*tensor.key)
     return {
         "phase": phase,

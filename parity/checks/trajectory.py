@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from parity.checks.bits import same
 from parity.checks.words import Document, worst
 from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import Array, Start, Task
@@ -177,8 +178,7 @@ def deviation(actual: ArrayLike, expected: ArrayLike) -> Array:
     from all others infinitely, and so does any number from 0.
     """
     ours, theirs = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
-    same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
     with np.errstate(all="ignore"):
         relative = np.abs(ours - theirs) / np.abs(theirs)
     finite = np.isfinite(ours) & np.isfinite(theirs)
-    return np.where(same, 0.0, np.where(finite, relative, np.inf))
+    return np.where(same(ours, theirs), 0.0, np.where(finite, relative, np.inf))

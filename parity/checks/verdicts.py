@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 from parity.checks.bitwise import check_bitwise, describe_bitwise
 from parity.checks.final_mse import check_final_mse, describe_final_mse
 from parity.checks.gradients import describe_gradients
-from parity.checks.locate import locate
+from parity.checks.locate import NotTracedError, first_node, traced
 from parity.checks.start import check_start, describe_start
 from parity.checks.state import state
 from parity.checks.steps import Judge, check_steps, describe_steps
@@ -121,20 +121,18 @@ class Match:
         return check_bitwise(*self.twins, self.task, self.start, report, buffers)
 
     def first_node(self, epoch: int, *, bits: bool) -> dict[str, Any] | None:
-        """Return the first node of an epoch's step at which the engines part; see `locate`.
+        """Return the first node of an epoch's step at which the engines part, if that can be told.
 
         Args:
             epoch: counted from the start, from 0.
             bits: whether every bit of the reproducible twins counts.
         """
         sides = self.twins if bits and self.twins else self.sides
-        start, buffers = self.start, self.momentum_buffers
-        if epoch:
-            parameters, buffers = sides[1].call(
-                Trainer.state_before, self.task, start, epoch, buffers
-            )
-            start = replace(start, parameters=parameters)
-        return locate(*sides, self.task, start, buffers, bits=bits)
+        try:
+            traces = traced(*sides, self.task, self.start, self.momentum_buffers, epoch)
+        except NotTracedError:
+            return None
+        return first_node(traces, bits=bits)
 
 
 @dataclass(frozen=True)

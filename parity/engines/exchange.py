@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from multiprocessing.shared_memory import SharedMemory
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -56,12 +55,7 @@ class Exchange:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._memory.unlink()
         self.close()
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Generator, Mapping
 from copy import copy
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 
 from parity.engines.pipe import Child, ChildTraceback, EngineProcessError, Request, together
@@ -89,12 +89,7 @@ class EngineProcess(Generic[T]):
         self._child.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
     def call(

@@ -12,6 +12,7 @@ import numpy as np
 import minigrad
 from minigrad.arrays.budgeted import BudgetedArray
 from minigrad.arrays.conversion import budgeted
+from parity.checks.bits import same, values_at
 from parity.checks.budget import Budget, budget_of
 from parity.checks.gradients import compare, tolerance
 from parity.checks.locate import line_of
@@ -154,10 +155,11 @@ def _compared(
     if found is None or expected is None:
         return ProbedTensor(0.0, {})
     if exact or expected.dtype.kind != "f":
-        same = (found == expected) | ((found != found) & (expected != expected))
-        index = np.unravel_index(int(np.argmin(same)), expected.shape) if expected.size else ()
-        at = _at(index, found, expected, 0.0) if expected.size else {}
-        return ProbedTensor(0.0 if same.all() else math.inf, at, expected.size)
+        agree, at = same(found, expected), {}
+        if expected.size:
+            index = np.unravel_index(int(np.argmin(agree)), expected.shape)
+            at = {**values_at(index, found, expected), "budget": 0.0}
+        return ProbedTensor(0.0 if agree.all() else math.inf, at, expected.size)
     if budget is None or budget.value.shape != expected.shape:
         return ProbedTensor(math.inf, {}, 0, "minigrad computes no budget for it")
     what = "gradients" if key.phase == "backward" else "values"
@@ -170,15 +172,6 @@ def _compared(
 
 def _form(array: Array | None) -> str:
     return "no gradient" if array is None else f"{list(array.shape)} {array.dtype}"
-
-
-def _at(index: Any, actual: Array, expected: Array, budget: float) -> dict[str, Any]:
-    return {
-        "index": [int(i) for i in index],
-        "actual": float(actual[index]).hex(),
-        "expected": float(expected[index]).hex(),
-        "budget": budget,
-    }
 
 
 def _named(key: Key | None) -> dict[str, Any]:

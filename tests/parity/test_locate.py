@@ -16,7 +16,7 @@ import minigrad
 from minigrad import optim
 from minigrad.arrays.reproducible import ReproducibleArray
 from minigrad.ops import RULES
-from parity.checks.locate import line_of, locate
+from parity.checks.locate import NotTracedError, first_node, line_of, traced
 from parity.engines.adapters.torch import TorchEngine
 from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Array, Start, Task, Traced
@@ -64,7 +64,7 @@ class Both:
 
     def located(self, bits: bool = False) -> dict[str, Any] | None:
         actual, expected = (LocalObject(trainer) for trainer in self.trainers)
-        return locate(actual, expected, self.job, self.start, self.buffers, bits=bits)
+        return first_node(traced(actual, expected, self.job, self.start, self.buffers), bits=bits)
 
 
 def place(found: dict[str, Any] | None) -> tuple[str, ...]:
@@ -357,13 +357,14 @@ def test_another_rounding_of_the_rate_is_located(dtype: str) -> None:
 
 def test_an_engine_that_shows_nothing() -> None:
     for engines in ((TaciturnEngine, "torch"), ("torch", TaciturnEngine)):
-        assert Both(task(), *engines).located() is None
+        with pytest.raises(NotTracedError, match="engine"):
+            Both(task(), *engines).located()
 
 
 def test_in_processes(torch_process: EngineProcess[Trainer]) -> None:
     job = task()
     with EngineProcess(functools.partial(Trainer, HookedEngine), 1) as actual:
-        found = locate(actual, torch_process, job, drawn(torch_process, job), {})
+        found = first_node(traced(actual, torch_process, job, drawn(torch_process, job), {}))
     assert place(found) == ("backward", "2", "2.weight", "linear_backward_weight")
 
 

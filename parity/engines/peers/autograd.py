@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import autograd.numpy as np
@@ -31,20 +32,10 @@ loss_and_gradients = value_and_grad(mse_loss)
 class AutogradEngine(Peer):
     """Every step computes new parameters with NumPy."""
 
-    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
-        """Run forward and backward."""
-        loss, gradients = loss_and_gradients(self._parameters, self._x, self._y)
-        return float(loss), dict(zip(self._names, gradients, strict=True))
-
-    def step(self) -> object:
-        """Take one training step."""
-        loss, gradients = loss_and_gradients(self._parameters, self._x, self._y)
-        directions = self._directions(gradients)
-        pairs = zip(self._parameters, directions, strict=True)
-        rate = self._task.learning_rate
-        self._parameters = [parameter - rate * direction for parameter, direction in pairs]
-        return loss
-
     def predict(self) -> Array:
         """Run forward."""
         return self._copy(forward(self._parameters, self._x))
+
+    def _backward(self) -> tuple[Any, Sequence[Any]]:
+        loss, gradients = loss_and_gradients(self._parameters, self._x, self._y)
+        return loss, gradients

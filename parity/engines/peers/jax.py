@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array as JaxArray
 from jax import lax, nn
 
@@ -63,11 +63,6 @@ class JaxEngine(Peer):
         self._step = jax.jit(step, donate_argnums=0)
         super().build(task, start)
 
-    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
-        """Run forward and backward."""
-        loss, gradients = self._loss_and_gradients(self._parameters, self._x, self._y)
-        return float(loss), dict(zip(self._names, map(np.asarray, gradients), strict=True))
-
     def step(self) -> object:
         """Take one training step."""
         state = self._parameters, self._buffers
@@ -81,6 +76,10 @@ class JaxEngine(Peer):
     def synchronize(self) -> None:
         """Wait for the parameters: JAX returns before it has computed them."""
         jax.block_until_ready(self._parameters)
+
+    def _backward(self) -> tuple[Any, Sequence[Any]]:
+        loss, gradients = self._loss_and_gradients(self._parameters, self._x, self._y)
+        return loss, gradients
 
     def _own(self, array: Array) -> Any:
         return jnp.array(array)

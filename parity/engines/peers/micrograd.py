@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,19 @@ class MicrogradEngine(Peer):
     ) -> None:
         """Give every number its value."""
         super().put(parameters, momentum_buffers)
+        self._fill()
+
+    def step(self) -> object:
+        """Take one training step."""
+        loss = super().step()
+        self._fill()
+        return loss
+
+    def predict(self) -> Array:
+        """Run forward."""
+        return self._copy([[output.data for output in outputs] for outputs in self._forward()])
+
+    def _fill(self) -> None:
         arrays = iter(self._parameters)
         for layer in self._model.layers:
             weight, bias = next(arrays), next(arrays)
@@ -57,29 +70,6 @@ class MicrogradEngine(Peer):
                     value.data = float(element)
                 neuron.b.data = float(number)
 
-    def parameters(self) -> dict[str, Array]:
-        """Copy the parameters."""
-        return self._arrays(_data)
-
-    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
-        """Run forward and backward."""
-        loss = self._backward()
-        return float(loss.data), self._arrays(_grad)
-
-    def step(self) -> object:
-        """Take one training step."""
-        loss = self._backward()
-        directions = self._directions(list(self._arrays(_grad).values()))
-        pairs = zip(self._arrays(_data).items(), directions, strict=True)
-        rate = self._task.learning_rate
-        moved = {name: parameter - rate * direction for (name, parameter), direction in pairs}
-        self.put(moved, dict(zip(self._names, self._buffers, strict=False)))
-        return loss.data
-
-    def predict(self) -> Array:
-        """Run forward."""
-        return self._copy([[output.data for output in outputs] for outputs in self._forward()])
-
     def _forward(self) -> list[list[Value]]:
         # Neuron by neuron: a layer of one neuron returns a number that the next cannot iterate.
         batch: list[list[Value]] = self._rows
@@ -87,7 +77,7 @@ class MicrogradEngine(Peer):
             batch = [[neuron(row) for neuron in layer.neurons] for row in batch]
         return batch
 
-    def _backward(self) -> Value:
+    def _backward(self) -> tuple[float, Sequence[Array]]:
         self._model.zero_grad()
         pairs = zip(self._forward(), self._targets, strict=True)
         squares = [
@@ -97,23 +87,11 @@ class MicrogradEngine(Peer):
         ]
         loss = _summed(squares) * (1 / len(squares))
         loss.backward()
-        return loss
-
-    def _arrays(self, number: Callable[[Value], float]) -> dict[str, Array]:
-        """Return a number of every parameter, in arrays of the parameters' shapes."""
-        arrays: list[list[Any]] = []
+        gradients: list[list[Any]] = []
         for layer in self._model.layers:
-            arrays.append([[number(value) for value in neuron.w] for neuron in layer.neurons])
-            arrays.append([number(neuron.b) for neuron in layer.neurons])
-        return dict(zip(self._names, map(self._copy, arrays), strict=True))
-
-
-def _data(value: Value) -> float:
-    return float(value.data)
-
-
-def _grad(value: Value) -> float:
-    return float(value.grad)
+            gradients.append([[value.grad for value in neuron.w] for neuron in layer.neurons])
+            gradients.append([neuron.b.grad for neuron in layer.neurons])
+        return loss.data, [self._copy(gradient) for gradient in gradients]
 
 
 def _summed(values: list[Value]) -> Value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import mygrad
@@ -27,17 +28,10 @@ class MyGradEngine(Peer):
         super().build(task, start)
         self._x, self._y = start.x.copy(), start.y.copy()
 
-    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
-        """Run forward and backward."""
-        loss = self._backward()
-        gradients = [self._copy(parameter.grad) for parameter in self._parameters]
-        return float(loss.data), dict(zip(self._names, gradients, strict=True))
-
     def step(self) -> object:
         """Take one training step."""
-        loss = self._backward()
-        directions = self._directions([parameter.grad for parameter in self._parameters])
-        for parameter, direction in zip(self._parameters, directions, strict=True):
+        loss, gradients = self._backward()
+        for parameter, direction in zip(self._parameters, self._directions(gradients), strict=True):
             parameter.data -= self._task.learning_rate * direction
         return loss
 
@@ -60,7 +54,7 @@ class MyGradEngine(Peer):
                 x = relu(x)
         return x
 
-    def _backward(self) -> Any:
+    def _backward(self) -> tuple[Any, Sequence[Any]]:
         loss = mygrad.mean((self._forward() - self._y) ** 2)
         loss.backward()  # replaces the gradients of the step before
-        return loss
+        return loss.data, [parameter.grad for parameter in self._parameters]

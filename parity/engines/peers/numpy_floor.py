@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -38,14 +38,9 @@ class NumpyFloorEngine(Peer):
         super().put(parameters, momentum_buffers)
         self._layers = layers(self._parameters)
 
-    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
-        """Run forward and backward."""
-        loss = self._backward()
-        return float(loss), dict(zip(self._names, map(self._copy, self._gradients), strict=True))
-
     def step(self) -> object:
         """Take one training step."""
-        loss = self._backward()
+        loss, _ = self._backward()
         directions = self._gradients
         if self._momentum:
             if self._buffers:
@@ -75,7 +70,7 @@ class NumpyFloorEngine(Peer):
                 np.maximum(out, 0, out=out)
         return self._activations[-1]
 
-    def _backward(self) -> Array:
+    def _backward(self) -> tuple[Array, Sequence[Array]]:
         error = self._errors[-1]
         np.subtract(self._forward(), self._y, error)
         np.square(error, self._squares)
@@ -89,4 +84,4 @@ class NumpyFloorEngine(Peer):
                 np.dot(error, self._layers[i][0], self._errors[i - 1])
                 np.less_equal(self._activations[i], 0, self._inactive[i - 1])
                 np.copyto(self._errors[i - 1], 0, where=self._inactive[i - 1])
-        return loss
+        return loss, self._gradients

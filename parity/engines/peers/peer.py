@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,11 +39,28 @@ class Peer(Engine):
 
     def momentum_buffers(self) -> dict[str, Array]:
         """Copy the momentum buffers."""
-        return dict(zip(self._names, map(self._copy, self._buffers), strict=False))
+        return self._named(self._buffers)
 
     def parameters(self) -> dict[str, Array]:
         """Copy the parameters."""
-        return dict(zip(self._names, map(self._copy, self._parameters), strict=True))
+        return self._named(self._parameters)
+
+    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        """Run forward and backward."""
+        loss, gradients = self._backward()
+        return float(loss), self._named(gradients)
+
+    def step(self) -> object:
+        """Take one training step, which makes new arrays of parameters."""
+        loss, gradients = self._backward()
+        pairs = zip(self._parameters, self._directions(gradients), strict=True)
+        rate = self._task.learning_rate
+        self._parameters = [parameter - rate * direction for parameter, direction in pairs]
+        return loss
+
+    @abstractmethod
+    def _backward(self) -> tuple[Any, Sequence[Any]]:
+        """Run forward and backward; return the loss, which `float` reads, and the gradients."""
 
     def _directions(self, gradients: Sequence[Any]) -> list[Any]:
         """Return the directions of a step of SGD; keep them if there is momentum."""
@@ -51,6 +69,10 @@ class Peer(Engine):
         if momentum:
             self._buffers = directions
         return directions
+
+    def _named(self, values: Sequence[Any]) -> dict[str, Array]:
+        """Return copies by the parameters' names; none of no values."""
+        return dict(zip(self._names, map(self._copy, values), strict=bool(values)))
 
     def _own(self, array: Array) -> Any:
         """Return a copy as the peer's own kind of array."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinygrad import Context, Tensor, TinyJit
@@ -30,7 +30,7 @@ class TinygradEngine(Peer):
         self._model: list[Tensor] = []
         super().build(task, start)
         self._step = TinyJit(self._take_step)
-        self._loss_and_gradients = TinyJit(self._backward)
+        self._loss_and_gradients = TinyJit(self._take_gradients)
 
     def put(
         self, parameters: Mapping[str, Array], momentum_buffers: Mapping[str, Array] = {}
@@ -50,11 +50,6 @@ class TinygradEngine(Peer):
         for buffer, value in zip(self._optimizer.b, buffers, strict=True):
             buffer.assign(value.contiguous())
         Tensor.realize(*self._model, *self._optimizer.b)
-
-    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
-        """Run forward and backward."""
-        loss, *gradients = self._loss_and_gradients()
-        return float(loss.item()), dict(zip(self._names, map(self._copy, gradients), strict=True))
 
     def step(self) -> object:
         """Take one training step."""
@@ -85,7 +80,11 @@ class TinygradEngine(Peer):
         loss: Tensor = (self._forward() - self._y).square().mean()
         return loss.backward()
 
-    def _backward(self) -> list[Tensor]:
+    def _backward(self) -> tuple[Any, Sequence[Any]]:
+        loss, *gradients = self._loss_and_gradients()
+        return loss.item(), gradients
+
+    def _take_gradients(self) -> list[Tensor]:
         found = [self._loss(), *(parameter.grad for parameter in self._model)]
         Tensor.realize(*found)
         self._optimizer.zero_grad()
