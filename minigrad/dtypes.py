@@ -25,11 +25,7 @@ _CATEGORY = {bool_: 0, int64: 1, float32: 2, float64: 2}
 
 
 def as_dtype(dtype: Any) -> DType:
-    """Return the supported data type that `dtype` names.
-
-    Raises:
-        TypeError: it is not one of the supported types.
-    """
+    """Return the supported data type that `dtype` names; raise a TypeError where it names none."""
     try:
         found: DType | None = np.dtype(dtype) if dtype is not None else None
     except TypeError:

@@ -126,16 +126,13 @@ def axes_of(operation: str, dim: int | Sequence[int], ndim: int) -> tuple[int, .
 def one_of(
     operation: str, name: str, given: Any, other_name: str, other: Any, default: Any = (None,)
 ) -> Any:
-    """Return an argument that has two names: torch's, `dim`, and NumPy's, `axis`.
+    """Return an argument that has two names, torch's, `dim`, and NumPy's, `axis`, but one value.
 
     Args:
         operation: its name, for messages.
         name, given: torch's name, and what was given under it.
         other_name, other: NumPy's name, and what was given under it; None for nothing.
         default: the values of `given` that count as nothing.
-
-    Raises:
-        TypeError: it is given under both.
     """
     if other is None:
         return given
