@@ -75,11 +75,7 @@ def _explained(options: argparse.Namespace) -> Explanation:
 
 
 def _function(text: str) -> Callable[[], Any]:
-    """Return the function that `module:function` names, looked for from the current folder on.
-
-    Raises:
-        ValueError: there is no such module or function.
-    """
+    """Return the function that `module:function` names, looked for from the current folder on."""
     module_name, _, path = text.partition(":")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))

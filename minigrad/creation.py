@@ -11,9 +11,9 @@ import numpy as np
 from minigrad.dtypes import (
     DType,
     as_dtype,
+    common_type,
     dtype_of_number,
     float32,
-    float64,
     int64,
     number_as,
     python_number,
@@ -42,12 +42,9 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
     """
     kinds: set[DType] = set()
     plain = _plain(data, kinds)
-    if dtype is not None:
-        wanted = as_dtype(dtype)
-    else:
-        wanted = as_dtype(np.result_type(*kinds)) if kinds else float32
-        if wanted == float64 and float64 not in kinds:
-            wanted = float32  # integers beside float32: NumPy would take float64
+    if dtype is None:
+        dtype = common_type(*kinds) if kinds else float32
+    wanted = as_dtype(dtype)
     try:
         array = np.array(plain, dtype=wanted)
     except (OverflowError, ValueError) as error:
@@ -111,10 +108,7 @@ def from_numpy(ndarray: np.ndarray[Any, DType]) -> Tensor:
 
 
 def zeros(
-    *lengths: Any,
-    size: Sequence[int] | None = None,
-    dtype: Any = None,
-    requires_grad: bool = False,
+    *lengths: Any, size: Sequence[int] | None = None, dtype: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Return a tensor of zeros; `zeros(2, 3)` and `zeros((2, 3))` are the same.
 
@@ -126,10 +120,7 @@ def zeros(
 
 
 def ones(
-    *lengths: Any,
-    size: Sequence[int] | None = None,
-    dtype: Any = None,
-    requires_grad: bool = False,
+    *lengths: Any, size: Sequence[int] | None = None, dtype: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Return a tensor of ones; `ones(2, 3)` and `ones((2, 3))` are the same.
 

@@ -25,11 +25,7 @@ _CATEGORY = {bool_: 0, int64: 1, float32: 2, float64: 2}
 
 
 def as_dtype(dtype: Any) -> DType:
-    """Return the supported data type that `dtype` names.
-
-    Raises:
-        TypeError: it is not one of the supported types.
-    """
+    """Return the supported data type that `dtype` names; raise a TypeError where it names none."""
     try:
         found: DType | None = np.dtype(dtype) if dtype is not None else None
     except TypeError:
@@ -85,6 +81,12 @@ def number_as(operation: str, number: float | int, dtype: DType) -> float | int 
     return held_number
 
 
+def common_type(*dtypes: DType) -> DType:
+    """Return the data type that holds several; int64 with float32 is float32, as in torch."""
+    common = np.result_type(*dtypes)
+    return float32 if common == float64 and float64 not in dtypes else common
+
+
 def result_type(*operands: Any) -> DType:
     """Return the data type in which torch combines arrays and Python numbers.
 
@@ -97,14 +99,9 @@ def result_type(*operands: Any) -> DType:
     without_axes = [x.dtype for x in operands if hasattr(x, "ndim") and x.ndim == 0]
     numbers = [dtype_of_number(x) for x in operands if not hasattr(x, "ndim")]
     for group in (with_axes, without_axes, numbers):
-        if not group:
-            continue
-        candidate = group[0]
-        for dtype in group[1:]:
-            candidate = np.promote_types(candidate, dtype)
-            if candidate.kind == "f" and float64 not in group:
-                candidate = float32  # torch: int64 with float32 is float32, NumPy says float64
-        if decided is None or _CATEGORY[candidate] > _CATEGORY[decided]:
-            decided = candidate
+        if group:
+            candidate = common_type(*group)
+            if decided is None or _CATEGORY[candidate] > _CATEGORY[decided]:
+                decided = candidate
     assert decided is not None
     return decided

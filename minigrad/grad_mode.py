@@ -94,9 +94,6 @@ def _decorated(function: Any, switch: Callable[[], AbstractContextManager[None]]
 
     A generator function's body runs later, piece by piece: each piece is inside one, and what
     happens between them is not.
-
-    Raises:
-        TypeError: it is no function.
     """
     if not callable(function):
         raise TypeError(

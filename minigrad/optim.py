@@ -66,6 +66,8 @@ class SGD:
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
+        # First, while the arguments are the only local names.
+        options = {key: value for key, value in locals().items() if key not in ("self", "params")}
         named = {
             "learning rate": lr,
             "momentum value": momentum,
@@ -87,17 +89,7 @@ class SGD:
             raise TypeError(
                 "SGD: params must be an iterable of Tensors, not a Tensor: give [tensor]"
             )
-        self.defaults: dict[str, Any] = {
-            "lr": lr,
-            "momentum": momentum,
-            "dampening": dampening,
-            "weight_decay": weight_decay,
-            "nesterov": nesterov,
-            "maximize": maximize,
-            "foreach": foreach,
-            "differentiable": differentiable,
-            "fused": fused,
-        }
+        self.defaults: dict[str, Any] = options
         self.state: dict[Tensor, dict[str, Any]] = {}
         self._numbers: dict[tuple[int, str, DType], list[Any]] = {}
         self.param_groups: list[dict[str, Any]] = []

@@ -48,16 +48,7 @@ class Node:
     hooks: Sequence[Callable[[Array], Array]] = ()
     retains_grad: bool = False
 
-    __slots__ = (
-        "__dict__",
-        "dtype",
-        "number",
-        "parents",
-        "plan",
-        "rule",
-        "saved",
-        "shape",
-    )
+    __slots__ = ("__dict__", "dtype", "number", "parents", "plan", "rule", "saved", "shape")
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.table import Table
@@ -22,18 +23,9 @@ class Trimmed(NamedTuple):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for line in console.render_lines(self.content, options, pad=False):
-            yield from _trimmed(line)
+            width = cell_len("".join(segment.text for segment in line).rstrip())
+            yield from Segment.adjust_line_length(line, width, pad=False)
             yield Segment.line()
-
-
-def _trimmed(line: Iterable[Segment]) -> list[Segment]:
-    segments = list(line)
-    while segments and not segments[-1].text.strip():
-        segments.pop()
-    if segments:
-        last = segments.pop()
-        segments.append(Segment(last.text.rstrip(), last.style, last.control))
-    return segments
 
 
 def grid(columns: int) -> Table:

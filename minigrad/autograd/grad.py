@@ -103,13 +103,7 @@ def grad(
 def _paired(
     operation: str, outputs: Tensors, grad_outputs: Cotangents
 ) -> tuple[list[Tensor], list[Tensor | None]]:
-    """Return outputs and their gradients as two lists of the same length.
-
-    Raises:
-        TypeError: the outputs are no tensor nor several, one of them is no tensor, or one of the
-            gradients neither tensor nor None.
-        RuntimeError: there are more or fewer gradients than outputs.
-    """
+    """Return outputs and their gradients as two lists of the same length."""
     results = sequence(operation, "outputs", outputs)
     if grad_outputs is None:
         cotangents: list[Tensor | None] = [None] * len(results)
@@ -125,10 +119,4 @@ def _paired(
     for result in results:
         if not isinstance(result, Tensor):
             raise TypeError(f"{operation}: outputs must be Tensors, not {type(result).__name__}")
-    for cotangent in cotangents:
-        if cotangent is not None and not isinstance(cotangent, Tensor):
-            raise TypeError(
-                f"{operation}: gradients can be either Tensors or None, but got "
-                f"{type(cotangent).__name__}"
-            )
     return results, cotangents

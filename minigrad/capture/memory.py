@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 from collections import defaultdict
 from operator import attrgetter
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,30 +17,24 @@ ALIGNMENT = 64
 """Bytes: a cache line, and the widest vector register."""
 
 
-class _Window:
-    """A view by its address, from which NumPy makes an array; it keeps the memory's owner alive.
+def _window(owner: Any, view: View, start: int, read_only: bool = False) -> Any:
+    """Return an array at the place of a view in memory that begins at an address.
 
-    The array's base is no array. So minigrad takes it for the owner of its memory, and a change in
-    place does not count as a change of the other arrays in the same buffer.
+    Its base, which keeps the memory's owner alive, is no array. So minigrad takes it for the owner
+    of its memory, and a change in place does not count as a change of the other arrays in the same
+    buffer.
     """
-
-    __slots__ = ("__array_interface__", "owner")
-
-    def __init__(self, owner: Any, view: View, start: int, read_only: bool) -> None:
-        self.owner = owner
-        self.__array_interface__ = {
-            "version": 3,
-            "data": (start + view.offset, read_only),
-            "typestr": view.dtype.str,
-            "shape": view.shape,
-            "strides": view.strides,
-        }
-
-    def array(self) -> Any:
-        """Return the array; works once, and then gives the description up to save memory."""
-        array = np.asarray(self)
-        del self.__array_interface__
-        return array
+    place = {
+        "version": 3,
+        "data": (start + view.offset, read_only),
+        "typestr": view.dtype.str,
+        "shape": view.shape,
+        "strides": view.strides,
+    }
+    base = SimpleNamespace(owner=owner, __array_interface__=place)
+    array = np.asarray(base)
+    del base.__array_interface__  # it would take memory as long as the array does
+    return array
 
 
 class Memory:
@@ -62,10 +57,10 @@ class Memory:
         return array
 
     def own_array(self, view: View) -> Any:
-        """Return the array of a view; it counts as the owner of its memory, see `_Window`."""
+        """Return the array of a view; it counts as the owner of its memory, see `_window`."""
         assert view.is_inside(), f"{view} is larger than its memory"
         owner = self.owner(view.buffer)
-        array = _Window(owner, view, address(owner), not owner.flags.writeable).array()
+        array = _window(owner, view, address(owner), not owner.flags.writeable)
         self._arrays[view] = array
         return array
 
@@ -99,7 +94,7 @@ def extent(owner: Any) -> int:
 def spanning(owners: list[Any], size: int) -> Any:
     """Return one array of bytes over several arrays that lie next to each other in memory."""
     view = View(Buffer(size), np.dtype(np.uint8), (size,), (1,))
-    return _Window(owners, view, address(owners[0]), False).array()
+    return _window(owners, view, address(owners[0]))
 
 
 # ---- memory that is used again --------------------------------------------------------------

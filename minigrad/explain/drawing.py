@@ -31,8 +31,8 @@ class Placed(NamedTuple):
     y: float
 
 
-def svg(graph: Graph, style: str = "") -> str:
-    """Return the picture, with a `<style>` of its own or to be styled by the page around it."""
+def svg(graph: Graph) -> str:
+    """Return the picture, to be styled by what is around it."""
     places = _place(graph)
     width = max((place.x for place in places.values()), default=0) + WIDE + MARGIN
     height = max((place.y for place in places.values()), default=0) + HIGH + MARGIN
@@ -46,7 +46,7 @@ def svg(graph: Graph, style: str = "") -> str:
         f'<svg class="graph{fits}" xmlns="http://www.w3.org/2000/svg" role="group" '
         f'aria-label="{said}" width="{width:g}" height="{height:g}" '
         f'viewBox="0 0 {width:g} {height:g}">'
-        f"{style}{_arrow('ahead')}{_arrow('back')}"
+        f"{_arrow('ahead')}{_arrow('back')}"
         f"{''.join(lines)}{''.join(boxes)}</svg>"
     )
 

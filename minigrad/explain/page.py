@@ -19,14 +19,6 @@ from minigrad.explain.table import HEADINGS, count_text, kept, number_text, rows
 
 PHASES = {"forward": "Forward", "backward": "Backward", "update": "Update"}
 
-LEAD = """<p class="lead">Forward, every operation computes a value and leaves a node on the tape,
-with what its derivative will need. Backward, the tape is walked from its youngest node to its
-oldest: each node turns the gradient of what it made into gradients of what it was made from. That
-is reverse-mode differentiation. <b>∂v</b> is the gradient of the result by v; it has the shape of
-v.</p>"""
-
-PARAMETERS = '<h2>Parameters and their gradients</h2>\n<div id="parameters"></div>'
-
 
 def page(computation: Computation) -> str:
     """Return the page.
@@ -50,8 +42,8 @@ def page(computation: Computation) -> str:
         story.steps,
         story.shown,
         graph(computation),
-        lead=f'{LEAD}\n<p class="quiet">{escape(count_text(computation))}</p>',
-        aside=PARAMETERS,
+        lead=Template(_read("lead.html")).substitute(count=count_text(computation)).rstrip(),
+        aside='<h2>Parameters and their gradients</h2>\n<div id="parameters"></div>',
         notes=notes,
         data={"names": [entry.name for entry in story.parameters]},
     )
@@ -136,12 +128,11 @@ def notebook(computation: Computation) -> str:
             )
         else:
             body.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in found) + "</tr>")
-    head = "".join(f'<th scope="col">{heading}</th>' for heading in HEADINGS)
-    notes = "".join(f"<p>{escape(note)}</p>" for note in computation.missing)
-    style = f"<style>\n{_read('notebook.css')}</style>"
-    return (
-        f"<p>{escape(computation.title)}: {count_text(computation)}</p>"
-        f'<div style="overflow-x:auto">{svg(graph(computation), style)}</div>'
-        '<div style="overflow-x:auto"><table style="white-space:nowrap">'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>{notes}"
+    return Template(_read("notebook.html")).substitute(
+        title=escape(computation.title),
+        count=count_text(computation),
+        graph=svg(graph(computation)),
+        head="".join(f'<th scope="col">{heading}</th>' for heading in HEADINGS),
+        body="".join(body),
+        notes="".join(f"<p>{escape(note)}</p>" for note in computation.missing),
     )

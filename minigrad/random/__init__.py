@@ -17,11 +17,7 @@ default_generator.seed()
 
 
 def chosen(operation: str, generator: Generator | None) -> Generator:
-    """Return the generator that an operation draws from: the default one if it is None.
-
-    Raises:
-        TypeError: it is not a generator.
-    """
+    """Return the generator that an operation draws from: the default one if it is None."""
     if generator is not None and not isinstance(generator, Generator):
         raise TypeError(
             f"{operation}: generator must be a Generator or None, not {type(generator).__name__}"
@@ -40,11 +36,5 @@ def manual_seed(seed: int) -> Generator:
     return default_generator.manual_seed(int(seed))
 
 
-def initial_seed() -> int:
-    """Return the seed that the default generator's sequence was started with."""
-    return default_generator.initial_seed()
-
-
-def seed() -> int:
-    """Seed the default generator unpredictably, and return the seed."""
-    return default_generator.seed()
+initial_seed = default_generator.initial_seed
+seed = default_generator.seed

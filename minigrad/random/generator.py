@@ -188,10 +188,7 @@ class Generator:
 
     def _set_twister(self, key: NDArray[np.uint32], position: int) -> None:
         """Let the engine continue from 624 state words, of which `position` are used up."""
-        self._engine.state = {
-            "bit_generator": "MT19937",
-            "state": {"key": key, "pos": position},
-        }
+        self._engine.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": position}}
 
     def _fractions(self, count: int, kind: np.dtype[Any]) -> NDArray[Any]:
         """Return numbers from [0, 1): as many random bits as the dtype has, the word's lowest."""

@@ -151,13 +151,7 @@ class Elementwise(Conversions):
         return input._apply(RULE_OF[rules.clone], input)
 
     def _binary(input, rule: Rule, x: Any, y: Any, floating_point: bool = False) -> Self:
-        """Apply a rule to two operands, one of them `input`, in the dtype torch would use.
-
-        Raises:
-            TypeError: an operand is neither tensor nor number.
-            OverflowError: an int is too large for that dtype.
-            RuntimeError: the shapes do not broadcast, or the operation is not defined for bools.
-        """
+        """Apply a rule to two operands, one of them `input`, in the dtype torch would use."""
         dtype = input._array.dtype
         other = y if x is input else x
         same = (
@@ -213,12 +207,7 @@ T = TypeVar("T", bound=Elementwise)
 
 
 def scaled(operation: str, x: Any, other: Any, alpha: Number) -> Any:
-    """Return alpha·other.
-
-    Raises:
-        TypeError: alpha is no number.
-        RuntimeError: alpha is a float, but both operands are integers.
-    """
+    """Return alpha·other; alpha must be a number, and an int where both operands are integers."""
     alpha = python_number(alpha)
     if not isinstance(alpha, (int, float)):
         raise TypeError(f"{operation}: alpha must be a number, not {type(alpha).__name__}")

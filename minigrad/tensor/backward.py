@@ -93,11 +93,7 @@ def accumulate(node: Node, grad: Differentiable, recorded: bool) -> None:
 
 
 def sequence(operation: str, what: str, given: Any) -> list[Any]:
-    """Return one tensor or several as a list.
-
-    Raises:
-        TypeError: it is neither.
-    """
+    """Return one tensor or several as a list; raise a TypeError where it is neither."""
     if isinstance(given, TensorBase):
         return [given]
     try:
@@ -110,12 +106,7 @@ def sequence(operation: str, what: str, given: Any) -> list[Any]:
 
 
 def sources(operation: str, inputs: Any) -> list[Any]:
-    """Return the tensors, one or several, by which gradients are wanted.
-
-    Raises:
-        RuntimeError: there are none, or something among them is no tensor.
-        TypeError: they are neither a tensor nor several.
-    """
+    """Return one tensor or several, by which gradients are wanted, as a list."""
     tensors = sequence(operation, "inputs", inputs)
     if not tensors:
         raise RuntimeError(f"{operation}: inputs cannot be empty: name the tensors that are wanted")

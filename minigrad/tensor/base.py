@@ -184,11 +184,7 @@ class TensorBase:
         return self
 
     def _write(self, key: Any, values: Any, name: str) -> None:
-        """Replace the values at `key`, and note that they have changed; `name` is for messages.
-
-        Raises:
-            RuntimeError: the memory is read-only, as that of an expanded tensor is.
-        """
+        """Replace the values at `key`, and note that they have changed; `name` is for messages."""
         try:
             self._array[key] = values
         except ValueError as error:
@@ -200,11 +196,7 @@ class TensorBase:
 
 
 def _array_of(value: Any) -> Array:
-    """Return what a tensor can wrap; NumPy's scalars become arrays without axes.
-
-    Raises:
-        TypeError: it is no array.
-    """
+    """Return what a tensor can wrap; NumPy's scalars become arrays without axes."""
     if isinstance(value, np.generic):
         return np.asarray(value)
     if isinstance(value, TensorBase) or not hasattr(value, "__array_function__"):
@@ -216,11 +208,7 @@ def _array_of(value: Any) -> Array:
 
 
 def require_tensor(operation: str, *values: T) -> T:
-    """Return the first of the values if all are tensors.
-
-    Raises:
-        TypeError: one is something else.
-    """
+    """Return the first of the values; raise a TypeError where one is no tensor."""
     for value in values:
         if not isinstance(value, TensorBase):
             raise TypeError(

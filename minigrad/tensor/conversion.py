@@ -73,12 +73,7 @@ T = TypeVar("T", bound=Conversions)
 
 
 def dtype_among(operation: str, target: tuple[Any, ...], place: Any, dtype: Any) -> DType | None:
-    """Return the dtype that is asked for in one of torch's forms of `to`; None if none is.
-
-    Raises:
-        TypeError: it is none of these forms, or the dtype is not supported.
-        RuntimeError: a device is named that is not the CPU.
-    """
+    """Return the dtype that is asked for in one of torch's forms of `to`; None if none is."""
     rest = list(target)
     if rest and isinstance(rest[0], TensorBase):
         rest[0] = rest[0].dtype
@@ -101,13 +96,7 @@ def is_operand(value: Any) -> bool:
 
 
 def promote(rule: Rule, x: Any, y: Any, floating_point: bool = False) -> tuple[Any, Any]:
-    """Return both operands converted to their common dtype; Python numbers stay weak.
-
-    Raises:
-        TypeError: an operand is neither tensor nor number.
-        OverflowError: an int is too large for that dtype.
-        RuntimeError: the operation is not defined for bools.
-    """
+    """Return both operands converted to their common dtype; Python numbers stay weak."""
     operands = []
     for operand in (x, y):
         operand = python_number(operand)
@@ -141,11 +130,7 @@ def refuse_bool(operation: str, remedy: str, kind: type[RuntimeError] = RuntimeE
 
 
 def not_bool(operation: str, x: T, kind: type[RuntimeError] = RuntimeError) -> T:
-    """Return the tensor itself.
-
-    Raises:
-        RuntimeError: its dtype is bool.
-    """
+    """Return the tensor itself; raise where its dtype is bool."""
     if x._array.dtype == bool_:
         refuse_bool(operation, "convert it first, for example with .long()", kind)
     return x

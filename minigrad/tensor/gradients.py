@@ -147,12 +147,7 @@ class RemovableHandle:
 
 
 def replacement(hook: Callable[..., Any], given: Any, node: Node) -> Any:
-    """Return what a hook returned in place of the gradient, if that can be one.
-
-    Raises:
-        TypeError: it is no tensor.
-        RuntimeError: its shape or dtype is not the gradient's.
-    """
+    """Return what a hook returned in place of the gradient; raise where that cannot be one."""
     name = getattr(hook, "__name__", repr(hook))
     if not isinstance(given, TensorBase):
         raise TypeError(

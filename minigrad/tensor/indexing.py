@@ -67,10 +67,6 @@ def plain_key(key: Any) -> Any:
 
     A key that ends at an element gets an ellipsis behind it, for which NumPy returns an array of
     no axes that shares memory, as torch does, in place of a scalar that does not.
-
-    Raises:
-        TypeError: a part of the key is text.
-        ValueError: a list is ragged, or a slice goes backwards.
     """
     if not isinstance(key, tuple):
         part = _plain_part(key)

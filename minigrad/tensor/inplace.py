@@ -89,11 +89,7 @@ class InPlace(Elementwise):
         return input._set("fill_", value)
 
     def uniform_(
-        input,
-        from_: float = 0.0,
-        to: float = 1.0,
-        *,
-        generator: Generator | None = None,
+        input, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None
     ) -> Self:
         """Fill with uniform values in [from_, to), torch's in every bit.
 
@@ -133,9 +129,6 @@ class InPlace(Elementwise):
 
         The operation sees a copy of the values, which keeps what its derivative needs. `name` is
         what messages call it.
-
-        Raises:
-            RuntimeError: the result does not fit, or recording forbids the change.
         """
         before = input
         if grad_mode.enabled:
@@ -168,11 +161,7 @@ class InPlace(Elementwise):
 
 
 def require_fit(operation: str, shape: Sequence[int], place: Sequence[int]) -> None:
-    """Check that values of `shape` can be broadcast to `place`.
-
-    Raises:
-        RuntimeError: they cannot.
-    """
+    """Raise a RuntimeError where values of `shape` cannot be broadcast to `place`."""
     lengths = zip(reversed(shape), reversed(place), strict=False)
     if len(shape) > len(place) or any(n not in (1, m) for n, m in lengths):
         raise RuntimeError(

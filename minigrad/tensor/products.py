@@ -69,12 +69,7 @@ class MatrixProducts(Elementwise, Shapes):
 
 
 def require_factors(operation: str, x: Any, y: Any) -> None:
-    """Check that two tensors can be multiplied.
-
-    Raises:
-        RuntimeError: their inner sizes or dtypes differ, or one has no axes.
-        NotImplementedError: they are of dtype bool.
-    """
+    """Raise where two tensors cannot be multiplied."""
     if x.ndim == 0 or y.ndim == 0 or x.shape[-1] != y.shape[-2:][0]:
         raise RuntimeError(
             f"{operation}: shapes {list(x.shape)} and {list(y.shape)} cannot be multiplied: each "

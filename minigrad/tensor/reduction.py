@@ -69,14 +69,7 @@ def reduce(
     keepdims: Flag,
     torch_name: str | None = None,
 ) -> T:
-    """Apply a reduction over `dim`; None and the empty sequence mean all axes.
-
-    Raises:
-        TypeError: dim is not made of ints, keepdim is not a bool, or one is given twice, under
-            torch's name and under NumPy's.
-        IndexError: there is no such axis.
-        RuntimeError: an axis is named twice.
-    """
+    """Apply a reduction over `dim`; None and the empty sequence mean all axes."""
     dim = one_of(rule.name, "dim", dim, "axis", axis, default=(None, ()))
     keepdim = one_of(rule.name, "keepdim", keepdim, "keepdims", keepdims, default=(False,))
     if keepdim is not False and keepdim is not True:
@@ -90,12 +83,7 @@ def reduce(
 
 
 def extremum(rule: Rule, x: T, dim: Dims, keepdim: bool, axis: Dims, keepdims: Flag) -> T:
-    """Apply `amax` or `amin`, which have no value where there is nothing to choose from.
-
-    Raises:
-        IndexError: an axis of length 0 would be reduced.
-        RuntimeError: all axes would, and the tensor has no elements.
-    """
+    """Apply `amax` or `amin`, which have no value where there is nothing to choose from."""
     if 0 in x._array.shape:
         dims = dim if axis is None else axis
         axes = () if dims is None else axes_of(rule.name, dims, x.ndim)
@@ -114,12 +102,7 @@ def extremum(rule: Rule, x: T, dim: Dims, keepdim: bool, axis: Dims, keepdims: F
 
 
 def axis_of(operation: str, dim: int | None, ndim: int) -> int:
-    """Return an axis counted from the front.
-
-    Raises:
-        IndexError: there is no such axis.
-        TypeError: it is not an integer.
-    """
+    """Return an axis counted from the front; raise an IndexError where there is none."""
     if isinstance(dim, bool) or not isinstance(dim, (int, np.integer)):
         raise TypeError(f"{operation}: dim must be an int, not {type(dim).__name__}")
     axes = max(ndim, 1)
@@ -132,12 +115,7 @@ def axis_of(operation: str, dim: int | None, ndim: int) -> int:
 
 
 def axes_of(operation: str, dim: int | Sequence[int], ndim: int) -> tuple[int, ...]:
-    """Return several axes counted from the front.
-
-    Raises:
-        IndexError: there is no such axis.
-        RuntimeError: one is named twice.
-    """
+    """Return several axes counted from the front; raise where one is named twice."""
     dims = dim if isinstance(dim, Sequence) else [dim]
     axes = tuple(axis_of(operation, d, ndim) for d in dims)
     if len(set(axes)) != len(axes):
@@ -148,16 +126,13 @@ def axes_of(operation: str, dim: int | Sequence[int], ndim: int) -> tuple[int, .
 def one_of(
     operation: str, name: str, given: Any, other_name: str, other: Any, default: Any = (None,)
 ) -> Any:
-    """Return an argument that has two names: torch's, `dim`, and NumPy's, `axis`.
+    """Return an argument that has two names, torch's, `dim`, and NumPy's, `axis`, but one value.
 
     Args:
         operation: its name, for messages.
         name, given: torch's name, and what was given under it.
         other_name, other: NumPy's name, and what was given under it; None for nothing.
         default: the values of `given` that count as nothing.
-
-    Raises:
-        TypeError: it is given under both.
     """
     if other is None:
         return given

@@ -152,11 +152,7 @@ class Shapes(Conversions):
 
 
 def fit_shape(operation: str, x: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return `shape` with a single -1 replaced by what the other lengths leave.
-
-    Raises:
-        RuntimeError: the elements do not fit.
-    """
+    """Return `shape` with a single -1 replaced by what the other lengths leave."""
     size = x.numel()
     if shape.count(-1) == 1:
         known = math.prod(n for n in shape if n != -1)
@@ -273,9 +269,6 @@ def varargs(
     """Return the integers of `f(2, 3)`, of `f((2, 3))` and of `f(shape=(2, 3))` alike.
 
     `values` are the arguments by position, `whole` is the one by keyword.
-
-    Raises:
-        TypeError: there are none, or some in both ways, or something among them is not an int.
     """
     if whole is not None:
         if values or not isinstance(whole, (tuple, list)):

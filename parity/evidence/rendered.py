@@ -68,13 +68,8 @@ def _caught(axes: Any, document: Mapping[str, Any]) -> None:
                 if name.startswith(SCALED)
             ]
             if points:
-                axes.plot(
-                    *zip(*points, strict=True),
-                    style,
-                    color=color,
-                    marker=".",
-                    label=f"{architecture}: {judge}",
-                )
+                label = f"{architecture}: {judge}"
+                axes.plot(*zip(*points, strict=True), style, color=color, marker=".", label=label)
     axes.set(
         xscale="log",
         xlabel="ε: one gradient is multiplied by 1 + ε",

@@ -71,9 +71,6 @@ class Store:
     def __contains__(self, key: Hashable) -> bool:
         return key in self._rows
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
     def __getitem__(self, key: Hashable) -> Row:
         return self._rows[key]
 

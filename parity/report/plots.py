@@ -26,6 +26,7 @@ from parity.report.figure import (
 
 ACTUAL_STYLE: dict[str, Any] = {"color": ACTUAL, "linewidth": 1.6, "dashes": (3, 2)}
 EXPECTED_STYLE: dict[str, Any] = {"color": EXPECTED, "linewidth": 4.0, "alpha": 0.6}
+LOSSES_STYLE = EXPECTED_STYLE | {"linewidth": 2.4}
 # Fewer points are marked: a line through one point is invisible.
 MIN_POINTS = 100
 
@@ -67,7 +68,7 @@ def losses(curves: Curves, *, actual: str, expected: str, name: str, key: str) -
     epochs = np.arange(1.0, len(a) + 1)
     figure, (upper, lower) = new_figure(2)
     drawn = [
-        draw_line(upper, epochs, loggable(b), expected, **EXPECTED_STYLE | {"linewidth": 2.4}),
+        draw_line(upper, epochs, loggable(b), expected, **LOSSES_STYLE),
         draw_line(upper, epochs, loggable(a), actual, **ACTUAL_STYLE | {"linewidth": 0.7}),
     ]
     upper.set_ylabel("loss")
@@ -118,22 +119,12 @@ def divergence(
     figure, (axes,) = new_figure(1)
     allowed = loggable(trajectory["limit"] * envelope)[:horizon]
     difference = loggable(_relative_difference(a, b))
-    marks = {"marker": "."} if np.count_nonzero(difference > 0) < MIN_POINTS else {}
+    marks: dict[str, Any] = {"linewidth": 0.9, "markersize": 3}
+    if np.count_nonzero(difference > 0) < MIN_POINTS:
+        marks["marker"] = "."
     drawn = [
-        draw_line(
-            axes,
-            epochs,
-            loggable(envelope),
-            f"envelope of {expected}",
-            **EXPECTED_STYLE | {"linewidth": 2.4},
-        ),
-        draw_line(
-            axes,
-            epochs,
-            difference,
-            actual,
-            **ACTUAL_STYLE | {"linewidth": 0.9, "markersize": 3, **marks},
-        ),
+        draw_line(axes, epochs, loggable(envelope), f"envelope of {expected}", **LOSSES_STYLE),
+        draw_line(axes, epochs, difference, actual, **ACTUAL_STYLE | marks),
     ]
     axes.set(xlabel="epoch", ylabel="relative difference in loss")
     said = [_equality(a, b)]

@@ -12,7 +12,6 @@ from parity.report import wording
 from parity.report.wording import failures
 from parity.tables import STYLES, Trimmed, item
 
-SIDES = ("actual", "expected")
 VERSIONS = ("python", "numpy", "minigrad-parity")
 """What two engines have in common, so that it can be compared if they are not the same."""
 
@@ -67,7 +66,8 @@ def outcome(replayed: Replayed) -> str:
 def differences(replayed: Replayed) -> list[str]:
     """What differs between where the case was recorded and where it was replayed."""
     found = []
-    for side, name, recorded in zip(SIDES, replayed.names, replayed.case.engines, strict=True):
+    engines = zip(("actual", "expected"), replayed.names, replayed.case.engines, strict=True)
+    for side, name, recorded in engines:
         then, now = (
             _described(environment[side])
             for environment in (replayed.case.environment, replayed.environment)
@@ -92,14 +92,9 @@ def _described(environment: Mapping[str, Any]) -> dict[str, str | None]:
     return {
         **environment.get("versions", {}),
         "BLAS": ", ".join(libraries) or None,
-        **{
-            name: environment.get(key)
-            for name, key in (
-                ("processor", "cpu"),
-                ("torch's instructions", "torch_instructions"),
-                ("GPU", "gpu"),
-            )
-        },
+        "processor": environment.get("cpu"),
+        "torch's instructions": environment.get("torch_instructions"),
+        "GPU": environment.get("gpu"),
     }
 
 

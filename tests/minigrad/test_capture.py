@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigrad as torch
-from minigrad import CaptureError, Tensor, nn, optim
+from minigrad import Tensor, nn, optim
 from minigrad.architectures import ARCHITECTURES, build
 from minigrad.capture import conditions
 from minigrad.capture.replay import Replay
@@ -247,11 +247,6 @@ def test_arguments_that_are_no_tensors_are_told_apart() -> None:
 def test_an_argument_that_cannot_be_told_apart_is_refused() -> None:
     with pytest.raises(TypeError, match="from_numpy"):
         torch.capture(lambda x: x)(np.zeros(2))
-
-
-def test_an_argument_that_is_changed_is_refused() -> None:
-    with pytest.raises(CaptureError, match=r"test_capture.py.*x\.add_.*changes argument 0"):
-        torch.capture(lambda x: x.add_(1))(torch.tensor([1.0]))
 
 
 def test_gradients_of_arguments_are_added_to_theirs() -> None:

@@ -260,73 +260,68 @@ def test_metadata_that_are_no_document(text: str, said: str, path: Path) -> None
         load(path)
 
 
-def test_files_of_other_kinds(path: Path) -> None:
-    tensors, _ = content()
-    path.write_bytes(safetensors.numpy.save(tensors))
-    with pytest.raises(UsageError, match="no metadata named 'case'"):
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (safetensors.numpy.save(content()[0]), "no metadata named 'case'"),
+        (safetensors.numpy.save(content()[0], {"format": "pt"}), "no metadata named 'case'"),
+        (b"import os; os.abort()", "safetensors"),
+        (b"", "no safetensors file"),
+    ],
+)
+def test_files_of_other_kinds(data: bytes, said: str, path: Path) -> None:
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match=said):
         load(path)
-    path.write_bytes(safetensors.numpy.save(tensors, {"format": "pt"}))
-    with pytest.raises(UsageError, match="no metadata named 'case'"):
-        load(path)
-    path.write_text("import os; os.abort()")
-    with pytest.raises(UsageError, match="safetensors"):
-        load(path)
-    path.write_bytes(b"")
-    with pytest.raises(UsageError, match="no safetensors file"):
-        load(path)
-    with pytest.raises(UsageError, match="no regular file"):
-        load(path.parent)
-    with pytest.raises(UsageError, match=r"cannot read .*No such file"):
-        load(path.parent / "absent")
-    os.mkfifo(path.parent / "pipe")
-    with pytest.raises(UsageError, match="no regular file"):
-        load(path.parent / "pipe")
 
 
-def test_a_name_with_a_null_character() -> None:
-    with pytest.raises(UsageError, match="null"):
-        load("case\0.safetensors")
+def test_what_is_no_file(path: Path) -> None:
+    os.mkfifo(path)
+    for place, said in (
+        (path, "no regular file"),
+        (path.parent, "no regular file"),
+        (path.parent / "absent", r"cannot read .*No such file"),
+        ("case\0.safetensors", "null"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            load(place)
 
 
-@pytest.mark.parametrize("claimed", [4_000_001, 10**9, 2**63, 2**64 - 1])
-def test_a_header_without_end_is_not_read(claimed: int, path: Path) -> None:
+def is_refused_unread(path: Path, said: str, header: bytes, claimed: int, size: int) -> None:
+    """A file with such a header and zeros, which take no room on the disk, nor in memory."""
     with path.open("wb") as file:
-        file.write(struct.pack("<Q", claimed))
-        file.truncate(min(claimed, 10**9) + 8)  # zeros that take no room on the disk
+        file.write(struct.pack("<Q", claimed) + header)
+        file.truncate(8 + size)
     tracemalloc.start()
-    with pytest.raises(UsageError, match="its header would have more than 4,000,000 bytes"):
+    with pytest.raises(UsageError, match=said):
         load(path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 10_000_000
+
+
+LONG = "its header would have more than 4,000,000 bytes"
+
+
+@pytest.mark.parametrize("claimed", [4_000_001, 10**9, 2**63, 2**64 - 1])
+def test_a_header_without_end_is_not_read(claimed: int, path: Path) -> None:
+    is_refused_unread(path, LONG, b"", claimed, min(claimed, 10**9))
 
 
 def test_metadata_without_end_are_not_read(path: Path) -> None:
     tensors, document = content()
     document["origin"]["notes"] = "a" * 4_000_000
     write(path, tensors, document)
-    with pytest.raises(UsageError, match="its header would have more than 4,000,000 bytes"):
+    with pytest.raises(UsageError, match=LONG):
         load(path)
 
 
 def test_sizes_are_checked_before_tensors_are_read(path: Path) -> None:
-    """Ten gigabytes of zeros, which take no room on the disk, would take it in memory."""
-    _, document = content()
-    header = json.dumps(
-        {
-            "__metadata__": {"case": json.dumps(document)},
-            "x": {"dtype": "F32", "shape": [5 * 10**8, 5], "data_offsets": [0, 10**10]},
-        }
-    ).encode()
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(header)) + header)
-        file.truncate(8 + len(header) + 10**10)
-    tracemalloc.start()
-    with pytest.raises(UsageError, match="must be"):
-        load(path)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 10_000_000
+    """Ten gigabytes of zeros."""
+    metadata = {"case": json.dumps(content()[1])}
+    x = {"dtype": "F32", "shape": [5 * 10**8, 5], "data_offsets": [0, 10**10]}
+    header = json.dumps({"__metadata__": metadata, "x": x}).encode()
+    is_refused_unread(path, "must be", header, len(header), len(header) + 10**10)
 
 
 # ---- random files -------------------------------------------------------------------------------

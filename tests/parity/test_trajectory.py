@@ -153,31 +153,32 @@ def test_an_envelope_needs_runs() -> None:
         check_trajectory(EXPECTED, EXPECTED, [], "float32")
 
 
-def test_an_engine_is_judged_by_where_the_envelope_has_been() -> None:
-    """An envelope that is not a running maximum would fail it at the third epoch."""
-    around = deviating(0, 1e-6, 0, 0)
-    assert judged(deviating(0, 0, 1e-6, 0), around)["passed"] is True
-    assert judged(deviating(1e-6, 0, 0, 0), around)["passed"] is False
-
-
-def test_the_horizon_is_the_first_epoch_beyond_and_is_not_judged_itself() -> None:
-    around = deviating(0, 0, 2 * HORIZON, 0)
-    verdict = judged(deviating(0, 0, 1.0, 1.0), around)
-    assert (verdict["passed"], verdict["horizon_epoch"], verdict["epochs"]) == (True, 2, 2)
-    assert verdict["worst_envelope_used"] == 0
-    assert verdict["worst_at"] is None
-    verdict = judged(deviating(0, 1e-3, 0, 0), around)
-    assert (verdict["passed"], verdict["worst_at"]["epoch"]) == (False, 1)
-
-
-def test_an_envelope_just_inside_the_horizon_is_judged_to_the_end() -> None:
-    verdict = judged(deviating(0, 0, 0, 1.0), deviating(0.99 * HORIZON, 0, 0, 0))
-    assert (verdict["passed"], verdict["horizon_epoch"], verdict["epochs"]) == (False, None, 4)
-
-
-def test_nothing_is_judged_behind_a_horizon_at_once() -> None:
-    verdict = judged(deviating(1, 1, 1, 1), deviating(1, 0, 0, 0))
-    assert (verdict["passed"], verdict["horizon_epoch"], verdict["epochs"]) == (True, 0, 0)
+@pytest.mark.parametrize(
+    ("actual", "around", "passed", "horizon", "worst_epoch"),
+    [
+        # An envelope that is not a running maximum would fail the first.
+        ([0, 0, 1e-6, 0], [0, 1e-6, 0, 0], True, None, 2),
+        ([1e-6, 0, 0, 0], [0, 1e-6, 0, 0], False, None, 0),
+        # The horizon is the first epoch beyond, and is not judged itself.
+        ([0, 0, 1, 1], [0, 0, 2 * HORIZON, 0], True, 2, None),
+        ([0, 1e-3, 0, 0], [0, 0, 2 * HORIZON, 0], False, 2, 1),
+        ([0, 0, 0, 1], [0.99 * HORIZON, 0, 0, 0], False, None, 3),
+        ([1, 1, 1, 1], [1, 0, 0, 0], True, 0, None),
+    ],
+)
+def test_what_is_judged(
+    actual: list[float],
+    around: list[float],
+    passed: bool,
+    horizon: int | None,
+    worst_epoch: int | None,
+) -> None:
+    verdict = judged(deviating(*actual), deviating(*around))
+    assert (verdict["passed"], verdict["horizon_epoch"]) == (passed, horizon)
+    assert verdict["epochs"] == (4 if horizon is None else horizon)
+    assert (verdict["worst_at"] and verdict["worst_at"]["epoch"]) == worst_epoch
+    if worst_epoch is None:
+        assert verdict["worst_envelope_used"] == 0
 
 
 @pytest.mark.parametrize("epoch", range(4))
@@ -264,22 +265,15 @@ def test_a_predictable_final_mse_is_judged_by_the_spread() -> None:
     assert final(-2.0, *around)["passed"] is False
 
 
-def test_beyond_a_horizon_bitwise_decides() -> None:
-    beyond = deviating(0, 0, 0, 1e-3, final=0.9)
-    for bitwise in (None, True, False):
-        for off in (0.0, 0.5, math.nan):
-            entry = final(off, beyond, bitwise=bitwise)
-            assert entry["passed"] is bitwise
-            assert entry["expected_spread"] == pytest.approx(0.9)
-
-
-def test_a_perturbed_run_that_ends_in_nan_leaves_it_to_bitwise() -> None:
+@pytest.mark.parametrize("bitwise", [None, True, False])
+@pytest.mark.parametrize("off", [0.0, 0.5, math.nan])
+def test_what_is_not_predictable_bitwise_decides(off: float, bitwise: bool | None) -> None:
+    """Beyond a horizon, or where a perturbed run ends in NaN."""
+    entry = final(off, deviating(0, 0, 0, 1e-3, final=0.9), bitwise=bitwise)
+    assert entry["passed"] is bitwise
+    assert entry["expected_spread"] == pytest.approx(0.9)
     lost = deviating(0, 0, 0, 0, final=math.nan)
-    assert [final(0.5, lost, bitwise=b)["passed"] for b in (None, True, False)] == [
-        None,
-        True,
-        False,
-    ]
+    assert final(off, lost, bitwise=bitwise)["passed"] is bitwise
 
 
 def test_runs_that_all_end_in_nan_agree() -> None:

@@ -11,16 +11,16 @@ Four tests that are commonly trusted, on the same networks and probes that the v
 `python -m parity.evidence.detection.practice` runs in a copy of the tree with a defect in it.
 """
 
-import argparse
 import json
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+import typer
+from typer import Option
 
 import minigrad
 import torch_impl
@@ -148,22 +148,20 @@ def judged(seed: int, dtype: str) -> dict[str, str | None]:
     return found
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(
+    seed: Annotated[int, Option()],
+    output: Annotated[Path, Option()],
+    dtype: Annotated[Literal["float32", "float64"], Option()] = "float32",
+) -> None:
     """Write what the practices object to, and where the packages came from."""
-    parser = argparse.ArgumentParser(prog="parity.evidence.detection.practice")
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
-    parser.add_argument("--output", type=Path, required=True)
-    options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     np.seterr(all="ignore")
     document = {
         "packages": [str(Path(str(p.__file__)).parent) for p in (minigrad, torch_impl)],
-        "practices": judged(options.seed, options.dtype),
+        "practices": judged(seed, dtype),
     }
-    write_whole(options.output, json.dumps(document))
-    return 0
+    write_whole(output, json.dumps(document))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)
