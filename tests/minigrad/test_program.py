@@ -126,11 +126,6 @@ def test_every_pass_preserves_every_bit_by_itself(run: Any) -> None:
     assert run(Program(())) == Program(())
 
 
-def planted(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, defect: Any) -> Program:
-    monkeypatch.setattr(place, name, defect)
-    return program_of(*STEPS["everything"]())
-
-
 SAME_PLACE = Buffer(2**16)
 """Large enough for each result of the steps here."""
 
@@ -282,9 +277,15 @@ def matrix(rows: int, columns: int, layout: str) -> View:
     return view._replace(shape=(rows, columns))
 
 
+def single(function: Any, *inputs: View, out: View, **options: Any) -> Program:
+    """Return a program of one call."""
+    return Program((Call(function, inputs, out, options),), inputs, (out,))
+
+
 def product(x: View, y: View) -> Program:
-    out = contiguous(Buffer(4 * x.shape[0] * y.shape[1]), F32, (x.shape[0], y.shape[1]))
-    return Program((Call(np.matmul, (x, y), out),), (x, y), (out,))
+    """Return a program that multiplies two matrices, or stacks of them."""
+    stack = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    return single(np.matmul, x, y, out=new(*stack, x.shape[-2], y.shape[-1], dtype=x.dtype))
 
 
 @settings(deadline=None, max_examples=300)
@@ -336,9 +337,8 @@ def test_matrices_with_gaps_are_left_to_matmul(layouts: Any) -> None:
 def test_products_of_a_single_term_have_the_same_bits(
     x_shape: tuple[int, ...], y_shape: tuple[int, ...], dtype: Any
 ) -> None:
-    out = (*np.broadcast_shapes(x_shape[:-2], y_shape[:-2]), x_shape[-2], y_shape[-1])
-    x, y, z = (contiguous(Buffer(512 * 8), dtype, shape) for shape in (x_shape, y_shape, out))
-    program = Program((Call(np.matmul, (x, y), z),), (x, y), (z,))
+    x, y = new(*x_shape, dtype=dtype), new(*y_shape, dtype=dtype)
+    program = product(x, y)
     lowered = products.use_multiply(program)
     assert names(lowered) == ["multiply", "add"]
     rng = np.random.default_rng(0)
@@ -355,8 +355,7 @@ def test_products_of_a_single_term_have_the_same_bits(
 @settings(deadline=None, max_examples=100)
 @given(st.integers(2, 70), st.data())
 def test_columns_times_a_single_element_have_the_same_bits(rows: int, data: st.DataObject) -> None:
-    x, y, out = matrix(rows, 1, "dense"), matrix(1, 1, "dense"), matrix(rows, 1, "dense")
-    program = Program((Call(np.matmul, (x, y), out),), (x, y), (out,))
+    program = product(new(rows, 1), new(1, 1))
     lowered = constants.use_arrays(products.use_multiply(products.use_dot(program)))
     assert names(lowered) == ["multiply", "add"]
     elements = st.floats(width=32) | st.sampled_from(SPECIAL[:7])
@@ -367,9 +366,7 @@ def test_columns_times_a_single_element_have_the_same_bits(rows: int, data: st.D
 
 @pytest.mark.parametrize(("x_shape", "y_shape"), [((5, 2), (3, 2, 4)), ((1, 1), (1, 1, 1))])
 def test_other_products_are_left_to_matmul(x_shape: Any, y_shape: Any) -> None:
-    x, y = (contiguous(Buffer(512), F32, shape) for shape in (x_shape, y_shape))
-    out = (*y_shape[:1], x_shape[0], y_shape[2])
-    program = Program((Call(np.matmul, (x, y), contiguous(Buffer(512), F32, out)),), (x, y))
+    program = product(new(*x_shape), new(*y_shape))
     assert names(products.use_multiply(program)) == ["matmul"]
 
 
@@ -388,8 +385,8 @@ def test_sums_of_rows_have_the_same_bits(
     rows: int, width: int, dtype: Any, seed: int, special: float
 ) -> None:
     width = min(width, 500_000 // rows)
-    x, out = new(rows, width, dtype=dtype), new(width, dtype=dtype)
-    program = Program((Call(np.add.reduce, (x,), out, {"axis": 0}),), (x,), (out,))
+    x = new(rows, width, dtype=dtype)
+    program = single(np.add.reduce, x, out=new(width, dtype=dtype), axis=0)
     lowered = products.use_einsum(program)
     assert names(lowered) == ["einsum"]
     rng = np.random.default_rng(seed)
@@ -404,16 +401,15 @@ def test_sums_of_rows_have_the_same_bits(
 def test_other_sums_are_left_to_reduce() -> None:
     strided = View(Buffer(4 * 64 * 8), F32, (64, 4), (4, 256))
     integers = np.dtype(np.int64)
-    for x, out, options in (
-        (new(64, 1), new(1), {"axis": 0}),
-        (new(64, 256), new(256), {"axis": 0}),
-        (new(4, 4), new(4), {"axis": 0}),
-        (new(64, 4), new(64), {"axis": 1}),
-        (new(64, 4), new(1, 4), {"axis": 0, "keepdims": True}),
-        (strided, new(4), {"axis": 0}),
-        (new(64, 4, dtype=integers), new(4, dtype=integers), {"axis": 0}),
+    for program in (
+        single(np.add.reduce, new(64, 1), out=new(1), axis=0),
+        single(np.add.reduce, new(64, 256), out=new(256), axis=0),
+        single(np.add.reduce, new(4, 4), out=new(4), axis=0),
+        single(np.add.reduce, new(64, 4), out=new(64), axis=1),
+        single(np.add.reduce, new(64, 4), out=new(1, 4), axis=0, keepdims=True),
+        single(np.add.reduce, strided, out=new(4), axis=0),
+        single(np.add.reduce, new(64, 4, dtype=integers), out=new(4, dtype=integers), axis=0),
     ):
-        program = Program((Call(np.add.reduce, (x,), out, options),), (x,), (out,))
         assert names(products.use_einsum(program)) == ["add.reduce"]
 
 
