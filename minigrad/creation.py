@@ -122,12 +122,7 @@ def zeros(
 def ones(
     *lengths: Any, size: Sequence[int] | None = None, dtype: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """Return a tensor of ones; `ones(2, 3)` and `ones((2, 3))` are the same.
-
-    Raises:
-        TypeError: a length is not an int, or the dtype is not supported.
-        RuntimeError: a length is negative.
-    """
+    """Return a tensor of ones; sizes and errors are those of `zeros`."""
     return _filled("ones", varargs("ones", lengths, size), 1, _float_or(dtype), requires_grad)
 
 

@@ -62,7 +62,7 @@ def usable_cores() -> int:
 
 
 def blas_warning(environment: Mapping[str, Any]) -> str | None:
-    """What to print beside every timing if OpenBLAS was told which kernel to use, else `None`.
+    """Return what to print beside timings if OpenBLAS was told which kernel to use, else `None`.
 
     `environment` is a result of the function `environment`. The variable matters only where the
     process has an OpenBLAS.
@@ -81,7 +81,7 @@ def blas_warning(environment: Mapping[str, Any]) -> str | None:
 
 
 def cpu_name() -> str:
-    """The processor's name as the system gives it, else its architecture, such as `x86_64`."""
+    """Return the processor's name in the system, else its architecture, such as `x86_64`."""
     try:
         if sys.platform == "darwin":
             return _output("sysctl", "-n", "machdep.cpu.brand_string").strip()
@@ -144,6 +144,6 @@ def _blas(torch: Any) -> list[dict[str, object]]:
 
 
 def _package(path: str) -> str | None:
-    """The package that has the library `path`; wheels keep it in `numpy.libs` or `torch/lib`."""
+    """Return the package that has the library `path`, such as a file in `torch/lib`."""
     found = re.search(r"(?:site|dist)-packages[/\\]([^/\\.]+)", path)
     return found[1] if found else None

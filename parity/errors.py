@@ -9,4 +9,4 @@ class UsageError(Exception):
 
 
 class CannotBeJudgedError(UsageError):
-    """An engine has not what a verdict needs."""
+    """An engine lacks what a verdict needs."""

@@ -71,7 +71,7 @@ def _write_synced(path: Path, data: bytes) -> None:
 
 
 def _obstacle(folder: Path) -> Path:
-    """The highest part of `folder` that is there but no folder, such as a file or a broken link."""
+    """Return the highest part of `folder` that is no folder, such as a file or a broken link."""
     for part in reversed((folder, *folder.parents)):
         if os.path.lexists(part) and not part.is_dir():
             return part

@@ -19,7 +19,7 @@ from parity.environment import usable_cores
 from parity.errors import UsageError
 
 WORTH_A_PROCESS = 4000
-"""Steps of all perturbed runs below which another process, which loads torch, costs more."""
+"""Steps of all perturbed runs below which another process, which loads torch, does not pay."""
 
 
 class Side(NamedTuple):
@@ -80,7 +80,7 @@ class Processes:
     def noting(self, entry: dict[str, Any]) -> Iterator[None]:
         """Note an exception that an engine raises as the `problem` of an entry, which has failed.
 
-        All processes are then ready for another call. Whatever else is raised goes on.
+        All processes are then ready for another call. Other exceptions are raised on.
         """
         try:
             yield

@@ -29,6 +29,7 @@ from parity.checks.budget import Budget, budget_of
 from parity.checks.gradients import compare
 from parity.checks.steps import Judge
 from parity.checks.verdicts import VERDICTS, not_reached
+from parity.checks.words import fit
 from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Array, Engine, Task
 from parity.engines.registry import factory, same
@@ -218,14 +219,10 @@ def assert_gradients_agree(
         )
     if found.aggregate_used > 1:
         assert found.aggregate_at is not None
-        fit = ", ".join(
-            f"{name} {found.aggregate_at[name]:.3g} ± {found.aggregate_at[f'{name}_error']:.2g}"
-            for name in ("scale", "bias")
-            if name in found.aggregate_at
-        )
         raise AssertionError(
             f"{found.aggregate_at['parameter']} as a whole: every element is within its budget, "
-            f"but all of them differ alike: {fit}, {found.aggregate_used:.3g} times the budget"
+            f"but all of them differ alike: {fit(found.aggregate_at)}, "
+            f"{found.aggregate_used:.3g} times the budget"
         )
 
 

@@ -140,9 +140,9 @@ def fresh_points(task: Task) -> tuple[Array, Array]:
     The random numbers are those that follow in the seed's stream on the data and the initial
     parameters, so they are torch's, too. First x, uniform within each hundredth of [-5, 5]:
     (arange(HELD_OUT) + rand(HELD_OUT))·10/HELD_OUT - 5. Then y = x² + randn(1), one after the
-    other, as the data is made. So the points lie between those of the data, where a network that
-    knows these by heart shows it, and are spread as evenly. Of x that are drawn independently more
-    happen to fall where a poor fit is good, or bad: that alone moved the MSE of `underfit` by 8.
+    other, as the data is made. So the points are spread as evenly as the data and lie between its
+    points, where a network that has learned these by heart is wrong. Independent x would by chance
+    fall more often where a poor fit is good, or bad: that alone moved the MSE of `underfit` by 8.
     The data, which has a point at either end, weighs the ends a little more.
     """
     _drawn(task)
@@ -222,7 +222,7 @@ class _Watched:
         return self._engine.step()
 
     def look(self) -> None:
-        """Keep what is to be seen before the next step."""
+        """Keep the norms, the prediction and the held-out loss before the next step."""
         _, gradients = self._engine.loss_and_gradients()
         epoch = len(self._norms)
         self._norms.append(layer_norms(gradients))

@@ -54,22 +54,18 @@ class Module:
             (Parameter, "parameter", self._parameters),
             (Module, "child module", self._modules),
         ]
+        if isinstance(value, Parameter):
+            self._modules.pop(name, None)
         for kind, what, register in kinds:
-            if isinstance(value, kind):
-                for _, _, other in kinds:
-                    if other is not register:
-                        other.pop(name, None)
+            if isinstance(value, kind) or (value is None and name in register):
                 register[name] = value
                 return
             if name in register:
-                if value is not None:
-                    raise TypeError(
-                        f"cannot assign '{type(value).__name__}' as {what} {name!r} "
-                        f"(a {kind.__name__} or None expected): "
-                        f"del the attribute first to give the name another meaning"
-                    )
-                register[name] = None
-                return
+                raise TypeError(
+                    f"cannot assign '{type(value).__name__}' as {what} {name!r} "
+                    f"(a {kind.__name__} or None expected): "
+                    f"del the attribute first to give the name another meaning"
+                )
 
     def __delattr__(self, name: str) -> None:
         self._parameters.pop(name, None)
@@ -119,8 +115,7 @@ class Module:
 
     def children(self) -> Iterator[Module]:
         """Yield the modules set on this one, each once."""
-        for _, module in self.named_children():
-            yield module
+        return (module for _, module in self.named_children())
 
     def named_modules(self, *, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """Yield this module and all below it, each once, with dotted names."""
@@ -132,8 +127,7 @@ class Module:
 
     def modules(self) -> Iterator[Module]:
         """Yield this module and all below it, each once."""
-        for _, module in self.named_modules():
-            yield module
+        return (module for _, module in self.named_modules())
 
     def _walk(self, prefix: str) -> Iterator[tuple[str, Module]]:
         yield prefix, self
@@ -160,8 +154,7 @@ class Module:
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """Yield every parameter once."""
-        for _, parameter in self.named_parameters(recurse=recurse):
-            yield parameter
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
     # ---- what is done to all of it ----------------------------------------------------------
 

@@ -120,16 +120,13 @@ class Shapes(Conversions):
         new = len(wanted) - input.ndim
         kept = (*wanted[:new], *input.shape)
         shape = tuple(k if n == -1 else n for n, k in zip(wanted, kept, strict=False))
-        fits = new >= 0 and all(
-            n >= 0 and (i < new or k in (1, n))
-            for i, (n, k) in enumerate(zip(shape, kept, strict=True))
-        )
-        if not fits:
+        try:
+            return input._apply(RULE_OF[rules.expand], input, shape=shape)
+        except ValueError as error:
             raise RuntimeError(
                 f"expand: shape {list(input.shape)} cannot be expanded to {list(wanted)}: "
                 "each length must be kept, be 1 before, or stand in front"
-            )
-        return input._apply(RULE_OF[rules.expand], input, shape=shape)
+            ) from error
 
     @property
     def T(input) -> Self:

@@ -1,4 +1,4 @@
-"""Counterexamples: of a verdict that failed, the smallest case, in a file to be replayed."""
+"""Counterexamples: the smallest case of a failed verdict, in a file that can be replayed."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ def add_counterexamples(
 ) -> None:
     """Save a case for every verdict on a network that failed, and name its file in the entry.
 
-    `case` is the file's name; None if the verdict did not fail again, from wherever it was judged:
-    an engine is not repeatable. A final MSE that was judged by its bits has the case of `bitwise`.
+    `case` is the file's name. It is None if the verdict did not fail again from any start, which
+    means that an engine is not repeatable. A final MSE that was judged by its bits has the case of
+    `bitwise`.
 
     Args:
         entry: of the network, in the report.
@@ -71,7 +72,7 @@ def add_counterexamples(
 def add_probe_counterexample(
     probes: dict[str, Any], seed: int, dtype: str, processes: Processes, folder: Path
 ) -> None:
-    """Save the first probe that failed, which is small as it is, and name its file in the entry.
+    """Save the first probe that failed, and name its file in the entry; a probe is not shrunk.
 
     Args:
         probes: the entry of the report.
@@ -125,7 +126,7 @@ def counterexample(
 
 
 def _bits_decided(entry: Mapping[str, Any]) -> bool:
-    """Whether the run was not predictable to its end, so that `bitwise` judged the final MSE."""
+    """Return whether `bitwise` judged the final MSE, as the run was not predictable to its end."""
     horizon, spread = entry["trajectory"]["horizon_epoch"], entry["final_mse"]["expected_spread"]
     return horizon is not None or not math.isfinite(spread)
 

@@ -89,12 +89,12 @@ def load(path: str | Path) -> Case:
 
 @functools.cache
 def validator() -> Draft202012Validator:
-    """What knows the JSON Schema (draft 2020-12) of a case's metadata."""
+    """Return a validator for the JSON Schema (draft 2020-12) of a case's metadata."""
     return Draft202012Validator(schema("case"))
 
 
 def _check_header(path: Path) -> None:
-    """Check what the file begins with, its header's size, before anyone makes room for that."""
+    """Check the header's size, the first 8 bytes, before memory is reserved for the header."""
     if not path.is_file() and path.exists():
         raise ValueError("it is no regular file")
     with path.open("rb") as file:
@@ -221,7 +221,7 @@ def _check_shapes(case: Case, found: Mapping[str, tuple[int, ...]]) -> None:
 
 
 def _texts(document: Any) -> Iterator[str]:
-    """All texts in a document, however deep."""
+    """Yield all texts in a document, however deep."""
     waiting = [document]
     while waiting:
         value = waiting.pop()
@@ -234,6 +234,6 @@ def _texts(document: Any) -> Iterator[str]:
 
 
 def _shown(text: str) -> str:
-    """The text as it can be shown on a terminal, wherever it came from."""
+    """Return the text, which may come from anywhere, as a terminal can show it."""
     plain = "".join(c if c.isprintable() else "?" for c in text[:200])
     return plain if len(text) <= 200 else f"{plain}…"

@@ -148,7 +148,7 @@ class _Search:
 
 
 def _located(verdict: Mapping[str, Any]) -> bool:
-    """Whether the first difference was found: one in the final MSE alone says little."""
+    """Return whether a first difference was found: one in the final MSE alone says little."""
     return verdict.get("first_difference") is not None
 
 

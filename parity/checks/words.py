@@ -1,4 +1,4 @@
-"""What the words about several verdicts share: numbers, elements, and shares of a budget."""
+"""Phrases in the descriptions of several verdicts: numbers, elements, and shares of a budget."""
 
 from __future__ import annotations
 
@@ -44,11 +44,15 @@ def budget(verdict: Document) -> str:
     kinks = f"; {verdict['kinks']:,} kinks" if verdict["kinks"] else ""
     said = worst(verdict["worst_budget_used"], "budget") + kinks
     if by_aggregate(verdict):
-        fit, used = verdict["aggregate_at"], number(verdict["aggregate_used"], 2)
-        found = ", ".join(
-            f"{name} {number(fit[name], 3)} ± {number(fit[f'{name}_error'], 2)}"
-            for name in ("scale", "bias")
-            if name in fit
-        )
-        said += f"; {element(fit)} as a whole {used} times its budget: {found}"
+        at, used = verdict["aggregate_at"], number(verdict["aggregate_used"], 2)
+        said += f"; {element(at)} as a whole {used} times its budget: {fit(at)}"
     return said
+
+
+def fit(place: Document) -> str:
+    """Return the scale factor and the bias that were fitted to a tensor, with their errors."""
+    return ", ".join(
+        f"{name} {number(place[name], 3)} ± {number(place[f'{name}_error'], 2)}"
+        for name in ("scale", "bias")
+        if name in place
+    )

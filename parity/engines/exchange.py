@@ -15,8 +15,8 @@ from parity.engines.protocol import Array
 class Exchange:
     """Rooms of arrays: every room has arrays of the same names and shapes.
 
-    Made by the process that uses it as a context manager, which gives the memory back; other
-    processes receive it as an argument of a call, and `close` it.
+    One process makes it and uses it as a context manager, which frees the memory. Other processes
+    receive it as an argument of a call, and `close` it.
 
     Args:
         shapes: the shape of every array.

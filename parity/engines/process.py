@@ -42,8 +42,8 @@ KEPT = {
 }
 """Environment variables with which the GNU C library keeps freed memory.
 
-A budget is many arrays of a few megabytes, and getting them from the system anew each time took
-half of the time; in other processes it is less.
+A budget is many arrays of a few megabytes. To get them from the system each time took half of the
+time of a budget, and less in other processes.
 """
 
 
@@ -187,8 +187,8 @@ class _Here:
 class LocalObject(EngineProcess[T]):
     """An object in this process, called as if it were in another.
 
-    It stands for an `EngineProcess` where a process would cost more than it is good for. Arguments
-    are copied as they would be on the way to another process; a call is over when it is begun.
+    It stands for an `EngineProcess` where a process would cost more time than it saves. Arguments
+    are copied as they would be on the way to another process; `ask` waits for the call to end.
     """
 
     def __init__(self, value: T, name: str = "engine") -> None:

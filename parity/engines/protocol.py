@@ -1,4 +1,4 @@
-"""Engines: what they are asked to do; which ones are known is in `registry`."""
+"""What an engine is asked to do."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ def require_same(
 
 def _described(name: str, array: Any) -> str:
     if not isinstance(array, np.ndarray):
-        return f"{name}, a {type(array).__name__} and no NumPy array"
+        return f"{name}, a {type(array).__name__}, not a NumPy array"
     return f"{name} {list(array.shape)} {array.dtype}"
 
 
 BUFFER = ".momentum_buffer"
-"""Behind a parameter's name, its momentum buffer."""
+"""What follows a parameter's name in the name of its momentum buffer."""
 
 
 class Traced(NamedTuple):
@@ -83,10 +83,10 @@ class Traced(NamedTuple):
         phase: "forward", "backward" or "optimizer".
         node: what computed it: a layer by its name in `nn.Sequential`, or "loss".
         operation: the node's kind, "Linear", "ReLU" or "MSELoss"; of an update, "SGD".
-        tensor: forward, "output"; backward, "input" for the gradient by the node's input, or the
-            name of one of its parameters for the gradient by that, and before all of them "output"
-            for the loss's by itself; optimizer, the name of a parameter for its new value, and
-            before that with ".momentum_buffer" behind it for its new buffer.
+        tensor: forward, "output". Backward, "input" for the gradient by the node's input, or the
+            name of a parameter for the gradient by that; the sweep begins with "output", the
+            derivative of the loss by itself. Optimizer, the name of a parameter for its new value;
+            its new buffer, which comes first, has ".momentum_buffer" behind that name.
         value: on the CPU, the engine's dtype.
     """
 

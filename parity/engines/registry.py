@@ -27,8 +27,8 @@ class Known:
         needs: the packages it needs.
         programs: the programs it needs.
         cuda: whether it can run on a CUDA device; one that cannot stays on the CPU.
-        twin: the engine that does the same in reproducible arithmetic, if there is one. What
-            compiles or records its steps has none: the eager twin would vouch for code not run.
+        twin: the engine that does the same in reproducible arithmetic, if there is one. Engines
+            that compile or record their steps have none: their own code would not be judged.
     """
 
     adapter: str
@@ -132,8 +132,8 @@ def factory(name: str) -> Callable[[], Engine]:
 
     Raises:
         UsageError: the engine is unknown, or something it needs is not installed. What is made
-            raises it, too, where there is no such module or class, where it is no engine, and
-            where importing or making it fails.
+            raises it, too, if there is no such module or class, if that is not an engine, or if
+            importing or making it fails.
     """
     if ":" in name:
         module, _, class_name = name.partition(":")
@@ -166,7 +166,7 @@ def same(name: str, other: str) -> bool:
 def runs_on(name: str, device: str) -> str:
     """Return the device that an engine uses when it is asked for this one.
 
-    Of an engine from elsewhere it is not known: it is taken at its word.
+    An engine from elsewhere is assumed to use any device.
     """
     return device if name not in ENGINES or ENGINES[name].cuda else "cpu"
 

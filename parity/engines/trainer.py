@@ -51,7 +51,7 @@ class Run:
 class Trainer:
     """An engine in its process, and what is asked of it there.
 
-    What only one verdict asks for is a function of a trainer, beside that verdict.
+    A function that only one verdict needs takes a trainer and stands beside that verdict.
     """
 
     def __init__(self, factory: Callable[[], Engine]) -> None:
@@ -87,7 +87,7 @@ class Trainer:
     ) -> list[Traced] | None:
         """Return all that a step from this state computes; None if the engine cannot show it.
 
-        A step is taken before it, from the same state: what steps wrongly leave behind is seen.
+        A step is taken before it, from the same state, to show what a step wrongly leaves behind.
         """
         if not isinstance(self.engine, TracingEngine):
             return None

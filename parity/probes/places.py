@@ -64,7 +64,8 @@ class Spectrum:
     def likeliest(self, suspects: list[CodeType]) -> CodeType | None:
         """Return the suspect that explains most and is least often right.
 
-        Of several the tape, which is suspected where a graph needs it, then the nearest.
+        Among equals the tape comes first, which is a suspect only where a graph needs it; then the
+        nearest function.
         """
 
         def rank(code: CodeType) -> tuple[float, bool]:

@@ -19,10 +19,10 @@ from parity.engines.protocol import Array, Engine, Start, Task
 from parity.engines.trainer import Run
 
 CACHE = 2**20
-"""Bytes: what a step works on should be no larger, to stay in a core's own cache."""
+"""The largest working set of a step, in bytes, that stays in a core's own cache."""
 
 MOST = 128
-"""With more members a step of each takes no less time: what it takes to begin a call is shared."""
+"""The most members: with more, a step of each takes no less time."""
 
 
 def members_at_once(task: Task) -> int:
