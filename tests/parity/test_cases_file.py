@@ -278,8 +278,8 @@ def test_files_of_other_kinds(data: bytes, said: str, path: Path) -> None:
 def test_what_is_no_file(path: Path) -> None:
     os.mkfifo(path)
     for place, said in (
-        (path, "no regular file"),
         (path.parent, "no regular file"),
+        (path, "no regular file"),
         (path.parent / "absent", r"cannot read .*No such file"),
         ("case\0.safetensors", "null"),
     ):
