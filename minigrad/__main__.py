@@ -1,7 +1,5 @@
 """`minigrad explain` on the command line; needs NumPy alone."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import sys

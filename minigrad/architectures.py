@@ -1,7 +1,5 @@
 """The networks this project is about: their layer sizes, their training, their data."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass

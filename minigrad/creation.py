@@ -1,7 +1,5 @@
 """Making tensors: from data, filled, evenly spaced, random, and from other tensors."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Devices: there is only the CPU. Code that asks for another one finds that it is not there."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

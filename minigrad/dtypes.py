@@ -3,8 +3,6 @@
 So `x.dtype` prints as NumPy prints it, `float32`, where torch says `torch.float32`.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Switching the recording of operations off and on: `no_grad`, `enable_grad`, `is_grad_enabled`."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager

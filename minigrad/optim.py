@@ -1,7 +1,5 @@
 """Stochastic gradient descent: parameters take a step against their gradients, in place."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any

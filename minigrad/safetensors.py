@@ -7,8 +7,6 @@ The format is read and written by the `safetensors` package, which is needed for
 `pip install safetensors`.
 """
 
-from __future__ import annotations
-
 import os
 import uuid
 from collections.abc import Mapping

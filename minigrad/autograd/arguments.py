@@ -1,7 +1,5 @@
 """The arguments of `minigrad.autograd.functional`, checked and made into tuples."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, TypeAlias
 

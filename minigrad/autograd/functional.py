@@ -14,8 +14,6 @@ They raise a `TypeError` where inputs or outputs are neither a tensor nor a tupl
 `RuntimeError` where `strict` or the shape of a vector is violated.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Gradients of several tensors at once: accumulated by `backward`, returned by `grad`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

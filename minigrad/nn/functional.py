@@ -1,7 +1,5 @@
 """Layers and losses as functions."""
 
-from __future__ import annotations
-
 import math
 import warnings
 

@@ -1,7 +1,5 @@
 """Initialisation of parameters, in place, with torch's formulas and torch's random numbers."""
 
-from __future__ import annotations
-
 import math
 import warnings
 

@@ -13,8 +13,6 @@ Their bits depend on how the functions are computed:
   possibilities, and compared with torch for each of the 2**24 possible depths and turns.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -4,8 +4,6 @@ Compilers turn ``a * b + c`` in torch's kernels into one instruction that rounds
 rounds twice. To draw torch's numbers in every bit, NumPy has to imitate that instruction.
 """
 
-from __future__ import annotations
-
 import math
 from fractions import Fraction
 from typing import Any

@@ -1,7 +1,5 @@
 """Arithmetic, comparisons and functions of corresponding elements."""
 
-from __future__ import annotations
-
 from typing import Any, Self, TypeVar
 
 import numpy as np

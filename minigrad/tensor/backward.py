@@ -1,7 +1,5 @@
 """Running the tape backwards for tensors: gradients that are accumulated, or returned."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeVar
 

@@ -1,7 +1,5 @@
 """Data types: conversions, type promotion, and the dtypes that an operation rejects."""
 
-from __future__ import annotations
-
 from typing import Any, NoReturn, Self, TypeVar
 
 import numpy as np

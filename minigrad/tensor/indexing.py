@@ -1,7 +1,5 @@
 """Indexing with square brackets: reading and assigning elements."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from typing import Any, Self

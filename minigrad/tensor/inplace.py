@@ -1,7 +1,5 @@
 """The methods that change a tensor in place."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 

@@ -1,7 +1,5 @@
 """Matrix products."""
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 from minigrad.ops import RULE_OF, linalg, reduction, shape

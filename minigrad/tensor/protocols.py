@@ -4,8 +4,6 @@ The last of these closes the circle of the design: a rule is written in NumPy ca
 answers NumPy calls by running elementwise. So a derivative can be run on tensors, and is recorded.
 """
 
-from __future__ import annotations
-
 import copy
 import operator
 from collections.abc import Callable, Iterator

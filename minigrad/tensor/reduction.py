@@ -1,7 +1,5 @@
 """Sums, means and extrema over axes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Self, TypeAlias, TypeVar
 

@@ -1,7 +1,5 @@
 """Moving, repeating and joining elements: nothing is computed."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any, Self, TypeVar

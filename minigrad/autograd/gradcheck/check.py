@@ -1,7 +1,5 @@
 """The checks: what the engine computes, and the differences it is compared with."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any

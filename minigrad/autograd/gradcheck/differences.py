@@ -15,8 +15,6 @@ between half and 1½ times the distance at the step before. Where it grows by mo
 a jump or an infinite slope, and no derivative.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

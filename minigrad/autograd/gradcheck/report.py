@@ -1,7 +1,5 @@
 """What a check finds: one element of a Jacobian compared, and all of them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
