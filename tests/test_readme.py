@@ -25,7 +25,7 @@ from minigrad.__main__ import main as minigrad
 from parity.bench import table as bench_table
 from parity.engines.registry import factory
 from parity.evidence import peers as peers_table
-from parity.evidence.figures import PAGES, part
+from parity.evidence.readme_tables import PAGES, part
 from parity.processes import Processes, Side, processes_for, trainer
 from tests.parity.commands import parity
 from torch_impl.__main__ import main as torch_impl

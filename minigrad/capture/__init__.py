@@ -1,6 +1,6 @@
 """A training step as a list of NumPy calls: recorded once, made cheaper, and replayed."""
 
+from minigrad.capture.call_sites import CaptureError
 from minigrad.capture.captured import Captured, capture
-from minigrad.capture.sources import CaptureError
 
 __all__ = ["CaptureError", "Captured", "capture"]

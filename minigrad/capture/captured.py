@@ -28,11 +28,11 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.capture.call_sites import CaptureError
 from minigrad.capture.passes import lower
 from minigrad.capture.record import record
 from minigrad.capture.rendering import PrintedProgram
 from minigrad.capture.replay import MISFIT, Replay, with_parts
-from minigrad.capture.sources import CaptureError
 from minigrad.capture.trust import Trial
 from minigrad.capture.watch import is_recording, recording_threads
 from minigrad.grad_mode import grad_mode

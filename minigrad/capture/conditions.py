@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from minigrad.capture.function import Namespace
-from minigrad.capture.sources import CaptureError
+from minigrad.capture.call_sites import CaptureError
+from minigrad.capture.codegen import Namespace
 from minigrad.nn import Module
 from minigrad.optim import SGD
 from minigrad.tensor import Tensor

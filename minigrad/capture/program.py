@@ -6,7 +6,7 @@
     Buffer     a piece of memory
 
 None of them holds a result. A pass (`minigrad.capture.passes`) is a function from Program to
-Program; `minigrad.capture.function` allocates the memory and makes a Python function of the calls.
+Program; `minigrad.capture.codegen` allocates the memory and makes a Python function of the calls.
 """
 
 from __future__ import annotations

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
+from minigrad.capture.call_sites import CaptureError
 from minigrad.capture.conditions import Surroundings
 from minigrad.capture.memory import address
 from minigrad.capture.program import Call, Program, View
-from minigrad.capture.recording import RecordingArray
+from minigrad.capture.recording_array import RecordingArray
 from minigrad.capture.replay import Argument, Output, RecordedStep, add_gradient, with_parts
-from minigrad.capture.sources import CaptureError
 from minigrad.capture.watch import Watch, array_of, show
 from minigrad.tensor import Tensor
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.capture.codegen import Namespace, Writer
 from minigrad.capture.conditions import OptimizerBefore, Surroundings
-from minigrad.capture.function import Namespace, Writer
 from minigrad.capture.memory import Memory, reuse_memory
 from minigrad.capture.program import Program
 from minigrad.capture.watch import array_of, show

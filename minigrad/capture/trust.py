@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.capture.call_sites import CaptureError
 from minigrad.capture.program import Buffer, Call, Program, View, with_views
 from minigrad.capture.record import RecordedRun
 from minigrad.capture.replay import RecordedStep
-from minigrad.capture.sources import CaptureError
 from minigrad.tensor import Tensor
 
 ATTEMPTS = 4

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.capture.call_sites import CaptureError, refuse
 from minigrad.capture.conditions import OptimizerBefore
-from minigrad.capture.recording import Recording, RecordingArray
-from minigrad.capture.sources import CaptureError, refuse
+from minigrad.capture.recording_array import Recording, RecordingArray
 from minigrad.optim import SGD
 from minigrad.random import Generator
 from minigrad.tape import Node, numbers

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from minigrad import tape
-from minigrad.explain import source
+from minigrad.explain import rule_source
 from minigrad.explain.computation import Computation, Entry
 from minigrad.explain.events import (
     Accumulated,
@@ -101,7 +101,7 @@ class Story:
                 "backward() adds to what .grad holds, so optimizer.zero_grad() comes first. Here "
                 f"{said}."
             ],
-            code=[self.shown.code(source.code_of(SGD.zero_grad))],
+            code=[self.shown.code(rule_source.code_of(SGD.zero_grad))],
         )
 
     def _forward(self, operation: Operation) -> None:
@@ -110,7 +110,7 @@ class Story:
             return
         assert entry.node is not None
         rule, plan = operation.rule, entry.node.plan
-        names = source.input_names(rule.forward, len(operation.inputs))
+        names = rule_source.input_names(rule.forward, len(operation.inputs))
         kept = [("out", *names)[i] for i in plan.values]
         figure = self.shown.figure
         takes = list(map(figure, names, operation.inputs, entry.inputs))
@@ -130,9 +130,9 @@ class Story:
             says,
             entry=entry.number,
             line=line_of(entry),
-            code=[self.shown.code(source.code_of(rule.forward))],
-            formulas=source.formula_of(rule.forward, "out"),
-            remark=source.remark_of(rule.forward),
+            code=[self.shown.code(rule_source.code_of(rule.forward))],
+            formulas=rule_source.formula_of(rule.forward, "out"),
+            remark=rule_source.remark_of(rule.forward),
             groups=[
                 group("takes", takes),
                 group("makes", [figure("out", operation.output, entry)]),
@@ -155,7 +155,7 @@ class Story:
                 "turn it into shares for its inputs, and shares for the same value add up.",
             ],
             entry=entry.number,
-            code=[self.shown.code(source.block_of(tape.sweep, ast.While, "heappop"))],
+            code=[self.shown.code(rule_source.block_of(tape.sweep, ast.While, "heappop"))],
             groups=[group("arrives", [arrived])],
         )
 
@@ -163,7 +163,7 @@ class Story:
         entry = self._entry_of[events[0].operation]
         operation, grad_out = events[0].operation, events[0].grad_out
         figure = self.shown.figure
-        names = source.input_names(operation.rule.forward, len(operation.inputs))
+        names = rule_source.input_names(operation.rule.forward, len(operation.inputs))
         needed: list[str] = []
         leaves, formulas, code, says, remarks, edges = [], [], [], [], [], []
         for event in events:
@@ -179,9 +179,9 @@ class Story:
                 self._said[parent] = GATHERING
             edges.append(parent.number)
             leaves.append(figure(f"∂{name}", share, parent, "gradient"))
-            formulas += source.formula_of(event.derivative, f"∂{name}")
-            code.append(self.shown.code(source.code_of(event.derivative)))
-            remarks.append(source.remark_of(event.derivative))
+            formulas += rule_source.formula_of(event.derivative, f"∂{name}")
+            code.append(self.shown.code(rule_source.code_of(event.derivative)))
+            remarks.append(rule_source.remark_of(event.derivative))
             needed += list(inspect.signature(event.derivative).parameters)[1:]
         reached = {event.position for event in events}
         without = [value for i, value in enumerate(entry.inputs) if i not in reached]
@@ -239,7 +239,7 @@ class Story:
             "backward",
             "The gradients are complete",
             [says, *more],
-            code=[self.shown.code(source.code_of(backward.accumulate))],
+            code=[self.shown.code(rule_source.code_of(backward.accumulate))],
         )
 
     def _updated(self, event: Updated) -> None:
@@ -265,8 +265,8 @@ class Story:
                 f"it, with {', '.join(f'{name} = {options[name]}' for name in used)}."
             ],
             entry=entry.number,
-            code=[self.shown.code(source.block_of(SGD.step, ast.For, "np.subtract"))],
-            formulas=source.formulas_of_sgd(options),
+            code=[self.shown.code(rule_source.block_of(SGD.step, ast.For, "np.subtract"))],
+            formulas=rule_source.formulas_of_sgd(options),
             groups=[group("takes", takes), group("makes", makes)],
         )
 

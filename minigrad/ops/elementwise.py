@@ -1,4 +1,4 @@
-"""Operations on corresponding elements. Inputs broadcast; the sweep undoes it."""
+"""Operations on corresponding elements. Inputs may broadcast; the tape undoes it."""
 
 import numpy as np
 
@@ -236,7 +236,7 @@ def astype(x: Array, *, dtype: DType) -> Array:
 
 
 def astype_backward_x(grad_out: Array) -> Array:
-    # The sweep converts every gradient to its tensor's dtype, and sums it down to its shape.
+    # `tape.sweep` converts every gradient to its tensor's dtype, and sums it down to its shape.
     return grad_out
 
 

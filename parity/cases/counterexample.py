@@ -13,9 +13,9 @@ from threadpoolctl import threadpool_limits
 
 from parity.cases.case import PROBE, Case
 from parity.cases.file import save
-from parity.cases.reductions import epochs
 from parity.cases.replay import located, verdict_on
 from parity.cases.shrink import MOST_SECONDS, MOST_TRIALS, shrink
+from parity.cases.shrink_steps import epochs
 from parity.checks.verdicts import VERDICTS
 from parity.engines.protocol import Start, Task
 from parity.engines.trainer import Progress, Trainer, ignore

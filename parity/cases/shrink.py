@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from parity.cases.case import Case
-from parity.cases.reductions import SAMPLES, count, epochs, keep, plainer, shallower
+from parity.cases.shrink_steps import SAMPLES, count, epochs, keep, plainer, shallower
 from parity.engines.protocol import Array
 from parity.errors import UsageError
 

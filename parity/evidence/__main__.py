@@ -14,7 +14,7 @@ from parity.cli.options import tasks
 from parity.documents import to_json
 from parity.engines.registry import factory
 from parity.environment import environment, usable_cores
-from parity.evidence.figures import PAGES, RESULTS, publish, replaced
+from parity.evidence.readme_tables import PAGES, RESULTS, publish, replaced
 from parity.files import output_folder, write_whole
 from parity.progress import Progress
 
@@ -42,15 +42,15 @@ def calibration(
     minigrad and torch take the same step from the same parameters, over many kinds of networks and
     data. Exit status: 1 if a correct engine would have been failed.
     """
-    from parity.evidence.calibration import results
+    from parity.evidence.calibration import runs
     from parity.evidence.rendered import calibration_picture
 
     folder = output_folder(output)
-    results.prepare()
-    found = results.measurements(folder / "calibration.rows.json", device)
-    jobs = results.planned(cases, seeds, device)
+    runs.prepare()
+    found = runs.measurements(folder / "calibration.rows.json", device)
+    jobs = runs.planned(cases, seeds, device)
     with Progress() as bars:
-        results.work(found, jobs, workers, functools.partial(bars.rounds, "calibration"))
+        runs.work(found, jobs, workers, functools.partial(bars.rounds, "calibration"))
     compared, planted = (
         [found[key]["found"] for key in jobs if key.startswith(kind)] for kind in ("case", "detect")
     )
@@ -58,8 +58,8 @@ def calibration(
         "environment": environment(),
         "device": device,
         "seeds": {"cases": [0, cases - 1], "detection": [0, seeds - 1] if seeds else []},
-        **results.summary(compared),
-        "detection": results.detection(planted),
+        **runs.summary(compared),
+        "detection": runs.detection(planted),
     }
     write_whole(folder / "calibration.json", to_json(document))
     write_whole(folder / "calibration.png", calibration_picture(document))
@@ -79,7 +79,7 @@ def detection(
     Exit status: 0 if each defect is caught and located and the tree without one passes, or 1.
     """
     from parity.evidence.detection.defect import chosen
-    from parity.evidence.detection.results import detect
+    from parity.evidence.detection.runs import detect
     from parity.evidence.rendered import detection_picture, detection_table
 
     defects = chosen(only)

@@ -26,7 +26,7 @@ from parity.files import output_folder, write_whole
 from parity.processes import Processes, Side, prepared
 from parity.report.html import to_html
 from parity.run import run_on
-from parity.sources import ROOT, digest
+from parity.source_digest import ROOT, digest
 
 ENGINES = ("minigrad", "torch")
 DTYPES = ("float32", "float64")

@@ -9,7 +9,7 @@ from pathlib import Path
 from parity.engines.protocol import Task
 from parity.engines.registry import known
 from parity.environment import version
-from parity.sources import digest
+from parity.source_digest import digest
 
 TRAINING = (
     "minigrad/**/*.py",

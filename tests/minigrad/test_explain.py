@@ -20,7 +20,7 @@ from minigrad.arrays.conversion import budgeted, reproducible
 from minigrad.explain import Explanation, explain
 from minigrad.explain.events import Accumulated, Updated
 from minigrad.explain.graph import graph
-from minigrad.explain.source import formula_of, remark_of
+from minigrad.explain.rule_source import formula_of, remark_of
 from minigrad.explain.summary import as_table, block_means, digits, summary
 from minigrad.explain.table import text
 from minigrad.ops import RULES

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import minigrad as torch
 from minigrad import Tensor, nn, optim
 from minigrad.architectures import build
-from minigrad.capture.function import runner
+from minigrad.capture.codegen import runner
 from minigrad.capture.memory import Memory, _Free, reuse_memory
 from minigrad.capture.passes import PASSES, choices, constants, flat, lower, products
 from minigrad.capture.program import Buffer, Call, Program, View, contiguous, views_in

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import minigrad
-from minigrad.capture.recording import Recording, RecordingArray
-from minigrad.capture.sources import CaptureError
+from minigrad.capture.call_sites import CaptureError
+from minigrad.capture.recording_array import Recording, RecordingArray
 from minigrad.vocabulary import ATTRIBUTES, FUNCTIONS, REDUCTIONS, UFUNCS
 from tests.minigrad.agreement import minigrad_tensors
 from tests.minigrad.operations import FUZZ, OPERATIONS, Array, Operation, seeds

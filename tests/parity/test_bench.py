@@ -30,8 +30,8 @@ from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Task
 from parity.engines.registry import factory
 from parity.errors import UsageError
-from parity.evidence import figures
-from parity.evidence.figures import markers, part
+from parity.evidence import readme_tables
+from parity.evidence.readme_tables import markers, part
 from tests.parity import fake_engines
 
 # They do what `bench` asks of an engine and a task, and no more.
@@ -591,9 +591,9 @@ def test_publishing_writes_the_table_between_the_markers(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(figures, "PAGES", {name: tmp_path / "README.md"})
-    monkeypatch.setattr(figures, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(figures, "PICTURE", tmp_path / "picture.png")
+    monkeypatch.setattr(readme_tables, "PAGES", {name: tmp_path / "README.md"})
+    monkeypatch.setattr(readme_tables, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(readme_tables, "PICTURE", tmp_path / "picture.png")
     (tmp_path / "results").mkdir()
     document = document | more
     begin, end = markers(name)
@@ -601,7 +601,7 @@ def test_publishing_writes_the_table_between_the_markers(
     (tmp_path / "README.md").write_text(f"before\n{begin}\nold\n{end}after\n")
     (tmp_path / "bench.json").write_text(json.dumps(document))
     (tmp_path / "bench.png").write_bytes(b"picture")
-    figures.publish(tmp_path)
+    readme_tables.publish(tmp_path)
     readme = (tmp_path / "README.md").read_text()
     assert readme == f"before\n{begin}\n{markdown(document)}\n{end}after\n"
     assert json.loads((tmp_path / "results" / f"{name}.json").read_text()) == document
@@ -613,7 +613,7 @@ def test_publishing_writes_the_table_between_the_markers(
         del document["scaling"]
         (tmp_path / "bench.json").write_text(json.dumps(document))
         with pytest.raises(UsageError, match=r"no picture for README.* with --scaling"):
-            figures.publish(tmp_path)
+            readme_tables.publish(tmp_path)
 
 
 def test_an_engine_of_more_threads_than_it_was_given_is_told(

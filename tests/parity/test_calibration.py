@@ -11,7 +11,7 @@ import pytest
 
 from parity.checks.gradients import AGGREGATE_Z, COMMON, Z
 from parity.errors import UsageError
-from parity.evidence.calibration import measure, results
+from parity.evidence.calibration import measure, runs
 from parity.evidence.calibration.cases import BIASED, DATA, DTYPES, NETWORKS, draw_case, draw_shape
 from parity.evidence.calibration.measure import (
     COMMONS,
@@ -23,7 +23,7 @@ from parity.evidence.calibration.measure import (
     tf32,
     torch_gradients,
 )
-from parity.evidence.calibration.results import detection, summary
+from parity.evidence.calibration.runs import detection, summary
 from parity.evidence.rendered import calibration_picture
 from parity.evidence.store import Store
 from tests.parity.commands import evidence
@@ -252,9 +252,9 @@ def test_a_run_resumes_and_reports(
         drawn.append(seed)
         return draw_case(3 + 20 * seed)
 
-    monkeypatch.setattr(results, "NETWORKS", ("rightfit",))
-    monkeypatch.setattr(results, "draw_case", draw)
-    monkeypatch.setattr(results, "digest", lambda patterns: "of these tests")
+    monkeypatch.setattr(runs, "NETWORKS", ("rightfit",))
+    monkeypatch.setattr(runs, "draw_case", draw)
+    monkeypatch.setattr(runs, "digest", lambda patterns: "of these tests")
     options = ["--workers", "1", "--seeds", "1", "--output", str(tmp_path)]
     arguments = ["calibration", *options, "--cases"]
     assert evidence(*arguments, "2") == 0
@@ -278,11 +278,11 @@ def test_a_run_resumes_and_reports(
 
 
 def test_processes_measure_what_one_does(tmp_path: Path) -> None:
-    some = dict(list(results.planned(2, 0, "cpu").items()))
+    some = dict(list(runs.planned(2, 0, "cpu").items()))
     measured = []
     for workers in (1, 2):
         found = Store(tmp_path / f"{workers}.json", {})
-        results.work(found, some, workers)
+        runs.work(found, some, workers)
         measured.append([found[key] for key in some])
     assert json.dumps(measured[0]) == json.dumps(measured[1])
 
@@ -293,7 +293,7 @@ def test_what_is_measured_is_kept_when_something_fails(tmp_path: Path) -> None:
 
     found = Store(tmp_path / "rows.json", {"z": 6}, every_s=60)
     with pytest.raises(ValueError, match="a defect"):
-        results.work(found, {"one": lambda: {"found": float("inf")}, "two": fails}, 1)
+        runs.work(found, {"one": lambda: {"found": float("inf")}, "two": fails}, 1)
     again = Store(tmp_path / "rows.json", {"z": 6})
     assert ("one" in again, "two" in again) == (True, False)
     assert again["one"] == {"key": "one", "found": {"found": float("inf")}}

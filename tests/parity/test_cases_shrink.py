@@ -15,8 +15,8 @@ import minigrad
 from minigrad import nn
 from minigrad.architectures import build
 from parity.cases.case import Case
-from parity.cases.reductions import SAMPLES, keep, shallower
 from parity.cases.shrink import round_to, shrink
+from parity.cases.shrink_steps import SAMPLES, keep, shallower
 from parity.engines.protocol import Array, Start, Task
 from parity.errors import UsageError
 from tests.parity.samples import case_of

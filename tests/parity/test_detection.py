@@ -15,10 +15,9 @@ from rich.console import Console
 
 import minigrad
 from parity.errors import UsageError
-from parity.evidence.detection import results
+from parity.evidence.detection import runs
 from parity.evidence.detection.defect import DEFECTS, Defect, chosen, planted, read
-from parity.evidence.detection.practice import PRACTICES, assert_close, finite_differences
-from parity.evidence.detection.results import control, detect, document, verdict
+from parity.evidence.detection.runs import control, detect, document, verdict
 from parity.evidence.detection.trial import (
     DIED,
     RAISED,
@@ -28,9 +27,10 @@ from parity.evidence.detection.trial import (
     run_in,
     trial,
 )
+from parity.evidence.detection.usual_tests import PRACTICES, assert_close, finite_differences
 from parity.evidence.rendered import detection_table
 from parity.probes import PROBES
-from parity.sources import ROOT, digest
+from parity.source_digest import ROOT, digest
 from tests.parity.commands import evidence
 
 LINEAR = Defect(
@@ -350,7 +350,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             result["practices"]["final_mse"] = "overfit"
         return result
 
-    monkeypatch.setattr(results, "trial", instead)
+    monkeypatch.setattr(runs, "trial", instead)
     return made
 
 

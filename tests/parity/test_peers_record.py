@@ -15,8 +15,8 @@ from parity.cases.file import load
 from parity.engines.protocol import Task
 from parity.evidence import __main__ as program
 from parity.evidence import peers
-from parity.evidence.figures import markers
 from parity.evidence.peers import judge_peer, markdown
+from parity.evidence.readme_tables import markers
 from tests.parity.commands import evidence
 
 

@@ -16,7 +16,7 @@ from parity.engines.process import EngineProcessError
 from parity.engines.registry import ENGINES
 from parity.evidence import proof as runs
 from parity.evidence.proof import NOT_PROVED, PROVED, Job, kept, planned
-from parity.sources import ROOT, matching
+from parity.source_digest import ROOT, matching
 from tests.parity.commands import evidence
 from tests.parity.samples import report_of
 

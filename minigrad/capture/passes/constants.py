@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.capture.function import runner
+from minigrad.capture.codegen import runner
 from minigrad.capture.memory import Memory
 from minigrad.capture.program import (
     EXACT,

@@ -26,7 +26,7 @@ from typing import Any
 
 from minigrad.ops import RULES
 from parity.errors import UsageError
-from parity.sources import ROOT
+from parity.source_digest import ROOT
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from parity.cli.command import INTERRUPTED
 from parity.evidence.detection.defect import Defect
-from parity.sources import ROOT
+from parity.source_digest import ROOT
 
 PACKAGES = ("minigrad", "torch_impl", "parity")
 TREE = ("minigrad/**/*", "torch_impl/**/*", "parity/**/*")
@@ -79,7 +79,7 @@ def practices(tree: Path, seed: int, dtype: str) -> dict[str, str | None]:
     """
     path = tree / "practices.json"
     arguments = ("--seed", str(seed), "--dtype", dtype, "--output", path.name)
-    ended = run_in(tree, "parity.evidence.detection.practice", *arguments)
+    ended = run_in(tree, "parity.evidence.detection.usual_tests", *arguments)
     if ended.returncode != 0:
         raise RuntimeError(f"the usual practice could not be tried: {ended.stderr}")
     document = json.loads(path.read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from minigrad.capture.program import Source
 
 ROOT = f"{Path(__file__).parents[2]}/"
 PACKAGE = f"{ROOT}minigrad/"
-RECORDING = (f"{ROOT}minigrad/capture/recording.py", f"{ROOT}minigrad/arrays/wrapped.py")
+RECORDING = (f"{ROOT}minigrad/capture/recording_array.py", f"{ROOT}minigrad/arrays/wrapped.py")
 """The files between a call of NumPy and the note of it."""
 
 OF_TENSOR = ("minigrad/tensor/",)

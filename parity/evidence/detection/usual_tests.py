@@ -8,7 +8,7 @@ Four tests that are commonly trusted, on the same networks and probes that the v
                         its own draws, within a relative 1e-3; `overfit` for `--quick`'s epochs
     finite_differences  minigrad's own `gradcheck`, float64, of the loss of the two small networks
 
-`python -m parity.evidence.detection.practice` runs in a copy of the tree with a defect in it.
+`python -m parity.evidence.detection.usual_tests` runs in a copy of the tree with a defect in it.
 """
 
 import json

@@ -23,7 +23,7 @@ from parity.evidence.calibration.measure import (
     measure,
 )
 from parity.evidence.store import Store
-from parity.sources import digest
+from parity.source_digest import digest
 
 NETWORKS = ("rightfit", "overfit")
 """The networks in which defects are planted."""

@@ -10,10 +10,10 @@ from typing import Any
 from parity.engines.trainer import Progress, ignore
 from parity.environment import environment
 from parity.evidence.detection.defect import Defect
-from parity.evidence.detection.practice import PRACTICES
 from parity.evidence.detection.trial import DIED, RAISED, TREE, copy_tree, trial
+from parity.evidence.detection.usual_tests import PRACTICES
 from parity.evidence.store import Store
-from parity.sources import digest
+from parity.source_digest import digest
 
 
 def detect(

@@ -8,7 +8,7 @@ from parity.bench.ratios import read
 from parity.bench.table import markdown
 from parity.errors import UsageError
 from parity.files import write_whole
-from parity.sources import ROOT
+from parity.source_digest import ROOT
 
 RESULTS = ROOT / "parity" / "evidence" / "results"
 """Where results are checked in."""

@@ -19,9 +19,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minigrad.arrays.wrapped import WrappedArray
+from minigrad.capture.call_sites import refuse, source
 from minigrad.capture.memory import address, extent
 from minigrad.capture.program import Buffer, Call, Source, View
-from minigrad.capture.sources import refuse, source
 from minigrad.tape import owner
 
 
