@@ -33,8 +33,9 @@ explain: $(MADE) ## write a page that steps through one training step, out/expla
 	@mkdir -p out
 	$(BIN)/python -m minigrad explain --html out/explain.html $(or $(ARGS),rightfit)
 
+# Tests start many processes: without this each of them would compile all it imports anew.
 test: $(MADE) ## run the tests
-	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(MADE) ## check style and types
 	$(BIN)/ruff check

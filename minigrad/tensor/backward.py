@@ -25,8 +25,8 @@ class Differentiable(InPlace):
         """Add the gradient of this tensor to the `.grad` of every leaf it was computed from.
 
         Args:
-            gradient: the gradient of the final result by this tensor, of its shape; by default
-                1, which needs a tensor of a single element.
+            gradient: the gradient of the final result with respect to this tensor, of this
+                tensor's shape. By default it is 1, and the tensor must have a single element.
             retain_graph: keep what was saved for the derivatives, so that backward can run
                 again; by default what `create_graph` is.
             create_graph: record the backward pass itself, so that it can be differentiated.
@@ -80,7 +80,7 @@ def accumulate(node: Node, grad: Differentiable, recorded: bool) -> None:
 
     Whoever has kept a leaf's `grad` sees what is added. A sum that is recorded is a new tensor.
     """
-    if node.rule is not None:  # its gradient went on to its parents, so this one is a copy
+    if node.rule is not None:  # its derivatives still use this array: keep a copy
         node.grad = grad.clone() if node.grad is None else node.grad + grad
     elif node.grad is None:
         node.grad = grad
@@ -155,7 +155,7 @@ def gradients_of(
         else:  # now, before its derivatives run
             yield node, wrapped(grad)
     for node, grad in [(node, wrapped(grad)) for node, grad in leaves]:
-        for hook in node.hooks:  # each leaf's when the gradients of those before it are stored
+        for hook in node.hooks:  # only now: the gradients of earlier leaves have been stored
             grad = wrapped(hook(grad._array))
         yield node, grad
 

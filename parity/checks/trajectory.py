@@ -1,4 +1,4 @@
-"""trajectory: two engines that run free stay as close together as the reference to itself.
+"""trajectory: trained each on its own, the engines part no further than the reference from itself.
 
 Gradient descent amplifies rounding errors; by how much depends on network, seed and epoch. So the
 reference is run again from parameters moved by a few ulps. What that does to its loss is the
@@ -10,9 +10,9 @@ that rounding decides its sign: from one step to the next, runs that agreed to 1
 Such a kink must not fail the engine that happens to fall on the other side, so the perturbed runs
 must find it first. Starts moved by one ulp at random often do not: each of them is as likely to
 cross as a correct engine is, and all may lie on the reference's side. Hence starts are moved by
-`ULPS`, in *opposite pairs*. To first order one of each pair is then on the engine's side of the
-kink, and `ULPS` times as far from the reference: only if that is too near in every pair is the kink
-missed, about 1 time in ULPS⁴ with four pairs.
+`ULPS`, in *opposite pairs*. To first order one start of each pair is then on the engine's side of
+the kink, and `ULPS` times as far from the reference. A pair misses the kink about 1 time in `ULPS`,
+and all four pairs about 1 time in ULPS⁴.
 """
 
 from __future__ import annotations
@@ -174,8 +174,8 @@ def floor(dtype: str) -> float:
 def deviation(actual: ArrayLike, expected: ArrayLike) -> Array:
     """Return |actual - expected| / |expected|, element by element, float64, never NaN.
 
-    Equal numbers, the same infinity and two NaNs deviate by 0; a number that is not finite deviates
-    from all others infinitely, and so does any number from 0.
+    Equal numbers, the same infinity and two NaNs deviate by 0. If only one of the two is finite, or
+    `expected` is 0 and `actual` is not, the deviation is infinite.
     """
     ours, theirs = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     with np.errstate(all="ignore"):

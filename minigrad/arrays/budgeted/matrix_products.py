@@ -1,9 +1,9 @@
-"""The tolerance of a matrix product: `matmul` of values, and of what may move them.
+"""The tolerance of a matrix product: how errors pass through `matmul`.
 
-Each element is a sum of products, whose rounding error `summation` derives. Where the errors of its
-terms are plainly not independent this is not relied on: equal rows of data have equal errors
-(`Budgeted.copies`), and the error of a residual is common to its whole row of the backward pass
-(`_common`).
+σ² of an element has two parts: the errors that it inherits from the factors, and the rounding of
+its own sum, which `summation` derives. Both take errors as independent. Two cases where they are
+not are treated apart: equal rows of data have equal errors (`Budgeted.copies`), and the error of a
+residual is common to its whole row in the backward pass (`_common`).
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ SMALLEST = 1e-18
 
 
 def matmul(x: Budgeted, y: Budgeted) -> Budgeted:
-    """Multiply matrices; σ² is what the errors of the factors bring, and `rounding_of_sum`.
+    """Multiply matrices; σ² is the error inherited from the factors and the rounding of the sum.
 
-    Σ(xᵢ²·σ²(yᵢ) + yᵢ²·σ²(xᵢ)) + w·Σ(xᵢ·yᵢ)² = (x²)·(σ_y² + w·y²) + (σ_x²)·(y²) are themselves
-    matrix products: two, and a single one where a factor is exact.
+    With w the `wandering` of a sum of so many terms,
+    Σ(xᵢ²·σ²(yᵢ) + yᵢ²·σ²(xᵢ)) + w·Σ(xᵢ·yᵢ)² = (x²)·(σ_y² + w·y²) + (σ_x²)·(y²). These are matrix
+    products themselves: two, or a single one if a factor is exact.
     """
     value = np.matmul(x.value, y.value)
     if value.dtype.kind != "f":
@@ -124,9 +125,10 @@ def product_of_variances(x: Any, y: Any, dtype: Any) -> Any:
 def _common(x: Budgeted, y: Budgeted, value: Any) -> Any:
     """Return the variance of products of vectors whose elements all have the same relative error.
 
-    A network's gradient by a layer is the residual's, times a matrix for each row of data, and so
-    is its error: it does not average out in sums whose terms are of one sign. For a vector z with
-    errors σ the relative error is ρ, ρ² = Σσᵢ²/Σzᵢ², and a product has the relative error ρ, too.
+    In the backward pass each row's gradient is the residual of that row of data times a matrix. So
+    the relative error of the residual reaches every element of the row, and does not average out
+    in sums whose terms are of one sign. For a vector z with errors σ the relative error is ρ,
+    ρ² = Σσᵢ²/Σzᵢ², and a product has the relative error ρ, too.
     """
     shares = []
     for z, axis in ((x, -1), (y, -2)):
