@@ -1,11 +1,9 @@
 """The layers and the loss that regression networks are made of."""
 
-from __future__ import annotations
-
 import math
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Any, overload
+from typing import Any, Self, overload
 
 from minigrad.creation import zeros
 from minigrad.dtypes import float32
@@ -121,7 +119,7 @@ class Sequential(Module):
             input = module(input)
         return input
 
-    def append(self, module: Module) -> Sequential:
+    def append(self, module: Module) -> Self:
         """Add a module at the end.
 
         Raises:

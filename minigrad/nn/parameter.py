@@ -1,9 +1,7 @@
 """`Parameter`: a tensor that a module trains; and loading the values of parameters."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -21,7 +19,7 @@ class Parameter(Tensor):
         super().__init__(require_tensor("Parameter", data)._array)
         self.requires_grad_(requires_grad)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Copy the values; the copy starts without a gradient, as torch's does."""
         return type(self)(Tensor(np.copy(self._array)), self.requires_grad)
 

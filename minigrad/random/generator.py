@@ -1,13 +1,11 @@
 """`Generator`: the Mersenne Twister, and the numbers that are made of its bits."""
 
-from __future__ import annotations
-
 import math
 import operator
 import secrets
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -40,7 +38,7 @@ class Generator:
         self._engine = np.random.MT19937(0)
         self.manual_seed(67280421310721)
 
-    def manual_seed(self, seed: int) -> Generator:
+    def manual_seed(self, seed: int) -> Self:
         """Start the sequence that belongs to `seed`, and return the generator.
 
         As in torch, a negative seed stands for ``2**64 + seed``, and the sequence depends on the

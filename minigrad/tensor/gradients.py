@@ -1,7 +1,5 @@
 """Whether a tensor is recorded, its gradient, and the hooks that see the gradient."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from typing import Any, Self
@@ -13,6 +11,25 @@ from minigrad.grad_mode import set_grad_enabled
 from minigrad.tape import Array, Node
 from minigrad.tensor.backward import Differentiable
 from minigrad.tensor.base import OUTDATED, TensorBase, outdated_view
+
+
+class RemovableHandle:
+    """A registered hook: `remove()`, or the end of a `with` block, removes it."""
+
+    def __init__(self, node: Node, hook: Callable[[Array], Array]) -> None:
+        self._node = node
+        self._hook = hook
+        node.hooks = [*node.hooks, hook]
+
+    def remove(self) -> None:
+        """Remove the hook; a second call does nothing."""
+        self._node.hooks = [kept for kept in self._node.hooks if kept is not self._hook]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.remove()
 
 
 class Recorded(Differentiable):
@@ -125,25 +142,6 @@ class Recorded(Differentiable):
             return np.copy(grad) if node.rule is None else grad
 
         return RemovableHandle(node, on_arrays)
-
-
-class RemovableHandle:
-    """A registered hook: `remove()`, or the end of a `with` block, removes it."""
-
-    def __init__(self, node: Node, hook: Callable[[Array], Array]) -> None:
-        self._node = node
-        self._hook = hook
-        node.hooks = [*node.hooks, hook]
-
-    def remove(self) -> None:
-        """Remove the hook; a second call does nothing."""
-        self._node.hooks = [kept for kept in self._node.hooks if kept is not self._hook]
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.remove()
 
 
 def replacement(hook: Callable[..., Any], given: Any, node: Node) -> Any:
