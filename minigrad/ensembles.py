@@ -26,8 +26,6 @@ exponent for all members. In float32 a product with ones leaves out no slice for
 2,048 units and up to 2,048 samples.
 """
 
-from __future__ import annotations
-
 import math
 from collections import OrderedDict
 from collections.abc import Sequence

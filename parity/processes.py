@@ -1,7 +1,5 @@
 """The processes in which two engines run and are judged."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager

@@ -1,7 +1,5 @@
 """The main job: train the networks on two engines, and judge whether the two agree."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path

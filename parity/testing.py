@@ -10,8 +10,6 @@ The engine is run in the process of the tests, so that a debugger and coverage s
 traceback is its own; torch, which it is held against, in another.
 """
 
-from __future__ import annotations
-
 import atexit
 import functools
 import itertools

@@ -4,8 +4,6 @@ Whatever is looked at, training goes through the same bits: gradients are asked 
 which changes no parameter, and held-out points are for a second engine beside the first.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable, Generator, Sequence

@@ -4,8 +4,6 @@ The chapter adds an operation. A copy of the tree gets it exactly as shown, and 
 checked there. The guide's other snippets are run by `test_readme.py`.
 """
 
-from __future__ import annotations
-
 import doctest
 import importlib
 import json

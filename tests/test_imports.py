@@ -3,8 +3,6 @@
 Every import counts, within functions and under `TYPE_CHECKING`, too.
 """
 
-from __future__ import annotations
-
 import ast
 import subprocess
 import sys

@@ -5,8 +5,6 @@ planted, which code counts as the user's. When a file moves, such a name would s
 nothing.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

@@ -4,8 +4,6 @@ Their code and commands run in this process, which saves the time to start other
 that minigrad's guide adds is tested in `test_guide.py`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import functools

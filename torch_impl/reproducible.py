@@ -44,8 +44,6 @@ with momentum and in all without it, otherwise direction = (last direction × mo
 then parameter − (direction × rate). Each operation is rounded by itself.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Sums and matrix products that do not depend on order; see `torch_impl.reproducible`."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Tensors and modules whose arrays are of another type."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import TypeVar
 

@@ -5,8 +5,6 @@ An array type wraps an ndarray. NumPy hands it every call that it takes part in,
 `minigrad.vocabulary` is decided here; what they compute, each array type defines.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn
 

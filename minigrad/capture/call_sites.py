@@ -1,7 +1,5 @@
 """Where a call comes from: the rule that makes it and the user's line; errors that name it."""
 
-from __future__ import annotations
-
 import linecache
 import sys
 from functools import cache

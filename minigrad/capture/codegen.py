@@ -1,7 +1,5 @@
 """A program as a Python function that makes its calls."""
 
-from __future__ import annotations
-
 import itertools
 import operator
 import re

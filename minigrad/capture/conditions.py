@@ -1,7 +1,5 @@
 """What a recording depends on besides tensors: variables of the step, options of optimizers."""
 
-from __future__ import annotations
-
 import dis
 import functools
 import types

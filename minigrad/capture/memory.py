@@ -1,7 +1,5 @@
 """The memory of a program: which results share it, and an array for each view."""
 
-from __future__ import annotations
-
 import bisect
 from collections import defaultdict
 from operator import attrgetter

@@ -1,7 +1,5 @@
 """Running a step once and turning its calls into a program."""
 
-from __future__ import annotations
-
 import gc
 import sys
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """A program as text: its calls as NumPy, where each comes from, and what it costs."""
 
-from __future__ import annotations
-
 import linecache
 import operator
 from collections import Counter

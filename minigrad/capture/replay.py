@@ -1,7 +1,5 @@
 """Replaying a recorded step: check conditions, make the calls, store gradients and results."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any

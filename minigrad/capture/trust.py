@@ -6,8 +6,6 @@ optimizer, may change what the step does next, and no replay can check that. So 
 recorded as well, until two recordings in a row are the same.
 """
 
-from __future__ import annotations
-
 import sys
 import weakref
 from collections.abc import Sequence

@@ -7,8 +7,6 @@
 >>> torch.explain(loss)  # doctest: +SKIP
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

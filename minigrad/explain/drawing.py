@@ -1,7 +1,5 @@
 """Drawing a graph, as SVG and for Graphviz: values flow downwards, gradients upwards."""
 
-from __future__ import annotations
-
 import json
 import math
 from html import escape

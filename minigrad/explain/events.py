@@ -1,7 +1,5 @@
 """What happens in a computation, as far as it is observed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

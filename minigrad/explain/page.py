@@ -1,7 +1,5 @@
 """What is shown in a browser: the page to step through a computation, and a notebook's table."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 Nothing here is a second copy of a derivative: a formula is the Python text in mathematical signs.
 """
 
-from __future__ import annotations
-
 import ast
 import inspect
 import textwrap

@@ -1,7 +1,5 @@
 """The steps of the page: what happened, one operation at a time, in the order it happened."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 from itertools import groupby

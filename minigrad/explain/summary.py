@@ -1,7 +1,5 @@
 """What the page shows of arrays: small ones whole, large ones as means of blocks."""
 
-from __future__ import annotations
-
 import json
 import math
 from typing import Any

@@ -1,7 +1,5 @@
 """The tape as a table, and how shapes and numbers are written."""
 
-from __future__ import annotations
-
 from textwrap import wrap
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Counterexamples: the smallest case of a failed verdict, in a file that can be replayed."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping

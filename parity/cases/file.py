@@ -6,8 +6,6 @@ from a seed, in the kinds `start` and `probe`, is drawn again and has no tensors
 from anywhere: nothing in it is believed before it is checked.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import math

@@ -1,7 +1,5 @@
 """A case judged again, by the same engines or by others."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

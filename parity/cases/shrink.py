@@ -7,8 +7,6 @@ Input*). Every candidate is a network like any other and is judged by the real v
 is computed anew; that it fails is all that counts.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace

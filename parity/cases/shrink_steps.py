@@ -5,8 +5,6 @@ before: the first layer's outputs become the inputs, and in place of the last la
 that send back the same gradient.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Comparing floating point numbers by their bits, and counting how far apart they are."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, SupportsIndex
 

@@ -6,8 +6,6 @@ same time, each in a process of its own, and send a digest for each epoch. Only 
 differ are both trained again up to that epoch, and the arrays themselves compared.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Generator, Mapping
 from typing import Any

@@ -4,8 +4,6 @@ minigrad's own rules, sweep and optimiser are run on budgeted arrays, through th
 Another engine does the same mathematics, so its rounding errors have the same deviations.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """final MSE: the loss after the last update, on both sides."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

@@ -12,8 +12,6 @@ Beside the elements, each tensor as a whole: a scale factor, or a bias, that is 
 elements can be told from rounding long before any single element is out of its budget.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple

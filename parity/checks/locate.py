@@ -9,8 +9,6 @@ itself, and the rule wrong: then it is the other engine that does not follow it.
 With `bits`, for engines that compute reproducibly, it is the first node whose bits differ.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The budget of every node of a training step, given the inputs that an engine gave it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

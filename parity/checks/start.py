@@ -1,7 +1,5 @@
 """start: data and initial parameters are identical in every bit."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from parity.checks.bits import first_difference

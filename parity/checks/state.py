@@ -1,7 +1,5 @@
 """state: whether a run trained, died or diverged. That two dead networks agree means little."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from parity.engines.protocol import Array, Start

@@ -8,8 +8,6 @@ A budget costs far more than a step, and that of one epoch does not depend on th
 judges work in processes of their own, an epoch each, while the engines take the next steps.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any

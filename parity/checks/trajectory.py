@@ -15,8 +15,6 @@ the kink, and `ULPS` times as far from the reference. A pair misses the kink abo
 and all four pairs about 1 time in ULPS⁴.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import replace

@@ -3,8 +3,6 @@
 A verdict to come is a file beside this one, with its check and its words, and a row here.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

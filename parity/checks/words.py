@@ -1,7 +1,5 @@
 """Phrases in the descriptions of several verdicts: numbers, elements, and shares of a budget."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

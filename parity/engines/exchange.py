@@ -1,7 +1,5 @@
 """Arrays in memory that several processes share."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from multiprocessing.shared_memory import SharedMemory

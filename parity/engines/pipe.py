@@ -4,8 +4,6 @@
 A request is a function and its arguments, pickled: the child calls it with its object in front.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 import pickle

@@ -1,7 +1,5 @@
 """What an engine is asked to do."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The engines that are known by name."""
 
-from __future__ import annotations
-
 import functools
 import importlib
 import importlib.metadata

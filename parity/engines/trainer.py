@@ -1,7 +1,5 @@
 """An engine and the loop that trains it, both in the engine's process."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """probes: on every probe both engines stay within the budget, or are the same where it is exact."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from types import CodeType

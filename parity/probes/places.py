@@ -7,8 +7,6 @@ parameters) is found by watching the probe run. All these are suspects; a `Spect
 right and what was wrong tells which of them is to blame.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 from collections import Counter

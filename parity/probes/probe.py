@@ -1,7 +1,5 @@
 """`Probe`: a small graph, the numbers it is given, and how it is to be judged."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import ModuleType

@@ -1,7 +1,5 @@
 """Running probes in an engine's process: what they note, and what becomes of it."""
 
-from __future__ import annotations
-
 import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence

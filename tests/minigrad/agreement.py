@@ -1,7 +1,5 @@
 """How closely a value or a gradient has to agree with torch's, and whether it does."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What `make fuzz` leaves behind: how much was tried, on what, and whether all of it passed."""
 
-from __future__ import annotations
-
 import json
 import re
 import time

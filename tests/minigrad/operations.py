@@ -3,8 +3,6 @@
 An `Operation` is called with the module to use, `minigrad` or `torch`: the names are the same.
 """
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Callable

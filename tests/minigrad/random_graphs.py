@@ -1,7 +1,5 @@
 """Random expression graphs: written down from a seed, then run on either engine."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any

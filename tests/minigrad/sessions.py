@@ -1,7 +1,5 @@
 """Sessions: code that has to show the same on minigrad and on torch, line by line."""
 
-from __future__ import annotations
-
 import ast
 import copy
 import pickle

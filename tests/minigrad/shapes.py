@@ -1,7 +1,5 @@
 """Shapes and options for the operations of the table, drawn by Hypothesis."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import cache

@@ -3,8 +3,6 @@
 Changes in place are seen through views, as for plain arrays.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`autograd.grad` and `backward`, which part of the graph they run, and hooks: as in torch."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

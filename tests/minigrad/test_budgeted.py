@@ -1,7 +1,5 @@
 """Budgeted arrays: the values of plain arrays, and deviations that real errors keep to."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """`capture`: a replayed step does what the step does, in every bit, or says why it cannot."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What captured steps keep in memory."""
 
-from __future__ import annotations
-
 import gc
 import weakref
 from typing import Any

@@ -1,7 +1,5 @@
 """What `capture` refuses, and what it has to see twice before it trusts it."""
 
-from __future__ import annotations
-
 import gc
 import threading
 import weakref

@@ -1,7 +1,5 @@
 """Ensembles: every member computes what its network computes by itself, and none sees another."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

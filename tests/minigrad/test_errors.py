@@ -1,7 +1,5 @@
 """Wrong shapes, dtypes, types and values: torch's exception class, and words that help."""
 
-from __future__ import annotations
-
 import inspect
 from typing import Any
 

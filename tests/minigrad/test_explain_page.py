@@ -1,7 +1,5 @@
 """The page in a real browser: what it shows, what it asks for, how it is used."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`autograd.functional` against torch's: values, nesting of the results, history, refusals."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The fused multiply-add against rational arithmetic, and linspace against torch."""
 
-from __future__ import annotations
-
 import math
 from fractions import Fraction
 from typing import Any

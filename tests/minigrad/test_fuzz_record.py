@@ -1,7 +1,5 @@
 """The record of `make fuzz`: what was tried is counted, and a failure is never a pass."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

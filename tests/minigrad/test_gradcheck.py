@@ -1,7 +1,5 @@
 """gradcheck and gradgradcheck: true rules pass, every planted mistake is found, kinks are told."""
 
-from __future__ import annotations
-
 import functools
 import warnings
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Random expression graphs: three orders of derivatives, or the exception, of torch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

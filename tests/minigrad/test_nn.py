@@ -1,7 +1,5 @@
 """Modules, layers, losses against torch's: structure, text, initial values in every bit."""
 
-from __future__ import annotations
-
 import math
 import pickle
 from collections import OrderedDict

@@ -1,7 +1,5 @@
 """Every operation against torch: values, gradients, second-order gradients, memory layouts."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import itertools

@@ -1,7 +1,5 @@
 """SGD with all of its options: the same steps, state and refusals as torch's."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

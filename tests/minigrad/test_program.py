@@ -1,7 +1,5 @@
 """Programs and their passes: each preserves every bit, and does what it is there for."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Every draw against torch's own generator, bit by bit, and the state after it."""
 
-from __future__ import annotations
-
 import copy
 import math
 from typing import Any

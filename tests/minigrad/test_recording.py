@@ -1,7 +1,5 @@
 """Recording arrays: every operation, recorded and replayed on other values, in every bit."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Reproducible arrays: exact slices, no order, no threads, and the engine running on them."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import math

@@ -1,7 +1,5 @@
 """Saving and loading tensors: files that the safetensors package reads and writes for torch too."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

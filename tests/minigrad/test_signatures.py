@@ -1,7 +1,5 @@
 """Public names and signatures against torch's: no undocumented difference, no stale exception."""
 
-from __future__ import annotations
-
 import inspect
 import itertools
 import re

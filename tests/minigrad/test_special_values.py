@@ -1,7 +1,5 @@
 """NaN, infinities, subnormals, negative zero, ties and kinks: every operation as in torch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 

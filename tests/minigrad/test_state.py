@@ -1,7 +1,5 @@
 """What a module consists of, and how its values are saved, loaded and converted, as in torch."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

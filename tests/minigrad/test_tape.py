@@ -1,7 +1,5 @@
 """The tape: long chains, order, accumulation, what is kept, what is shared, and what is refused."""
 
-from __future__ import annotations
-
 import gc
 import subprocess
 import sys

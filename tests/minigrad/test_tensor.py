@@ -1,7 +1,5 @@
 """Tensors as a user meets them: both engines evaluate the same expressions, compared as text."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import itertools

@@ -1,7 +1,5 @@
 """A notebook written for torch runs on minigrad with nothing but its imports changed."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import re

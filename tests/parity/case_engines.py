@@ -1,7 +1,5 @@
 """Engines with one defect each, as a bug in minigrad or in an adapter would be."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Commands of parity, in this process or in one of their own, and what they leave behind."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

@@ -1,7 +1,5 @@
 """Wrong functions in the place of minigrad's rules, and what the probes say of them."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Small sweeps, as processes of their own, what they leave, and engines to sweep with."""
 
-from __future__ import annotations
-
 import os
 import sqlite3
 import subprocess

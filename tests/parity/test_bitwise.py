@@ -1,7 +1,5 @@
 """bitwise: two independent reproducible implementations, and what tells them apart."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import replace
 from typing import Any

@@ -4,8 +4,6 @@ Every defect here is planted in the gradients of a correct engine, or in the val
 computed from.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable

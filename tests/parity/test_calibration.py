@@ -1,7 +1,5 @@
 """Calibration: correct engines raise no alarm, wrong ones do, and what was measured is kept."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

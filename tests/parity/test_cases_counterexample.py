@@ -1,7 +1,5 @@
 """Planted defects leave small cases, which fail again, and pass with a correct engine."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Case files: what is saved comes back, and nothing else gets in."""
 
-from __future__ import annotations
-
 import json
 import os
 import struct

@@ -1,7 +1,5 @@
 """`parity replay`: what it says, and its exit status."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

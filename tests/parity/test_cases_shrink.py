@@ -1,7 +1,5 @@
 """Shrinking, judged by verdicts made up for it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Every check with correct engines and with planted defects."""
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import replace

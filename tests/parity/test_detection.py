@@ -1,7 +1,5 @@
 """The catalogue of planted defects, and the runner that tries them."""
 
-from __future__ import annotations
-
 import ast
 import io
 import json

@@ -1,7 +1,5 @@
 """What every adapter owes: state that can be set and read, and traces that are steps."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Ensembles of seeds: every member is judged as an engine of its own would be."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace

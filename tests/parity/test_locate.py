@@ -1,7 +1,5 @@
 """Locating: every defect at its own node, of minigrad's rules and of other engines."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Engines from outside the package, by the public protocol alone."""
 
-from __future__ import annotations
-
 import re
 import sys
 from collections import Counter

@@ -1,7 +1,5 @@
 """Other engines, through their adapters: they compute what minigrad computes, within its budget."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import shutil

@@ -1,7 +1,5 @@
 """What is kept of judged peers, and the table made of it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

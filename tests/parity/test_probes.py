@@ -1,7 +1,5 @@
 """The probe suite: correct engines pass it, it runs every rule, its verdict says what it must."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import json

@@ -1,7 +1,5 @@
 """The catalogue's defects, and every rule and derivative spoiled: a probe fails and names it."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Container, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`parity replay --html`: what the page says of two engines, and how it is used in a browser."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

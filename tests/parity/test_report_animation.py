@@ -1,7 +1,5 @@
 """The animation: what is in its frames, that they are few, and that the file is small."""
 
-from __future__ import annotations
-
 import io
 from itertools import pairwise
 from typing import Any

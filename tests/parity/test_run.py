@@ -1,7 +1,5 @@
 """The main job, in real processes, on networks small enough to wait for."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

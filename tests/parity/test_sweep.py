@@ -1,7 +1,5 @@
 """What a sweep keeps, who trains what next, and what is said of it."""
 
-from __future__ import annotations
-
 import csv
 import io
 import math

@@ -1,7 +1,5 @@
 """`parity sweep`, as a person at a shell meets it."""
 
-from __future__ import annotations
-
 import csv
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a sweep's results are judged by: correct engines pass, wrong ones fail."""
 
-from __future__ import annotations
-
 import io
 import math
 from typing import Any

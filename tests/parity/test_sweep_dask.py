@@ -1,7 +1,5 @@
 """A sweep on a real Dask cluster: a scheduler and two workers, processes of their own."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

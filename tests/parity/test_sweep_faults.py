@@ -1,7 +1,5 @@
 """Sweeps that are killed, interrupted, disturbed and short of room: nothing finished is lost."""
 
-from __future__ import annotations
-
 import os
 import random
 import signal

@@ -1,7 +1,5 @@
 """`parity.testing`: what it lets pass, what it does not, and what it says."""
 
-from __future__ import annotations
-
 import types
 from collections.abc import Callable, Mapping
 

@@ -1,7 +1,5 @@
 """`parity train`: what is printed, drawn and refused."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Training on one engine: looking at it changes no bit, and what is seen is what there was."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any

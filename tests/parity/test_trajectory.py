@@ -1,7 +1,5 @@
 """trajectory and final MSE: correct engines stay in the envelope, and wrong ones leave it."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Reproducible engines with planted defects, which the seed selects."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from minigrad.arrays.reproducible import sums

@@ -1,7 +1,5 @@
 """torch's reproducible arithmetic: exact, without order, differentiable, the same on a GPU."""
 
-from __future__ import annotations
-
 import math
 from fractions import Fraction
 from typing import Any

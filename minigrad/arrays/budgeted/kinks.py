@@ -10,8 +10,6 @@ input is slightly below zero returns 0 with the error of its input, and the comp
 derivative sees that it is in doubt.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterator

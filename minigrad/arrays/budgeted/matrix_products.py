@@ -6,8 +6,6 @@ not are treated apart: equal rows of data have equal errors (`Budgeted.copies`),
 residual is common to its whole row in the backward pass (`_common`).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

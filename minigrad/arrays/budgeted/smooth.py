@@ -8,8 +8,6 @@ different values are taken as independent, so σ² = f'ₓ²·σₓ² + f'_y²·
 (NumPy states up to 4): variance 4·v².
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

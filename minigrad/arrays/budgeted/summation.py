@@ -10,8 +10,6 @@ Where errors are plainly not independent this is not relied on: equal terms are 
 equal rows of data have equal errors (`copies`).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

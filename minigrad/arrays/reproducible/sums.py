@@ -3,8 +3,6 @@
 Numbers in parentheses refer to the list in `minigrad.arrays.reproducible`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from itertools import chain

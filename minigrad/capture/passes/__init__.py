@@ -25,8 +25,6 @@ large arrays in blocks (-3 to 6, and -8 in an ensemble of rightfit). `remove_dea
 half of `choose_by_bits`, gives 2 to 5 % by itself. No pass is needed for correct results.
 """
 
-from __future__ import annotations
-
 from minigrad.capture.passes.choices import choose_by_bits, compare_with_zeros
 from minigrad.capture.passes.constants import fold_constants, use_arrays
 from minigrad.capture.passes.flat import join_calls

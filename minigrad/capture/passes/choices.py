@@ -6,8 +6,6 @@ NaNs, infinities and zeros of both signs: an unsigned integer times 1 stays the 
 is 0, which are the bits of +0.0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Constants: calls whose result is always the same, and numbers."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -5,8 +5,6 @@ in memory, and no other call depends on the order, one call can do the work for 
 time of the optimizer's step then depends on the number of elements, not on the number of arrays.
 """
 
-from __future__ import annotations
-
 import bisect
 from collections import defaultdict
 from collections.abc import Iterable, Iterator

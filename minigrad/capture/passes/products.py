@@ -1,7 +1,5 @@
 """Matrix products, and sums over the rows of a matrix."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from minigrad.capture.program import Call, Program, View

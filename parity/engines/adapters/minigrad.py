@@ -1,7 +1,5 @@
 """minigrad as engines, through its public API alone: eager, captured, and reproducible."""
 
-from __future__ import annotations
-
 from types import ModuleType
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Many seeds of minigrad trained at once: `minigrad.ensembles`, with its steps captured."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """What the engines of libraries with torch's names share: minigrad's and torch's."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

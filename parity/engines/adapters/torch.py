@@ -3,8 +3,6 @@
 Eager, compiled, and in its reproducible arithmetic.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from types import ModuleType
 

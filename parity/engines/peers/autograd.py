@@ -1,7 +1,5 @@
 """HIPS autograd: `value_and_grad` of a function written in `autograd.numpy`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

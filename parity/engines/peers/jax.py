@@ -1,7 +1,5 @@
 """JAX: a training step compiled as a whole, and the whole loop compiled."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """micrograd: every number a `Value` of its own."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """MyGrad: tensors with `backward`, parameters updated through their arrays."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

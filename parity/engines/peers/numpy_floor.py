@@ -1,7 +1,5 @@
 """A step written by hand in NumPy, for these networks alone: what an engine can hope to reach."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

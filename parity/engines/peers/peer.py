@@ -1,7 +1,5 @@
 """What the adapters of peers share."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """tinygrad: the training step in a `TinyJit`, on its CPU device, which compiles with clang."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
