@@ -156,6 +156,23 @@ def test_a_defect_in_one_gradient_is_caught(
     assert not compare(actual, {**expected, name: spoiled[name]}, budget.gradients).passed
 
 
+def test_transposed_gradient_is_caught() -> None:
+    actual, expected, budget, _ = judged(0)
+    spoiled = {**actual, "2.weight": actual["2.weight"].T.copy()}
+    assert not compare(spoiled, expected, budget.gradients).passed
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_dropped_row_is_caught(seed: int) -> None:
+    _, expected, budget, start = judged(seed)
+    engine = MinigradEngine()
+    fewer = Start(start.x[1:], start.y[1:], start.parameters)
+    engine.load(task(), fewer)
+    actual = engine.loss_and_gradients()[1]
+    mean = {name: (value * np.float32(0.99)) for name, value in actual.items()}
+    assert not compare(mean, expected, budget.gradients).passed
+
+
 def test_what_allclose_lets_through() -> None:
     actual, expected, budget, start = judged(1)
     spoiled = {**actual, "2.weight": scaled(actual["2.weight"], start)}

@@ -22,7 +22,7 @@ from parity.engines.adapters.minigrad_ensemble import (
     stacked,
     train_ensemble,
 )
-from parity.engines.process import LocalObject
+from parity.engines.process import LocalObject, together
 from parity.engines.protocol import Array, Engine, Start, Task
 from parity.engines.registry import factory
 from parity.engines.trainer import Run, Trainer
@@ -221,6 +221,24 @@ def test_a_run_does_not_depend_on_the_others(dtype: str, momentum: float) -> Non
         assert beside[2:] == together[2:]
         assert beside[0] != together[0]
         assert beside[1] != together[1]
+
+
+def test_runs_are_those_of_the_trainer_up_to_rounding() -> None:
+    asked = tasks("rightfit", 3, 10)
+    starts = drawn(asked)
+    trainer = Trainer(MinigradEngine)
+    for task, start, run in zip(asked, starts, train_ensemble(asked, starts), strict=True):
+        (own,) = together([trainer.train(task, start)], lambda *_: None)
+        assert run.final_mse == pytest.approx(own.final_mse, rel=1e-4)
+        for actual, expected in zip(
+            (run.losses, run.prediction, *run.parameters.values()),
+            (own.losses, own.prediction, *own.parameters.values()),
+            strict=True,
+        ):
+            assert (actual.shape, actual.dtype) == (expected.shape, expected.dtype)
+            np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-4)
+        assert list(run.parameters) == list(own.parameters)
+        assert state(run, start) == "trained"
 
 
 def test_more_members_than_are_trained_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
