@@ -47,6 +47,29 @@ def same(actual: dict[str, Array], expected: dict[str, Array]) -> bool:
 
 @ALL
 @DTYPES
+def test_predictions_are_the_networks_output(name: str, device: str, dtype: str) -> None:
+    engine, _ = loaded(name, task(dtype, 0.0, device))
+    prediction = engine.predict()
+    assert isinstance(engine, TracingEngine)
+    outputs = [x.value for x in engine.trace() if (x.phase, x.operation) == ("forward", "Linear")]
+    assert prediction.shape == (20, 1)
+    np.testing.assert_array_equal(prediction, outputs[-1])
+
+
+@DTYPES
+def test_engines_predict_alike(dtype: str) -> None:
+    asked = task(dtype, 0.0)
+    theirs, start = loaded("torch", asked)
+    ours = factory("minigrad")()
+    ours.load(asked, start)
+    for engine in (ours, theirs):
+        engine.step()
+    allowed = 1e4 * float(np.finfo(dtype).eps) / 2
+    np.testing.assert_allclose(ours.predict(), theirs.predict(), atol=allowed)
+
+
+@ALL
+@DTYPES
 @MOMENTA
 def test_state_is_set_as_it_was_read(name: str, device: str, dtype: str, momentum: float) -> None:
     engine, start = loaded(name, task(dtype, momentum, device))
