@@ -4,6 +4,7 @@ import copy
 import functools
 import itertools
 import math
+import pickle
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ def names(T: Any) -> dict[str, Any]:
         "F": T.nn.functional,
         "np": np,
         "copy": copy,
+        "pickle": pickle,
         "x": T.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True),
         "y": T.tensor([[2.0, 0.5, 1.0], [1.0, 5.0, 2.0]], requires_grad=True),
         "v": T.tensor([1.0, -2.0, 3.0], requires_grad=True),
@@ -151,6 +153,14 @@ x.reshape(shape=(3, 2)); x.reshape(shape=[-1]); x.reshape(shape=x.shape); T.resh
 x.view(size=(3, 2)); x.expand(size=(2, 2, 3)); x.permute(dims=(1, 0)); T.permute(x, dims=(-1, 0))
 T.zeros(size=(2, 3)); T.ones(size=()); T.rand(size=(2,)) * 0; T.randn(size=[2]) * 0
 T.zeros(size=(2,), dtype=T.int64)
+c.shape[:-1]; c.shape[::2]; c.shape[:0].numel(); c.size()[T.tensor(1):]; c.shape[-1]
+c.shape + x.shape; c.shape + (1,); (1,) + c.shape; () + c.shape; c.shape + (True, T.tensor([4]))
+c.shape * 2; 2 * c.shape; c.shape * T.tensor(2); np.int64(2) * c.shape; c.shape * np.array(2)
+sum([c.shape, x.shape], ()); [1] * 3 + list(c.shape); np.zeros(2) + x.shape
+T.Size(); T.Size(range(2)); T.Size(n for n in [T.tensor(3), 2]); T.Size(T.tensor([1, 2]))
+T.Size((np.int64(3), True, -1)); T.Size(np.arange(2)); T.Size(c.shape) == (2, 2, 3)
+copy.copy(c.shape); copy.deepcopy(c.shape); pickle.loads(pickle.dumps(c.shape)); {c.shape: 1}
+hash(c.shape) == hash((2, 2, 3)); c.shape.index(3); c.shape.count(2); T.zeros(x.shape[:1] + (3,))
 """.replace("math_nan", "float('nan')").replace("math_sqrt", "__import__('math').sqrt")
 CASES = [
     part.strip() for line in EXPRESSIONS.splitlines() for part in line.split(";") if part.strip()
@@ -244,6 +254,9 @@ T.nn.init.calculate_gain('leaky_relu', 'a'); T.nn.init.kaiming_uniform_(T.ones(2
 T.nn.init.calculate_gain('nonsense'); T.nn.init.kaiming_uniform_(T.zeros(3))
 T.nn.init.kaiming_uniform_(T.zeros(3, 3), mode='nonsense'); T.nn.Sequential().append(3)
 x.requires_grad_('no'); T.set_grad_enabled('no'); T.set_grad_enabled(1); copy.deepcopy(x * 1)
+c.shape + [1]; [1] + c.shape; c.shape + (1.5,); ('a',) + c.shape; c.shape + 1; c.shape * 1.5
+T.Size(3); T.Size((1.0,)); T.Size((T.tensor(1.0),)); T.Size((T.tensor([1, 2]),)); T.Size('ab')
+T.Size((None,)); T.Size((1,), (2,)); T.Size(iterable=(1,)); T.Size((1,))[1]
 x.nonsense; x.__setattr__('shape', 1); T.manual_seed('a'); T.manual_seed(2 ** 64)
 """.replace("if_(x)", "(1 if x else 2)")
 REFUSALS = [
