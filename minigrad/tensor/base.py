@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable
 from operator import index
 from types import SimpleNamespace
-from typing import Any, ClassVar, Self, SupportsIndex, TypeAlias, TypeVar
+from typing import Any, ClassVar, Self, SupportsIndex, TypeAlias, TypeVar, overload
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -51,6 +51,12 @@ class Size(tuple[int, ...]):
     def numel(self) -> int:
         """Return the number of elements of a tensor of this shape."""
         return math.prod(self)
+
+    @overload
+    def __getitem__(self, place: SupportsIndex) -> int: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Size: ...
 
     def __getitem__(self, place: Any) -> Any:
         found = tuple.__getitem__(self, place)
