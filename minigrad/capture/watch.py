@@ -149,7 +149,7 @@ class Watch:
         """Give ndarrays to the nodes that were made and are still there: they may be swept yet."""
         tensors = [*(before.tensor for before in self.before.values()), *self.left()]
         found: set[Node | None] = set()
-        unvisited = [tensor._node for tensor in tensors]
+        unvisited = [getattr(tensor, "_node", None) for tensor in tensors]  # it may be half made
         while unvisited:
             node = unvisited.pop()
             if node is not None and node.number > self._first and node not in found:

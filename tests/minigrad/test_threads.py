@@ -66,7 +66,7 @@ def training(seed: int) -> list[bytes]:
     optimizer = optim.SGD(model.parameters(), lr=0.1, momentum=0.5 * (seed % 2))
     found: list[Any] = []
 
-    def step(x: Tensor) -> Tensor:
+    def step(x: Tensor) -> Any:
         optimizer.zero_grad(set_to_none=seed % 3 > 0)
         y = model(x * SCALE)
         y.mul_(2)
@@ -155,7 +155,7 @@ def test_a_thread_trains_while_another_records() -> None:
 
     def step(x: Tensor) -> Tensor:
         optimizer.zero_grad()
-        loss = (w * x).sum()
+        loss: Tensor = (w * x).sum()
         go.set()
         assert done.wait(60)
         loss.backward()
@@ -262,79 +262,69 @@ PARTS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
 @pytest.mark.parametrize("name", PARTS)
 def test_a_part_of_a_step_in_another_thread_is_refused(name: str) -> None:
     words, step = PARTS[name]
-    w, x = torch.tensor([1.0, 2.0], requires_grad=True), torch.ones(2)
+    w: Any = torch.tensor([1.0, 2.0], requires_grad=True)
+    x = torch.ones(2)
     with pytest.raises(CaptureError, match=words):
         torch.capture(step)(w, x)
     with pytest.raises(CaptureError, match=words):
         torch.capture(lambda: step(w, x))()
-    assert w.grad is None
+    assert [w.grad] == [None]
     (w * x).sum().backward()
     assert w.grad.tolist() == [1.0, 1.0]
 
 
-def test_a_step_is_explained_while_another_is_recorded() -> None:
-    """They overlap in both orders, and neither is changed by the other."""
-    begun, recorded = threading.Event(), threading.Event()
+def explained() -> tuple[Tensor, Callable[[Callable[[], Tensor]], Any]]:
+    """A parameter, and what explains its step."""
+    return torch.tensor([1.0, 2.0], requires_grad=True), lambda step: str(torch.explain(step))
 
-    def explained(before: Any, after: Any) -> Any:
-        w = torch.tensor([1.0, 2.0], requires_grad=True)
-        optimizer = optim.SGD([w], lr=0.1)
 
-        def step() -> Tensor:
-            before()
-            optimizer.zero_grad()
-            loss = (w * w).sum()
-            loss.backward()
-            optimizer.step()
-            after()
-            return loss
+def captured() -> tuple[Tensor, Callable[[Callable[[], Tensor]], Any]]:
+    """A parameter, and what captures its step and runs it three times."""
+    w = torch.tensor([1.0, 2.0], requires_grad=True)
 
-        return str(torch.explain(step))
+    def run(step: Callable[[], Tensor]) -> Any:
+        captured = torch.capture(step)
+        return [captured().item() for _ in range(3)], w.tolist()
 
-    def captured(before: Any, after: Any) -> list[Any]:
-        w = torch.tensor([1.0, 2.0], requires_grad=True)
-        optimizer = optim.SGD([w], lr=0.1, momentum=0.5)
+    return w, run
 
-        def step() -> Tensor:
-            if not recorded.is_set():
-                before()
-            optimizer.zero_grad()
-            loss = (w * w).sum()
-            loss.backward()
-            optimizer.step()
-            if not recorded.is_set():
-                after()
-            return loss
 
-        run = torch.capture(step)
-        found = [run().item()]
-        recorded.set()
-        return [*found, run().item(), run().item(), w.tolist()]
+def overlapping(make: Any, before: Callable[[], Any], after: Callable[[], Any]) -> Any:
+    """Return what a step shows that, when it first runs, calls these at its begin and end."""
+    w, run = make()
+    optimizer = optim.SGD([w], lr=0.1, momentum=0.5)
+    calls = [before, after]
 
-    def nothing() -> None:
-        pass
+    def step() -> Tensor:
+        if calls:
+            calls.pop(0)()
+        optimizer.zero_grad()
+        loss: Tensor = (w * w).sum()
+        loss.backward()
+        optimizer.step()
+        if calls:
+            calls.pop(0)()
+        return loss
 
-    recorded.set()
-    alone = [explained(nothing, nothing), captured(nothing, nothing)]
-    for first in (0, 1):
-        begun.clear()
-        recorded.clear()
-        ended = threading.Event()
-        others = threading.Event()
-        order = [
-            (lambda: (begun.set(), others.wait(60)), nothing),
-            (lambda: begun.wait(60), lambda: (others.set(), ended.wait(60))),
-        ]
+    return run(step)
 
-        def run(work: Any, hooks: Any, ended: Any = ended, last: bool = False) -> Any:
-            result = work(*hooks)
-            if not last:
-                ended.set()
-            return result
 
-        works = (explained, captured)
-        found = in_threads(
-            lambda first=first: run(works[first], order[0]),
-            lambda first=first: run(works[1 - first], order[1], last=True),
-        )
-        assert [found[first], found[1 - first]] == alone
+@pytest.mark.parametrize("first", [explained, captured])
+@pytest.mark.parametrize("second", [explained, captured])
+def test_what_begins_first_ends_first(first: Any, second: Any) -> None:
+    begun, second_done, ended = (threading.Event() for _ in range(3))
+
+    def run_first() -> Any:
+        found = overlapping(first, begun.set, lambda: second_done.wait(60))
+        ended.set()
+        return found
+
+    def second_is_done() -> None:
+        second_done.set()
+        assert ended.wait(60)
+
+    def run_second() -> Any:
+        return overlapping(second, lambda: begun.wait(60), second_is_done)
+
+    alone = [overlapping(make, bool, bool) for make in (first, second)]
+    assert in_threads(run_first, run_second) == alone
