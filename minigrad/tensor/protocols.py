@@ -6,12 +6,14 @@ answers NumPy calls by running elementwise. So a derivative can be run on tensor
 
 import copy
 import operator
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import numpy as np
 
 from minigrad.dtypes import python_number
+from minigrad.grad_mode import grad_mode
 from minigrad.ops import RULE_OF, Rule, elementwise, indexing, linalg, reduction, shape
 from minigrad.tensor import printing
 from minigrad.tensor.base import TensorBase
@@ -98,6 +100,12 @@ class Protocols(Indexing, Recorded):
         return self._array.tolist()
 
     def __float__(self) -> float:
+        if self.requires_grad and grad_mode.enabled:
+            warnings.warn(
+                "float: the number will have no gradient, and this tensor requires one: say that "
+                "this is meant with .item()",
+                stacklevel=2,
+            )
         return float(self._number())
 
     def __int__(self) -> int:
@@ -184,9 +192,10 @@ class Protocols(Indexing, Recorded):
         """Return the values as an ndarray that shares this tensor's memory.
 
         Raises:
-            RuntimeError: the tensor requires a gradient, whose record NumPy would not continue.
+            RuntimeError: the tensor requires a gradient, whose record NumPy would not continue,
+                and recording is on.
         """
-        if self.requires_grad:
+        if self.requires_grad and grad_mode.enabled:
             raise RuntimeError(
                 "Can't call numpy() on Tensor that requires grad, since what is done to the array "
                 "would not be recorded. Use tensor.detach().numpy() instead."
