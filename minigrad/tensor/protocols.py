@@ -17,6 +17,7 @@ from minigrad.grad_mode import grad_mode
 from minigrad.ops import RULE_OF, Rule, elementwise, indexing, linalg, reduction, shape
 from minigrad.tensor import printing
 from minigrad.tensor.base import TensorBase
+from minigrad.tensor.conversion import is_operand
 from minigrad.tensor.gradients import Recorded
 from minigrad.tensor.indexing import Indexing
 
@@ -148,7 +149,11 @@ class Protocols(Indexing, Recorded):
         return (self._apply(UNBIND, self, key=(i, ...)) for i in range(len(self)))
 
     def __contains__(self, element: Any) -> bool:
-        return bool(np.any(np.equal(self._array, getattr(element, "_array", element))))
+        if not is_operand(element):
+            raise RuntimeError(
+                f"in: a tensor contains numbers and tensors, not a {type(element).__name__}"
+            )
+        return bool(np.any(self.eq(element)._array))
 
     # ---- copies -----------------------------------------------------------------------------
 

@@ -229,8 +229,10 @@ T.tensor([]).item(); bool(x); bool(T.tensor([])); len(s); iter(s); s[0]; float(x
 int(x); x and y; if_(x); [1, 2][x]; [1, 2][s]; range(s); x.numpy(); np.asarray(x); x + 'a'
 'a' + x; x + [1]; x * {}; x @ 2; x @ v[:2]; v @ v[:2]; s @ s; x @ i; x.sum(-3); x.amax((0, -2))
 T.zeros(0).amin(); x.reshape(-1, 4); x.expand(3, 3); x[-3]; x[:, 3]; x[[5]]; T.cat([x, v])
+'a' in x; [1.0] in x; None in x; T.ones(4) in x
 T.tensor([1, None]); T.tensor([1, 2], requires_grad=True); T.tensor(True, requires_grad=True)
-i.requires_grad_(); T.zeros(2, dtype='nonsense'); (x * 1).requires_grad_(False); x.__setattr__('grad', 1)
+i.requires_grad_(); T.zeros(2, dtype='nonsense'); (x * 1).requires_grad_(False)
+x.__setattr__('grad', 1)
 x.__setattr__('grad', T.ones(5)); x.__setattr__('grad', T.ones(2, 3, dtype=T.float64))
 T.autograd.grad(x, x); T.autograd.grad(x.sum(), y); T.autograd.grad(x.sum(), p)
 x.detach().retain_grad(); F.linear(x, w.T); F.linear(x, w, T.ones(3)); F.linear(x.double(), w)
