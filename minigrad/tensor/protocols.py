@@ -101,13 +101,14 @@ class Protocols(Indexing, Recorded):
         return self._array.tolist()
 
     def __float__(self) -> float:
+        number = float(self._number())
         if self.requires_grad and grad_mode.enabled:
             warnings.warn(
-                "float: the number will have no gradient, and this tensor requires one: say that "
-                "this is meant with .item()",
+                "float: this tensor requires a gradient, and what is computed with a Python number "
+                "is not recorded: use .item() or .detach() if that is meant",
                 stacklevel=2,
             )
-        return float(self._number())
+        return number
 
     def __int__(self) -> int:
         return int(self._number())
@@ -116,7 +117,7 @@ class Protocols(Indexing, Recorded):
         if self._array.size != 1:
             raise ValueError(
                 "only one element tensors can be converted to Python scalars, not one of shape "
-                f"{list(self._array.shape)}"
+                f"{list(self._array.shape)}: take an element, or combine tensors by stack or cat"
             )
         return self.item()
 

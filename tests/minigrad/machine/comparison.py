@@ -73,7 +73,7 @@ def differences(
     if not again:
         if type(ours.error).__name__ != type(theirs.error).__name__:
             yield Difference("raises", "", ours.error, theirs.error, statement, sides)
-        if ours.warned != theirs.warned:
+        elif ours.error is None and ours.warned != theirs.warned:
             yield Difference("warns", "", ours.warned, theirs.warned, statement, sides)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
