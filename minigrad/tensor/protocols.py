@@ -13,9 +13,11 @@ from typing import Any, Self
 import numpy as np
 
 from minigrad.dtypes import python_number
+from minigrad.grad_mode import grad_mode
 from minigrad.ops import RULE_OF, Rule, elementwise, indexing, linalg, reduction, shape
 from minigrad.tensor import printing
 from minigrad.tensor.base import TensorBase
+from minigrad.tensor.conversion import is_operand
 from minigrad.tensor.gradients import Recorded
 from minigrad.tensor.indexing import Indexing
 
@@ -100,7 +102,7 @@ class Protocols(Indexing, Recorded):
 
     def __float__(self) -> float:
         number = float(self._number())
-        if self.requires_grad:
+        if self.requires_grad and grad_mode.enabled:
             warnings.warn(
                 "float: this tensor requires a gradient, and what is computed with a Python number "
                 "is not recorded: use .item() or .detach() if that is meant",
@@ -148,7 +150,11 @@ class Protocols(Indexing, Recorded):
         return (self._apply(UNBIND, self, key=(i, ...)) for i in range(len(self)))
 
     def __contains__(self, element: Any) -> bool:
-        return bool(np.any(np.equal(self._array, getattr(element, "_array", element))))
+        if not is_operand(element):
+            raise RuntimeError(
+                f"in: a tensor contains numbers and tensors, not a {type(element).__name__}"
+            )
+        return bool(np.any(self.eq(element)._array))
 
     # ---- copies -----------------------------------------------------------------------------
 
@@ -192,9 +198,10 @@ class Protocols(Indexing, Recorded):
         """Return the values as an ndarray that shares this tensor's memory.
 
         Raises:
-            RuntimeError: the tensor requires a gradient, whose record NumPy would not continue.
+            RuntimeError: the tensor requires a gradient, whose record NumPy would not continue,
+                and recording is on.
         """
-        if self.requires_grad:
+        if self.requires_grad and grad_mode.enabled:
             raise RuntimeError(
                 "Can't call numpy() on Tensor that requires grad, since what is done to the array "
                 "would not be recorded. Use tensor.detach().numpy() instead."
