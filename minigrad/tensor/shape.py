@@ -294,8 +294,6 @@ def varargs(
 def _as_int(operation: str, value: Any) -> int:
     number = value.__index__() if hasattr(value, "__index__") else None
     if number is None or isinstance(value, bool) or not -(2**63) <= number < 2**63:
-        kind = type(value).__name__
-        raise TypeError(
-            f"{operation}: expected ints of 64 bits, or one tuple of them, not {kind} {value!r}"
-        )
+        given = f"{type(value).__name__} {value!r}"
+        raise TypeError(f"{operation}: expected ints of 64 bits, or one tuple of them, not {given}")
     return int(number)
