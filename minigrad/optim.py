@@ -140,12 +140,11 @@ class SGD:
         """Forget the gradients, or set them to zero in place."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                node = parameter._grad_node
-                if node is not None and set_to_none:  # without a look: nothing depends on it
-                    node.grad = None
-                elif node is not None and node.grad is not None:
+                if set_to_none:  # without a look: nothing depends on it
+                    parameter._grad = None
+                elif parameter._grad is not None:
                     with no_grad():
-                        node.grad = node.grad.detach().zero_()
+                        parameter._grad = parameter._grad.detach().zero_()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
@@ -166,11 +165,11 @@ class SGD:
             dtype: DType | None = None
             rate: Array = None
             for parameter in group["params"]:
-                node = parameter._grad_node
-                if node is None or node.grad is None:
+                grad = parameter._grad
+                if grad is None:
                     continue
                 array = parameter._array
-                direction = node.grad._array
+                direction = grad._array
                 if not plain:
                     direction = self._direction(parameter, direction, group)
                 if array.dtype is not dtype:

@@ -20,7 +20,7 @@ from minigrad.capture.conditions import OptimizerBefore
 from minigrad.capture.recording_array import Recording, RecordingArray
 from minigrad.optim import SGD
 from minigrad.random import Generator
-from minigrad.tape import Node, numbers
+from minigrad.tape import Node
 from minigrad.tensor import Tensor
 from minigrad.tensor.base import TensorBase
 
@@ -46,8 +46,9 @@ class Watch:
         recording: the calls.
         before: the tensors that were there before the step and took part in it, by id.
         movable: the ids of those whose array nothing else refers to.
-        gradients: the leaves whose `.grad` the step looked at before it set it, with what it saw.
-        graded: the leaves whose `.grad` the step set.
+        gradients: the tensors that were there before the step and whose `.grad` it looked at
+            before it set it, with what it saw.
+        graded: those whose `.grad` the step set.
         optimizers: those that took a step, as they were then, by id.
     """
 
@@ -55,12 +56,11 @@ class Watch:
         self.recording = Recording()
         self.before: dict[int, Before] = {}
         self.movable: set[int] = set()
-        self.gradients: dict[Node, Tensor | None] = {}
-        self.graded: dict[Node, None] = {}
+        self.gradients: dict[Tensor, Tensor | None] = {}
+        self.graded: dict[Tensor, None] = {}
         self.optimizers: dict[int, OptimizerBefore] = {}
         self._made: dict[int, weakref.ref[Tensor]] = {}
         self._thread = threading.get_ident()
-        self._first = next(numbers)
 
     def __enter__(self) -> Watch:
         _one_at_a_time.acquire()
@@ -74,7 +74,7 @@ class Watch:
 
         replaced: list[tuple[Any, str, Any]] = [
             (TensorBase, "_array", property(self._read, self._write)),
-            (Node, "grad", property(self._read_grad, self._write_grad)),
+            (TensorBase, "_grad", property(self._read_grad, self._write_grad)),
             (SGD, "step", watched_step),
             (Generator, "uniform", _no_random_numbers),
             (Generator, "normal", _no_random_numbers),
@@ -135,16 +135,16 @@ class Watch:
                 array = self.recording.made(array)
         _SLOT.__set__(tensor, array)
 
-    def _read_grad(self, node: Node) -> Tensor | None:
-        grad: Tensor | None = node.__dict__.get("grad")
-        if node.number < self._first and node not in self.graded:
-            self.gradients.setdefault(node, grad)
+    def _read_grad(self, tensor: Tensor) -> Tensor | None:
+        grad: Tensor | None = tensor.__dict__.get("_grad")
+        if tensor not in self.graded and not self.has_made(tensor):
+            self.gradients.setdefault(tensor, grad)
         return grad
 
-    def _write_grad(self, node: Node, grad: Tensor | None) -> None:
-        if node.number < self._first:
-            self.graded[node] = None
-        node.__dict__["grad"] = grad
+    def _write_grad(self, tensor: Tensor, grad: Tensor | None) -> None:
+        if not self.has_made(tensor):
+            self.graded[tensor] = None
+        tensor.__dict__["_grad"] = grad
 
 
 def _no_random_numbers(*_: Any, **__: Any) -> Any:

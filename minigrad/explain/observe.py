@@ -77,7 +77,7 @@ class Names:
                 self.add_module(value)
 
     def _add_tensor(self, name: str, tensor: Tensor) -> None:
-        node = tensor._grad_node
+        node = tensor._node
         key, names = (id(tensor._array), self.arrays) if node is None else (id(node), self.leaves)
         if key not in names:
             names[key] = name
@@ -137,10 +137,11 @@ class Observation:
             return sweep(roots, *arguments, **options)
 
         def observed_accumulate(node: Node, grad: Tensor, recorded: bool) -> None:
-            before, added = copied(node.grad), copied(grad)
+            before, added = copied(kept_gradient(node)), copied(grad)
             accumulate(node, grad, recorded)
             if observation._is_watching() and node.rule is None:
-                observation.events.append(Accumulated(node, added, before, copied(node.grad)))
+                after = copied(kept_gradient(node))
+                observation.events.append(Accumulated(node, added, before, after))
 
         def observed_step(self: SGD, *arguments: Any, **options: Any) -> Any:
             if not observation._is_watching():
@@ -151,8 +152,8 @@ class Observation:
             return result
 
         def observed_zero_grad(self: SGD, *arguments: Any, **options: Any) -> None:
-            nodes = [p._grad_node for p, _ in _parameters(self)]
-            graded = [node for node in nodes if node is not None and node.grad is not None]
+            parameters = [p for p, _ in _parameters(self) if p._grad is not None]
+            graded = [p._node for p in parameters if p._node is not None]
             zero_grad(self, *arguments, **options)
             if observation._is_watching():
                 observation.events.append(Zeroed(graded))
@@ -233,12 +234,18 @@ class Observation:
 
     def _note_update(self, optimizer: SGD, before: list[Values]) -> None:
         for (parameter, group), old in zip(_parameters(optimizer), before, strict=True):
-            node = parameter._grad_node
-            if node is not None and node.grad is not None:
+            node, grad = parameter._node, parameter._grad
+            if node is not None and grad is not None:
                 options = {k: v for k, v in group.items() if k != "params"}
                 buffer = optimizer.state.get(parameter, {}).get("momentum_buffer")
-                arrays = old, copied(node.grad), copied(parameter)
+                arrays = old, copied(grad), copied(parameter)
                 self.events.append(Updated(node, *arrays, options, copied(buffer)))
+
+
+def kept_gradient(node: Node) -> Tensor | None:
+    """Return the `.grad` of the tensor that keeps this node's gradient."""
+    tensor: Tensor | None = None if node.variable is None else node.variable()
+    return None if tensor is None else tensor._grad
 
 
 def _parameters(optimizer: SGD) -> list[tuple[Tensor, dict[str, Any]]]:

@@ -61,6 +61,7 @@ class TensorBase:
     # Few tensors have these; the rest share the values given here.
     _base: TensorBase | None = None  # what this is a view of
     _frozen: Node | None = None  # a leaf's node while its gradient is switched off
+    _grad: Self | None = None  # what `backward` accumulated
     _views: WeakValueDictionary[int, TensorBase] | None = None  # those that are in use
 
     def __init__(self, array: Array, node: Node | None = None) -> None:
@@ -108,11 +109,6 @@ class TensorBase:
     def is_leaf(self) -> bool:
         """Whether no recorded operation made this tensor."""
         return self._node is None or self._node.rule is None
-
-    @property
-    def _grad_node(self) -> Node | None:
-        """The node that holds this tensor's gradient, also while its recording is off."""
-        return self._node or self._frozen
 
     def detach(self) -> Self:
         """Return a tensor of the same values, in the same memory, without history."""
