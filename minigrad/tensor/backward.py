@@ -1,5 +1,6 @@
 """Running the tape backwards for tensors: gradients that are accumulated, or returned."""
 
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeVar
 from weakref import ref
@@ -67,6 +68,13 @@ def backward(
     inputs: TensorBase | Sequence[TensorBase] | None,
 ) -> None:
     """Do what `Tensor.backward` does, from several outputs."""
+    if create_graph:
+        warnings.warn(
+            "Using backward() with create_graph=True makes each gradient refer to its parameter, "
+            "which refers to it in turn: set .grad to None when it is no longer needed, or use "
+            "autograd.grad, which returns the gradients.",
+            stacklevel=3,
+        )
     watched = set()
     for x in [] if inputs is None else sources("backward", inputs):
         keep_gradient(node := x._recorded("backward"), x)

@@ -45,7 +45,9 @@ class Recorded(Differentiable):
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Switch recording on or off for a leaf, in place.
+        """Switch recording on or off for a leaf and for its views, in place.
+
+        As in torch, a view requires a gradient at least as long as what it is a view of does.
 
         Raises:
             RuntimeError: the dtype is not floating point, or the tensor is the result of a
@@ -71,13 +73,18 @@ class Recorded(Differentiable):
         if requires_grad and self._node is None:
             self._node, self._frozen = self._frozen or tape.leaf(self), None
         elif not requires_grad and self._node is not None:
+            if self._base is not None and self._base._node is not None:
+                return self
             self._node, self._frozen = None, self._node
+        for view in self._views_in_use():
+            if view.is_leaf:
+                view.requires_grad_(requires_grad)
         return self
 
     @property
     def grad(self) -> Self | None:
         """The gradient that `backward` accumulated, a tensor of the same shape and dtype."""
-        grad = self._grad
+        grad: Self | None = self._grad
         if grad is None and not self.is_leaf and not self.retains_grad:
             warnings.warn(
                 "the .grad of a tensor that is not a leaf is not kept: call .retain_grad() on it "

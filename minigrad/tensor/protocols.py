@@ -41,10 +41,12 @@ UFUNC_RULES = {
     np.power: RULE_OF[elementwise.pow],
     np.sign: RULE_OF[elementwise.sign],
     np.sqrt: RULE_OF[elementwise.sqrt],
-    np.square: RULE_OF[elementwise.square],
     np.subtract: RULE_OF[elementwise.sub],
     np.tanh: RULE_OF[elementwise.tanh],
 }
+EXPONENTS = {np.positive: 1, np.square: 2}
+"""Functions that are a power with a known exponent."""
+
 OPERATORS = {
     np.add: operator.add,
     np.divide: operator.truediv,
@@ -207,6 +209,10 @@ class Protocols(Indexing, Recorded):
             numbers = [x[()] if isinstance(x, np.ndarray) else x for x in inputs]
             if any(isinstance(x, np.generic) for x in numbers):
                 return OPERATORS[ufunc](*map(python_number, numbers))
+        if method == "__call__" and ufunc in EXPONENTS:
+            return apply(RULE_OF[elementwise.power], *inputs, exponent=EXPONENTS[ufunc])
+        if ufunc is np.power and isinstance(inputs[1], (int, float)):
+            return apply(RULE_OF[elementwise.power], inputs[0], exponent=inputs[1])
         if method == "__call__" and ufunc in UFUNC_RULES and not options:
             return apply(UFUNC_RULES[ufunc], *inputs)
         if method == "reduce" and ufunc in REDUCTION_RULES and options.keys() <= REDUCTION_OPTIONS:
