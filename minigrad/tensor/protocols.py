@@ -6,6 +6,7 @@ answers NumPy calls by running elementwise. So a derivative can be run on tensor
 
 import copy
 import operator
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
@@ -100,7 +101,14 @@ class Protocols(Indexing, Recorded):
         return self._array.tolist()
 
     def __float__(self) -> float:
-        return float(self._number())
+        number = float(self._number())
+        if self.requires_grad:
+            warnings.warn(
+                "float: this tensor requires a gradient, and what is computed with a Python number "
+                "is not recorded: use .item() or .detach() if that is meant",
+                stacklevel=2,
+            )
+        return number
 
     def __int__(self) -> int:
         return int(self._number())
@@ -109,7 +117,7 @@ class Protocols(Indexing, Recorded):
         if self._array.size != 1:
             raise ValueError(
                 "only one element tensors can be converted to Python scalars, not one of shape "
-                f"{list(self._array.shape)}"
+                f"{list(self._array.shape)}: take an element, or combine tensors by stack or cat"
             )
         return self.item()
 

@@ -4,9 +4,12 @@ import copy
 import functools
 import itertools
 import math
+import pickle
 import re
 import threading
+import warnings
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -37,6 +40,11 @@ def names(T: Any) -> dict[str, Any]:
         "F": T.nn.functional,
         "np": np,
         "copy": copy,
+        "pickle": pickle,
+        "Fraction": Fraction,
+        "nan": math.nan,
+        "copy_of": lambda x: x.detach().clone(),
+        "records": lambda: np.zeros(3, [("a", "f8"), ("b", "i4")]),
         "x": T.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True),
         "y": T.tensor([[2.0, 0.5, 1.0], [1.0, 5.0, 2.0]], requires_grad=True),
         "v": T.tensor([1.0, -2.0, 3.0], requires_grad=True),
@@ -151,6 +159,28 @@ x.reshape(shape=(3, 2)); x.reshape(shape=[-1]); x.reshape(shape=x.shape); T.resh
 x.view(size=(3, 2)); x.expand(size=(2, 2, 3)); x.permute(dims=(1, 0)); T.permute(x, dims=(-1, 0))
 T.zeros(size=(2, 3)); T.ones(size=()); T.rand(size=(2,)) * 0; T.randn(size=[2]) * 0
 T.zeros(size=(2,), dtype=T.int64)
+T.arange(end=3); T.arange(1, end=3); T.arange(T.tensor(3)); T.arange(0, T.tensor(1.0), 0.3)
+T.arange(0, 5, 1.7, dtype=T.int64); T.arange(2 ** 53, 2 ** 53 + 5, dtype=T.float64)
+T.arange(-0.0, 2)
+T.arange(0, 5, float('inf')); T.arange(1e39, 2e39, 1e38); T.full((2,), i[0]); T.full((1,), p[0])
+T.full((2,), T.tensor(1.0, dtype=T.float64)); T.full((2,), T.tensor(True))
+T.linspace(np.bool_(1), 3, 3)
+T.tensor([i[0], p[0]]); T.tensor([[1, 2, 3], i]); T.tensor([[[], []]]); T.tensor([np.zeros((2, 0))])
+T.tensor([np.int32(1), 1.5]); T.tensor([np.uint8(1), 2]); T.tensor([np.bool_(1)])
+T.tensor(np.bool_(1))
+T.tensor([True, np.float64(2)]); T.tensor([Fraction(1, 2)], dtype=T.float32); T.tensor(copy_of(x))
+T.tensor([np.bool_(1), 1.5]); T.tensor([np.array([1, 2]), [3, 4]])
+T.tensor(np.ma.array([1.0], mask=[1]))
+T.from_numpy(np.ma.array([1.0, 2.0], mask=[0, 1])) * 2
+T.tensor([0.0, nan, -0.0], dtype=T.bool); T.tensor(2 ** 62 + 2 ** 38 + 1, dtype=T.float32)
+c.shape[:-1]; c.shape[::2]; c.shape[:0].numel(); c.size()[T.tensor(1):]; c.shape[-1]
+c.shape + x.shape; c.shape + (1,); (1,) + c.shape; () + c.shape; c.shape + (True, T.tensor([4]))
+c.shape * 2; 2 * c.shape; c.shape * T.tensor(2); np.int64(2) * c.shape; c.shape * np.array(2)
+sum([c.shape, x.shape], ()); [1] * 3 + list(c.shape); np.zeros(2) + x.shape
+T.Size(); T.Size(range(2)); T.Size(n for n in [T.tensor(3), 2]); T.Size(T.tensor([1, 2]))
+T.Size((np.int64(3), True, -1)); T.Size(np.arange(2)); T.Size(c.shape) == (2, 2, 3)
+copy.copy(c.shape); copy.deepcopy(c.shape); pickle.loads(pickle.dumps(c.shape)); {c.shape: 1}
+hash(c.shape) == hash((2, 2, 3)); c.shape.index(3); c.shape.count(2); T.zeros(x.shape[:1] + (3,))
 """.replace("math_nan", "float('nan')").replace("math_sqrt", "__import__('math').sqrt")
 CASES = [
     part.strip() for line in EXPRESSIONS.splitlines() for part in line.split(";") if part.strip()
@@ -162,6 +192,10 @@ CASES = [
     "ignore:mse_loss:UserWarning",
     "ignore:Converting a tensor with requires_grad=True:UserWarning",
     "ignore:To copy construct from a tensor:UserWarning",
+    "ignore:tensor. to copy a tensor:UserWarning",
+    "ignore:Creating a tensor from a list of numpy:UserWarning",
+    "ignore:tensor. a sequence of ndarrays:UserWarning",
+    "ignore:float. this tensor requires:UserWarning",
     "ignore:__array__ implementation:DeprecationWarning",
 )
 @pytest.mark.parametrize("expression", CASES)
@@ -219,6 +253,35 @@ def test_text_after_a_statement_is_torchs(statement: str) -> None:
     assert texts[0] == texts[1]
 
 
+# ---- what both warn of ----------------------------------------------------------------------
+
+WARNED = """
+T.tensor(x); T.tensor(x, dtype=T.int64); T.tensor(p[0]); T.tensor([s]); T.tensor([[s, 1]]); float(s)
+float(v[:1]); '%.1f' % s; T.tensor([np.ones(2)]); T.tensor([[1.0], np.ones(1)])
+T.from_numpy(read_only); v.T; s.T; c.T; T.zeros(0).T; s.mT
+"""
+WARNINGS = [
+    part.strip() for line in WARNED.splitlines() for part in line.split(";") if part.strip()
+]
+
+
+@pytest.mark.parametrize("expression", WARNINGS)
+def test_warning_is_of_torchs_class(expression: str) -> None:
+    read_only = np.ones(2)
+    read_only.flags.writeable = False
+    shown = []
+    torch.set_warn_always(True)
+    try:
+        for T in (minigrad, torch):
+            with warnings.catch_warnings(record=True, action="always") as caught:
+                value = repr(eval(expression, {**names(T), "read_only": read_only}))
+            shown.append((value, {warning.category for warning in caught}))
+    finally:
+        torch.set_warn_always(False)
+    assert shown[0] == shown[1]
+    assert shown[0][1] == {UserWarning}
+
+
 # ---- what is refused ------------------------------------------------------------------------
 
 REFUSED = """
@@ -244,6 +307,27 @@ T.nn.init.calculate_gain('leaky_relu', 'a'); T.nn.init.kaiming_uniform_(T.ones(2
 T.nn.init.calculate_gain('nonsense'); T.nn.init.kaiming_uniform_(T.zeros(3))
 T.nn.init.kaiming_uniform_(T.zeros(3, 3), mode='nonsense'); T.nn.Sequential().append(3)
 x.requires_grad_('no'); T.set_grad_enabled('no'); T.set_grad_enabled(1); copy.deepcopy(x * 1)
+T.tensor([1, [2]]); T.tensor([[1], 2]); T.tensor([1.5, [2]]); T.tensor([[1, 2], [3]])
+T.tensor(['a'])
+T.tensor([['a']]); T.tensor('a'); T.tensor(b'ab'); T.tensor([None], dtype=T.float32); T.tensor(None)
+T.tensor(None, dtype=T.bool); T.tensor([i, i]); T.tensor([v, v]); T.tensor([p[0]], dtype=T.int64)
+T.tensor(np.float32(1.5), dtype=T.int64); T.tensor([np.bool_(1), 1]); T.tensor([np.array(1)])
+T.tensor([1, object()]); T.tensor({1, 2}); T.tensor(n for n in [1]); T.tensor([1.0, '2'])
+T.tensor(np.arange(4)[::-1]); T.tensor(np.arange(2).astype('>i8')); T.tensor(records()['a'])
+T.from_numpy(np.arange(4)[::-1]); T.from_numpy(np.zeros((2, 2))[:, ::-1])
+T.from_numpy(records()['a'])
+T.from_numpy(np.arange(2.0).astype('>f8')); T.from_numpy(ndarray=np.ones(2))
+T.from_numpy(np.float64(1))
+T.from_numpy(np.arange(1)[::-1]); T.zeros(2, dtype='float'); T.arange(3, dtype=T.bool); T.arange()
+T.arange(5, step=2); T.arange(end=5, step=2); T.arange(0, 1, 0.5, dtype=T.int64)
+T.arange(3, 1, 5e-324)
+T.arange(0, 5, nan); T.arange(s); T.arange(T.tensor([1, 2])); T.arange(-(2 ** 63), 2 ** 63 - 1)
+T.arange(2 ** 64, 2 ** 65, dtype=T.float64); T.full((2,), s); T.full((2,), v); T.zeros(2 ** 62, 4)
+T.zeros(2 ** 40, 2 ** 40, 0); T.full((1,), 2 ** 64, dtype=T.float64); T.linspace(0, 2 ** 64, 3)
+p.fill_(2 ** 64); (p > 1).fill_(2 ** 70); nn.init.constant_(p, 2 ** 70)
+c.shape + [1]; [1] + c.shape; c.shape + (1.5,); ('a',) + c.shape; c.shape + 1; c.shape * 1.5
+T.Size(3); T.Size((1.0,)); T.Size((T.tensor(1.0),)); T.Size((T.tensor([1, 2]),)); T.Size('ab')
+T.Size((None,)); T.Size((1,), (2,)); T.Size(iterable=(1,)); T.Size((1,))[1]
 x.nonsense; x.__setattr__('shape', 1); T.manual_seed('a'); T.manual_seed(2 ** 64)
 """.replace("if_(x)", "(1 if x else 2)")
 REFUSALS = [
