@@ -269,34 +269,3 @@ def astype(x: Array, *, dtype: DType) -> Array:
 def astype_backward_x(grad_out: Array) -> Array:
     # `tape.sweep` converts every gradient to its tensor's dtype, and sums it down to its shape.
     return grad_out
-
-
-# Comparisons are constant almost everywhere: they have no derivative.
-
-
-def eq(x: Array, y: Array) -> Array:
-    return np.equal(x, y)
-
-
-def ne(x: Array, y: Array) -> Array:
-    return np.not_equal(x, y)
-
-
-def lt(x: Array, y: Array) -> Array:
-    return np.less(x, y)
-
-
-def le(x: Array, y: Array) -> Array:
-    return np.less_equal(x, y)
-
-
-def gt(x: Array, y: Array) -> Array:
-    return np.greater(x, y)
-
-
-def ge(x: Array, y: Array) -> Array:
-    return np.greater_equal(x, y)
-
-
-def logical_and(x: Array, y: Array) -> Array:
-    return np.logical_and(x, y)

@@ -5,7 +5,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from minigrad.dtypes import beyond, bool_, int64, number_as, python_number, result_type
-from minigrad.ops import RULE_OF, Rule
+from minigrad.ops import RULE_OF, Rule, comparison
 from minigrad.ops import elementwise as rules
 from minigrad.tensor.base import Number, TensorBase, require_tensor
 from minigrad.tensor.conversion import (
@@ -82,27 +82,27 @@ class Elementwise(Conversions):
 
     def eq(input, other: Any) -> Self:
         """Whether the elements are equal, a bool tensor."""
-        return input._binary(RULE_OF[rules.eq], input, other)
+        return input._binary(RULE_OF[comparison.eq], input, other)
 
     def ne(input, other: Any) -> Self:
         """Whether the elements differ, a bool tensor."""
-        return input._binary(RULE_OF[rules.ne], input, other)
+        return input._binary(RULE_OF[comparison.ne], input, other)
 
     def lt(input, other: Any) -> Self:
         """Whether input is less than other, a bool tensor."""
-        return input._binary(RULE_OF[rules.lt], input, other)
+        return input._binary(RULE_OF[comparison.lt], input, other)
 
     def le(input, other: Any) -> Self:
         """Whether input is at most other, a bool tensor."""
-        return input._binary(RULE_OF[rules.le], input, other)
+        return input._binary(RULE_OF[comparison.le], input, other)
 
     def gt(input, other: Any) -> Self:
         """Whether input is greater than other, a bool tensor."""
-        return input._binary(RULE_OF[rules.gt], input, other)
+        return input._binary(RULE_OF[comparison.gt], input, other)
 
     def ge(input, other: Any) -> Self:
         """Whether input is at least other, a bool tensor."""
-        return input._binary(RULE_OF[rules.ge], input, other)
+        return input._binary(RULE_OF[comparison.ge], input, other)
 
     def neg(input) -> Self:
         """-input."""

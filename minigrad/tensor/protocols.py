@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from minigrad.dtypes import python_number
-from minigrad.ops import RULE_OF, Rule, elementwise, indexing, linalg, reduction, shape
+from minigrad.ops import RULE_OF, Rule, comparison, elementwise, indexing, linalg, reduction, shape
 from minigrad.tensor import printing
 from minigrad.tensor.base import TensorBase
 from minigrad.tensor.gradients import Recorded
@@ -25,20 +25,20 @@ UFUNC_RULES = {
     np.absolute: RULE_OF[elementwise.abs],
     np.add: RULE_OF[elementwise.add],
     np.divide: RULE_OF[elementwise.div],
-    np.equal: RULE_OF[elementwise.eq],
+    np.equal: RULE_OF[comparison.eq],
     np.exp: RULE_OF[elementwise.exp],
-    np.greater: RULE_OF[elementwise.gt],
-    np.greater_equal: RULE_OF[elementwise.ge],
-    np.less: RULE_OF[elementwise.lt],
-    np.less_equal: RULE_OF[elementwise.le],
+    np.greater: RULE_OF[comparison.gt],
+    np.greater_equal: RULE_OF[comparison.ge],
+    np.less: RULE_OF[comparison.lt],
+    np.less_equal: RULE_OF[comparison.le],
     np.log: RULE_OF[elementwise.log],
-    np.logical_and: RULE_OF[elementwise.logical_and],
+    np.logical_and: RULE_OF[comparison.logical_and],
     np.matmul: RULE_OF[linalg.matmul],
     np.maximum: RULE_OF[elementwise.maximum],
     np.minimum: RULE_OF[elementwise.minimum],
     np.multiply: RULE_OF[elementwise.mul],
     np.negative: RULE_OF[elementwise.neg],
-    np.not_equal: RULE_OF[elementwise.ne],
+    np.not_equal: RULE_OF[comparison.ne],
     np.power: RULE_OF[elementwise.pow],
     np.sign: RULE_OF[elementwise.sign],
     np.sqrt: RULE_OF[elementwise.sqrt],
