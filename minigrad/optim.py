@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.dtypes import DType
-from minigrad.grad_mode import enable_grad, no_grad
+from minigrad.grad_mode import in_mode
 from minigrad.tape import Array, changed
 from minigrad.tensor import Tensor
 
@@ -143,8 +143,7 @@ class SGD:
                 if set_to_none:  # without a look: nothing depends on it
                     parameter._grad = None
                 elif parameter._grad is not None:
-                    with no_grad():
-                        parameter._grad = parameter._grad.detach().zero_()
+                    parameter._grad = in_mode(False, parameter._grad.detach().zero_)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
@@ -157,8 +156,7 @@ class SGD:
         """
         loss = None
         if closure is not None:
-            with enable_grad():
-                loss = closure()
+            loss = in_mode(True, closure)
         arrays = []
         for group in self.param_groups:
             plain = not (group["momentum"] or group["weight_decay"] or group["maximize"])

@@ -94,7 +94,8 @@ x[0, ...]; x[None]; x[:, None]; x[..., None]; x[0, :]; x[:, :]; x[...]; x[()]; x
 x[0, None]; c[0, 1, 2]; x[[0, 1]]; x[T.tensor([1, 1, 0])]; x[x > 2]; x[:, [0, 2]]
 x[[0, 1], [1, 2]]; x[T.tensor(1)]; x[0, T.tensor([1])]; x[T.tensor([True, False])]; x[[]]; x[5:]
 v[T.tensor(0)]; x[np.array([0, 1])]; x[True]; list(x); list(v); [r * 2 for r in x]
-list(x.detach()); next(iter(x)); [float(e) for e in v]; x.clone(); x.detach(); x.detach().clone()
+list(x.detach()); next(iter(x)); [float(e) for e in v.detach()]; x.clone()
+x.detach(); x.detach().clone()
 x.double(); x.float(); x.to(T.float64); x.long(); i.float(); i.double(); x.double() * y; x > 2
 x == y; x != y; x <= 2; x >= y; x < y; T.eq(x, y); T.gt(x, 1); x.le(2); i == 3; i > s
 x.detach() + 1; i + 1; i * 2; i / 2; i - 0.5; 2 - i; i ** 2; -i; abs(i); i.exp(); i.relu()
@@ -120,9 +121,11 @@ x.shape == (2, 3); x.shape.numel(); str(x.shape); f'{x.shape}'; T.numel(x); x[:,
 x.requires_grad; x.is_leaf; (x * 1).is_leaf; x.detach().is_leaf; (x * 1).requires_grad; x.grad
 x.grad_fn; (x * 1).detach().requires_grad; (x > 1).requires_grad; x.detach().requires_grad_()
 (x * 2).sum().backward(); x.tolist(); s.tolist(); i.tolist(); (x > 2).tolist(); s.item()
-x.mean().item(); i[0].item(); (x > 2)[0, 0].item(); float(s); int(s); bool(s); bool(i[0] > 5)
-int(i[1]); [0, 1, 2, 3][T.tensor(2)]; round(float(s), 1); math_sqrt(s); str(x); f'{x}'; f'{s}'
-f'{s:.3f}'; f'{x.mean():8.2e}'; f'{i[0]:d}'; '%.2f' % s; '{:.1f}'.format(s); format(s.detach())
+x.mean().item(); i[0].item(); (x > 2)[0, 0].item(); float(s.detach())
+int(s); bool(s); bool(i[0] > 5); f'{x}'; f'{s}'
+int(i[1]); [0, 1, 2, 3][T.tensor(2)]; round(s.item(), 1); math_sqrt(s.detach()); str(x)
+f'{s:.3f}'; f'{x.mean():8.2e}'; f'{i[0]:d}'; '%.2f' % s.detach(); '{:.1f}'.format(s)
+format(s.detach())
 x.detach().numpy(); np.asarray(x.detach()); np.asarray(i); np.array(x.detach())
 x.detach().numpy().dtype; np.mean(x.detach().numpy())
 np.asarray(x.detach(), dtype=np.float64).dtype; 2.0 in x.detach(); 7 in i; hash(s) == hash(s)
@@ -285,12 +288,14 @@ def test_warning_is_of_torchs_class(expression: str) -> None:
 # ---- what is refused ------------------------------------------------------------------------
 
 REFUSED = """
-T.tensor([]).item(); bool(x); bool(T.tensor([])); len(s); iter(s); s[0]; float(x); int(x); x and y
-if_(x); [1, 2][x]; [1, 2][s]; range(s); x.numpy(); np.asarray(x); x + 'a'; 'a' + x; x + [1]
-x * {}; x @ 2; x @ v[:2]; v @ v[:2]; s @ s; x @ i; x.sum(-3); x.amax((0, -2)); T.zeros(0).amin()
-x.reshape(-1, 4); x.expand(3, 3); x[-3]; x[:, 3]; x[[5]]; T.cat([x, v]); T.tensor([1, None])
-T.tensor([1, 2], requires_grad=True); T.tensor(True, requires_grad=True); i.requires_grad_()
-T.zeros(2, dtype='nonsense'); (x * 1).requires_grad_(False); x.__setattr__('grad', 1)
+T.tensor([]).item(); bool(x); bool(T.tensor([])); len(s); iter(s); s[0]; float(x.detach())
+int(x); x and y; if_(x); [1, 2][x]; [1, 2][s]; range(s); x.numpy(); np.asarray(x); x + 'a'
+'a' + x; x + [1]; x * {}; x @ 2; x @ v[:2]; v @ v[:2]; s @ s; x @ i; x.sum(-3); x.amax((0, -2))
+T.zeros(0).amin(); x.reshape(-1, 4); x.expand(3, 3); x[-3]; x[:, 3]; x[[5]]; T.cat([x, v])
+'a' in x; [1.0] in x; None in x; T.ones(4) in x
+T.tensor([1, None]); T.tensor([1, 2], requires_grad=True); T.tensor(True, requires_grad=True)
+i.requires_grad_(); T.zeros(2, dtype='nonsense'); (x * 1).requires_grad_(False)
+x.__setattr__('grad', 1)
 x.__setattr__('grad', T.ones(5)); x.__setattr__('grad', T.ones(2, 3, dtype=T.float64))
 T.autograd.grad(x, x); T.autograd.grad(x.sum(), y); T.autograd.grad(x.sum(), p)
 x.detach().retain_grad(); F.linear(x, w.T); F.linear(x, w, T.ones(3)); F.linear(x.double(), w)
@@ -568,6 +573,20 @@ def test_numpy_of_a_recorded_tensor_says_what_to_do() -> None:
     for convert in conversions:
         with pytest.raises(RuntimeError, match=r"detach\(\)\.numpy\(\)"):
             convert()
+
+
+@ENGINES
+def test_a_recorded_tensor_becomes_a_number_or_an_array_as_in_torch(T: Any) -> None:
+    x = T.tensor([1.0], requires_grad=True)
+    torch.set_warn_always(True)  # not once in a process
+    with pytest.warns(UserWarning, match=r"detach|item"):
+        assert float(x) == 1
+    torch.set_warn_always(False)
+    with T.no_grad():
+        assert (float(x), float(x * 2)) == (1, 2)
+        x.numpy()[0] = 3
+        assert np.asarray(x).tolist() == [3]
+    assert (x.item(), int(x), f"{x[0]:.1f}") == (3, 3, "3.0")
 
 
 def test_there_is_only_the_cpu() -> None:
