@@ -3,6 +3,7 @@
 import numpy as np
 
 from minigrad.dtypes import DType
+from minigrad.layout import copied, unrepeated
 from minigrad.tape import Array
 
 
@@ -255,7 +256,7 @@ def sign_backward_x(grad_out: Array) -> Array:
 
 
 def clone(x: Array) -> Array:
-    return np.copy(x)
+    return copied(x)
 
 
 def clone_backward_x(grad_out: Array) -> Array:
@@ -263,7 +264,7 @@ def clone_backward_x(grad_out: Array) -> Array:
 
 
 def astype(x: Array, *, dtype: DType) -> Array:
-    return np.astype(x, dtype)
+    return np.astype(unrepeated(x), dtype)
 
 
 def astype_backward_x(grad_out: Array) -> Array:
