@@ -230,6 +230,11 @@ class TensorBase:
     def _write(self, key: Any, values: Any, name: str) -> None:
         """Replace the values at `key`, and note that they have changed; `name` is for messages."""
         try:
+            plain: Any = getattr(self._array, "_array", self._array)
+            if 0 in plain.strides and any(
+                n > 1 and step == 0 for n, step in zip(plain.shape, plain.strides, strict=True)
+            ):
+                raise ValueError("unsupported operation")
             self._array[key] = values
         except ValueError as error:
             raise RuntimeError(
