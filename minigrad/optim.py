@@ -210,8 +210,8 @@ class SGD:
             return np.astype(np.reshape(value._array, ()), dtype)
         known = self._numbers.get((id(group), name, dtype)) or [None, np.zeros((), dtype)]
         if known[0] != value:
-            self._numbers[id(group), name, dtype] = [value, known[1]]
             known[1][...] = 1 - value if name == "dampening" else value
+            self._numbers[id(group), name, dtype] = [value, known[1]]  # once it is so
         return known[1]
 
     # ---- saving and loading -----------------------------------------------------------------

@@ -207,7 +207,7 @@ def test_other_shapes_dtypes_and_strides_are_recorded_by_themselves() -> None:
             (a[:3], b),
             (a.T, b),
             (a[::2, 1:], b[1:]),
-            (a[::-1], b),
+            (a[::3], b),
             (np.broadcast_to(a[0], (5, 5)), b),
         ]:
             actual = product(torch.from_numpy(x), torch.from_numpy(y))
