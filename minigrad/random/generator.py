@@ -153,13 +153,18 @@ class Generator:
         return values.reshape(dimensions)
 
     def normal(
-        self, shape: _Shape, mean: float = 0.0, std: float = 1.0, dtype: DTypeLike = np.float32
+        self,
+        shape: _Shape,
+        mean: float = 0.0,
+        std: float = 1.0,
+        dtype: DTypeLike = np.float32,
+        blocks: bool = True,
     ) -> NDArray[Any]:
         """Return normal numbers, as `torch.randn` and ``Tensor.normal_(mean, std)`` draw them.
 
-        Fewer than 16 are drawn one at a time, in float64 whatever the dtype. They come in pairs:
-        the second of a pair is kept, through uniform and longer normal draws, until the next short
-        draw or a new seed.
+        Fewer than 16, or any number without blocks, are drawn one at a time, in float64 whatever
+        the dtype. They come in pairs: the second of a pair is kept, through uniform draws and those
+        in blocks, until the next that needs one or a new seed.
 
         From 16 on, they are made of blocks of 16 uniform numbers in their own dtype (`box_muller`).
         If the size is not a multiple of 16, the last 16 numbers are drawn again at the end.
@@ -168,6 +173,7 @@ class Generator:
             shape: of the result.
             mean, std: of the distribution; `std` is at least 0.
             dtype: float32 or float64.
+            blocks: as where torch fills contiguous memory; elsewhere it draws one at a time.
 
         Raises:
             TypeError: mean or std is not a number, or the shape is not made of ints.
@@ -180,13 +186,14 @@ class Generator:
         if not std >= 0:
             raise RuntimeError(f"normal expects std >= 0, but got std = {std}")
         whole = size - size % 16
+        blocks = blocks and whole > 0
         with self._lock:
-            if size < 16:
-                values = np.array([self._one_normal() for _ in range(size)])
-            else:
+            if blocks:
                 values = self._fractions(size, kind)
                 last = self._fractions(0 if whole == size else 16, kind)
-        if size >= 16:
+            else:
+                values = np.array([self._one_normal() for _ in range(size)])
+        if blocks:
             values[:whole] = box_muller(values[:whole])
             if last.size:
                 values[-16:] = box_muller(last)
