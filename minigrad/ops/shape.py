@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minigrad.layout import contiguous
 from minigrad.tape import Array
 
 
@@ -33,7 +34,7 @@ def expand_backward_x(grad_out: Array) -> Array:
 
 def cat(*xs: Array, axis: int) -> Array:
     # Among others an input of shape (0,) adds nothing, whatever axes they have: torch allows it.
-    return np.concatenate([x for x in xs if x.shape != (0,)] or xs, axis=axis)
+    return contiguous(np.concatenate([x for x in xs if x.shape != (0,)] or xs, axis=axis))
 
 
 def cat_backward_xs(
