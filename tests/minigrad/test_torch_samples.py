@@ -29,14 +29,7 @@ def every_warning() -> Iterator[None]:
     torch.set_warn_always(before)
 
 
-AWAITED = {"fill", "nn.ReLU", "nn.functional.relu", "normal", "pow", "square", "zero_"}
-"""Their derivatives and `**=` are about to be mended: the one who does so takes them from here."""
-
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[pytest.mark.xfail(strict=True)] * (n in AWAITED)) for n in TABLE],
-)
+@pytest.mark.parametrize("name", TABLE)
 def test_outcomes_are_torchs(name: str) -> None:
     """What cannot be compared is counted by what minigrad lacks for it, and is as it was."""
     result = torch_samples.everything()[name](FUZZ)
