@@ -26,6 +26,7 @@ UFUNCS: frozenset[np.ufunc] = frozenset(
         np.multiply,
         np.negative,
         np.not_equal,
+        np.positive,
         np.power,
         np.sign,
         np.sqrt,
@@ -53,5 +54,7 @@ FUNCTIONS = frozenset(
 )
 """Functions; besides these `np.add.at(out, key, values)`."""
 
-ATTRIBUTES = frozenset({"__getitem__", "__setitem__", "dtype", "mT", "ndim", "shape"})
+ATTRIBUTES = frozenset(
+    {"__getitem__", "__setitem__", "dtype", "flags", "mT", "ndim", "shape", "strides"}
+)
 """What a rule reads of an array itself."""

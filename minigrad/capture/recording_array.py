@@ -151,8 +151,6 @@ class RecordingArray(WrappedArray):
 
     # ---- what it is -------------------------------------------------------------------------
 
-    strides = property(lambda self: self._array.strides)
-
     @property
     def base(self) -> RecordingArray | None:
         """The recording array that owns the memory; None if this one does."""

@@ -14,6 +14,7 @@ from minigrad.tensor.base import Size, TensorBase
 from minigrad.tensor.conversion import Conversions
 from minigrad.tensor.reduction import Dims, axes_of, axis_of, one_of
 
+EXPAND_NOTHING = RULE_OF[rules.reshape].named("ExpandBackward0")
 RESHAPE_ALIAS = RULE_OF[rules.reshape].named("ReshapeAliasBackward0")
 SQUEEZE = RULE_OF[rules.reshape].named("SqueezeBackward0")
 SQUEEZE_DIM = RULE_OF[rules.reshape].named("SqueezeBackward1")
@@ -62,12 +63,12 @@ class Shapes(Conversions):
 
     def flatten(input, start_dim: int = 0, end_dim: int = -1) -> Self:
         """The axes from start_dim to end_dim as one."""
-        if input.ndim == 0:
-            return input.reshape(1)
         start = axis_of("flatten", start_dim, input.ndim)
         end = axis_of("flatten", end_dim, input.ndim)
         if start > end:
             raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+        if input.ndim == 0:
+            return input.reshape(1)
         if start == end:
             return input
         middle = math.prod(input.shape[start : end + 1])
@@ -119,8 +120,10 @@ class Shapes(Conversions):
         new = len(wanted) - input.ndim
         kept = (*wanted[:new], *input.shape)
         shape = tuple(k if n == -1 else n for n, k in zip(wanted, kept, strict=False))
+        repeats = shape != (1,) * new + input.shape
+        rule = RULE_OF[rules.expand] if repeats else EXPAND_NOTHING
         try:
-            return input._apply(RULE_OF[rules.expand], input, shape=shape)
+            return input._apply(rule, input, shape=shape)
         except ValueError as error:
             raise RuntimeError(
                 f"expand: shape {list(input.shape)} cannot be expanded to {list(wanted)}: "
@@ -186,9 +189,8 @@ def transposed(x: T, dim0: int, dim1: int, rule: Rule) -> T:
 
 def is_viewable(x: Any, shape: tuple[int, ...]) -> bool:
     """Return whether a tensor's elements need not be copied to have this shape."""
-    array = x._array if hasattr(x._array, "strides") else np.asarray(x._array)
     # An array laid out alike: the values do not matter, and may not be there to be read.
-    layout = np.lib.stride_tricks.as_strided(np.zeros(()), x.shape, array.strides)
+    layout = np.lib.stride_tricks.as_strided(np.zeros(()), x.shape, x._array.strides)
     try:
         np.reshape(layout, shape, copy=False)
     except ValueError:
@@ -206,7 +208,7 @@ def reshape_rule(x: Any, shape: tuple[int, ...]) -> Rule:
 def cat(tensors: Sequence[T], dim: int = 0, *, axis: int | None = None) -> T:
     """Join tensors along an axis they have, in their common dtype.
 
-    Tensors of shape (0,) are left out: torch still allows them, for compatibility.
+    Tensors of shape (0,) add nothing: torch still allows them, for compatibility.
 
     Raises:
         TypeError: `tensors` is no list or tuple of tensors.
@@ -221,11 +223,10 @@ def cat(tensors: Sequence[T], dim: int = 0, *, axis: int | None = None) -> T:
             f"cat: zero-dimensional tensor (at position {shapes.index([])}) cannot be "
             "concatenated: use stack"
         )
-    joined = [t for t in tensors if t.shape != (0,)] or list(tensors)
     dim = one_of("cat", "dim", dim, "axis", axis, default=(0,))
-    along = axis_of("cat", dim, joined[0].ndim)
+    along = axis_of("cat", dim, next((t.ndim for t in tensors if t.shape != (0,)), 1))
     try:
-        return tensors[0]._apply(RULE_OF[rules.cat], *_in_common_dtype(joined, tensors), axis=along)
+        return tensors[0]._apply(RULE_OF[rules.cat], *_in_common_dtype(tensors), axis=along)
     except ValueError as error:
         raise RuntimeError(f"cat: shapes {shapes} must be equal but for axis {along}") from error
 
@@ -245,7 +246,7 @@ def stack(tensors: Sequence[T], dim: int = 0, *, axis: int | None = None) -> T:
         )
     dim = one_of("stack", "dim", dim, "axis", axis, default=(0,))
     along = axis_of("stack", dim, tensors[0].ndim + 1)
-    rows = [t.unsqueeze(along) for t in _in_common_dtype(tensors, tensors)]
+    rows = [t.unsqueeze(along) for t in _in_common_dtype(tensors)]
     return tensors[0]._apply(STACK, *rows, axis=along)
 
 
@@ -263,8 +264,8 @@ def _check_tensors(operation: str, tensors: Any, if_empty: type[Exception]) -> N
         raise if_empty(f"{operation}: expected a non-empty list of Tensors, but it is empty")
 
 
-def _in_common_dtype(tensors: Sequence[T], all_of_them: Sequence[T]) -> list[T]:
-    dtype = result_type(*(t._array for t in all_of_them))
+def _in_common_dtype(tensors: Sequence[T]) -> list[T]:
+    dtype = result_type(*(t._array for t in tensors))
     return [t.to(dtype) for t in tensors]
 
 
@@ -286,13 +287,12 @@ def varargs(
         raise TypeError(f"{operation}: expected ints, or one tuple of them, but nothing was given")
     if len(values) == 1 and isinstance(values[0], (tuple, list)):
         values = values[0]
-    return tuple(v if type(v) is int else _as_int(operation, v) for v in values)
+    return tuple(_as_int(operation, v) for v in values)
 
 
 def _as_int(operation: str, value: Any) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(
-            f"{operation}: expected ints, or one tuple of them, but {value!r} is of type "
-            f"{type(value).__name__}"
-        )
-    return int(value.__index__())
+    number = value.__index__() if hasattr(value, "__index__") else None
+    if number is None or isinstance(value, bool) or not -(2**63) <= number < 2**63:
+        given = f"{type(value).__name__} {value!r}"
+        raise TypeError(f"{operation}: expected ints of 64 bits, or one tuple of them, not {given}")
+    return int(number)

@@ -73,7 +73,14 @@ OVERFLOW: list[tuple[str, str, str]] = [
     ("v + 10**400", "size", "float32"),
     ("v.double() * 10**400", "size", "float64"),
     ("v.pow(10**400)", "size", "float32"),
+    *((f"v {operator} {2**64}", str(2**64), "float32") for operator in ("+", "/", "**", "==")),
+    (f"({-(2**63) - 1}) ** v", str(-(2**63) - 1), "float32"),
+    (f"T.add(v, 0, alpha={2**64})", str(2**64), "float32"),
+    ("T.sub(v, v, alpha=1e300)", "1e+300", "float32"),
     (f"T.where(b, i, {LARGE})", LARGE, "int64"),
+    (f"T.where(b, v, {2**64})", str(2**64), "float32"),
+    ("T.where(b, v, 1e300)", "1e+300", "float32"),
+    ("T.where(b, 1e300, 2)", "1e+300", "float32"),
     (f"i.fill_({LARGE})", LARGE, "int64"),
     ("i.fill_(1e30)", "1e+30", "int64"),
     ("i.fill_(float('nan'))", "nan", "int64"),
@@ -106,8 +113,14 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
     "alpha": [
         ("T.add(v, v, alpha='a')", "str", "number"),
         ("T.sub(i, i, alpha=0.5)", "0.5", ".float()"),
+        ("T.add(i, i, alpha=1.0)", "1.0", ".float()"),
+        ("T.add(v, v, alpha=True)", "True", "an int"),
+        ("T.add(b, i, alpha=False)", "False", "an int"),
     ],
-    "sub": [("b - b", "bool", "not supported"), ("v - b", "bool", "not supported")],
+    "sub": [
+        *((code, "bool", "not supported") for code in ("b - b", "v - b", "T.sub(i, b, alpha=2)")),
+        ("v.sub(True, alpha=2)", "bool", "not supported"),
+    ],
     "pow": [
         ("T.pow(v, T.ones(3))", "[2] and [3]", "equal or one of them 1"),
         ("T.pow(v, 'a')", "str", "tensor or a number"),
@@ -280,6 +293,7 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
     "sub_": [("w.sub_(1)", "leaf", "no_grad()"), ("i.sub_(0.5)", "float32", "int64")],
     "mul_": [("w.mul_(2)", "leaf", "no_grad()"), ("v.mul_(T.ones(2, 2))", "[2, 2]", "[2]")],
     "div_": [("i.div_(2)", "float32", "int64"), ("w.div_(2)", "leaf", "no_grad()")],
+    "pow_": [("i.pow_(2.5)", "float32", "int64"), ("w.pow_(2)", "leaf", "no_grad()")],
     "zero_": [
         ("w.zero_()", "leaf", "no_grad()"),
     ],
