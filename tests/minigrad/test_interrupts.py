@@ -14,21 +14,10 @@ import pytest
 import minigrad as torch
 from minigrad import Tensor, nn, optim, temporary
 from minigrad.capture import watch
-from minigrad.random import Generator
-from minigrad.tape import Node
-from minigrad.tensor.base import TensorBase
 from tests.minigrad.operations import FUZZ
 
 PACKAGE = str(Path(torch.__file__).parent)
-PLACES = [
-    (owner, name, vars(owner)[name])
-    for owner, name in [
-        (TensorBase, "_array"),
-        (Node, "grad"),
-        (optim.SGD, "step"),
-        (Generator, "uniform"),
-    ]
-]
+PLACES = [(owner, name, vars(owner)[name]) for owner, name in watch.WATCHED]
 X, Y = torch.linspace(-1, 1, 4).reshape(-1, 1), torch.ones(4, 1)
 
 
