@@ -78,8 +78,15 @@ def capture(step: Callable[..., Any], *, cache_size: int = 8) -> Captured:
         CaptureError: the step cannot be captured. The message names the line.
         TypeError: an argument is neither a tensor nor hashable.
 
-    A captured step must not be called from several threads at the same time. When a step that is
-    being recorded calls it, it becomes a part of that step.
+    When a step that is being recorded calls a captured step, that becomes a part of it.
+
+    Threads may record, replay and train at the same time, each as if it were alone, and several may
+    call one captured step: its replays take turns. A step must do its work in one thread. While it
+    is recorded, it is refused what other threads compute for it; what they change in place is not
+    noticed, and not repeated.
+
+    Ctrl-C in a call leaves what it leaves in the step itself: each tensor has its old or its new
+    values, or some of both. The next call is as right as the next step.
     """
     return Captured(step, cache_size)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch as reference
 
 import minigrad as torch
 from minigrad import Tensor, nn, optim, temporary
@@ -97,6 +98,22 @@ class Training:
         return [tensor.detach().numpy().tobytes() for tensor in tensors]
 
 
+class Graphs:
+    """A graph of each parameter, made before an interrupt."""
+
+    def __init__(self, training: Training) -> None:
+        self._parameters = list(training.model.parameters())
+        self._before = [p.detach().numpy().tobytes() for p in self._parameters]
+        self._graphs = [(p * p).sum() for p in self._parameters]
+
+    def check(self) -> None:
+        """Check that the graphs of parameters that have changed cannot be swept."""
+        for p, before, graph in zip(self._parameters, self._before, self._graphs, strict=True):
+            if p.detach().numpy().tobytes() != before:
+                with pytest.raises(RuntimeError, match="inplace"):
+                    torch.autograd.grad(graph, p)
+
+
 def goes_on(training: Training, undisturbed: list[Any]) -> None:
     """Check that all is well: this training can go on, and a new one is as ever."""
     assert not watch.watches
@@ -181,9 +198,60 @@ def test_an_interrupt_anywhere(name: str) -> None:
     for stop in stops(lines.places):
         training, run = CASES[name]()
         lines = Lines(stop)
+        graphs = Graphs(training)
         try:
             lines.run(run)
+            graphs.check()
             goes_on(training, undisturbed)
         except BaseException as error:
             error.add_note(f"interrupted at {stop}, after {lines.places[-3:]}")
             raise
+
+
+@torch.no_grad()
+def decorated(x: Tensor) -> Tensor:
+    return x * 2
+
+
+@torch.enable_grad()
+def pieces(x: Tensor) -> Iterator[Tensor]:
+    yield x * 2
+    yield x * 3
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda w: decorated(w),
+        lambda w: list(pieces(w)),
+        lambda w: nn.init.normal_(w),
+        lambda w: nn.init.constant_(w, 3),
+        lambda w: optim.SGD([w], 0.1).step(lambda: w.sum()),
+    ],
+)
+@pytest.mark.parametrize("mode", [True, False])
+def test_the_mode_is_as_before(function: Callable[[Any], Any], mode: bool) -> None:
+    w = torch.ones(2, requires_grad=True)
+    with torch.set_grad_enabled(mode):
+        lines = Lines()
+        lines.run(lambda: function(w))
+        for stop in range(len(lines.places)):
+            Lines(stop).run(lambda: function(w))
+            assert torch.is_grad_enabled() is mode, lines.places[stop]
+
+
+@pytest.mark.parametrize("T", [torch, reference], ids=["minigrad", "torch"])
+def test_a_block_that_is_interrupted_as_it_ends(T: Any) -> None:
+    """What `minigrad.grad_mode` says of torch."""
+
+    def interrupt(frame: FrameType, event: str, _: Any) -> Any:
+        if frame.f_code.co_name == "__exit__":
+            sys.settrace(None)
+            raise KeyboardInterrupt
+
+    before = sys.gettrace()
+    with T.enable_grad():
+        with contextlib.suppress(KeyboardInterrupt), T.no_grad():
+            sys.settrace(interrupt)
+        sys.settrace(before)
+        assert not T.is_grad_enabled()
