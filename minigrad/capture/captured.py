@@ -111,7 +111,7 @@ class Captured:
         self._in_a_row = 0  # recordings, since one was last replayed
         self._latest: Any = None  # the signature of the last call that was replayed,
         self._run = step  # and what was run then
-        self._lock = threading.RLock()  # a replay's memory is for one thread at a time
+        self._lock = threading.Lock()  # a replay's memory is for one thread at a time
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Do what the step does."""

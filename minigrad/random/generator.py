@@ -38,7 +38,7 @@ class Generator:
     def __init__(self, device: str = "cpu") -> None:
         if str(device) != "cpu":
             raise RuntimeError(f"Generator draws on the CPU, but device is {device!r}; pass 'cpu'")
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._engine = np.random.MT19937(0)
         self.manual_seed(67280421310721)
 
@@ -143,7 +143,8 @@ class Generator:
             raise RuntimeError(
                 f"uniform: high - low is beyond {kind} with low = {low} and high = {high}"
             )
-        values = self._fractions(size, kind)
+        with self._lock:
+            values = self._fractions(size, kind)
         bottom, top = np.array([low, high], kind)
         if bottom == -top:  # 2 * fraction - 1 is exact: only the product rounds
             values = (2 * values - 1) * top
@@ -213,20 +214,14 @@ class Generator:
     def _fractions(self, count: int, kind: np.dtype[Any]) -> NDArray[Any]:
         """Return numbers from [0, 1): as many random bits as the dtype has, the word's lowest."""
         if kind == np.float32:
-            words, bits = self._words(count), 24
+            words, bits = self._engine.random_raw(count), 24
         else:
-            halves = self._words(2 * count)  # the upper one is drawn first
+            halves = self._engine.random_raw(2 * count)  # the upper one is drawn first
             words, bits = halves[0::2] << np.uint64(32) | halves[1::2], 53
         # Through int64, from which NumPy converts several times as fast.
         fractions = (words & np.uint64(2**bits - 1)).view(np.int64).astype(kind)
         fractions *= kind.type(2.0**-bits)
         return fractions
-
-    def _words(self, count: int) -> NDArray[np.uint64]:
-        """Draw words of 32 bits."""
-        with self._lock:
-            words: NDArray[np.uint64] = self._engine.random_raw(count)
-        return words
 
     def _one_normal(self) -> float:
         """Return one standard normal number; every other call keeps a second one for the next."""
