@@ -5,6 +5,7 @@ import operator
 import secrets
 import threading
 from collections.abc import Sequence
+from functools import partial
 from numbers import Real
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from minigrad.random.box_muller import box_muller
 from minigrad.random.fused import fused_multiply_add
+from minigrad.temporary import locked
 
 _Shape = int | Sequence[int]
 
@@ -38,7 +40,7 @@ class Generator:
     def __init__(self, device: str = "cpu") -> None:
         if str(device) != "cpu":
             raise RuntimeError(f"Generator draws on the CPU, but device is {device!r}; pass 'cpu'")
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._engine = np.random.MT19937(0)
         self.manual_seed(67280421310721)
 
@@ -76,8 +78,9 @@ class Generator:
 
     def get_state(self) -> NDArray[np.uint8]:
         """Return the state in the 5056 bytes of torch's layout, so that the two can exchange it."""
-        with self._lock:
-            seed, twister, normal = self._seed, self._engine.state["state"], self._next_normal
+        seed, twister, normal = locked(
+            self._lock, lambda: (self._seed, self._engine.state["state"], self._next_normal)
+        )
         state = np.zeros((), _STATE)
         state["seed"], state["seeded"], state["words"] = seed, 1, twister["key"]
         state["left"], state["next"] = _WORDS + 1 - twister["pos"], twister["pos"]
@@ -143,8 +146,7 @@ class Generator:
             raise RuntimeError(
                 f"uniform: high - low is beyond {kind} with low = {low} and high = {high}"
             )
-        with self._lock:
-            values = self._fractions(size, kind)
+        values = locked(self._lock, partial(self._fractions, size, kind))
         bottom, top = np.array([low, high], kind)
         if bottom == -top:  # 2 * fraction - 1 is exact: only the product rounds
             values = (2 * values - 1) * top
@@ -187,17 +189,15 @@ class Generator:
         if not std >= 0:
             raise RuntimeError(f"normal expects std >= 0, but got std = {std}")
         whole = size - size % 16
-        blocks = blocks and whole > 0
-        with self._lock:
-            if blocks:
-                values = self._fractions(size, kind)
-                last = self._fractions(0 if whole == size else 16, kind)
-            else:
-                values = np.array([self._one_normal() for _ in range(size)])
-        if blocks:
+        if blocks and whole > 0:
+            last = 0 if whole == size else 16
+            drawn = locked(self._lock, partial(self._fractions, size + last, kind))
+            values = drawn[:size]
             values[:whole] = box_muller(values[:whole])
-            if last.size:
-                values[-16:] = box_muller(last)
+            if last:
+                values[-16:] = box_muller(drawn[size:])
+        else:
+            values = locked(self._lock, partial(self._normals, size))
         with np.errstate(over="ignore"):  # a mean beyond float32 is infinite, as in torch
             center, width = np.array([mean, std]).astype(values.dtype)
             values = fused_multiply_add(values, width, center).astype(kind)
@@ -208,8 +208,11 @@ class Generator:
     ) -> None:
         """Continue from 624 state words, `position` of them used up, and a second normal number."""
         twister: Any = {"bit_generator": "MT19937", "state": {"key": key, "pos": position}}
-        with self._lock:
+
+        def store() -> None:
             self._seed, self._engine.state, self._next_normal = seed, twister, normal
+
+        locked(self._lock, store)
 
     def _fractions(self, count: int, kind: np.dtype[Any]) -> NDArray[Any]:
         """Return numbers from [0, 1): as many random bits as the dtype has, the word's lowest."""
@@ -222,6 +225,10 @@ class Generator:
         fractions = (words & np.uint64(2**bits - 1)).view(np.int64).astype(kind)
         fractions *= kind.type(2.0**-bits)
         return fractions
+
+    def _normals(self, count: int) -> NDArray[np.float64]:
+        """Return standard normal numbers that are drawn one at a time."""
+        return np.array([self._one_normal() for _ in range(count)])
 
     def _one_normal(self) -> float:
         """Return one standard normal number; every other call keeps a second one for the next."""

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -131,7 +132,8 @@ def goes_on(training: Training, undisturbed: list[Any]) -> None:
     for run in (training.captured, training.step, training.captured, training.captured):
         assert run(X, Y).item() == twin.step(X, Y).item()
         assert training.values() == twin.values()
-    assert trained() == undisturbed
+    with ThreadPoolExecutor(1) as pool:  # another thread: no lock is held
+        assert pool.submit(trained).result(60) == undisturbed
 
 
 def trained() -> list[Any]:
@@ -208,6 +210,13 @@ def test_an_interrupt_anywhere(name: str) -> None:
             raise
 
 
+def test_nothing_depends_on_callbacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python goes on where Ctrl-C interrupts the callback of a weak reference."""
+    undisturbed = trained()
+    monkeypatch.setattr(watch.Watch, "_forget", lambda self, reference: None)
+    assert [trained() for _ in range(5)] == [undisturbed] * 5
+
+
 @torch.no_grad()
 def decorated(x: Tensor) -> Tensor:
     return x * 2
@@ -238,6 +247,8 @@ def test_the_mode_is_as_before(function: Callable[[Any], Any], mode: bool) -> No
         for stop in range(len(lines.places)):
             Lines(stop).run(lambda: function(w))
             assert torch.is_grad_enabled() is mode, lines.places[stop]
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(torch.randn, 3).result(60)  # no lock is held
 
 
 @pytest.mark.parametrize("T", [torch, reference], ids=["minigrad", "torch"])
