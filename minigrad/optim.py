@@ -159,8 +159,8 @@ class SGD:
         loss = None
         if closure is not None:
             loss = in_mode(True, closure)
-        arrays = []
         for group in self.param_groups:
+            changed(*[p._array for p in group["params"] if p._grad is not None])
             plain = not (group["momentum"] or group["weight_decay"] or group["maximize"])
             dtype: DType | None = None
             rate: Array = None
@@ -177,8 +177,6 @@ class SGD:
                     dtype = array.dtype
                     rate = self._as_array(group, "lr", dtype)
                 np.subtract(array, np.multiply(direction, rate), array)
-                arrays.append(array)
-        changed(*arrays)
         return loss
 
     def _buffers(self, group: dict[str, Any]) -> dict[Tensor, Tensor | None]:
@@ -222,8 +220,8 @@ class SGD:
             return np.astype(np.reshape(value._array, ()), dtype)
         known = self._numbers.get((id(group), name, dtype)) or [None, np.zeros((), dtype)]
         if known[0] != value:
-            self._numbers[id(group), name, dtype] = [value, known[1]]
             known[1][...] = 1 - value if name == "dampening" else value
+            self._numbers[id(group), name, dtype] = [value, known[1]]  # once it is so
         return known[1]
 
     # ---- saving and loading -----------------------------------------------------------------
