@@ -18,7 +18,7 @@ from minigrad.tensor.base import TensorBase
 from minigrad.tensor.gradients import Recorded
 from minigrad.tensor.indexing import Indexing
 
-UNBIND = RULE_OF[indexing.index].named("UnbindBackward0")
+UNBIND = RULE_OF[indexing.part].named("UnbindBackward0")
 
 UFUNC_RULES = {
     np.absolute: RULE_OF[elementwise.abs],
@@ -219,7 +219,7 @@ class Protocols(Indexing, Recorded):
             return apply(REDUCTION_RULES[ufunc], x, **options)
         if method == "at" and ufunc is np.add:
             out, key, values = inputs
-            added = apply(RULE_OF[indexing.scatter], values, shape=out.shape, key=key)
+            added = apply(RULE_OF[indexing.scatter], values, shape=out.shape, indices=key)
             out._in_place("add.at", lambda x: x.add(added))
             return None
         plain = [x.numpy() if isinstance(x, Protocols) else x for x in inputs]
