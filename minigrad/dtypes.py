@@ -23,12 +23,15 @@ _CATEGORY = {bool_: 0, int64: 1, float32: 2, float64: 2}
 
 
 def as_dtype(dtype: Any) -> DType:
-    """Return the supported data type that `dtype` names; raise a TypeError where it names none."""
+    """Return the supported data type that `dtype` is; raise a TypeError where it is none.
+
+    Python's types are float64, int64 and bool, as in torch. NumPy's are taken, too, and names.
+    """
     try:
         found: DType | None = np.dtype(dtype) if dtype is not None else None
     except TypeError:
         found = None
-    if found is None or found not in SUPPORTED:
+    if found is None or found not in SUPPORTED or (isinstance(dtype, str) and dtype != found.name):
         known = ", ".join(map(str, SUPPORTED))
         raise TypeError(f"dtype {dtype!r} is not supported: use one of {known}")
     return found
@@ -51,10 +54,14 @@ def dtype_of_number(number: float | int | bool) -> DType:
     return int64 if isinstance(number, int) else float32
 
 
+def _beyond_c(number: float | int) -> bool:
+    """Return whether a number is an int that torch takes for no dtype: none of C's holds it."""
+    return isinstance(number, int) and not -(2**63) <= number < 2**64
+
+
 def beyond(operation: str, number: float | int, dtype: DType) -> Exception:
     """Return the error for a number that a data type cannot hold, of torch's class."""
-    beyond_c = isinstance(number, int) and not -(2**63) <= number < 2**64
-    kind = OverflowError if beyond_c else RuntimeError
+    kind = OverflowError if _beyond_c(number) else RuntimeError
     text = str(number) if not isinstance(number, int) or abs(number) < 10**40 else "of this size"
     return kind(
         f"{operation}: value {text} cannot be converted to {dtype} without overflow: use a "
@@ -66,10 +73,12 @@ def number_as(operation: str, number: float | int, dtype: DType) -> float | int 
     """Return a Python number as a tensor of this data type holds it.
 
     Raises:
-        OverflowError: it is an int that the data type cannot hold.
-        RuntimeError: it is such a float: too large, or NaN or infinite for integers.
+        OverflowError: it is an int of more than 64 bits.
+        RuntimeError: the data type cannot hold it: too large, or NaN or infinite for integers.
     """
-    if dtype.kind == "f":
+    if _beyond_c(number):
+        held = False
+    elif dtype.kind == "f":
         held = not _LARGEST[dtype] < abs(number) < math.inf
     else:
         held = dtype == bool_ or -(2**63) <= number < 2**63

@@ -196,7 +196,7 @@ def _rows(out: Tensor, xs: Tensors, create_graph: bool, strict: bool) -> Tensors
         rows.append(_filled(found, xs, strict, create_graph))
     columns = zip(*rows, strict=True) if rows else [()] * len(xs)
     jacobians = tuple(
-        stack(column).reshape(*out.shape, *x.shape)
+        stack(column).reshape((*out.shape, *x.shape))
         if column
         else Tensor(np.zeros((*out.shape, *x.shape), x.dtype))
         for column, x in zip(columns, xs, strict=True)

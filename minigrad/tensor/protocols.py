@@ -6,15 +6,18 @@ answers NumPy calls by running elementwise. So a derivative can be run on tensor
 
 import copy
 import operator
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import numpy as np
 
 from minigrad.dtypes import python_number
+from minigrad.grad_mode import grad_mode
 from minigrad.ops import RULE_OF, Rule, elementwise, indexing, linalg, reduction, shape
 from minigrad.tensor import printing
 from minigrad.tensor.base import TensorBase
+from minigrad.tensor.conversion import is_operand
 from minigrad.tensor.gradients import Recorded
 from minigrad.tensor.indexing import Indexing
 
@@ -98,7 +101,14 @@ class Protocols(Indexing, Recorded):
         return self._array.tolist()
 
     def __float__(self) -> float:
-        return float(self._number())
+        number = float(self._number())
+        if self.requires_grad and grad_mode.enabled:
+            warnings.warn(
+                "float: this tensor requires a gradient, and what is computed with a Python number "
+                "is not recorded: use .item() or .detach() if that is meant",
+                stacklevel=2,
+            )
+        return number
 
     def __int__(self) -> int:
         return int(self._number())
@@ -107,7 +117,7 @@ class Protocols(Indexing, Recorded):
         if self._array.size != 1:
             raise ValueError(
                 "only one element tensors can be converted to Python scalars, not one of shape "
-                f"{list(self._array.shape)}"
+                f"{list(self._array.shape)}: take an element, or combine tensors by stack or cat"
             )
         return self.item()
 
@@ -140,7 +150,11 @@ class Protocols(Indexing, Recorded):
         return (self._apply(UNBIND, self, key=(i, ...)) for i in range(len(self)))
 
     def __contains__(self, element: Any) -> bool:
-        return bool(np.any(np.equal(self._array, getattr(element, "_array", element))))
+        if not is_operand(element):
+            raise RuntimeError(
+                f"in: a tensor contains numbers and tensors, not a {type(element).__name__}"
+            )
+        return bool(np.any(self.eq(element)._array))
 
     # ---- copies -----------------------------------------------------------------------------
 
@@ -184,9 +198,10 @@ class Protocols(Indexing, Recorded):
         """Return the values as an ndarray that shares this tensor's memory.
 
         Raises:
-            RuntimeError: the tensor requires a gradient, whose record NumPy would not continue.
+            RuntimeError: the tensor requires a gradient, whose record NumPy would not continue,
+                and recording is on.
         """
-        if self.requires_grad:
+        if self.requires_grad and grad_mode.enabled:
             raise RuntimeError(
                 "Can't call numpy() on Tensor that requires grad, since what is done to the array "
                 "would not be recorded. Use tensor.detach().numpy() instead."

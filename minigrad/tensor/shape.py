@@ -1,6 +1,7 @@
 """Moving, repeating and joining elements: nothing is computed."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, Self, TypeVar
 
@@ -128,12 +129,18 @@ class Shapes(Conversions):
 
     @property
     def T(input) -> Self:
-        """With the axes in reverse order."""
+        """With the axes in reverse order; warns, as torch does, where there are not two."""
+        if input.ndim != 2:
+            warnings.warn(
+                f"T: deprecated for shape {list(input.shape)}: a vector and a scalar stay as they "
+                "are; use .mT for a batch of matrices, or .permute(...)",
+                stacklevel=2,
+            )
         return input._apply(RULE_OF[rules.permute], input, axes=tuple(reversed(range(input.ndim))))
 
     @property
     def mT(input) -> Self:
-        """With the last two axes exchanged.
+        """With the last two axes exchanged; a scalar stays as it is, with torch's warning.
 
         Raises:
             RuntimeError: there is a single axis.
@@ -143,7 +150,10 @@ class Shapes(Conversions):
                 f"mT: expected a matrix or a batch of them, not shape {list(input.shape)}: "
                 "a vector has no axes to exchange; .unsqueeze(0) makes it a row"
             )
-        return transposed(input, -2 if input.ndim else -1, -1, TRANSPOSE)
+        if input.ndim == 0:
+            warnings.warn("mT: deprecated for a tensor without axes, which it leaves", stacklevel=2)
+            return input
+        return transposed(input, -2, -1, TRANSPOSE)
 
 
 def fit_shape(operation: str, x: Any, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -108,6 +108,10 @@ SESSIONS = sessions(r"""
 x = leaf([3.0])
 f.vjp(lambda x: x * x, x), f.jvp(lambda x: x * x, x), f.hvp(lambda x: x * x, x)
 
+# a point and a value without axes
+x = T.tensor(2.0)
+f.jacobian(lambda x: x * x, x), f.hessian(lambda x: x**3, x), f.jacobian(lambda x: x * T.ones(2), x)
+
 # results are differentiated in turn
 x = leaf([1.0, 2.0])
 grad(f.jacobian(lambda x: x**3, x, create_graph=True).sum(), x)

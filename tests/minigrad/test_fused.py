@@ -1,6 +1,10 @@
-"""The fused multiply-add against rational arithmetic, and linspace against torch."""
+"""The fused multiply-add against rational arithmetic, and arange and linspace against torch."""
 
 import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -11,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minigrad.random import fused
-from minigrad.random.fused import fused_multiply_add, linspace
+from minigrad.random.fused import arange, fused_multiply_add, linspace
 from tests.minigrad.operations import FUZZ
 
 EXAMPLES = 2_000 if FUZZ else 300
@@ -141,7 +145,8 @@ def assert_linspace_is_torchs(start: float, end: float, steps: int) -> None:
         assert actual.dtype == kind
         assert actual.shape == (steps,)
         np.testing.assert_array_equal(actual, expected)
-        np.testing.assert_array_equal(np.signbit(actual), np.signbit(expected))
+        signs = [np.signbit(x) & ~np.isnan(x) for x in (actual, expected)]
+        np.testing.assert_array_equal(*signs)
 
 
 ENDS = [(-5, 5), (0, 1), (1, 0), (0.1, 0.7), (-1, 1e-3), (3, 3), (0, 0)]
@@ -166,10 +171,12 @@ def test_linspace_between_any_ends(start: float, end: float, steps: int) -> None
     assert_linspace_is_torchs(start, end, steps)
 
 
-def test_linspace_from_infinity_is_torchs() -> None:
-    for steps in range(5):
-        assert_linspace_is_torchs(math.inf, 1, steps)
-        assert_linspace_is_torchs(0, -math.inf, steps)
+@pytest.mark.parametrize("end", [1, 0, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("start", [math.inf, -math.inf, math.nan])
+def test_linspace_from_infinity_and_nan_is_torchs(start: float, end: float) -> None:
+    for steps in (*range(6), 17, 100):
+        assert_linspace_is_torchs(start, end, steps)
+        assert_linspace_is_torchs(end, start, steps)
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
@@ -189,3 +196,99 @@ def test_linspace_refuses_what_it_cannot_do() -> None:
         linspace(0, 1, 3, np.int64)
     with pytest.raises(RuntimeError, match=r"end: value 1e\+300 cannot be converted to float32"):
         linspace(0, 1e300, 3)
+
+
+@pytest.fixture
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def assert_arange_is_torchs(start: float, end: float, step: float) -> None:
+    for kind, torch_kind in KINDS:
+        actual = arange(start, end, step, kind)
+        expected = torch.arange(start, end, step, dtype=torch_kind).numpy()
+        assert actual.dtype == kind
+        assert actual.tobytes() == expected.tobytes(), (start, end, step)
+
+
+BOUNDS = [(-5, 5), (0, 1), (1, 0), (0.1, 0.7), (-1, 1e-3), (1000, 2000), (2**53, 2**53 + 600)]
+BOUNDS += [(3e38, 4e38), (1e39, -1e39), (-1e-42, 1e-42), (-1e-60, 1.0), (-0.0, 1e6), (3, 3)]
+
+
+@pytest.mark.usefixtures("_one_thread")
+@pytest.mark.parametrize(("start", "end"), BOUNDS)
+def test_arange_of_every_length(start: float, end: float) -> None:
+    for steps in LENGTHS[1:]:
+        step = (end - start) / steps or 1
+        assert_arange_is_torchs(start, end, step)
+        assert_arange_is_torchs(start, end, step * 0.99)
+
+
+@given(
+    st.floats(-1e300, 1e300),
+    st.floats(allow_nan=False, allow_infinity=False).filter(lambda step: 0 != step < 1e290),
+    st.floats(0, 3000),
+)
+@example(1000.0, 0.01, 1e5)
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_arange_between_any_ends(start: float, step: float, steps: float) -> None:
+    end = start + step * steps
+    if math.isfinite(end):
+        assert_arange_is_torchs(start, end, step)
+
+
+@given(
+    st.integers(-(2**63), 2**63 - 1), st.integers(-(2**40), 2**40).filter(bool), st.integers(0, 99)
+)
+@settings(max_examples=EXAMPLES, deadline=None)
+def test_arange_of_integers_is_exact(start: int, step: int, steps: int) -> None:
+    end = start + step * steps
+    if -(2**63) <= end < 2**63:
+        expected = torch.arange(start, end, step).tolist()
+        assert arange(start, end, step, np.int64).tolist() == expected == [*range(start, end, step)]
+
+
+def test_arange_truncates_what_becomes_an_integer() -> None:
+    for start, end, step in [(0, 5, 1.7), (-0.5, 3.7, 1), (-2.9, -0.1, 1.0), (0, -5, -1.7)]:
+        expected = torch.arange(start, end, step, dtype=torch.int64).tolist()
+        assert arange(start, end, step, np.int64).tolist() == expected
+    with pytest.raises(ValueError, match=r"0\.5 is 0 as an integer"):
+        arange(0, 1, 0.5, np.int64)
+    with pytest.raises(RuntimeError, match="int64"):
+        arange(-(2**63), 2**63 - 1, 2**62, np.int64)  # torch: empty, because a sum overflows
+
+
+ELSEWHERE = """
+import numpy as np
+import torch
+from minigrad.random.fused import arange
+
+torch.set_num_threads({threads})
+differing = 0
+for start, end, steps in [(-5, 5, 9973), (1000, 2000, 100_003), (0.1, 0.7, 65_541), (7, -9, 9**6)]:
+    for kind, torch_kind in ((np.float32, torch.float32), (np.float64, torch.float64)):
+        ours = arange(start, end, (end - start) / steps, kind)
+        theirs = torch.arange(start, end, (end - start) / steps, dtype=torch_kind).numpy()
+        assert ours.shape == theirs.shape
+        unit = np.spacing(kind(max(abs(start), abs(end))))
+        assert (np.abs(ours - theirs) <= 4 * unit).all()
+        differing += (ours != theirs).any()
+print(differing)
+"""
+
+
+@pytest.mark.parametrize(("threads", "capability"), [(3, ""), (1, "default"), (3, "default")])
+def test_arange_elsewhere_is_as_near_as_it_says(threads: int, capability: str) -> None:
+    """With several threads, and on a processor without AVX2: there torch's own bits differ."""
+    settings = {"ATEN_CPU_CAPABILITY": capability} if capability else {}
+    shown = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE.format(threads=threads)],
+        env={**os.environ, **settings, "OMP_NUM_THREADS": str(threads)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(shown.stdout) > 0, "the bits agree: then the docstring can say more"

@@ -4,9 +4,12 @@ import copy
 import functools
 import itertools
 import math
+import pickle
 import re
 import threading
+import warnings
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -37,6 +40,11 @@ def names(T: Any) -> dict[str, Any]:
         "F": T.nn.functional,
         "np": np,
         "copy": copy,
+        "pickle": pickle,
+        "Fraction": Fraction,
+        "nan": math.nan,
+        "copy_of": lambda x: x.detach().clone(),
+        "records": lambda: np.zeros(3, [("a", "f8"), ("b", "i4")]),
         "x": T.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], requires_grad=True),
         "y": T.tensor([[2.0, 0.5, 1.0], [1.0, 5.0, 2.0]], requires_grad=True),
         "v": T.tensor([1.0, -2.0, 3.0], requires_grad=True),
@@ -86,7 +94,8 @@ x[0, ...]; x[None]; x[:, None]; x[..., None]; x[0, :]; x[:, :]; x[...]; x[()]; x
 x[0, None]; c[0, 1, 2]; x[[0, 1]]; x[T.tensor([1, 1, 0])]; x[x > 2]; x[:, [0, 2]]
 x[[0, 1], [1, 2]]; x[T.tensor(1)]; x[0, T.tensor([1])]; x[T.tensor([True, False])]; x[[]]; x[5:]
 v[T.tensor(0)]; x[np.array([0, 1])]; x[True]; list(x); list(v); [r * 2 for r in x]
-list(x.detach()); next(iter(x)); [float(e) for e in v]; x.clone(); x.detach(); x.detach().clone()
+list(x.detach()); next(iter(x)); [float(e) for e in v.detach()]; x.clone()
+x.detach(); x.detach().clone()
 x.double(); x.float(); x.to(T.float64); x.long(); i.float(); i.double(); x.double() * y; x > 2
 x == y; x != y; x <= 2; x >= y; x < y; T.eq(x, y); T.gt(x, 1); x.le(2); i == 3; i > s
 x.detach() + 1; i + 1; i * 2; i / 2; i - 0.5; 2 - i; i ** 2; -i; abs(i); i.exp(); i.relu()
@@ -112,9 +121,11 @@ x.shape == (2, 3); x.shape.numel(); str(x.shape); f'{x.shape}'; T.numel(x); x[:,
 x.requires_grad; x.is_leaf; (x * 1).is_leaf; x.detach().is_leaf; (x * 1).requires_grad; x.grad
 x.grad_fn; (x * 1).detach().requires_grad; (x > 1).requires_grad; x.detach().requires_grad_()
 (x * 2).sum().backward(); x.tolist(); s.tolist(); i.tolist(); (x > 2).tolist(); s.item()
-x.mean().item(); i[0].item(); (x > 2)[0, 0].item(); float(s); int(s); bool(s); bool(i[0] > 5)
-int(i[1]); [0, 1, 2, 3][T.tensor(2)]; round(float(s), 1); math_sqrt(s); str(x); f'{x}'; f'{s}'
-f'{s:.3f}'; f'{x.mean():8.2e}'; f'{i[0]:d}'; '%.2f' % s; '{:.1f}'.format(s); format(s.detach())
+x.mean().item(); i[0].item(); (x > 2)[0, 0].item(); float(s.detach())
+int(s); bool(s); bool(i[0] > 5); f'{x}'; f'{s}'
+int(i[1]); [0, 1, 2, 3][T.tensor(2)]; round(s.item(), 1); math_sqrt(s.detach()); str(x)
+f'{s:.3f}'; f'{x.mean():8.2e}'; f'{i[0]:d}'; '%.2f' % s.detach(); '{:.1f}'.format(s)
+format(s.detach())
 x.detach().numpy(); np.asarray(x.detach()); np.asarray(i); np.array(x.detach())
 x.detach().numpy().dtype; np.mean(x.detach().numpy())
 np.asarray(x.detach(), dtype=np.float64).dtype; 2.0 in x.detach(); 7 in i; hash(s) == hash(s)
@@ -151,6 +162,28 @@ x.reshape(shape=(3, 2)); x.reshape(shape=[-1]); x.reshape(shape=x.shape); T.resh
 x.view(size=(3, 2)); x.expand(size=(2, 2, 3)); x.permute(dims=(1, 0)); T.permute(x, dims=(-1, 0))
 T.zeros(size=(2, 3)); T.ones(size=()); T.rand(size=(2,)) * 0; T.randn(size=[2]) * 0
 T.zeros(size=(2,), dtype=T.int64)
+T.arange(end=3); T.arange(1, end=3); T.arange(T.tensor(3)); T.arange(0, T.tensor(1.0), 0.3)
+T.arange(0, 5, 1.7, dtype=T.int64); T.arange(2 ** 53, 2 ** 53 + 5, dtype=T.float64)
+T.arange(-0.0, 2)
+T.arange(0, 5, float('inf')); T.arange(1e39, 2e39, 1e38); T.full((2,), i[0]); T.full((1,), p[0])
+T.full((2,), T.tensor(1.0, dtype=T.float64)); T.full((2,), T.tensor(True))
+T.linspace(np.bool_(1), 3, 3)
+T.tensor([i[0], p[0]]); T.tensor([[1, 2, 3], i]); T.tensor([[[], []]]); T.tensor([np.zeros((2, 0))])
+T.tensor([np.int32(1), 1.5]); T.tensor([np.uint8(1), 2]); T.tensor([np.bool_(1)])
+T.tensor(np.bool_(1))
+T.tensor([True, np.float64(2)]); T.tensor([Fraction(1, 2)], dtype=T.float32); T.tensor(copy_of(x))
+T.tensor([np.bool_(1), 1.5]); T.tensor([np.array([1, 2]), [3, 4]])
+T.tensor(np.ma.array([1.0], mask=[1]))
+T.from_numpy(np.ma.array([1.0, 2.0], mask=[0, 1])) * 2
+T.tensor([0.0, nan, -0.0], dtype=T.bool); T.tensor(2 ** 62 + 2 ** 38 + 1, dtype=T.float32)
+c.shape[:-1]; c.shape[::2]; c.shape[:0].numel(); c.size()[T.tensor(1):]; c.shape[-1]
+c.shape + x.shape; c.shape + (1,); (1,) + c.shape; () + c.shape; c.shape + (True, T.tensor([4]))
+c.shape * 2; 2 * c.shape; c.shape * T.tensor(2); np.int64(2) * c.shape; c.shape * np.array(2)
+sum([c.shape, x.shape], ()); [1] * 3 + list(c.shape); np.zeros(2) + x.shape
+T.Size(); T.Size(range(2)); T.Size(n for n in [T.tensor(3), 2]); T.Size(T.tensor([1, 2]))
+T.Size((np.int64(3), True, -1)); T.Size(np.arange(2)); T.Size(c.shape) == (2, 2, 3)
+copy.copy(c.shape); copy.deepcopy(c.shape); pickle.loads(pickle.dumps(c.shape)); {c.shape: 1}
+hash(c.shape) == hash((2, 2, 3)); c.shape.index(3); c.shape.count(2); T.zeros(x.shape[:1] + (3,))
 """.replace("math_nan", "float('nan')").replace("math_sqrt", "__import__('math').sqrt")
 CASES = [
     part.strip() for line in EXPRESSIONS.splitlines() for part in line.split(";") if part.strip()
@@ -162,6 +195,10 @@ CASES = [
     "ignore:mse_loss:UserWarning",
     "ignore:Converting a tensor with requires_grad=True:UserWarning",
     "ignore:To copy construct from a tensor:UserWarning",
+    "ignore:tensor. to copy a tensor:UserWarning",
+    "ignore:Creating a tensor from a list of numpy:UserWarning",
+    "ignore:tensor. a sequence of ndarrays:UserWarning",
+    "ignore:float. this tensor requires:UserWarning",
     "ignore:__array__ implementation:DeprecationWarning",
 )
 @pytest.mark.parametrize("expression", CASES)
@@ -219,15 +256,46 @@ def test_text_after_a_statement_is_torchs(statement: str) -> None:
     assert texts[0] == texts[1]
 
 
+# ---- what both warn of ----------------------------------------------------------------------
+
+WARNED = """
+T.tensor(x); T.tensor(x, dtype=T.int64); T.tensor(p[0]); T.tensor([s]); T.tensor([[s, 1]]); float(s)
+float(v[:1]); '%.1f' % s; T.tensor([np.ones(2)]); T.tensor([[1.0], np.ones(1)])
+T.from_numpy(read_only); v.T; s.T; c.T; T.zeros(0).T; s.mT
+"""
+WARNINGS = [
+    part.strip() for line in WARNED.splitlines() for part in line.split(";") if part.strip()
+]
+
+
+@pytest.mark.parametrize("expression", WARNINGS)
+def test_warning_is_of_torchs_class(expression: str) -> None:
+    read_only = np.ones(2)
+    read_only.flags.writeable = False
+    shown = []
+    torch.set_warn_always(True)
+    try:
+        for T in (minigrad, torch):
+            with warnings.catch_warnings(record=True, action="always") as caught:
+                value = repr(eval(expression, {**names(T), "read_only": read_only}))
+            shown.append((value, {warning.category for warning in caught}))
+    finally:
+        torch.set_warn_always(False)
+    assert shown[0] == shown[1]
+    assert shown[0][1] == {UserWarning}
+
+
 # ---- what is refused ------------------------------------------------------------------------
 
 REFUSED = """
-T.tensor([]).item(); bool(x); bool(T.tensor([])); len(s); iter(s); s[0]; float(x); int(x); x and y
-if_(x); [1, 2][x]; [1, 2][s]; range(s); x.numpy(); np.asarray(x); x + 'a'; 'a' + x; x + [1]
-x * {}; x @ 2; x @ v[:2]; v @ v[:2]; s @ s; x @ i; x.sum(-3); x.amax((0, -2)); T.zeros(0).amin()
-x.reshape(-1, 4); x.expand(3, 3); x[-3]; x[:, 3]; x[[5]]; T.cat([x, v]); T.tensor([1, None])
-T.tensor([1, 2], requires_grad=True); T.tensor(True, requires_grad=True); i.requires_grad_()
-T.zeros(2, dtype='nonsense'); (x * 1).requires_grad_(False); x.__setattr__('grad', 1)
+T.tensor([]).item(); bool(x); bool(T.tensor([])); len(s); iter(s); s[0]; float(x.detach())
+int(x); x and y; if_(x); [1, 2][x]; [1, 2][s]; range(s); x.numpy(); np.asarray(x); x + 'a'
+'a' + x; x + [1]; x * {}; x @ 2; x @ v[:2]; v @ v[:2]; s @ s; x @ i; x.sum(-3); x.amax((0, -2))
+T.zeros(0).amin(); x.reshape(-1, 4); x.expand(3, 3); x[-3]; x[:, 3]; x[[5]]; T.cat([x, v])
+'a' in x; [1.0] in x; None in x; T.ones(4) in x
+T.tensor([1, None]); T.tensor([1, 2], requires_grad=True); T.tensor(True, requires_grad=True)
+i.requires_grad_(); T.zeros(2, dtype='nonsense'); (x * 1).requires_grad_(False)
+x.__setattr__('grad', 1)
 x.__setattr__('grad', T.ones(5)); x.__setattr__('grad', T.ones(2, 3, dtype=T.float64))
 T.autograd.grad(x, x); T.autograd.grad(x.sum(), y); T.autograd.grad(x.sum(), p)
 x.detach().retain_grad(); F.linear(x, w.T); F.linear(x, w, T.ones(3)); F.linear(x.double(), w)
@@ -244,6 +312,27 @@ T.nn.init.calculate_gain('leaky_relu', 'a'); T.nn.init.kaiming_uniform_(T.ones(2
 T.nn.init.calculate_gain('nonsense'); T.nn.init.kaiming_uniform_(T.zeros(3))
 T.nn.init.kaiming_uniform_(T.zeros(3, 3), mode='nonsense'); T.nn.Sequential().append(3)
 x.requires_grad_('no'); T.set_grad_enabled('no'); T.set_grad_enabled(1); copy.deepcopy(x * 1)
+T.tensor([1, [2]]); T.tensor([[1], 2]); T.tensor([1.5, [2]]); T.tensor([[1, 2], [3]])
+T.tensor(['a'])
+T.tensor([['a']]); T.tensor('a'); T.tensor(b'ab'); T.tensor([None], dtype=T.float32); T.tensor(None)
+T.tensor(None, dtype=T.bool); T.tensor([i, i]); T.tensor([v, v]); T.tensor([p[0]], dtype=T.int64)
+T.tensor(np.float32(1.5), dtype=T.int64); T.tensor([np.bool_(1), 1]); T.tensor([np.array(1)])
+T.tensor([1, object()]); T.tensor({1, 2}); T.tensor(n for n in [1]); T.tensor([1.0, '2'])
+T.tensor(np.arange(4)[::-1]); T.tensor(np.arange(2).astype('>i8')); T.tensor(records()['a'])
+T.from_numpy(np.arange(4)[::-1]); T.from_numpy(np.zeros((2, 2))[:, ::-1])
+T.from_numpy(records()['a'])
+T.from_numpy(np.arange(2.0).astype('>f8')); T.from_numpy(ndarray=np.ones(2))
+T.from_numpy(np.float64(1))
+T.from_numpy(np.arange(1)[::-1]); T.zeros(2, dtype='float'); T.arange(3, dtype=T.bool); T.arange()
+T.arange(5, step=2); T.arange(end=5, step=2); T.arange(0, 1, 0.5, dtype=T.int64)
+T.arange(3, 1, 5e-324)
+T.arange(0, 5, nan); T.arange(s); T.arange(T.tensor([1, 2])); T.arange(-(2 ** 63), 2 ** 63 - 1)
+T.arange(2 ** 64, 2 ** 65, dtype=T.float64); T.full((2,), s); T.full((2,), v); T.zeros(2 ** 62, 4)
+T.zeros(2 ** 40, 2 ** 40, 0); T.full((1,), 2 ** 64, dtype=T.float64); T.linspace(0, 2 ** 64, 3)
+p.fill_(2 ** 64); (p > 1).fill_(2 ** 70); nn.init.constant_(p, 2 ** 70)
+c.shape + [1]; [1] + c.shape; c.shape + (1.5,); ('a',) + c.shape; c.shape + 1; c.shape * 1.5
+T.Size(3); T.Size((1.0,)); T.Size((T.tensor(1.0),)); T.Size((T.tensor([1, 2]),)); T.Size('ab')
+T.Size((None,)); T.Size((1,), (2,)); T.Size(iterable=(1,)); T.Size((1,))[1]
 x.nonsense; x.__setattr__('shape', 1); T.manual_seed('a'); T.manual_seed(2 ** 64)
 """.replace("if_(x)", "(1 if x else 2)")
 REFUSALS = [
@@ -484,6 +573,20 @@ def test_numpy_of_a_recorded_tensor_says_what_to_do() -> None:
     for convert in conversions:
         with pytest.raises(RuntimeError, match=r"detach\(\)\.numpy\(\)"):
             convert()
+
+
+@ENGINES
+def test_a_recorded_tensor_becomes_a_number_or_an_array_as_in_torch(T: Any) -> None:
+    x = T.tensor([1.0], requires_grad=True)
+    torch.set_warn_always(True)  # not once in a process
+    with pytest.warns(UserWarning, match=r"detach|item"):
+        assert float(x) == 1
+    torch.set_warn_always(False)
+    with T.no_grad():
+        assert (float(x), float(x * 2)) == (1, 2)
+        x.numpy()[0] = 3
+        assert np.asarray(x).tolist() == [3]
+    assert (x.item(), int(x), f"{x[0]:.1f}") == (3, 3, "3.0")
 
 
 def test_there_is_only_the_cpu() -> None:

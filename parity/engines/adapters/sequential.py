@@ -53,7 +53,7 @@ class SequentialEngine(Engine):
         """Take one training step."""
         loss = self._backward()
         self._optimizer.step()
-        return loss
+        return loss.detach()
 
     def predict(self) -> Array:
         """Run forward without recording."""

@@ -1,0 +1,146 @@
+"""Recording, and what comes of it: switches, hooks, backward, derivatives of derivatives."""
+
+from random import Random
+
+import torch
+from hypothesis.stateful import rule
+
+from tests.minigrad.machine.operations import Operations
+from tests.minigrad.machine.pool import options
+from tests.minigrad.machine.words import randoms
+
+FLAGS = ["True", "False"]
+HOOKS = ["lambda g: g * 2", "lambda g: g.clone()", "lambda g: None", "lambda g: g.detach()",
+         "seen.append", "seen.append", "lambda g: g.sum()", "lambda g: g * g", "lambda g: 1 / 0",
+         "lambda g: g.mul_(2)", "lambda g: t0"]  # fmt: skip
+
+
+def is_recorded(t: torch.Tensor) -> bool:
+    return t.requires_grad
+
+
+def is_result(t: torch.Tensor) -> bool:
+    return t.grad_fn is not None
+
+
+class Gradients(Operations):
+    """Everything about gradients."""
+
+    @rule(r=randoms)
+    def switched(self, r: Random) -> None:
+        t = self.tensor(r, lambda t: t.is_leaf and t.is_floating_point())
+        flag = "True" if r.randrange(3) else "False"
+        self.run(r.choice([f"{t}.requires_grad_({flag})", f"{t}.requires_grad = {flag}"]))
+
+    @rule(r=randoms)
+    def mode(self, r: Random) -> None:
+        """Begin a block, or end the last one: blocks begin and end where they like."""
+        if "block" in self.names and r.randrange(2):
+            self.run("block.__exit__(None, None, None); del block")
+        elif "block" not in self.names:
+            mode = r.choice(["no_grad()", "no_grad()", "enable_grad()", "set_grad_enabled(True)"])
+            self.run(f"block = torch.{mode}; block.__enter__()")
+        else:
+            self.run(f"torch.set_grad_enabled({r.choice(FLAGS)})")
+
+    @rule(r=randoms)
+    def kept(self, r: Random) -> None:
+        self.run(f"{self.tensor(r, is_result)}.retain_grad()")
+
+    @rule(r=randoms)
+    def hooked(self, r: Random) -> None:
+        if "seen" not in self.names:
+            self.run("seen = []")
+        if "hook" in self.names and r.randrange(3) == 0:
+            self.run("hook.remove()")
+        else:
+            t = self.tensor(r, is_recorded)
+            self.run(f"hook = {t}.register_hook({r.choice(HOOKS)})")
+
+    @rule(r=randoms)
+    def grad_set(self, r: Random) -> None:
+        t = self.tensor(r, lambda t: t.grad is not None if t.is_leaf else False)
+        shape = self.value(t).shape
+        self.run(r.choice([
+            f"{t}.grad = None",
+            f"{t}.grad = {self.tensor(r, lambda t: t.shape == shape)}",
+            f"{self.new(r)} = {t}.grad",
+            f"{t}.grad.zero_()",
+            f"{t}.grad",
+        ]))  # fmt: skip
+
+    # ---- backward ---------------------------------------------------------------------------
+
+    def scalar(self, r: Random, t: str) -> str:
+        """Return an expression of one element, with derivatives that are not constant."""
+        return r.choice(
+            [f"{t}.sum()", f"({t} * {t}).sum()", f"({t} ** 3).mean()", f"{t}.sum() * 2"]
+        )
+
+    @rule(r=randoms)
+    def backward(self, r: Random) -> None:
+        t = self.tensor(r, is_recorded)
+        shape = self.value(t).shape
+        more = options(r, retain_graph=[*FLAGS, "None"], create_graph=["True", "False", "False"],
+                       inputs=lambda: self.sources(r))  # fmt: skip
+        if r.randrange(3):
+            self.run(f"{self.scalar(r, t)}.backward({more[2:]})")
+            return
+        gradient = r.choice(
+            [f"torch.ones_like({t})", self.tensor(r, lambda t: t.shape == shape), ""]
+        )
+        if r.randrange(3):
+            self.run(f"{t}.backward({gradient}{more if gradient else more[2:]})")
+        else:
+            self.run(f"torch.autograd.backward({t}{gradient and ', ' + gradient}{more})")
+
+    def sources(self, r: Random) -> str:
+        t, u = self.tensor(r, is_recorded), self.tensor(r, is_recorded)
+        return r.choice(
+            [t, f"[{t}]", f"[{t}, {u}]", f"({t}, {t})", "[]"] if r.randrange(4) else [t]
+        )
+
+    @rule(r=randoms)
+    def grad(self, r: Random) -> None:
+        t, by = self.tensor(r, is_recorded), self.sources(r)
+        more = options(r, retain_graph=FLAGS, allow_unused=["True", "True", "False"],
+                       materialize_grads=FLAGS)  # fmt: skip
+        if r.randrange(3):
+            more += f", create_graph={r.choice(['True', 'True', 'False'])}"
+        output = self.scalar(r, t) if r.randrange(4) else t
+        if output == t and r.randrange(2):
+            shape = self.value(t).shape
+            more = f", {self.tensor(r, lambda t: t.shape == shape)}{more}"
+        self.run(f"grads = torch.autograd.grad({output}, {by}{more})")
+        found = [i for i, g in enumerate(self.names.get("grads", ())) if g is not None]
+        if found and r.randrange(4):
+            self.run(f"{self.new(r)} = grads[{r.choice(found)}]")
+
+    @rule(r=randoms)
+    def derivatives(self, r: Random) -> None:
+        """Take a first, second and third derivative, as long as there is a path."""
+        x = self.tensor(r, is_recorded)
+        y = r.choice([f"{x}", self.tensor(r, is_result)])
+        y = r.choice([
+            y, f"{y} ** {r.choice(['1', '2', '3', '4', '0.5'])}", f"{y}.relu()", f"{y}.abs()",
+            f"{y}.square()", f"{y} * {y}", f"{y}.tanh()", f"2 / {y}", f"{y} * {self.operand(r, y)}",
+            f"{y}.clone().{r.choice(['fill_', 'copy_', 'mul_', 'add_'])}({self.operand(r, y)})",
+        ])  # fmt: skip
+        self.run(f"d0 = ({y}).sum()")
+        for order in range(1, 4):
+            more = ", allow_unused=True" if r.randrange(3) == 0 else ""
+            self.run(
+                f"d{order}, = torch.autograd.grad(d{order - 1}.sum(), {x}, create_graph=True{more})"
+            )
+            if self.twins.theirs.error is not None or self.names.get(f"d{order}") is None:
+                return
+
+    @rule(r=randoms)
+    def functional(self, r: Random) -> None:
+        t = self.tensor(r, lambda t: t.is_floating_point())
+        name = r.choice(["jacobian", "hessian", "vjp", "jvp", "hvp", "vhp"])
+        y = r.choice([f"x * {self.operand(r, t)}", "x.relu()", "x ** 3", "x.tanh()", "x * x"])
+        vector = f", {r.choice([t, f'torch.ones_like({t})'])}" if name[-1] == "p" else ""
+        more = options(r, create_graph=FLAGS, strict=FLAGS)
+        y = f"({y}).sum()" if name in ("hessian", "hvp", "vhp") or r.randrange(2) else y
+        self.run(f"f0 = torch.autograd.functional.{name}(lambda x: {y}, {t}{vector}{more})")

@@ -1,0 +1,119 @@
+"""Whatever a program does, minigrad does what torch does, or raises; see `machine`."""
+
+import re
+from typing import Any
+
+import pytest
+import torch
+
+import minigrad
+from tests.minigrad.machine.comparison import differences
+from tests.minigrad.machine.known import KNOWN
+from tests.minigrad.machine.reduced import reduced
+from tests.minigrad.machine.twins import GIVEN, HEAD, Known, Twins, disagreement
+
+# ---- the machine itself ---------------------------------------------------------------------
+
+TOLD_APART = {
+    "raises": ("1 / 0", "[][0]"),
+    "warns": ("1", "torch.tensor(torch.ones(1))"),
+    "names": ("a = 1", "b = 1"),
+    "is_grad_enabled()": ("torch.set_grad_enabled(False)", "1"),
+    "generator": ("torch.rand(1)", "torch.rand(2)"),
+    "type": ("a = None", "a = torch.ones(())"),
+    "value": ("a = 1", "a = 2"),
+    "text": ("a = 'a'", "a = 'b'"),
+    "length": ("a = (1,)", "a = (1, 1)"),
+    "keys": ("a = {1: 1}", "a = {2: 1}"),
+    "shape": ("a = torch.ones(1)", "a = torch.ones(1, 1)"),
+    "dtype": ("a = torch.ones(1)", "a = torch.ones(1).double()"),
+    "values": ("a = torch.ones(1)", "a = torch.ones(1) + 1e-6"),
+    "layout": ("a = torch.ones(2, 2)", "a = torch.ones(2, 2).T"),
+    "identity": ("a = torch.ones(1); b = a", "a = torch.ones(1); b = torch.ones(1)"),
+    "requires_grad": ("a = torch.ones(1)", "a = torch.ones(1, requires_grad=True)"),
+    "is_leaf": (
+        "a = torch.ones(1, requires_grad=True)",
+        "a = torch.ones(1, requires_grad=True) * 1",
+    ),
+    "grad_fn": (
+        "a = torch.ones(1, requires_grad=True) * 1",
+        "a = torch.ones(1, requires_grad=True) + 0",
+    ),
+    "whether there is a gradient": ("a = torch.ones(1)", "a = torch.ones(1); a.grad = a * 1"),
+    "training": ("a = torch.nn.ReLU()", "a = torch.nn.ReLU().eval()"),
+}
+
+
+@pytest.mark.parametrize("what", TOLD_APART)
+def test_all_that_can_be_seen_is_compared(what: str) -> None:
+    twins = Twins()
+    ours, theirs = TOLD_APART[what]
+    for side, code in ((twins.ours, ours), (twins.theirs, theirs)):
+        side.run(compile(code, "program", "exec"))
+    found = [d.what for d in differences(twins.ours, twins.theirs, GIVEN, "", again=False)]
+    twins.end()
+    assert what in found
+
+
+@pytest.mark.parametrize("entry", KNOWN, ids=lambda entry: entry.name)
+def test_known_differences_are_met(entry: Known) -> None:
+    """One that nothing meets any more has to go."""
+    twins = Twins(KNOWN)
+    for statement in entry.example:
+        assert entry.name not in twins.met
+        twins.run(statement)
+    twins.end()
+    assert entry.name in twins.met
+    assert entry.reason
+
+
+PROGRAM = (
+    """
+t0 = torch.ones(2, 3, dtype=torch.float64, requires_grad=True)
+t1 = torch.zeros(3)
+t2 = torch.nn.functional.relu(t0) * t0.sum(dim=1, keepdim=True)
+t1.add_(3)
+with torch.enable_grad():
+    t3 = torch.cat([t2.exp().tanh(), torch.tanh(t2)], 1).tanh()
+t4 = t3[0, :2]
+""".strip()
+    .replace("\n    ", " ")
+    .split("\n")
+)
+
+
+def test_a_failure_is_made_short_and_can_be_pasted(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = minigrad.Tensor.tanh
+    monkeypatch.setattr(minigrad.Tensor, "tanh", lambda x: right(x).detach())
+    error = disagreement(PROGRAM)
+    assert error is not None
+    program, error = reduced(PROGRAM, error, KNOWN)
+    assert program == ["t0 = torch.ones(1, requires_grad=True)", "t3 = t0.tanh()"]
+    assert str(error).splitlines()[0] == "requires_grad of t3"
+    text = HEAD + "\n".join(program)
+    texts = []
+    for given in (text, text.replace("import torch", "import minigrad as torch")):
+        names: dict[str, Any] = {}
+        exec(given, names)
+        texts.append(str(names["t3"].requires_grad))
+    assert texts == ["True", "False"]
+
+
+def test_what_is_refused_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = [*KNOWN[0].example, "t1 = t0 + 1"]
+    assert disagreement(program, KNOWN) is None
+    right = minigrad.Tensor.mul_
+
+    def first_done(x: Any, other: Any) -> Any:
+        x._array *= other
+        return right(x, other)
+
+    monkeypatch.setattr(minigrad.Tensor, "mul_", first_done)
+    assert re.match("values of t0", str(disagreement(program, KNOWN)))
+
+
+def test_the_libraries_are_left_as_they_were() -> None:
+    assert disagreement(["torch.set_grad_enabled(False)"]) is None
+    assert minigrad.is_grad_enabled()
+    assert torch.is_grad_enabled()
+    assert not torch.is_warn_always_enabled()
