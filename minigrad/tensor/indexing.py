@@ -16,7 +16,7 @@ from minigrad.tensor.shape import Shapes
 
 INDEX = RULE_OF[rules.index]
 INDEX_PUT = RULE_OF[rules.index_put]
-COPY_SLICES = INDEX_PUT.named("CopySlices")
+COPY_SLICES = INDEX_PUT.named("torch::autograd::CopySlices")
 NAME = "index assignment"
 
 
@@ -24,7 +24,7 @@ class Indexing(InPlace, Shapes):
     """Indexing of `Tensor`, with torch's forms of an index."""
 
     def __getitem__(input, key: Any) -> Self:
-        found = key_of(key, input.shape)
+        found = key_of(key, input._array.shape)
         return input._view_at(found)._picked_at(found)
 
     def _view_at(input, key: Key) -> Self:
@@ -50,7 +50,7 @@ class Indexing(InPlace, Shapes):
         value = assignable(value, input.dtype)
         if key is False:
             return  # as in torch, whatever the value's shape
-        found = key_of(None if key is True else key, input.shape)
+        found = key_of(None if key is True else key, input._array.shape)
         view = input.detach()._view_at(found)
         place = view._picked_at(found)
         if isinstance(value, Indexing):
@@ -117,6 +117,8 @@ def in_torch_order(picked: Array, view: Array, key: Key) -> Array:
     it lays out a result.
     """
     if not hasattr(picked, "strides"):
+        return picked
+    if picked.flags.c_contiguous and view.flags.c_contiguous:
         return picked
     kept = [view.strides[axis] for axis in key.kept_axes(view.ndim)]
     at = key.first_axis

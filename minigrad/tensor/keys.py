@@ -7,7 +7,7 @@ for an index array too, and may put the axes of the result in another order.
 
 import operator
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -71,21 +71,32 @@ def key_of(given: Any, shape: Sequence[int]) -> Key:
             list are of different lengths.
         RuntimeError: a list has something else than numbers in it.
     """
+    parts = _parts(given)
+    left_out = len(shape) - sum(map(_counted, parts))
+    if left_out < 0:
+        _refuse_number(shape)
     view: list[Any] = []
     arrays: list[Any] = []
     places: list[tuple[Any, Sequence[int]]] = []  # index arrays, with the lengths they stand for
     kept: list[int] = []  # the lengths that no index array stands for
     rule, is_whole = ALIAS, True
-    axis = 0
-    for part in _without_ellipsis(_parts(given), shape):
-        taken = shape[axis : axis + _axes(part)]
-        axis += _axes(part)
-        if axis > len(shape):
+    end = skipped = 0
+    for part in map(_plain, parts):
+        if part is ...:
+            skipped += left_out
+            continue
+        if skipped:  # something follows `...`
+            view += [ALL] * skipped
+            arrays += [ALL] * skipped
+            kept += shape[end : end + skipped]
+            end, skipped = end + skipped, 0
+        axis, end = end, end + _axes(part)
+        if end > len(shape):
             _refuse_number(shape)
         if isinstance(part, int):
-            if not -taken[0] <= part < taken[0]:
+            if not -shape[axis] <= part < shape[axis]:
                 raise IndexError(
-                    f"index: {part} is out of bounds for axis {axis - 1} of length {taken[0]} of a "
+                    f"index: {part} is out of bounds for axis {axis} of length {shape[axis]} of a "
                     f"tensor of shape {list(shape)}"
                 )
             view.append(part)
@@ -93,8 +104,8 @@ def key_of(given: Any, shape: Sequence[int]) -> Key:
         elif isinstance(part, slice):
             view.append(part)
             arrays.append(ALL)
-            kept.append(len(range(taken[0])[part]))
-            shortens = part.stop is not None and part.stop < taken[0]
+            kept.append(len(range(shape[axis])[part]))
+            shortens = part.stop is not None and part.stop < shape[axis]
             if part.start or shortens or part.step not in (None, 1):
                 rule, is_whole = SLICE, False
         elif part is None or (part.ndim == 0 and part.dtype == bool_):
@@ -102,20 +113,19 @@ def key_of(given: Any, shape: Sequence[int]) -> Key:
             arrays.append(ALL if part is None else np.reshape(part, (1,)))  # a mask of the new axis
             rule, is_whole = NEW_AXIS, False
         else:
-            view += [ALL] * len(taken)
+            view += [ALL] * (end - axis)
             arrays.append(part)
-            places.append((part, taken))
-    for part, taken in places:
-        _check_array(part, taken, shape)
-    while arrays and arrays[-1] is ALL:
-        arrays.pop()
-    if 0 in (*kept, *shape[axis:]):  # torch looks at no int where there is nothing to pick
-        ints = [part is not ALL and part.dtype != bool_ for part in arrays]
-        arrays = [np.zeros(x.shape, int64) if i else x for x, i in zip(arrays, ints, strict=True)]
+            places.append((part, shape[axis:end]))
     if isinstance(given, slice):
         rule = SLICE
-    alone = sum(part is not ALL for part in arrays) == 1
-    is_mask = alone and any(part.dtype == bool_ for part, _ in places)
+    while arrays and arrays[-1] is ALL:
+        arrays.pop()
+    for part, taken in places:
+        _check_array(part, taken, shape)
+    if places and (0 in kept or 0 in shape[end:]):
+        arrays = list(map(_unread, arrays))
+    is_mask = len(places) == 1 and places[0][0].dtype == bool_
+    is_mask = is_mask and sum(part is not ALL for part in arrays) == 1
     return Key((*view, ...), tuple(arrays), rule, is_whole, is_mask)
 
 
@@ -132,19 +142,9 @@ def _check_array(part: Any, taken: Sequence[int], shape: Sequence[int]) -> None:
         )
 
 
-def _without_ellipsis(parts: Sequence[Any], shape: Sequence[int]) -> Iterator[Any]:
-    """Yield the parts, with `:` for each axis that `...` stands for if something follows it."""
-    left_out = len(shape) - sum(map(_counted, parts))
-    if left_out < 0:
-        _refuse_number(shape)
-    skipped = 0
-    for part in map(_plain, parts):
-        if part is ...:
-            skipped += left_out
-        else:
-            yield from [ALL] * skipped
-            yield part
-            skipped = 0
+def _unread(part: Any) -> Any:
+    """Return an index array for where there is nothing to pick: torch looks at no int there."""
+    return part if part is ALL or part.dtype == bool_ else np.zeros(part.shape, int64)
 
 
 def _parts(given: Any) -> Sequence[Any]:
@@ -168,14 +168,9 @@ def _counted(part: Any) -> int:
 
     A mask counts as such if it is a tensor: torch counts one axis for a list or ndarray.
     """
-    is_array = hasattr(part, "__array_function__") and not isinstance(
-        part, (np.ndarray, np.generic)
-    )
-    return (
-        _axes(part)
-        if is_array
-        else int(not (part is None or part is ... or isinstance(part, bool)))
-    )
+    if isinstance(part, bool):
+        return 0
+    return 1 if isinstance(part, (int, np.ndarray, np.generic)) else _axes(part)
 
 
 def _axes(part: Any) -> int:
@@ -190,9 +185,10 @@ def _plain(part: Any) -> Any:
     """Return one part of a key as an int, a slice, None, `...` or an index array."""
     if part is None or part is ...:
         return part
+    if type(part) is int:
+        return long("index", part)
     if isinstance(part, slice):
-        ends = (part.start, part.stop, part.step)
-        start, stop, step = (None if end is None else operator.index(end) for end in ends)
+        start, stop, step = (_end(part.start), _end(part.stop), _end(part.step))
         if step is not None and step <= 0:
             raise ValueError(f"index: a slice's step must be greater than zero, not {step}")
         return slice(start, stop, step)
@@ -208,6 +204,10 @@ def _plain(part: Any) -> Any:
     if isinstance(part, np.generic):
         _refuse(part)
     return int(part) if part.ndim == 0 and part.dtype.kind == "i" else part
+
+
+def _end(end: Any) -> int | None:
+    return None if end is None else operator.index(end)
 
 
 def _elements(value: Any) -> Any:
