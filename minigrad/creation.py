@@ -17,6 +17,7 @@ from minigrad.dtypes import (
     number_as,
     python_number,
 )
+from minigrad.layout import unrepeated
 from minigrad.random import Generator, chosen, fused
 from minigrad.tensor import Tensor
 from minigrad.tensor.base import Number, require_tensor
@@ -98,15 +99,21 @@ def _check_lengths(operation: str, size: tuple[int, ...]) -> None:
 
 
 def zeros_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Return zeros of the shape and dtype of `input`."""
-    require_tensor("zeros_like", input)
-    return zeros(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+    """Return zeros of the shape, dtype and order of axes in memory of `input`."""
+    return _like("zeros_like", input, 0, dtype, requires_grad)
 
 
 def ones_like(input: Tensor, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Return ones of the shape and dtype of `input`."""
-    require_tensor("ones_like", input)
-    return ones(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+    """Return ones of the shape, dtype and order of axes in memory of `input`."""
+    return _like("ones_like", input, 1, dtype, requires_grad)
+
+
+def _like(operation: str, input: Tensor, value: int, dtype: Any, requires_grad: bool) -> Tensor:
+    require_tensor(operation, input)
+    kind = input.dtype if dtype is None else as_dtype(dtype)
+    plain = getattr(input._array, "_array", input._array)  # an ndarray of this layout
+    filled = np.full_like(unrepeated(plain), value, kind)
+    return Tensor(filled).requires_grad_(requires_grad)
 
 
 def arange(

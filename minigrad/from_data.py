@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.dtypes import DType, as_dtype, bool_, common_type, dtype_of_number, float32
+from minigrad.layout import unrepeated
 from minigrad.tensor import Tensor
 
 
@@ -49,7 +50,7 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
             dtype = common_type(*kinds) if kinds else float32
         array = _numbers(parts, as_dtype(dtype)).reshape(shape)
     wanted = as_dtype(array.dtype if dtype is None else dtype)
-    return Tensor(np.array(array, wanted)).requires_grad_(requires_grad)
+    return Tensor(np.array(unrepeated(array), wanted)).requires_grad_(requires_grad)
 
 
 def _flattened(data: Any) -> tuple[list[Any], list[int], list[np.ndarray[Any, Any]]]:

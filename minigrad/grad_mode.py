@@ -1,11 +1,18 @@
-"""Switching the recording of operations off and on: `no_grad`, `enable_grad`, `is_grad_enabled`."""
+"""Switching the recording of operations off and on: `no_grad`, `enable_grad`, `is_grad_enabled`.
+
+Ctrl-C at the very moment when a `with` block of these ends can leave the mode as it was in the
+block, here and in torch. `in_mode` and decorated functions have no such moment.
+"""
 
 import threading
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager
 from functools import partial, wraps
 from inspect import isgeneratorfunction
-from typing import Any
+from typing import Any, TypeVar
+
+from minigrad.temporary import undone
+
+T = TypeVar("T")
 
 
 class _GradMode(threading.local):
@@ -20,6 +27,20 @@ grad_mode = _GradMode()
 def is_grad_enabled() -> bool:
     """Return whether operations on tensors that require gradients are being recorded."""
     return grad_mode.enabled
+
+
+def in_mode(enabled: bool, body: Callable[[], T]) -> T:
+    """Return `body()`, run with recording on or off."""
+    before = grad_mode.enabled
+
+    def switch(mode: bool) -> None:
+        grad_mode.enabled = mode
+
+    def run() -> T:
+        switch(enabled)
+        return body()
+
+    return undone(run, partial(switch, before))
 
 
 class set_grad_enabled:  # noqa: N801 - torch's name
@@ -42,7 +63,7 @@ class set_grad_enabled:  # noqa: N801 - torch's name
     def __call__(self, function: Any) -> Any:
         """Decorate a function: the switch is made when it is called, and not before."""
         grad_mode.enabled = self._before
-        return _decorated(function, partial(set_grad_enabled, self._mode))
+        return _decorated(function, self._mode)
 
     def __enter__(self) -> None:
         grad_mode.enabled = self._mode
@@ -58,14 +79,14 @@ class _Switch:
 
     def __new__(cls, function: Any = None) -> Any:
         """Also serve as a decorator without parentheses, `@no_grad`."""
-        return super().__new__(cls) if function is None else _decorated(function, cls)
+        return super().__new__(cls) if function is None else _decorated(function, cls._mode)
 
     def __init__(self) -> None:
         self._before: list[bool] = []
 
     def __call__(self, function: Any) -> Any:
         """Decorate a function, or a generator function: it runs with the switch made."""
-        return _decorated(function, type(self))
+        return _decorated(function, self._mode)
 
     def __enter__(self) -> None:
         self._before.append(grad_mode.enabled)
@@ -87,11 +108,11 @@ class enable_grad(_Switch):  # noqa: N801 - torch's name
     _mode = True
 
 
-def _decorated(function: Any, switch: Callable[[], AbstractContextManager[None]]) -> Any:
-    """Return the function with each of its calls inside a switch of its own.
+def _decorated(function: Any, mode: bool) -> Any:
+    """Return the function with each of its calls in a mode.
 
-    A generator function's body runs later, piece by piece: each piece is inside one, and what
-    happens between them is not.
+    A generator function's body runs later, piece by piece: each piece is in the mode, and
+    what happens between them is not.
     """
     if not callable(function):
         raise TypeError(
@@ -101,8 +122,7 @@ def _decorated(function: Any, switch: Callable[[], AbstractContextManager[None]]
 
     @wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:
-        with switch():
-            return function(*arguments, **options)
+        return in_mode(mode, partial(function, *arguments, **options))
 
     @wraps(function)
     def generate(*arguments: Any, **options: Any) -> Generator[Any, Any, Any]:
@@ -110,8 +130,7 @@ def _decorated(function: Any, switch: Callable[[], AbstractContextManager[None]]
         resume: Callable[[], Any] = partial(next, generator)
         while True:
             try:
-                with switch():
-                    value = resume()
+                value = in_mode(mode, resume)
             except StopIteration as stop:
                 return stop.value
             try:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.dtypes import DType
-from minigrad.grad_mode import enable_grad, no_grad
+from minigrad.grad_mode import in_mode
 from minigrad.tape import Array, changed
 from minigrad.tensor import Tensor
 
@@ -144,8 +144,7 @@ class SGD:
                 if node is not None and set_to_none:  # without a look: nothing depends on it
                     node.grad = None
                 elif node is not None and node.grad is not None:
-                    with no_grad():
-                        node.grad = node.grad.detach().zero_()
+                    node.grad = in_mode(False, node.grad.detach().zero_)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
@@ -158,8 +157,7 @@ class SGD:
         """
         loss = None
         if closure is not None:
-            with enable_grad():
-                loss = closure()
+            loss = in_mode(True, closure)
         arrays = []
         for group in self.param_groups:
             plain = not (group["momentum"] or group["weight_decay"] or group["maximize"])

@@ -22,6 +22,8 @@ from weakref import KeyedRef, ref
 
 import numpy as np
 
+from minigrad.layout import copied
+
 Array: TypeAlias = Any
 """Any array that speaks NumPy's protocol: an ndarray, a `Tensor`, or another array type."""
 
@@ -143,7 +145,7 @@ def sweep(
             if parent.rule is None:  # its gradient is the user's to change in place
                 shared = grad is grad_out or getattr(grad, "base", None) is not None
                 if shared or wrap is not None or id(grad) in map(id, saved):
-                    grad = np.copy(grad)
+                    grad = copied(grad)
             if grad.shape != parent.shape:
                 grad = unbroadcast(grad, parent.shape)
             if grad.dtype is not parent.dtype and grad.dtype != parent.dtype:

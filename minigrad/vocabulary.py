@@ -53,5 +53,7 @@ FUNCTIONS = frozenset(
 )
 """Functions; besides these `np.add.at(out, key, values)`."""
 
-ATTRIBUTES = frozenset({"__getitem__", "__setitem__", "dtype", "mT", "ndim", "shape"})
+ATTRIBUTES = frozenset(
+    {"__getitem__", "__setitem__", "dtype", "flags", "mT", "ndim", "shape", "strides"}
+)
 """What a rule reads of an array itself."""

@@ -34,6 +34,7 @@ class WrappedArray:
     ndim = property(lambda self: self._array.ndim)
     shape = property(lambda self: self._array.shape)
     size = property(lambda self: self._array.size)
+    strides = property(lambda self: self._array.strides)
 
     @property
     def base(self) -> Any:

@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import functools
 import gc
+import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -34,9 +34,12 @@ from minigrad.capture.record import record
 from minigrad.capture.rendering import PrintedProgram
 from minigrad.capture.replay import MISFIT, Replay, with_parts
 from minigrad.capture.trust import Trial
-from minigrad.capture.watch import is_recording, recording_threads
+from minigrad.capture.watch import is_recording, watches
 from minigrad.grad_mode import grad_mode
+from minigrad.temporary import undone
 from minigrad.tensor import Tensor
+
+T = TypeVar("T")
 
 
 def capture(step: Callable[..., Any], *, cache_size: int = 8) -> Captured:
@@ -101,10 +104,11 @@ class Captured:
         self._in_a_row = 0  # recordings, since one was last replayed
         self._latest: Any = None  # the signature of the last call that was replayed,
         self._run = step  # and what was run then
+        self._lock = threading.RLock()  # a replay's memory is for one thread at a time
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Do what the step does."""
-        if recording_threads and is_recording():
+        if watches and is_recording():
             return self._step(*args, **kwargs)
         tensors: list[Tensor] = []
         signature: list[Any] = [grad_mode.enabled]
@@ -112,11 +116,13 @@ class Captured:
             signature += [_key(argument, tensors) for argument in args]
             for name, argument in kwargs.items():
                 signature += (name, _key(argument, tensors))
-        if signature == self._latest:
-            result = self._run(*tensors)
-            if result is not MISFIT:
-                return result
-        return self._find(signature, tensors, args, kwargs)
+        with self._lock:
+            if signature == self._latest:
+                result = self._run(*tensors)
+                if result is not MISFIT:
+                    return result
+            result = self._find(signature, tensors)
+        return self._record(signature, tensors, args, kwargs) if result is MISFIT else result
 
     @property
     def program(self) -> PrintedProgram | None:
@@ -127,8 +133,8 @@ class Captured:
         replays = [replay for replays in self._replays.values() for replay in replays]
         return PrintedProgram(**vars(replays[-1].program)) if replays else None
 
-    def _find(self, signature: list[Any], tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
-        """Run the replay that fits, or record one."""
+    def _find(self, signature: list[Any], tensors: list[Tensor]) -> Any:
+        """Run the replay that fits; return `MISFIT` if none does."""
         self._latest = None
         replays = self._replays[tuple(signature)] = self._replays.pop(tuple(signature), [])
         for replay in reversed(replays):
@@ -140,8 +146,7 @@ class Captured:
                 self._latest, self._run = signature, replay.run
                 self._in_a_row = 0
                 return result
-
-        return self._record(signature, tensors, args, kwargs)
+        return MISFIT
 
     def _record(self, signature: list[Any], tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
         """Run the step and record it; keep the recording if it can be trusted."""
@@ -156,18 +161,24 @@ class Captured:
 
         key = tuple(signature)
         trial = self._trials.pop(key, None) or Trial()
-        with no_garbage_collection():
+
+        def recorded() -> tuple[Any, Replay | None]:
             recording = record(self._step, run, tensors)
-            value, recorded = recording.value, trial.trusted(recording)
+            value, trusted = recording.value, trial.trusted(recording)
             del recording  # for each thing is dropped as soon as what is made of it is there
-            if recorded is None:
+            if trusted is None:
                 self._trials = {key: trial}
-                return value
+                return value, None
             self._forget(self._cache_size - 1)
-            recorded = replace(recorded, program=lower(recorded.program))
-            replay = Replay(recorded)
-        self._replays.setdefault(key, []).append(replay)
-        self._in_a_row += 1
+            trusted = replace(trusted, program=lower(trusted.program))
+            return value, Replay(trusted)
+
+        value, replay = without_garbage_collection(recorded)
+        if replay is None:
+            return value
+        with self._lock:
+            self._replays.setdefault(key, []).append(replay)
+            self._in_a_row += 1
         if self._in_a_row == max(self._cache_size, MANY) + 1:
             warnings.warn(
                 f"capture: the last {self._in_a_row} calls were all recorded and none replayed, "
@@ -175,31 +186,31 @@ class Captured:
                 "to, an argument that is no tensor, or a shape is another one each time. Pass "
                 "tensors that change as arguments.",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
         return value
 
     def _forget(self, most: int) -> None:
         """Drop the least recently used replays until at most this many are left."""
-        while sum(map(len, self._replays.values())) > most:
-            signature = next(key for key, replays in self._replays.items() if replays)
-            del self._replays[signature][0]
-        self._replays = {key: replays for key, replays in self._replays.items() if replays}
+        with self._lock:
+            while sum(map(len, self._replays.values())) > most:
+                signature = next(key for key, replays in self._replays.items() if replays)
+                del self._replays[signature][0]
+            self._replays = {key: replays for key, replays in self._replays.items() if replays}
 
 
-@contextmanager
-def no_garbage_collection() -> Iterator[None]:
-    """Switch the garbage collector off: a recording makes many objects and hardly any garbage.
+def without_garbage_collection(body: Callable[[], T]) -> T:
+    """Return `body()`, run without the garbage collector.
 
-    With the collector on, recording takes twice as long.
+    A recording makes many objects and hardly any garbage: with the collector it takes twice as
+    long.
     """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+
+    def run() -> T:
+        gc.disable()
+        return body()
+
+    return undone(run, gc.enable) if gc.isenabled() else body()
 
 
 def _key(value: Any, tensors: list[Tensor]) -> Any:

@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from collections import Counter
 from collections.abc import Callable
 from itertools import chain
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from minigrad.capture.memory import address
 from minigrad.capture.program import Call, Program, View
 from minigrad.capture.recording_array import RecordingArray
 from minigrad.capture.replay import Argument, Output, RecordedStep, add_gradient, with_parts
-from minigrad.capture.watch import Watch, array_of, show
+from minigrad.capture.watch import Watch, array_of
 from minigrad.tensor import Tensor
 
 Run = Callable[[list[Tensor]], Any]
@@ -46,36 +47,45 @@ def record(step: Callable[..., Any], run: Run, arguments: list[Tensor]) -> Recor
     Raises:
         CaptureError: the step does what cannot be replayed.
     """
-    surroundings = Surroundings(step)
-    with Watch() as watch:
-        inputs, returned, outputs, argument_gradients = _run(watch, run, arguments)
-        _refuse_overlaps(watch)
-        _write_back(watch)
-        for before in watch.optimizers.values():
-            before.check()
-        gradients_after = {node: node.__dict__.get("grad") for node in watch.graded}
-        left = _left(watch, {id(grad) for grad in gradients_after.values()})
-        made = watch.left()
-        for tensor in made:
-            if not tensor.is_leaf:
-                tensor._node = None  # the record of how it was made is not made anew
-        tensors = [before.tensor for before in watch.before.values()] + made
-        _begin_afresh(watch)
-        _settle_memory(watch, tensors)
-        _name(watch, surroundings)
-        program = Program(
-            tuple(watch.recording.calls),
-            inputs,
-            tuple(out._view() for out in outputs),
-            tuple(tensor._array._view() for tensor in tensors),
-        )
-        results = [Tensor._wrapped(np.copy(out._array)) for out in outputs]
-    watch.recording.forget()
-    for i, output in argument_gradients.items():
+    watch = Watch()
+    recorded, left, results = watch.run(lambda: _recorded(watch, step, run, arguments))
+    for i, output in recorded.argument_gradients.items():
         add_gradient(arguments[i], results[output.index])
+    return RecordedRun(_value(recorded.returned, results, arguments), recorded, left)
+
+
+def _recorded(
+    watch: Watch, step: Callable[..., Any], run: Run, arguments: list[Tensor]
+) -> tuple[RecordedStep, list[Tensor], list[Tensor]]:
+    """Run the step; return the recording, the tensors it left, and copies of its outputs."""
+    surroundings = Surroundings(step)
+    inputs, returned, outputs, argument_gradients = _run(watch, run, arguments)
+    watch.recording.check()
+    _refuse_overlaps(watch)
+    _write_back(watch)
+    for before in watch.optimizers.values():
+        before.check()
+    gradients_after = {node: node.__dict__.get("grad") for node in watch.graded}
+    left = _left(watch, {id(grad) for grad in gradients_after.values()})
+    made = watch.left()
+    for tensor in made:
+        if not tensor.is_leaf:
+            tensor._node = None  # the record of how it was made is not made anew
+    tensors = [before.tensor for before in watch.before.values()] + made
+    _begin_afresh(watch)
+    _settle_memory(watch, tensors)
+    _name(watch, surroundings)
+    program = Program(
+        tuple(watch.recording.calls),
+        inputs,
+        tuple(out._view() for out in outputs),
+        tuple(watch.array(tensor)._view() for tensor in tensors),
+    )
+    results = [Tensor._wrapped(np.copy(out._array)) for out in outputs]
     recorded = RecordedStep(
         program,
         tensors,
+        [watch.array(tensor)._array for tensor in tensors],
         [before.node for before in watch.before.values()],
         returned,
         argument_gradients,
@@ -84,7 +94,7 @@ def record(step: Callable[..., Any], run: Run, arguments: list[Tensor]) -> Recor
         list(watch.optimizers.values()),
         surroundings,
     )
-    return RecordedRun(_value(returned, results, arguments), recorded, left)
+    return recorded, left, results
 
 
 def _run(
@@ -168,7 +178,7 @@ def _write_back(watch: Watch) -> None:
             )
         np.copyto(old._array, new._array)
         recording.add(np.copyto, (new,), recording.writes(old))
-        show(tensor, old)
+        tensor._array = old
 
 
 def _left(watch: Watch, known: set[int]) -> list[Tensor]:
@@ -206,9 +216,10 @@ def _begin_afresh(watch: Watch) -> None:
     """Add calls that restore the initial values of memory that the step made and then changed."""
     recording = watch.recording
     starts: list[Call] = []
+    shown = watch.shown()
     for buffer, values in recording.before.items():
         root = recording.outside[id(buffer.memory)]
-        if _is_alone(root):
+        if _is_alone(root, shown):
             del recording.outside[id(buffer.memory)]
             buffer.memory = None
             first = recording.array(values)
@@ -219,18 +230,19 @@ def _begin_afresh(watch: Watch) -> None:
 def _settle_memory(watch: Watch, tensors: list[Tensor]) -> None:
     """Find the memory that is constant, and let the program choose what memory it can."""
     written = {call.out.buffer for call in watch.recording.calls}
+    shown = watch.shown()
     for root in watch.recording.outside.values():
-        root._buffer.constant = root._buffer not in written and _is_alone(root)
+        root._buffer.constant = root._buffer not in written and _is_alone(root, shown)
     for tensor in tensors:  # parameters and changed tensors
         buffer = tensor._array._buffer
         if (tensor.requires_grad or buffer in written) and id(tensor) in watch.movable:
             buffer.memory = None
 
 
-def _is_alone(root: RecordingArray) -> bool:
-    """Return whether nothing but the recording refers to an array."""
+def _is_alone(root: RecordingArray, shown: Counter[int]) -> bool:
+    """Return whether nothing but the recording, and tensors it made, refers to an array."""
     # The recording array, the buffer, and the argument of getrefcount.
-    return sys.getrefcount(root._array) == 3
+    return sys.getrefcount(root._array) == 3 + shown[id(root._array)]
 
 
 def _name(watch: Watch, surroundings: Surroundings) -> None:

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any, NoReturn
 
 import numpy as np
 
 from minigrad.arrays.wrapped import WrappedArray
-from minigrad.capture.call_sites import refuse, source
+from minigrad.capture.call_sites import CaptureError, refuse, source
 from minigrad.capture.memory import address, extent
 from minigrad.capture.program import Buffer, Call, Source, View
-from minigrad.tape import owner
+from minigrad.tape import changed, owner
 
 
 class Recording:
@@ -36,6 +37,8 @@ class Recording:
         self.read_only: dict[Buffer, str] = {}  # what must not be written to, and why
         self.same: dict[tuple[int, ...], tuple[int, ...]] = {}  # each shape once,
         self.sources: dict[Any, Source] = {}  # and each source
+        self._thread = get_ident()
+        self._strayed: list[CaptureError] = []
 
     def array(self, value: Any) -> RecordingArray:
         """Return a recording array of memory from outside the recording."""
@@ -60,13 +63,38 @@ class Recording:
     def add(
         self, function: Callable[..., Any], inputs: Any, out: RecordingArray, **options: Any
     ) -> RecordingArray:
-        """Note a call."""
+        """Note a call.
+
+        Raises:
+            CaptureError: another thread makes it.
+        """
+        if get_ident() != self._thread:
+            self._refuse_thread()
         call = Call(function, self._views(inputs), out._view(), options, source(self.sources))
         self.calls.append(call)
         return out
 
+    def _refuse_thread(self) -> NoReturn:
+        try:
+            refuse(
+                "{call} runs in another thread than the step, and a replay would not run it: run "
+                "it in the step's own thread"
+            )
+        except CaptureError as error:
+            self._strayed.append(error)
+            raise
+
+    def check(self) -> None:
+        """Check that no other thread has tried to make a part of the calls.
+
+        Raises:
+            CaptureError: one has.
+        """
+        if self._strayed:
+            raise self._strayed[0]
+
     def forget(self) -> None:
-        """Let go of the arrays: they refer to the recording, which the garbage collector finds."""
+        """Let go of the arrays, which refer to the recording."""
         self.outside.clear()
         self.fresh.clear()
 
@@ -78,7 +106,7 @@ class Recording:
         return root if array is memory else root._seen(array)
 
     def writes(self, out: Any) -> RecordingArray:
-        """Return what is about to be written to, as a recording array.
+        """Return what is about to be written to, as a recording array; note the change.
 
         Raises:
             CaptureError: it is read-only.
@@ -90,6 +118,7 @@ class Recording:
         if buffer in self.fresh:
             root = self.fresh.pop(buffer)
             self.before[buffer] = np.copy(root._array)
+        changed(target._array)
         return target
 
     def _views(self, value: Any) -> Any:
@@ -121,8 +150,6 @@ class RecordingArray(WrappedArray):
         self._known: View | None = None
 
     # ---- what it is -------------------------------------------------------------------------
-
-    strides = property(lambda self: self._array.strides)
 
     @property
     def base(self) -> RecordingArray | None:

@@ -49,6 +49,7 @@ class RecordedStep:
     Attributes:
         program: the calls.
         tensors: those whose views are `program.tensors`.
+        arrays: of these tensors, when they were recorded.
         nodes: the nodes of the tensors that existed before the step, which come first.
         returned: what the step returned, with `Output` and `Argument` for tensors.
         argument_gradients: for each argument whose gradient was computed, the output it is in.
@@ -60,6 +61,7 @@ class RecordedStep:
 
     program: Program
     tensors: list[Tensor]
+    arrays: list[Any]
     nodes: list[Node | None]
     returned: Any
     argument_gradients: dict[int, Output]
@@ -88,7 +90,8 @@ class Replay:
         parameters = [f"argument_{i}" for i in range(len(program.inputs))]
         self._names.namespace.update(dict.fromkeys(parameters), misfit=MISFIT)
         memory = Memory()
-        self._arrays = self._move(memory)
+        self._arrays = recorded.arrays
+        self._move(memory)
         writer = Writer(memory, self._names)
         program = reuse_memory(program)
         conditions = (f"if {condition}: return misfit" for condition in self._conditions())
@@ -99,6 +102,7 @@ class Replay:
         body = [
             *writer.in_parts(conditions, "if {}() is misfit: return misfit"),
             *fill,
+            *self._changes(),
             *writer.in_parts(map(writer.statement, program.calls)),
             *writer.in_parts(self._left_behind()),
             *self._results(writer),
@@ -109,18 +113,14 @@ class Replay:
         self._optimizers = recorded.optimizers
         del self._recorded
 
-    def _move(self, memory: Memory) -> list[Any]:
-        """Move the tensors into the program's memory; return the array of each."""
-        arrays = []
-        for tensor, view in zip(self._recorded.tensors, self.program.tensors, strict=True):
-            array = array_of(tensor)
+    def _move(self, memory: Memory) -> None:
+        """Move the tensors into the program's memory."""
+        for i, tensor in enumerate(self._recorded.tensors):
+            view = self.program.tensors[i]
             if view.buffer.memory is None:
-                moved = memory.own_array(view)
-                np.copyto(moved, array)
-                show(tensor, moved)
-                array = moved
-            arrays.append(array)
-        return arrays
+                self._arrays[i] = memory.own_array(view)
+                np.copyto(self._arrays[i], array_of(tensor))
+                show(tensor, self._arrays[i])
 
     def _conditions(self) -> Iterator[str]:
         """Yield expressions, each true if the replay must not run."""
@@ -141,14 +141,11 @@ class Replay:
         for before in recorded.optimizers:
             yield from before.changes(self._names)
 
-    def _left_behind(self) -> Iterator[str]:
-        """Yield statements that set gradients, momentum buffers and versions of arrays."""
-        of = self._names.of
-        recorded = self._recorded
-        for node, grad in recorded.gradients_after.items():
-            yield f"{of(node, 'node')}.grad = {of(grad, 'tensor')}"
-        for before in recorded.optimizers:
-            yield from before.left_behind(self._names)
+    def _changes(self) -> Iterator[str]:
+        """Yield a statement that notes the changes of the tensors, before they are made.
+
+        So a replay that Ctrl-C interrupts changes nothing unnoticed.
+        """
         written = {call.out.buffer for call in self.program.calls}
         shown = [
             array
@@ -156,8 +153,18 @@ class Replay:
             if view.buffer in written
         ]
         if shown:
+            of = self._names.of
             moment, log = of(changes.together(shown), "moment"), of(changes, "changes")
             yield f"{moment}.number = {log}.latest = next({of(numbers, 'numbers')})"
+
+    def _left_behind(self) -> Iterator[str]:
+        """Yield statements that set gradients and momentum buffers."""
+        of = self._names.of
+        recorded = self._recorded
+        for node, grad in recorded.gradients_after.items():
+            yield f"{of(node, 'node')}.grad = {of(grad, 'tensor')}"
+        for before in recorded.optimizers:
+            yield from before.left_behind(self._names)
 
     def _results(self, writer: Writer) -> Iterator[str]:
         """Yield statements that return what the step returns."""

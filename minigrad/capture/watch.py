@@ -1,17 +1,24 @@
 """Watching a step while it runs: what it computes, and what it changes outside.
 
-While a `Watch` is open, `Tensor._array` gives recording arrays in place of arrays, so that every
-call is noted whatever path a tensor took into the step, and the few other things a replay has to
-know about are noticed where they happen: `.grad` of leaves, steps of optimizers, random numbers.
-Nothing else in minigrad knows of it, and nothing is slower while no watch is open.
+While a thread has a `Watch` open, `Tensor._array` gives it recording arrays in place of arrays, so
+that every call is noted whatever path a tensor took into the step, and the few other things a
+replay has to know about are noticed where they happen: `.grad` of leaves, steps of optimizers,
+random numbers. Nothing else in minigrad knows of it, and nothing is slower while no watch is open.
+
+Other threads go on as ever, and may record steps of their own: whatever is noted belongs to the
+watch of the thread it happens in. Tensors hold plain arrays all the time; which recording array
+stands for which tensor is known to the watch alone. So there is nothing to be put back in a tensor
+when a recording ends, however it ends.
 """
 
 from __future__ import annotations
 
 import sys
-import threading
 import weakref
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Callable
+from threading import get_ident
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -21,13 +28,15 @@ from minigrad.capture.recording_array import Recording, RecordingArray
 from minigrad.optim import SGD
 from minigrad.random import Generator
 from minigrad.tape import Node, numbers
+from minigrad.temporary import replaced, undone
 from minigrad.tensor import Tensor
 from minigrad.tensor.base import TensorBase
 
-recording_threads: set[int] = set()
-"""The threads with an open watch."""
+T = TypeVar("T")
 
-_one_at_a_time = threading.RLock()
+watches: dict[int, Watch] = {}
+"""The open watches, by thread."""
+
 _SLOT: Any = TensorBase.__dict__["_array"]
 
 
@@ -49,6 +58,7 @@ class Watch:
         gradients: the leaves whose `.grad` the step looked at before it set it, with what it saw.
         graded: the leaves whose `.grad` the step set.
         optimizers: those that took a step, as they were then, by id.
+        elsewhere: the tensors that other threads made meanwhile, by id.
     """
 
     def __init__(self) -> None:
@@ -58,45 +68,28 @@ class Watch:
         self.gradients: dict[Node, Tensor | None] = {}
         self.graded: dict[Node, None] = {}
         self.optimizers: dict[int, OptimizerBefore] = {}
-        self._made: dict[int, weakref.ref[Tensor]] = {}
-        self._thread = threading.get_ident()
+        self.elsewhere: dict[int, weakref.ref[Tensor]] = {}
+        self._made: dict[int, weakref.KeyedRef[int, Tensor]] = {}
+        self._shown: dict[int, RecordingArray] = {}  # by id of the tensor
         self._first = next(numbers)
 
-    def __enter__(self) -> Watch:
-        _one_at_a_time.acquire()
-        recording_threads.add(self._thread)
-        step, optimizers = SGD.step, self.optimizers
+    def run(self, body: Callable[[], T]) -> T:
+        """Return `body()`, watched."""
+        thread = get_ident()
 
-        def watched_step(self: SGD, *arguments: Any, **options: Any) -> Any:
-            if id(self) not in optimizers:
-                optimizers[id(self)] = OptimizerBefore(self)
-            return step(self, *arguments, **options)
+        def opened() -> T:
+            watches[thread] = self
+            return body()
 
-        replaced: list[tuple[Any, str, Any]] = [
-            (TensorBase, "_array", property(self._read, self._write)),
-            (Node, "grad", property(self._read_grad, self._write_grad)),
-            (SGD, "step", watched_step),
-            (Generator, "uniform", _no_random_numbers),
-            (Generator, "normal", _no_random_numbers),
-        ]
-        self._before = [(owner, name, vars(owner).get(name)) for owner, name, _ in replaced]
-        for place in replaced:
-            setattr(*place)
-        return self
+        def close() -> None:
+            watches.pop(thread, None)
+            self._release()
 
-    def __exit__(self, *_: object) -> None:
-        for place in self._before:
-            setattr(*place)
-        for tensor in [*(before.tensor for before in self.before.values()), *self.left()]:
-            array = _SLOT.__get__(tensor)
-            if type(array) is RecordingArray:
-                _SLOT.__set__(tensor, array._array)
-        recording_threads.discard(self._thread)
-        _one_at_a_time.release()
+        return replaced(WATCHED, lambda: undone(opened, close))
 
     def left(self) -> list[Tensor]:
         """Return the tensors that the step made and that are still there."""
-        made = (reference() for reference in self._made.values())
+        made = [reference() for reference in list(self._made.values())]
         return [tensor for tensor in made if tensor is not None]
 
     def has_made(self, tensor: Tensor) -> bool:
@@ -104,60 +97,136 @@ class Watch:
         reference = self._made.get(id(tensor))
         return reference is not None and reference() is tensor
 
+    def shown(self) -> Counter[int]:
+        """Return how many tensors that the step made hold an array, by the array's id."""
+        return Counter(id(array_of(tensor)) for tensor in self.left())
+
     # ---- what is watched --------------------------------------------------------------------
 
-    def _read(self, tensor: Tensor) -> Any:
+    def array(self, tensor: Tensor) -> RecordingArray:
+        """Return the recording array that stands for a tensor's array."""
+        shown = self._shown.get(id(tensor))
+        if shown is not None:
+            return shown
         array = _SLOT.__get__(tensor)
-        if threading.get_ident() != self._thread:
-            return array._array if type(array) is RecordingArray else array
-        if type(array) is RecordingArray:
-            return array
         if type(array) is not np.ndarray:
             raise CaptureError(
                 f"capture: a tensor of {type(array).__name__} takes part in the step, and only "
                 "steps on ndarrays can be captured: run this one eagerly"
             )
+        made = self.elsewhere.get(id(tensor))
+        if made is not None and made() is tensor:
+            refuse(
+                "{call} takes a tensor that another thread made while the step was recorded, which "
+                "no replay would make anew: make it before the step, or pass it as an argument"
+            )
         # The tensor, `array` here, and the argument of getrefcount refer to it.
         if sys.getrefcount(array) == 3 and not isinstance(array.base, np.ndarray):
             self.movable.add(id(tensor))
         self.before[id(tensor)] = Before(tensor, array, tensor._node)
-        recorded = self.recording.array(array)
-        _SLOT.__set__(tensor, recorded)
+        recorded = self._shown[id(tensor)] = self.recording.array(array)
         return recorded
 
-    def _write(self, tensor: Tensor, array: Any) -> None:
-        if threading.get_ident() == self._thread:
-            try:
-                self._read(tensor)
-            except AttributeError:  # a new tensor
-                self._made[id(tensor)] = weakref.ref(tensor)
-            if type(array) is np.ndarray:
-                array = self.recording.made(array)
-        _SLOT.__set__(tensor, array)
+    def noted(self, tensor: Tensor, array: Any) -> Any:
+        """Note that a tensor is given an array; return the ndarray to give it."""
+        try:
+            self.array(tensor)
+        except AttributeError:  # a new tensor
+            self._made[id(tensor)] = weakref.KeyedRef(tensor, self._forget, id(tensor))
+        if type(array) is np.ndarray:
+            array = self.recording.made(array)
+        if type(array) is not RecordingArray:
+            self._shown.pop(id(tensor), None)
+            return array
+        self._shown[id(tensor)] = array
+        return array._array
 
-    def _read_grad(self, node: Node) -> Tensor | None:
-        grad: Tensor | None = node.__dict__.get("grad")
-        if node.number < self._first and node not in self.graded:
-            self.gradients.setdefault(node, grad)
-        return grad
+    def _forget(self, reference: weakref.KeyedRef[int, Tensor]) -> None:
+        self._shown.pop(reference.key, None)
+        self._made.pop(reference.key, None)
 
-    def _write_grad(self, node: Node, grad: Tensor | None) -> None:
-        if node.number < self._first:
-            self.graded[node] = None
-        node.__dict__["grad"] = grad
+    def _release(self) -> None:
+        """Give ndarrays to the nodes that were made and are still there: they may be swept yet."""
+        tensors = [*(before.tensor for before in self.before.values()), *self.left()]
+        found: set[Node | None] = set()
+        unvisited = [getattr(tensor, "_node", None) for tensor in tensors]  # it may be half made
+        while unvisited:
+            node = unvisited.pop()
+            if node is not None and node.number > self._first and node not in found:
+                found.add(node)
+                unvisited += node.parents
+                if node.saved is not None:
+                    node.saved = RecordingArray._plain(node.saved)
+        self._made.clear()  # these refer to the watch, or to the recording, which
+        self._shown.clear()  # would be there until the garbage collector finds them
+        self.recording.forget()
 
 
-def _no_random_numbers(*_: Any, **__: Any) -> Any:
-    refuse(
-        "{call} draws random numbers, which a replay would not draw anew: draw them outside of "
-        "the step and pass them as a tensor"
-    )
+def _read(tensor: Tensor) -> Any:
+    watch = watches.get(get_ident())
+    return _SLOT.__get__(tensor) if watch is None else watch.array(tensor)
+
+
+def _write(tensor: Tensor, array: Any) -> None:
+    watch = watches.get(get_ident())
+    for other in list(watches.values()):
+        if other is not watch:
+            other.elsewhere[id(tensor)] = weakref.ref(tensor)
+    _SLOT.__set__(tensor, array if watch is None else watch.noted(tensor, array))
+
+
+def _read_grad(node: Node) -> Tensor | None:
+    grad: Tensor | None = node.__dict__.get("grad")
+    watch = watches.get(get_ident())
+    if watch is not None and node.number < watch._first and node not in watch.graded:
+        watch.gradients.setdefault(node, grad)
+    return grad
+
+
+def _write_grad(node: Node, grad: Tensor | None) -> None:
+    watch = watches.get(get_ident())
+    if watch is not None and node.number < watch._first:
+        watch.graded[node] = None
+    node.__dict__["grad"] = grad
+
+
+def _watched_step(step: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(self: SGD, *arguments: Any, **options: Any) -> Any:
+        watch = watches.get(get_ident())
+        if watch is not None and id(self) not in watch.optimizers:
+            watch.optimizers[id(self)] = OptimizerBefore(self)
+        return step(self, *arguments, **options)
+
+    return watched
+
+
+def _refused(method: Callable[..., Any]) -> Callable[..., Any]:
+    def refusing(*arguments: Any, **options: Any) -> Any:
+        if is_recording():
+            refuse(
+                "{call} draws random numbers or seeds them, which a replay would not do anew: draw "
+                "them outside of the step and pass them as a tensor"
+            )
+        return method(*arguments, **options)
+
+    return refusing
+
+
+WATCHED: dict[tuple[Any, str], Callable[[Any], Any]] = {
+    (TensorBase, "_array"): lambda _: property(_read, _write),
+    (Node, "grad"): lambda _: property(_read_grad, _write_grad),
+    (SGD, "step"): _watched_step,
+    **{
+        (Generator, name): _refused
+        for name in ("uniform", "normal", "manual_seed", "get_state", "set_state")
+    },
+}
+"""What is other while a watch is open."""
 
 
 def array_of(tensor: Tensor) -> Any:
-    """Return a tensor's array, even in the middle of a recording."""
-    array = _SLOT.__get__(tensor)
-    return array._array if type(array) is RecordingArray else array
+    """Return a tensor's ndarray, even in the middle of a recording."""
+    return _SLOT.__get__(tensor)
 
 
 def show(tensor: Tensor, array: Any) -> None:
@@ -167,4 +236,4 @@ def show(tensor: Tensor, array: Any) -> None:
 
 def is_recording() -> bool:
     """Return whether this thread is recording a step."""
-    return threading.get_ident() in recording_threads
+    return get_ident() in watches

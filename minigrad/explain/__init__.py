@@ -92,7 +92,9 @@ def explain(result: Tensor | Callable[..., Any], *arguments: Any, **options: Any
             f"{type(result).__name__}"
         )
     name = getattr(result, "__qualname__", type(result).__name__)
-    with Observation() as observation:
+    observation = Observation()
+
+    def observed() -> tuple[tape.Node, Tensor]:
         computed = result(*arguments, **options)
         if not isinstance(computed, Tensor):
             raise TypeError(
@@ -109,6 +111,9 @@ def explain(result: Tensor | Callable[..., Any], *arguments: Any, **options: Any
         ran = any(isinstance(e, Backward) and e.operation is operation for e in observation.events)
         if operation is not None and computed.numel() == 1 and not ran:
             observation.sweep(computed)
+        return node, computed
+
+    node, computed = observation.run(observed)
     return Explanation(node, computed, name, observation.events, observation.names)
 
 

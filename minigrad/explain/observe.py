@@ -13,9 +13,10 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -37,8 +38,11 @@ from minigrad.nn import Module
 from minigrad.ops.rule import Plan, Rule
 from minigrad.optim import SGD
 from minigrad.tape import Node
+from minigrad.temporary import replaced
 from minigrad.tensor import Tensor
 from minigrad.tensor import backward as sweeps
+
+T = TypeVar("T")
 
 ENGINE = str(Path(__file__).parents[1])
 EXAMPLE = str(Path(__file__).parents[1] / "architectures.py")
@@ -99,79 +103,52 @@ class ObservedPlan(Plan):
 
 
 class Observation:
-    """Notes what is computed in this thread within a `with` block.
+    """Notes what is computed in this thread while `run` runs a function.
 
-    What was recorded in the block keeps taking notes after it, when the tape is swept backwards.
+    What was recorded by then keeps taking notes afterwards, when the tape is swept backwards.
 
     Attributes:
         events: what happened, in order.
         names: what the user calls the tensors that took part.
-
-    Raises:
-        RuntimeError: a step is being captured.
     """
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.names = Names()
         self._thread = threading.get_ident()
-        self._restored: list[tuple[Any, str, Any]] = []
 
-    def __enter__(self) -> Observation:
+    def run(self, body: Callable[[], T]) -> T:
+        """Return `body()`, observed.
+
+        Raises:
+            RuntimeError: a step is being captured.
+        """
         if is_recording():
             raise RuntimeError(
                 "explain: a step is being captured, and a look at its values would become a part "
                 "of it: explain the step outside of minigrad.capture"
             )
-        plan, sweep, accumulate = vars(Rule)["plan"], tape.sweep, sweeps.accumulate
-        step, zero_grad = SGD.step, SGD.zero_grad
-        observation = self
 
-        def observed_plan(self: Rule, needs_grad: tuple[bool, ...]) -> Plan:
-            found = plan.__get__(self)(needs_grad)
-            return observation._observed(self, found) if observation._is_watching() else found
+        def observed(method: Callable[..., Any], attribute: Any) -> Callable[..., Any]:
+            before = attribute if callable(attribute) else _of_slot(attribute)
 
-        def observed_sweep(roots: Any, *arguments: Any, **options: Any) -> Any:
-            if observation._is_watching():
-                observation.events.append(Swept([node for node, _ in roots]))
-            return sweep(roots, *arguments, **options)
+            def call(*arguments: Any, **options: Any) -> Any:
+                if not self._is_watching():
+                    return before(*arguments, **options)
+                return method(before, *arguments, **options)
 
-        def observed_accumulate(node: Node, grad: Tensor, recorded: bool) -> None:
-            before, added = copied(node.grad), copied(grad)
-            accumulate(node, grad, recorded)
-            if observation._is_watching() and node.rule is None:
-                observation.events.append(Accumulated(node, added, before, copied(node.grad)))
+            return call
 
-        def observed_step(self: SGD, *arguments: Any, **options: Any) -> Any:
-            if not observation._is_watching():
-                return step(self, *arguments, **options)
-            before = [copied(parameter) for parameter, _ in _parameters(self)]
-            result = step(self, *arguments, **options)
-            observation._note_update(self, before)
-            return result
-
-        def observed_zero_grad(self: SGD, *arguments: Any, **options: Any) -> None:
-            nodes = [p._grad_node for p, _ in _parameters(self)]
-            graded = [node for node in nodes if node is not None and node.grad is not None]
-            zero_grad(self, *arguments, **options)
-            if observation._is_watching():
-                observation.events.append(Zeroed(graded))
-
-        replaced = [
-            (Rule, "plan", observed_plan),
-            (tape, "sweep", observed_sweep),
-            (sweeps, "accumulate", observed_accumulate),
-            (SGD, "step", observed_step),
-            (SGD, "zero_grad", observed_zero_grad),
-        ]
-        self._restored = [(owner, name, vars(owner)[name]) for owner, name, _ in replaced]
-        for place in replaced:
-            setattr(*place)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for place in self._restored:
-            setattr(*place)
+        places: dict[tuple[Any, str], Callable[..., Any]] = {
+            (Rule, "plan"): self._plan,
+            (tape, "sweep"): self._sweep,
+            (sweeps, "accumulate"): self._accumulate,
+            (SGD, "step"): self._step,
+            (SGD, "zero_grad"): self._zero_grad,
+        }
+        return replaced(
+            {place: partial(observed, method) for place, method in places.items()}, body
+        )
 
     def sweep(self, output: Tensor) -> None:
         """Compute the gradients of an output to take notes of them; no `.grad` is touched."""
@@ -180,6 +157,39 @@ class Observation:
 
     def _is_watching(self) -> bool:
         return threading.get_ident() == self._thread and not is_recording()
+
+    # ---- what is observed: each method gets what it stands for ------------------------------
+
+    def _plan(self, plan: Callable[..., Plan], rule: Rule, needs_grad: tuple[bool, ...]) -> Plan:
+        return self._observed(rule, plan(rule, needs_grad))
+
+    def _sweep(self, sweep: Callable[..., Any], roots: Any, *arguments: Any, **options: Any) -> Any:
+        self.events.append(Swept([node for node, _ in roots]))
+        return sweep(roots, *arguments, **options)
+
+    def _accumulate(
+        self, accumulate: Callable[..., Any], node: Node, grad: Tensor, recorded: bool
+    ) -> None:
+        before, added = copied(node.grad), copied(grad)
+        accumulate(node, grad, recorded)
+        if node.rule is None:
+            self.events.append(Accumulated(node, added, before, copied(node.grad)))
+
+    def _step(
+        self, step: Callable[..., Any], optimizer: SGD, *arguments: Any, **options: Any
+    ) -> Any:
+        before = [copied(parameter) for parameter, _ in _parameters(optimizer)]
+        result = step(optimizer, *arguments, **options)
+        self._note_update(optimizer, before)
+        return result
+
+    def _zero_grad(
+        self, zero_grad: Callable[..., Any], optimizer: SGD, *arguments: Any, **options: Any
+    ) -> None:
+        nodes = [p._grad_node for p, _ in _parameters(optimizer)]
+        graded = [node for node in nodes if node is not None and node.grad is not None]
+        zero_grad(optimizer, *arguments, **options)
+        self.events.append(Zeroed(graded))
 
     def _observed(self, rule: Rule, plan: Plan) -> Plan:
         """Return a plan that takes notes of what it saves and of what its derivatives do."""
@@ -239,6 +249,11 @@ class Observation:
                 buffer = optimizer.state.get(parameter, {}).get("momentum_buffer")
                 arrays = old, copied(node.grad), copied(parameter)
                 self.events.append(Updated(node, *arrays, options, copied(buffer)))
+
+
+def _of_slot(slot: Any) -> Callable[..., Any]:
+    """Return a function that calls what an object has in a slot."""
+    return lambda owner, *arguments: slot.__get__(owner)(*arguments)
 
 
 def _parameters(optimizer: SGD) -> list[tuple[Tensor, dict[str, Any]]]:

@@ -4,7 +4,7 @@ import math
 import warnings
 
 from minigrad.dtypes import python_number
-from minigrad.grad_mode import no_grad
+from minigrad.grad_mode import in_mode
 from minigrad.random import Generator
 from minigrad.tensor import Tensor
 from minigrad.tensor.base import require_tensor
@@ -23,8 +23,7 @@ def uniform_(
         NotImplementedError: the tensor is not floating point.
     """
     require_tensor("uniform_", tensor)
-    with no_grad():
-        return tensor.uniform_(a, b, generator=generator)
+    return in_mode(False, lambda: tensor.uniform_(a, b, generator=generator))
 
 
 def normal_(
@@ -37,8 +36,7 @@ def normal_(
         NotImplementedError: the tensor is not floating point.
     """
     require_tensor("normal_", tensor)
-    with no_grad():
-        return tensor.normal_(mean, std, generator=generator)
+    return in_mode(False, lambda: tensor.normal_(mean, std, generator=generator))
 
 
 def zeros_(tensor: Tensor) -> Tensor:
@@ -56,8 +54,7 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
     require_tensor("constant_", tensor)
     if not isinstance(python_number(val), (int, float)):
         raise TypeError(f"constant_: val must be a number, not {type(val).__name__}")
-    with no_grad():
-        return tensor.fill_(val)
+    return in_mode(False, lambda: tensor.fill_(val))
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:

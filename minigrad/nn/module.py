@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 from minigrad.dtypes import float32, float64
-from minigrad.grad_mode import no_grad
+from minigrad.grad_mode import in_mode
 from minigrad.nn.parameter import IncompatibleKeys, Parameter, load
 from minigrad.tensor import Tensor
 from minigrad.tensor.conversion import dtype_among
@@ -162,9 +162,9 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or set them to zero."""
         for parameter in self.parameters():
-            if parameter.grad is not None:
-                with no_grad():
-                    parameter.grad = None if set_to_none else parameter.grad.detach().zero_()
+            grad = parameter.grad
+            if grad is not None:
+                parameter.grad = None if set_to_none else in_mode(False, grad.detach().zero_)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Switch the recording of all parameters on or off."""

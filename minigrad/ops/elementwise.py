@@ -3,6 +3,7 @@
 import numpy as np
 
 from minigrad.dtypes import DType
+from minigrad.layout import copied, unrepeated
 from minigrad.tape import Array
 
 
@@ -91,7 +92,7 @@ def power(x: Array, *, exponent: float) -> Array:
     if exponent == -0.5:
         return np.divide(1, np.sqrt(x))
     if exponent == 1:
-        return np.copy(x)
+        return copied(x)
     if exponent == 2:
         return np.square(x)
     return np.power(x, exponent)
@@ -224,7 +225,7 @@ def sign_backward_x(grad_out: Array) -> Array:
 
 
 def clone(x: Array) -> Array:
-    return np.copy(x)
+    return copied(x)
 
 
 def clone_backward_x(grad_out: Array) -> Array:
@@ -232,7 +233,7 @@ def clone_backward_x(grad_out: Array) -> Array:
 
 
 def astype(x: Array, *, dtype: DType) -> Array:
-    return np.astype(x, dtype)
+    return np.astype(unrepeated(x), dtype)
 
 
 def astype_backward_x(grad_out: Array) -> Array:

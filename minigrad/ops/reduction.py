@@ -7,6 +7,7 @@ from math import prod
 
 import numpy as np
 
+from minigrad.layout import contiguous
 from minigrad.tape import Array
 
 Axis = tuple[int, ...] | None
@@ -19,7 +20,7 @@ def _with_axes(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
 
 
 def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    return np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
+    return contiguous(np.add.reduce(x, axis=axis, keepdims=keepdims))  # type: ignore[call-overload]
 
 
 def sum_backward_x(grad_out: Array, x_shape: tuple[int, ...], axis: Axis) -> Array:
@@ -28,8 +29,7 @@ def sum_backward_x(grad_out: Array, x_shape: tuple[int, ...], axis: Axis) -> Arr
 
 
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    total = np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
-    return np.divide(total, _count(x.shape, axis))
+    return np.divide(sum(x, axis=axis, keepdims=keepdims), _count(x.shape, axis))
 
 
 def mean_backward_x(grad_out: Array, x_shape: tuple[int, ...], axis: Axis) -> Array:
@@ -44,7 +44,7 @@ def _count(shape: tuple[int, ...], axis: Axis) -> int:
 
 
 def amax(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    return np.maximum.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
+    return contiguous(np.maximum.reduce(x, axis=axis, keepdims=keepdims))  # type: ignore[call-overload]
 
 
 def amax_backward_x(
@@ -54,7 +54,7 @@ def amax_backward_x(
 
 
 def amin(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    return np.minimum.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
+    return contiguous(np.minimum.reduce(x, axis=axis, keepdims=keepdims))  # type: ignore[call-overload]
 
 
 def amin_backward_x(

@@ -130,8 +130,9 @@ class Rule:
     def named(self, torch_name: str) -> Rule:
         """Return the same rule under another of torch's names: `squeeze` is a `reshape`, say."""
         if torch_name not in self._twins:
-            self._twins[torch_name] = twin = Rule(self.forward, *self._backwards.values())
+            twin = Rule(self.forward, *self._backwards.values())
             twin.torch_name = torch_name
+            self._twins[torch_name] = twin  # at last: other threads may find it
         return self._twins[torch_name]
 
     def _make_plan(self, needs_grad: tuple[bool, ...]) -> Plan:

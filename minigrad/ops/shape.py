@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minigrad.layout import contiguous
 from minigrad.tape import Array
 
 
@@ -32,7 +33,7 @@ def expand_backward_x(grad_out: Array) -> Array:
 
 
 def cat(*xs: Array, axis: int) -> Array:
-    return np.concatenate(xs, axis=axis)
+    return contiguous(np.concatenate(xs, axis=axis))
 
 
 def cat_backward_xs(

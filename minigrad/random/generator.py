@@ -3,6 +3,7 @@
 import math
 import operator
 import secrets
+import threading
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any, Self
@@ -26,7 +27,9 @@ _STATE = np.dtype([  # torch's CPUGeneratorImplState
 class Generator:
     """`torch.Generator` for the CPU; it draws NumPy arrays.
 
-    A new generator is seeded with 67280421310721, as torch's is.
+    A new generator is seeded with 67280421310721, as torch's is. Several threads may use one: each
+    draw is a whole, as in torch, and no number is drawn twice. A copy, or what is unpickled,
+    continues by itself from the same state.
 
     Raises:
         RuntimeError: `device` is not ``"cpu"``.
@@ -35,6 +38,7 @@ class Generator:
     def __init__(self, device: str = "cpu") -> None:
         if str(device) != "cpu":
             raise RuntimeError(f"Generator draws on the CPU, but device is {device!r}; pass 'cpu'")
+        self._lock = threading.RLock()
         self._engine = np.random.MT19937(0)
         self.manual_seed(67280421310721)
 
@@ -55,11 +59,9 @@ class Generator:
             raise ValueError(
                 f"manual_seed expected a seed from -2**63 to 2**64 - 1, but got {seed}"
             )
-        self._seed = seed % 2**64
         # RandomState seeds as torch does, by Matsumoto and Nishimura's init_genrand.
-        twister = np.random.RandomState(self._seed % 2**32).get_state(legacy=False)["state"]
-        self._set_twister(twister["key"], twister["pos"])
-        self._next_normal: float | None = None
+        twister = np.random.RandomState(seed % 2**32).get_state(legacy=False)["state"]
+        self._continue(seed % 2**64, twister["key"], twister["pos"], None)
         return self
 
     def initial_seed(self) -> int:
@@ -68,19 +70,21 @@ class Generator:
 
     def seed(self) -> int:
         """Start an unpredictable sequence and return its seed, 53 bits of the system's entropy."""
-        self.manual_seed(secrets.randbits(53))
-        return self._seed
+        seed = secrets.randbits(53)
+        self.manual_seed(seed)
+        return seed
 
     def get_state(self) -> NDArray[np.uint8]:
         """Return the state in the 5056 bytes of torch's layout, so that the two can exchange it."""
-        twister = self._engine.state["state"]
+        with self._lock:
+            seed, twister, normal = self._seed, self._engine.state["state"], self._next_normal
         state = np.zeros((), _STATE)
-        state["seed"], state["seeded"], state["words"] = self._seed, 1, twister["key"]
+        state["seed"], state["seeded"], state["words"] = seed, 1, twister["key"]
         state["left"], state["next"] = _WORDS + 1 - twister["pos"], twister["pos"]
-        if twister["pos"] == _WORDS and twister["key"][0] == self._seed % 2**32:
+        if twister["pos"] == _WORDS and twister["key"][0] == seed % 2**32:
             state["next"] = 0  # torch's mark of a state just seeded; it has no effect
-        if self._next_normal is not None:
-            state["normal_is_valid"], state["normal_y"] = 1, self._next_normal
+        if normal is not None:
+            state["normal_is_valid"], state["normal_y"] = 1, normal
         return np.frombuffer(state.tobytes(), np.uint8).copy()
 
     def set_state(self, new_state: ArrayLike) -> None:
@@ -100,9 +104,13 @@ class Generator:
         position_valid = 1 <= position <= _WORDS and position in (state["next"], _WORDS)
         if not (state["seeded"] and position_valid):
             raise RuntimeError("set_state: invalid state; pass what get_state returned")
-        self._seed = int(state["seed"])
-        self._set_twister(state["words"].astype(np.uint32), position)
-        self._next_normal = float(state["normal_y"]) if state["normal_is_valid"] else None
+        normal = float(state["normal_y"]) if state["normal_is_valid"] else None
+        self._continue(int(state["seed"]), state["words"].astype(np.uint32), position, normal)
+
+    __setstate__ = set_state
+
+    def __reduce__(self) -> tuple[type[Self], tuple[()], NDArray[np.uint8]]:
+        return type(self), (), self.get_state()
 
     def uniform(
         self, shape: _Shape, low: float = 0.0, high: float = 1.0, dtype: DTypeLike = np.float32
@@ -171,34 +179,47 @@ class Generator:
         _require_number("normal", "std", std)
         if not std >= 0:
             raise RuntimeError(f"normal expects std >= 0, but got std = {std}")
-        if size < 16:
-            values = np.array([self._one_normal() for _ in range(size)])
-        else:
-            values = self._fractions(size, kind)
-            whole = size - size % 16
+        whole = size - size % 16
+        with self._lock:
+            if size < 16:
+                values = np.array([self._one_normal() for _ in range(size)])
+            else:
+                values = self._fractions(size, kind)
+                last = self._fractions(0 if whole == size else 16, kind)
+        if size >= 16:
             values[:whole] = box_muller(values[:whole])
-            if whole != size:
-                values[-16:] = box_muller(self._fractions(16, kind))
+            if last.size:
+                values[-16:] = box_muller(last)
         with np.errstate(over="ignore"):  # a mean beyond float32 is infinite, as in torch
             center, width = np.array([mean, std]).astype(values.dtype)
             values = fused_multiply_add(values, width, center).astype(kind)
         return values.reshape(dimensions)
 
-    def _set_twister(self, key: NDArray[np.uint32], position: int) -> None:
-        """Let the engine continue from 624 state words, of which `position` are used up."""
-        self._engine.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": position}}
+    def _continue(
+        self, seed: int, key: NDArray[np.uint32], position: int, normal: float | None
+    ) -> None:
+        """Continue from 624 state words, `position` of them used up, and a second normal number."""
+        twister: Any = {"bit_generator": "MT19937", "state": {"key": key, "pos": position}}
+        with self._lock:
+            self._seed, self._engine.state, self._next_normal = seed, twister, normal
 
     def _fractions(self, count: int, kind: np.dtype[Any]) -> NDArray[Any]:
         """Return numbers from [0, 1): as many random bits as the dtype has, the word's lowest."""
         if kind == np.float32:
-            words, bits = self._engine.random_raw(count), 24
+            words, bits = self._words(count), 24
         else:
-            halves = self._engine.random_raw(2 * count)  # the upper one is drawn first
+            halves = self._words(2 * count)  # the upper one is drawn first
             words, bits = halves[0::2] << np.uint64(32) | halves[1::2], 53
         # Through int64, from which NumPy converts several times as fast.
         fractions = (words & np.uint64(2**bits - 1)).view(np.int64).astype(kind)
         fractions *= kind.type(2.0**-bits)
         return fractions
+
+    def _words(self, count: int) -> NDArray[np.uint64]:
+        """Draw words of 32 bits."""
+        with self._lock:
+            words: NDArray[np.uint64] = self._engine.random_raw(count)
+        return words
 
     def _one_normal(self) -> float:
         """Return one standard normal number; every other call keeps a second one for the next."""

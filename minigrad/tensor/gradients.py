@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from minigrad import tape
-from minigrad.grad_mode import set_grad_enabled
+from minigrad.grad_mode import in_mode
 from minigrad.tape import Array, Node
 from minigrad.tensor.backward import Differentiable
 from minigrad.tensor.base import OUTDATED, TensorBase, outdated_view
@@ -133,8 +133,7 @@ class Recorded(Differentiable):
 
         def on_arrays(grad: Array) -> Array:
             recorded = isinstance(grad, TensorBase)  # the backward pass is, and the hook with it
-            with set_grad_enabled(recorded):
-                replaced = hook(grad if recorded else self._wrapped(grad))
+            replaced = in_mode(recorded, lambda: hook(grad if recorded else self._wrapped(grad)))
             if replaced is not None:
                 value = replacement(hook, replaced, node)
                 grad = value if recorded else value._array

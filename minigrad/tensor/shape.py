@@ -14,6 +14,7 @@ from minigrad.tensor.base import Size, TensorBase
 from minigrad.tensor.conversion import Conversions
 from minigrad.tensor.reduction import Dims, axes_of, axis_of, one_of
 
+EXPAND_NOTHING = RULE_OF[rules.reshape].named("ExpandBackward0")
 RESHAPE_ALIAS = RULE_OF[rules.reshape].named("ReshapeAliasBackward0")
 SQUEEZE = RULE_OF[rules.reshape].named("SqueezeBackward0")
 SQUEEZE_DIM = RULE_OF[rules.reshape].named("SqueezeBackward1")
@@ -62,12 +63,12 @@ class Shapes(Conversions):
 
     def flatten(input, start_dim: int = 0, end_dim: int = -1) -> Self:
         """The axes from start_dim to end_dim as one."""
-        if input.ndim == 0:
-            return input.reshape(1)
         start = axis_of("flatten", start_dim, input.ndim)
         end = axis_of("flatten", end_dim, input.ndim)
         if start > end:
             raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+        if input.ndim == 0:
+            return input.reshape(1)
         if start == end:
             return input
         middle = math.prod(input.shape[start : end + 1])
@@ -119,8 +120,10 @@ class Shapes(Conversions):
         new = len(wanted) - input.ndim
         kept = (*wanted[:new], *input.shape)
         shape = tuple(k if n == -1 else n for n, k in zip(wanted, kept, strict=False))
+        repeats = shape != (1,) * new + input.shape
+        rule = RULE_OF[rules.expand] if repeats else EXPAND_NOTHING
         try:
-            return input._apply(RULE_OF[rules.expand], input, shape=shape)
+            return input._apply(rule, input, shape=shape)
         except ValueError as error:
             raise RuntimeError(
                 f"expand: shape {list(input.shape)} cannot be expanded to {list(wanted)}: "
@@ -186,9 +189,8 @@ def transposed(x: T, dim0: int, dim1: int, rule: Rule) -> T:
 
 def is_viewable(x: Any, shape: tuple[int, ...]) -> bool:
     """Return whether a tensor's elements need not be copied to have this shape."""
-    array = x._array if hasattr(x._array, "strides") else np.asarray(x._array)
     # An array laid out alike: the values do not matter, and may not be there to be read.
-    layout = np.lib.stride_tricks.as_strided(np.zeros(()), x.shape, array.strides)
+    layout = np.lib.stride_tricks.as_strided(np.zeros(()), x.shape, x._array.strides)
     try:
         np.reshape(layout, shape, copy=False)
     except ValueError:

@@ -31,8 +31,10 @@ class Guarded:
         self._array = np.asarray(array)
 
     dtype = property(lambda self: self._array.dtype)
+    flags = property(lambda self: self._array.flags)
     ndim = property(lambda self: self._array.ndim)
     shape = property(lambda self: self._array.shape)
+    strides = property(lambda self: self._array.strides)
     mT = property(lambda self: Guarded(self._array.mT))  # noqa: N815
 
     def __getitem__(self, key: Any) -> Guarded:
