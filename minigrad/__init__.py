@@ -12,7 +12,7 @@ To read it, follow the order in which it builds up. README.md goes the same way,
     ops                 every operation, with its derivative directly beneath it
     tape                the record of operations, and the sweep that runs backwards through it
     nn, optim           layers, how their parameters start, losses; SGD
-    tensor.protocols    tensors answer NumPy's calls: derivatives that have derivatives
+    tensor.numpy_calls  tensors answer NumPy's calls: derivatives that have derivatives
     arrays              other arrays that flow through the same rules
     capture             a training step as a list of NumPy calls, made cheaper and replayed
 

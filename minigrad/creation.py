@@ -159,11 +159,10 @@ def linspace(
     dtype: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Return `steps` evenly spaced values from start to end, equal to torch's in every bit.
+    """Return `steps` evenly spaced values from start to end.
 
-    The ends are numbers, or tensors without axes.
-
-    See `minigrad.random.fused.linspace` for how.
+    The ends are numbers, or tensors without axes. See `minigrad.random.fused.linspace` for how they
+    are computed, and where they are torch's in every bit.
     """
     for name, value in (("start", start), ("end", end)):
         if isinstance(value, Tensor) and value.ndim > 0:

@@ -140,11 +140,10 @@ class SGD:
         """Forget the gradients, or set them to zero in place."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                node = parameter._grad_node
-                if node is not None and set_to_none:  # without a look: nothing depends on it
-                    node.grad = None
-                elif node is not None and node.grad is not None:
-                    node.grad = in_mode(False, node.grad.detach().zero_)
+                if set_to_none:  # without a look: nothing depends on it
+                    parameter._grad = None
+                elif parameter._grad is not None:
+                    parameter._grad = in_mode(False, parameter._grad.detach().zero_)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
@@ -164,11 +163,11 @@ class SGD:
             dtype: DType | None = None
             rate: Array = None
             for parameter in group["params"]:
-                node = parameter._grad_node
-                if node is None or node.grad is None:
+                grad = parameter._grad
+                if grad is None:
                     continue
                 array = parameter._array
-                direction = node.grad._array
+                direction = grad._array
                 if not plain:
                     direction = self._direction(parameter, direction, group)
                 if array.dtype is not dtype:

@@ -41,14 +41,14 @@ class Node:
         saved: what the derivatives need; None once a sweep has used and released it.
         number: position in creation order.
         shape, dtype: of the value, hence of its gradient.
-        grad: a leaf's accumulated gradient, or an inner node's where `retains_grad` asks for it.
+        variable: a weak reference to the tensor whose `.grad` this node's gradient is added to: a
+            leaf, or a tensor that asked for it by `retain_grad`.
         hooks: functions called with the complete gradient, which they may replace.
     """
 
     # Few nodes have these; the rest share the values given here.
-    grad: Any = None
+    variable: ref[Any] | None = None
     hooks: Sequence[Callable[[Array], Array]] = ()
-    retains_grad: bool = False
 
     __slots__ = ("__dict__", "dtype", "number", "parents", "plan", "rule", "saved", "shape")
 
@@ -76,9 +76,11 @@ class Node:
         return f"<{self.name()} object at {id(self):#x}>"
 
 
-def leaf(value: Array) -> Node:
-    """Return the node of a tensor that no operation made: gradients accumulate there."""
-    return Node(None, [], None, None, value)
+def leaf(tensor: Array) -> Node:
+    """Return the node of a tensor that no operation made: its `.grad` accumulates gradients."""
+    node = Node(None, [], None, None, tensor)
+    node.variable = ref(tensor)
+    return node
 
 
 def sweep(
@@ -122,7 +124,7 @@ def sweep(
         grad_out = gradients.pop(node)
         for hook in node.hooks:
             grad_out = hook(grad_out)
-        if node.retains_grad or node in watched:
+        if node.variable is not None or node in watched:
             yield node, grad_out
         derivatives = node.plan.derivatives
         if needed is not None:

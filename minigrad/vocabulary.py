@@ -26,6 +26,7 @@ UFUNCS: frozenset[np.ufunc] = frozenset(
         np.multiply,
         np.negative,
         np.not_equal,
+        np.positive,
         np.power,
         np.sign,
         np.sqrt,

@@ -82,7 +82,7 @@ def grad(
         results, cotangents, retain_graph, create_graph, frozenset(nodes)
     ):
         found[node] = gradient
-        if node.retains_grad:
+        if node.rule is not None:
             accumulate(node, gradient, create_graph)
     if materialize_grads:
         for node in nodes:

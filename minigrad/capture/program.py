@@ -36,6 +36,7 @@ EXACT = frozenset(
         np.minimum,
         np.multiply,
         np.negative,
+        np.positive,
         np.sign,
         np.sqrt,
         np.square,

@@ -65,7 +65,7 @@ def _recorded(
     _write_back(watch)
     for before in watch.optimizers.values():
         before.check()
-    gradients_after = {node: node.__dict__.get("grad") for node in watch.graded}
+    gradients_after = {x: x.__dict__.get("_grad") for x in watch.graded}
     left = _left(watch, {id(grad) for grad in gradients_after.values()})
     made = watch.left()
     for tensor in made:
@@ -251,8 +251,7 @@ def _name(watch: Watch, surroundings: Surroundings) -> None:
         if id(tensor) in watch.before or watch.has_made(tensor):
             buffer = tensor._array._buffer
             buffer.name = buffer.name or name
-            node = tensor._grad_node
-            grad = None if node is None else node.__dict__.get("grad")
+            grad = tensor.__dict__.get("_grad")
             if isinstance(grad, Tensor) and isinstance(grad._array, RecordingArray):
                 grad._array._buffer.name = f"{name}.grad"
             for before in watch.optimizers.values():

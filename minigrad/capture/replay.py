@@ -53,8 +53,8 @@ class RecordedStep:
         nodes: the nodes of the tensors that existed before the step, which come first.
         returned: what the step returned, with `Output` and `Argument` for tensors.
         argument_gradients: for each argument whose gradient was computed, the output it is in.
-        gradients_before: leaves whose gradient the step read, with the gradient.
-        gradients_after: leaves whose gradient the step set, with the gradient.
+        gradients_before: tensors whose `.grad` the step read, with the gradient.
+        gradients_after: tensors whose `.grad` the step set, with the gradient.
         optimizers: those that took a step.
         surroundings: the variables that the step refers to.
     """
@@ -65,8 +65,8 @@ class RecordedStep:
     nodes: list[Node | None]
     returned: Any
     argument_gradients: dict[int, Output]
-    gradients_before: dict[Node, Tensor | None]
-    gradients_after: dict[Node, Tensor | None]
+    gradients_before: dict[Tensor, Tensor | None]
+    gradients_after: dict[Tensor, Tensor | None]
     optimizers: list[OptimizerBefore]
     surroundings: Surroundings
 
@@ -131,13 +131,13 @@ class Replay:
             yield f"{of(tensor, 'tensor')}._array is not {of(array, 'array')}"
         for tensor, node in zip(recorded.tensors, recorded.nodes, strict=False):
             yield f"{of(tensor, 'tensor')}._node is not {of(node, 'node')}"
-        for node, grad in recorded.gradients_before.items():
-            name = of(node, "node")
+        for tensor, grad in recorded.gradients_before.items():
+            kept = f"{of(tensor, 'tensor')}._grad"
             if grad is None:
-                yield f"{name}.grad is not None"
+                yield f"{kept} is not None"
             else:
                 array = of(array_of(grad), "array")
-                yield f"{name}.grad is None or {name}.grad._array is not {array}"
+                yield f"{kept} is None or {kept}._array is not {array}"
         for before in recorded.optimizers:
             yield from before.changes(self._names)
 
@@ -161,8 +161,8 @@ class Replay:
         """Yield statements that set gradients and momentum buffers."""
         of = self._names.of
         recorded = self._recorded
-        for node, grad in recorded.gradients_after.items():
-            yield f"{of(node, 'node')}.grad = {of(grad, 'tensor')}"
+        for tensor, grad in recorded.gradients_after.items():
+            yield f"{of(tensor, 'tensor')}._grad = {of(grad, 'tensor')}"
         for before in recorded.optimizers:
             yield from before.left_behind(self._names)
 

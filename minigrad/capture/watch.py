@@ -55,8 +55,9 @@ class Watch:
         recording: the calls.
         before: the tensors that were there before the step and took part in it, by id.
         movable: the ids of those whose array nothing else refers to.
-        gradients: the leaves whose `.grad` the step looked at before it set it, with what it saw.
-        graded: the leaves whose `.grad` the step set.
+        gradients: the tensors that were there before the step and whose `.grad` it looked at
+            before it set it, with what it saw.
+        graded: those whose `.grad` the step set.
         optimizers: those that took a step, as they were then, by id.
         elsewhere: the tensors that other threads made meanwhile, by id.
     """
@@ -65,8 +66,8 @@ class Watch:
         self.recording = Recording()
         self.before: dict[int, Before] = {}
         self.movable: set[int] = set()
-        self.gradients: dict[Node, Tensor | None] = {}
-        self.graded: dict[Node, None] = {}
+        self.gradients: dict[Tensor, Tensor | None] = {}
+        self.graded: dict[Tensor, None] = {}
         self.optimizers: dict[int, OptimizerBefore] = {}
         self.elsewhere: dict[int, weakref.ref[Tensor]] = {}
         self._made: dict[int, weakref.KeyedRef[int, Tensor]] = {}
@@ -175,19 +176,19 @@ def _write(tensor: Tensor, array: Any) -> None:
     _SLOT.__set__(tensor, array if watch is None else watch.noted(tensor, array))
 
 
-def _read_grad(node: Node) -> Tensor | None:
-    grad: Tensor | None = node.__dict__.get("grad")
+def _read_grad(tensor: Tensor) -> Tensor | None:
+    grad: Tensor | None = tensor.__dict__.get("_grad")
     watch = watches.get(get_ident())
-    if watch is not None and node.number < watch._first and node not in watch.graded:
-        watch.gradients.setdefault(node, grad)
+    if watch is not None and tensor not in watch.graded and not watch.has_made(tensor):
+        watch.gradients.setdefault(tensor, grad)
     return grad
 
 
-def _write_grad(node: Node, grad: Tensor | None) -> None:
+def _write_grad(tensor: Tensor, grad: Tensor | None) -> None:
     watch = watches.get(get_ident())
-    if watch is not None and node.number < watch._first:
-        watch.graded[node] = None
-    node.__dict__["grad"] = grad
+    if watch is not None and not watch.has_made(tensor):
+        watch.graded[tensor] = None
+    tensor.__dict__["_grad"] = grad
 
 
 def _watched_step(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -214,7 +215,7 @@ def _refused(method: Callable[..., Any]) -> Callable[..., Any]:
 
 WATCHED: dict[tuple[Any, str], Callable[[Any], Any]] = {
     (TensorBase, "_array"): lambda _: property(_read, _write),
-    (Node, "grad"): lambda _: property(_read_grad, _write_grad),
+    (TensorBase, "_grad"): lambda _: property(_read_grad, _write_grad),
     (SGD, "step"): _watched_step,
     **{
         (Generator, name): _refused

@@ -18,7 +18,7 @@ from minigrad.explain.events import (
     Updated,
     Values,
 )
-from minigrad.explain.observe import Names, copied
+from minigrad.explain.observe import Names, copied, kept_gradient
 from minigrad.tape import Node, ancestors, unbroadcast
 from minigrad.tensor import Tensor
 
@@ -179,7 +179,7 @@ class Computation:
                 gathered.pop(entry, None)
         for entry in self.entries:
             if entry.gradient is None and entry.node is not None:
-                kept = copied(entry.node.grad)
+                kept = copied(kept_gradient(entry.node))
                 entry.gradient = gathered.get(entry, kept) if entry.node.rule is None else kept
 
     def entry_of(self, leaf: Node) -> Entry | None:

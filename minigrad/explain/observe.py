@@ -81,7 +81,7 @@ class Names:
                 self.add_module(value)
 
     def _add_tensor(self, name: str, tensor: Tensor) -> None:
-        node = tensor._grad_node
+        node = tensor._node
         key, names = (id(tensor._array), self.arrays) if node is None else (id(node), self.leaves)
         if key not in names:
             names[key] = name
@@ -170,10 +170,10 @@ class Observation:
     def _accumulate(
         self, accumulate: Callable[..., Any], node: Node, grad: Tensor, recorded: bool
     ) -> None:
-        before, added = copied(node.grad), copied(grad)
+        before, added = copied(kept_gradient(node)), copied(grad)
         accumulate(node, grad, recorded)
         if node.rule is None:
-            self.events.append(Accumulated(node, added, before, copied(node.grad)))
+            self.events.append(Accumulated(node, added, before, copied(kept_gradient(node))))
 
     def _step(
         self, step: Callable[..., Any], optimizer: SGD, *arguments: Any, **options: Any
@@ -186,8 +186,8 @@ class Observation:
     def _zero_grad(
         self, zero_grad: Callable[..., Any], optimizer: SGD, *arguments: Any, **options: Any
     ) -> None:
-        nodes = [p._grad_node for p, _ in _parameters(optimizer)]
-        graded = [node for node in nodes if node is not None and node.grad is not None]
+        parameters = [p for p, _ in _parameters(optimizer) if p._grad is not None]
+        graded = [p._node for p in parameters if p._node is not None]
         zero_grad(optimizer, *arguments, **options)
         self.events.append(Zeroed(graded))
 
@@ -243,17 +243,23 @@ class Observation:
 
     def _note_update(self, optimizer: SGD, before: list[Values]) -> None:
         for (parameter, group), old in zip(_parameters(optimizer), before, strict=True):
-            node = parameter._grad_node
-            if node is not None and node.grad is not None:
+            node, grad = parameter._node, parameter._grad
+            if node is not None and grad is not None:
                 options = {k: v for k, v in group.items() if k != "params"}
                 buffer = optimizer.state.get(parameter, {}).get("momentum_buffer")
-                arrays = old, copied(node.grad), copied(parameter)
+                arrays = old, copied(grad), copied(parameter)
                 self.events.append(Updated(node, *arrays, options, copied(buffer)))
 
 
 def _of_slot(slot: Any) -> Callable[..., Any]:
     """Return a function that calls what an object has in a slot."""
     return lambda owner, *arguments: slot.__get__(owner)(*arguments)
+
+
+def kept_gradient(node: Node) -> Tensor | None:
+    """Return the `.grad` of the tensor that keeps this node's gradient."""
+    tensor: Tensor | None = None if node.variable is None else node.variable()
+    return None if tensor is None else tensor._grad
 
 
 def _parameters(optimizer: SGD) -> list[tuple[Tensor, dict[str, Any]]]:

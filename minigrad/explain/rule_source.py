@@ -150,6 +150,8 @@ def _call(node: ast.Call) -> tuple[str, int]:
         return _infix(name, *node.args)
     if name == "where" and len(node.args) == 3:
         condition, yes, no = (_text(argument, WHERE + 1) for argument in node.args)
+        if condition == "out":
+            condition = "out ≠ 0"
         return f"{yes} where {condition}, else {no}", WHERE
     if name.endswith(".reduce") and name[:-7] in REDUCED:
         options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
@@ -158,6 +160,8 @@ def _call(node: ast.Call) -> tuple[str, int]:
         return f"{REDUCED[name[:-7]]} {_text(node.args[0], UNARY)}{over}", 1
     if name == "square":
         return f"{_text(node.args[0], ATOM)}²", 4
+    if name == "positive":
+        return _text(node.args[0], ATOM), ATOM
     if name == "negative":
         return f"−{_text(node.args[0], UNARY)}", UNARY
     if name == "sqrt":

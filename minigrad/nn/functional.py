@@ -13,7 +13,7 @@ from minigrad.tensor.base import require_tensor
 _LINEAR = RULE_OF[linalg.linear]
 _MSE_LOSS = RULE_OF[loss.mse_loss]
 _RELU = RULE_OF[elementwise.relu]
-_SQUARED_ERROR = RULE_OF[elementwise.square].named("MseLossBackward0")
+_SQUARED_ERROR = RULE_OF[loss.squared_error]
 _SUMMED_ERROR = RULE_OF[reduction.sum].named("MseLossBackward0")
 
 
@@ -138,7 +138,7 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tenso
         )
     if reduction == "mean":
         return input._apply(_MSE_LOSS, input, target)
-    errors = input._apply(_SQUARED_ERROR, input - target)
+    errors = input._apply(_SQUARED_ERROR, input, target)
     return errors if reduction == "none" else input._apply(_SUMMED_ERROR, errors, axis=None)
 
 

@@ -56,6 +56,24 @@ def div_backward_y(grad_out: Array, x: Array, y: Array) -> Array:
     return np.negative(np.multiply(grad_out, np.divide(np.divide(x, y), y)))
 
 
+def reciprocal(x: Array) -> Array:
+    return np.divide(1, x)
+
+
+def reciprocal_backward_x(grad_out: Array, out: Array) -> Array:
+    # d(1/x)/dx = -1/x²
+    return np.negative(np.multiply(grad_out, np.square(out)))
+
+
+def scale(x: Array, *, factor: float) -> Array:
+    """Product with a number: `mul`, which keeps nothing."""
+    return np.multiply(x, factor)
+
+
+def scale_backward_x(grad_out: Array, factor: float) -> Array:
+    return np.multiply(grad_out, factor)
+
+
 def neg(x: Array) -> Array:
     return np.negative(x)
 
@@ -92,7 +110,7 @@ def power(x: Array, *, exponent: float) -> Array:
     if exponent == -0.5:
         return np.divide(1, np.sqrt(x))
     if exponent == 1:
-        return copied(x)
+        return np.positive(x)
     if exponent == 2:
         return np.square(x)
     return np.power(x, exponent)
@@ -101,6 +119,7 @@ def power(x: Array, *, exponent: float) -> Array:
 def power_backward_x(grad_out: Array, x: Array, exponent: float) -> Array:
     if exponent == 0:  # constant, even at 0 and NaN
         return np.zeros_like(grad_out)
+    # Also for the simplest powers: x² has the derivatives 2·x¹, 2·x⁰ and 0, and then no more.
     return np.multiply(grad_out, np.multiply(power(x, exponent=exponent - 1), exponent))
 
 
@@ -137,14 +156,6 @@ def sqrt_backward_x(grad_out: Array, out: Array) -> Array:
     return np.divide(grad_out, np.multiply(out, 2))
 
 
-def square(x: Array) -> Array:
-    return np.square(x)
-
-
-def square_backward_x(grad_out: Array, x: Array) -> Array:
-    return np.multiply(grad_out, np.multiply(x, 2))
-
-
 def tanh(x: Array) -> Array:
     return np.tanh(x)
 
@@ -170,9 +181,9 @@ def relu(x: Array) -> Array:
 
 
 def relu_backward_x(grad_out: Array, out: Array) -> Array:
-    # As in torch: 0 where out ≤ 0, else the incoming gradient. Multiplying by (out > 0) instead
+    # As in torch: the incoming gradient, but 0 where out is 0. Multiplying by (out > 0) instead
     # would differ where out is NaN, and turn an infinite gradient times 0 into NaN.
-    return np.where(np.less_equal(out, 0), 0, grad_out)
+    return np.where(out, grad_out, 0)
 
 
 def maximum(x: Array, y: Array) -> Array:
@@ -205,7 +216,13 @@ def minimum_backward_y(grad_out: Array, x: Array, y: Array) -> Array:
 
 
 def where(condition: Array, x: Array, y: Array) -> Array:
+    """X where the condition is true or not 0, else y."""
     return np.where(condition, x, y)
+
+
+def where_backward_condition(grad_out: Array) -> Array:
+    # Numbers as a condition, in the derivative of relu: the choice is constant almost everywhere.
+    return np.zeros_like(grad_out)
 
 
 def where_backward_x(grad_out: Array, condition: Array) -> Array:
@@ -214,6 +231,20 @@ def where_backward_x(grad_out: Array, condition: Array) -> Array:
 
 def where_backward_y(grad_out: Array, condition: Array) -> Array:
     return np.where(condition, 0, grad_out)
+
+
+def fill(x: Array, y: Array) -> Array:
+    """X with every element replaced by y, broadcast."""
+    return np.where(True, y, x)
+
+
+def fill_backward_x(grad_out: Array) -> Array:
+    # The elements that were replaced have no effect on the result.
+    return np.zeros_like(grad_out)
+
+
+def fill_backward_y(grad_out: Array) -> Array:
+    return grad_out
 
 
 def sign(x: Array) -> Array:
@@ -239,34 +270,3 @@ def astype(x: Array, *, dtype: DType) -> Array:
 def astype_backward_x(grad_out: Array) -> Array:
     # `tape.sweep` converts every gradient to its tensor's dtype, and sums it down to its shape.
     return grad_out
-
-
-# Comparisons are constant almost everywhere: they have no derivative.
-
-
-def eq(x: Array, y: Array) -> Array:
-    return np.equal(x, y)
-
-
-def ne(x: Array, y: Array) -> Array:
-    return np.not_equal(x, y)
-
-
-def lt(x: Array, y: Array) -> Array:
-    return np.less(x, y)
-
-
-def le(x: Array, y: Array) -> Array:
-    return np.less_equal(x, y)
-
-
-def gt(x: Array, y: Array) -> Array:
-    return np.greater(x, y)
-
-
-def ge(x: Array, y: Array) -> Array:
-    return np.greater_equal(x, y)
-
-
-def logical_and(x: Array, y: Array) -> Array:
-    return np.logical_and(x, y)

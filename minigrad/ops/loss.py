@@ -1,10 +1,23 @@
-"""Losses."""
+"""Losses: of each element, and their mean."""
 
 from math import prod
 
 import numpy as np
 
 from minigrad.tape import Array
+
+
+def squared_error(x: Array, y: Array) -> Array:
+    """(x - y)² of each element."""
+    return np.square(np.subtract(x, y))
+
+
+def squared_error_backward_x(grad_out: Array, x: Array, y: Array) -> Array:
+    return np.multiply(grad_out, np.multiply(np.subtract(x, y), 2))
+
+
+def squared_error_backward_y(grad_out: Array, x: Array, y: Array) -> Array:
+    return np.multiply(grad_out, np.multiply(np.subtract(y, x), 2))
 
 
 def mse_loss(x: Array, y: Array) -> Array:

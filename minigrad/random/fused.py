@@ -146,12 +146,12 @@ def linspace(start: float, end: float, steps: int, dtype: DTypeLike = np.float32
             an int beyond int64).
     """
     kind = np.dtype(dtype)
-    if kind not in (np.float32, np.float64):
-        raise NotImplementedError(f"linspace makes float32 or float64, but dtype is {kind}")
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)):
         raise TypeError(f"linspace expected an integer number of steps, but got {steps!r}")
     if steps < 0:
         raise RuntimeError(f"linspace: number of steps must be non-negative, but got {steps}")
+    if kind not in (np.float32, np.float64):
+        raise NotImplementedError(f"linspace makes float32 or float64, but dtype is {kind}")
     for name, value in (("start", start), ("end", end)):
         if not isinstance(value, (int, float, np.floating, np.integer)):
             raise TypeError(f"linspace: {name} must be a number, not {type(value).__name__}")

@@ -4,8 +4,8 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from minigrad.dtypes import beyond, bool_, int64, python_number, result_type
-from minigrad.ops import RULE_OF, Rule
+from minigrad.dtypes import beyond, bool_, int64, number_as, python_number, result_type
+from minigrad.ops import RULE_OF, Rule, comparison
 from minigrad.ops import elementwise as rules
 from minigrad.tensor.base import Number, TensorBase, require_tensor
 from minigrad.tensor.conversion import (
@@ -20,7 +20,6 @@ from minigrad.tensor.conversion import (
 
 POW_NUMBER = RULE_OF[rules.pow].named("PowBackward2")
 POW_TENSOR = RULE_OF[rules.pow].named("PowBackward1")
-RECIPROCAL = RULE_OF[rules.div].named("MulBackward0")
 RSUB = RULE_OF[rules.sub].named("RsubBackward1")
 
 
@@ -63,8 +62,6 @@ class Elementwise(Conversions):
         if type(exponent) not in PLAIN or x._array.dtype.kind != "f":
             x, number = promote(RULE_OF[rules.power], x, exponent)
             refuse_negative(x, number)
-        if number == 2:
-            return input._apply(RULE_OF[rules.square], x)
         try:
             return input._apply(RULE_OF[rules.power], x, exponent=number)
         except OverflowError as error:
@@ -85,27 +82,27 @@ class Elementwise(Conversions):
 
     def eq(input, other: Any) -> Self:
         """Whether the elements are equal, a bool tensor."""
-        return input._binary(RULE_OF[rules.eq], input, other)
+        return input._binary(RULE_OF[comparison.eq], input, other)
 
     def ne(input, other: Any) -> Self:
         """Whether the elements differ, a bool tensor."""
-        return input._binary(RULE_OF[rules.ne], input, other)
+        return input._binary(RULE_OF[comparison.ne], input, other)
 
     def lt(input, other: Any) -> Self:
         """Whether input is less than other, a bool tensor."""
-        return input._binary(RULE_OF[rules.lt], input, other)
+        return input._binary(RULE_OF[comparison.lt], input, other)
 
     def le(input, other: Any) -> Self:
         """Whether input is at most other, a bool tensor."""
-        return input._binary(RULE_OF[rules.le], input, other)
+        return input._binary(RULE_OF[comparison.le], input, other)
 
     def gt(input, other: Any) -> Self:
         """Whether input is greater than other, a bool tensor."""
-        return input._binary(RULE_OF[rules.gt], input, other)
+        return input._binary(RULE_OF[comparison.gt], input, other)
 
     def ge(input, other: Any) -> Self:
         """Whether input is at least other, a bool tensor."""
-        return input._binary(RULE_OF[rules.ge], input, other)
+        return input._binary(RULE_OF[comparison.ge], input, other)
 
     def neg(input) -> Self:
         """-input."""
@@ -118,7 +115,7 @@ class Elementwise(Conversions):
     def square(input) -> Self:
         """input²; of bools as int64."""
         x = input.to(int64) if input._array.dtype == bool_ else input
-        return input._apply(RULE_OF[rules.square], x)
+        return input._apply(RULE_OF[rules.power], x, exponent=2)
 
     def exp(input) -> Self:
         """E to the power of input."""
@@ -180,7 +177,7 @@ class Elementwise(Conversions):
         return input.mul(other)
 
     def __rtruediv__(input, other: Any) -> Self:
-        return input._binary(RECIPROCAL, other, input, floating_point=True)
+        return input._apply(RULE_OF[rules.reciprocal], floating(input)).mul(other)
 
     def __rpow__(input, other: Any) -> Self:
         refuse_negative(other, input)
@@ -220,7 +217,11 @@ def scaled(operation: str, x: Any, other: Any, alpha: Number) -> Any:
         )
     if not is_operand(other):
         return other  # the operation itself refuses it, under its own name
-    return other * alpha
+    if not isinstance(other, Conversions):
+        return other * alpha
+    dtype = result_type(x._array, other._array)
+    factor = number_as(operation, alpha, dtype)
+    return other._apply(RULE_OF[rules.scale], other.to(dtype), factor=factor)
 
 
 def where(condition: T, input: Any, other: Any) -> T:

@@ -1,7 +1,9 @@
 """Running the tape backwards for tensors: gradients that are accumulated, or returned."""
 
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeVar
+from weakref import ref
 
 import numpy as np
 
@@ -66,28 +68,54 @@ def backward(
     inputs: TensorBase | Sequence[TensorBase] | None,
 ) -> None:
     """Do what `Tensor.backward` does, from several outputs."""
+    if create_graph:
+        warnings.warn(
+            "Using backward() with create_graph=True makes each gradient refer to its parameter, "
+            "which refers to it in turn: set .grad to None when it is no longer needed, or use "
+            "autograd.grad, which returns the gradients.",
+            stacklevel=3,
+        )
     watched = set()
-    if inputs is not None:
-        watched = {x._recorded("backward") for x in sources("backward", inputs)}
-        for node in watched:
-            node.retains_grad = node.rule is not None
+    for x in [] if inputs is None else sources("backward", inputs):
+        keep_gradient(node := x._recorded("backward"), x)
+        watched.add(node)
     for node, grad in gradients_of(outputs, grad_outputs, retain_graph, create_graph, watched):
         accumulate(node, grad, create_graph)
 
 
-def accumulate(node: Node, grad: Differentiable, recorded: bool) -> None:
-    """Add a gradient to the `grad` of its node, as torch does: in place to a leaf's.
+def keep_gradient(node: Node, tensor: TensorBase) -> None:
+    """Have `backward` keep the gradient of a node in the `grad` of its tensor."""
+    if node.variable is None:
+        node.variable = ref(tensor)
 
-    Whoever has kept a leaf's `grad` sees what is added. A sum that is recorded is a new tensor.
+
+def accumulate(node: Node, grad: Differentiable, recorded: bool) -> None:
+    """Add a gradient to the `grad` of its tensor, as torch does: in place to a leaf's.
+
+    Whoever has kept a leaf's `grad` sees what is added. A sum that is recorded is a new tensor. A
+    leaf whose gradient was switched off after it was used gets none.
+
+    Raises:
+        RuntimeError: the leaf was changed in place since, and a recorded operation makes it now.
     """
+    tensor = None if node.variable is None else node.variable()
+    if tensor is None or tensor._node is None:
+        return
+    kept = tensor._grad
     if node.rule is not None:  # its derivatives still use this array: keep a copy
-        node.grad = grad.clone() if node.grad is None else node.grad + grad
-    elif node.grad is None:
-        node.grad = grad
+        tensor._grad = grad.clone() if kept is None else kept + grad
+    elif tensor._node is not node:
+        raise RuntimeError(
+            "backward: leaf variable has been moved into the graph interior: it did not require a "
+            "gradient any more, and was changed in place by a recorded operation. Change a "
+            "clone() of it instead."
+        )
+    elif kept is None:
+        tensor._grad = grad
     elif recorded:
-        node.grad = node.grad + grad
+        tensor._grad = kept + grad
     else:
-        node.grad._write(..., np.add(node.grad._array, grad._array), "backward")
+        kept._write(..., np.add(kept._array, grad._array), "backward")
 
 
 def sequence(operation: str, what: str, given: Any) -> list[Any]:

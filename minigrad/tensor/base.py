@@ -20,7 +20,7 @@ import numpy as np
 from minigrad.dtypes import DType
 from minigrad.grad_mode import grad_mode
 from minigrad.ops import Rule
-from minigrad.tape import Array, Node, changed, owner
+from minigrad.tape import Array, Node, changed, leaf, owner
 
 Number: TypeAlias = float | int | bool
 T = TypeVar("T")
@@ -92,6 +92,7 @@ class TensorBase:
     # Few tensors have these; the rest share the values given here.
     _base: TensorBase | None = None  # what this is a view of
     _frozen: Node | None = None  # a leaf's node while its gradient is switched off
+    _grad: Any = None  # the tensor that `backward` accumulated
     _views: WeakValueDictionary[int, TensorBase] | None = None  # those that are in use
 
     def __init__(self, array: Array, node: Node | None = None) -> None:
@@ -141,11 +142,6 @@ class TensorBase:
         """Whether no recorded operation made this tensor."""
         return self._node is None or self._node.rule is None
 
-    @property
-    def _grad_node(self) -> Node | None:
-        """The node that holds this tensor's gradient, also while its recording is off."""
-        return self._node or self._frozen
-
     def detach(self) -> Self:
         """Return a tensor of the same values, in the same memory, without history."""
         return self._wrapped(self._array)
@@ -194,16 +190,32 @@ class TensorBase:
         return result
 
     def _note_view(self, source: TensorBase) -> None:
-        """Remember that this is a view of `source`, if it is one."""
+        """Remember that this is a view of `source`, if it is one.
+
+        As in torch, a view made under `no_grad` is a leaf, and requires a gradient
+        if `source` does.
+        """
         if owner(self._array) is owner(source._array):
             self._base = source
             if source._views is None:
                 source._views = WeakValueDictionary()
             source._views[id(self)] = self
+            if source._node is not None and not grad_mode.enabled:
+                self._node = leaf(self)
+
+    def _views_in_use(self) -> list[Any]:
+        return [] if self._views is None else list(self._views.values())
+
+    def _continue_from(self, node: Node) -> None:
+        """Take the place on the tape of what a recorded operation has put into this tensor."""
+        before, self._node = self._node, node
+        if before is not None and before.variable is not None:
+            before.variable, node.variable = None, before.variable  # by `retain_grad`
+        self._outdate_views()
 
     def _outdate_views(self) -> None:
         """Mark the views in use: they show new values, but their nodes are those of the old."""
-        for view in [] if self._views is None else list(self._views.values()):
+        for view in self._views_in_use():
             view._node = OUTDATED
             view._outdate_views()
 

@@ -9,8 +9,8 @@ import numpy as np
 from minigrad import tape
 from minigrad.grad_mode import in_mode
 from minigrad.tape import Array, Node
-from minigrad.tensor.backward import Differentiable
-from minigrad.tensor.base import OUTDATED, TensorBase, outdated_view
+from minigrad.tensor.backward import Differentiable, keep_gradient
+from minigrad.tensor.base import TensorBase
 
 
 class RemovableHandle:
@@ -45,7 +45,9 @@ class Recorded(Differentiable):
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Switch recording on or off for a leaf, in place.
+        """Switch recording on or off for a leaf and for its views, in place.
+
+        As in torch, a view requires a gradient at least as long as what it is a view of does.
 
         Raises:
             RuntimeError: the dtype is not floating point, or the tensor is the result of a
@@ -69,24 +71,26 @@ class Recorded(Differentiable):
                 "only a leaf can be switched off. Use .detach() for a tensor without history."
             )
         if requires_grad and self._node is None:
-            self._node, self._frozen = self._frozen or tape.leaf(self._array), None
+            self._node, self._frozen = self._frozen or tape.leaf(self), None
         elif not requires_grad and self._node is not None:
+            if self._base is not None and self._base._node is not None:
+                return self
             self._node, self._frozen = None, self._node
+        for view in self._views_in_use():
+            if view.is_leaf:
+                view.requires_grad_(requires_grad)
         return self
 
     @property
     def grad(self) -> Self | None:
         """The gradient that `backward` accumulated, a tensor of the same shape and dtype."""
-        node = self._grad_node
-        if node is None:
-            return None
-        if node.rule is not None and not node.retains_grad:
+        grad: Self | None = self._grad
+        if grad is None and not self.is_leaf and not self.retains_grad:
             warnings.warn(
                 "the .grad of a tensor that is not a leaf is not kept: call .retain_grad() on it "
                 "before backward() if it is wanted",
                 stacklevel=2,
             )
-        grad: Self | None = node.grad
         return grad
 
     @grad.setter
@@ -98,12 +102,12 @@ class Recorded(Differentiable):
                 f"grad must have its tensor's shape {list(self.shape)} and dtype {self.dtype}, "
                 f"not {list(value.shape)} and {value.dtype}"
             )
-        node = self._grad_node
-        if node is None:
-            node = self._frozen = tape.leaf(self._array)
-        elif node is OUTDATED:
-            raise outdated_view("grad")
-        node.grad = value
+        self._grad = value
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether `retain_grad` has been called on this tensor, and it is not a leaf."""
+        return self._node is not None and not self.is_leaf and self._node.variable is not None
 
     def retain_grad(self) -> None:
         """Have `backward` keep the `.grad` of this tensor although it is not a leaf.
@@ -111,8 +115,7 @@ class Recorded(Differentiable):
         Raises:
             RuntimeError: the tensor requires no gradient.
         """
-        node = self._recorded("retain_grad")
-        node.retains_grad = node.rule is not None  # a leaf's is kept in any case
+        keep_gradient(self._recorded("retain_grad"), self)
 
     def register_hook(self, hook: Callable[[Self], TensorBase | None]) -> RemovableHandle:
         """Have `hook(grad)` called when this tensor's gradient is complete.

@@ -6,10 +6,11 @@ import numpy as np
 
 from minigrad.dtypes import DType, number_as
 from minigrad.grad_mode import grad_mode
+from minigrad.layout import contiguous
 from minigrad.ops import RULE_OF
 from minigrad.ops import indexing as rules
 from minigrad.tape import Array
-from minigrad.tensor.inplace import InPlace, require_fit
+from minigrad.tensor.inplace import COPY, FILL_TENSOR, InPlace, require_fit
 from minigrad.tensor.keys import Key, key_of, long
 from minigrad.tensor.overlap import require_apart
 from minigrad.tensor.shape import Shapes
@@ -70,7 +71,7 @@ class Indexing(InPlace, Shapes):
         if not (grad_mode.enabled and (input._node or getattr(value, "_node", None))):
             input._put_now(found, getattr(value, "_array", value))
         elif found.is_whole and not found.arrays:
-            input._set(NAME, value)
+            input._set(NAME, COPY if getattr(value, "ndim", 0) else FILL_TENSOR, value)
         else:
             input._in_place(NAME, lambda x: x._put(found, value))
 
@@ -116,8 +117,6 @@ def in_torch_order(picked: Array, view: Array, key: Key) -> Array:
     Axes that were kept are in the order that they had in the view's memory. NumPy leaves open how
     it lays out a result.
     """
-    if not hasattr(picked, "strides"):
-        return picked
     if picked.flags.c_contiguous and view.flags.c_contiguous:
         return picked
     kept = [view.strides[axis] for axis in key.kept_axes(view.ndim)]
@@ -136,4 +135,4 @@ def in_torch_order(picked: Array, view: Array, key: Key) -> Array:
     lined_up = np.transpose(picked, order)
     if lined_up.flags.c_contiguous:
         return picked
-    return np.transpose(np.copy(lined_up, order="C"), np.argsort(order))
+    return np.transpose(contiguous(lined_up), np.argsort(order))

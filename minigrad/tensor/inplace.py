@@ -7,12 +7,18 @@ import numpy as np
 
 from minigrad.dtypes import number_as, python_number
 from minigrad.grad_mode import grad_mode
-from minigrad.ops import RULE_OF, elementwise
+from minigrad.ops import RULE_OF, Rule, elementwise
 from minigrad.random import Generator, chosen
+from minigrad.tape import Array, owner
 from minigrad.tensor.arithmetic import Elementwise
 from minigrad.tensor.base import Number, TensorBase, require_tensor
 
-WHERE = RULE_OF[elementwise.where]
+COPY = RULE_OF[elementwise.fill].named("torch::autograd::CopyBackwards")
+FILL = RULE_OF[elementwise.fill].named("FillBackward2")
+FILL_TENSOR = RULE_OF[elementwise.fill].named("FillBackward3")
+NORMAL = RULE_OF[elementwise.fill].named("NormalBackward0")
+UNIFORM = RULE_OF[elementwise.fill].named("UniformBackward0")
+ZERO = RULE_OF[elementwise.fill].named("ZeroBackward0")
 
 
 class InPlace(Elementwise):
@@ -38,19 +44,23 @@ class InPlace(Elementwise):
 
     def add_(input, other: Any, *, alpha: Number = 1) -> Self:
         """Input += alpha·other."""
-        return input._in_place("add_", lambda x: x.add(other, alpha=alpha))
+        return input._in_place("add_", lambda x: x.add(other, alpha=alpha), other)
 
     def sub_(input, other: Any, *, alpha: Number = 1) -> Self:
         """Input -= alpha·other."""
-        return input._in_place("sub_", lambda x: x.sub(other, alpha=alpha))
+        return input._in_place("sub_", lambda x: x.sub(other, alpha=alpha), other)
 
     def mul_(input, other: Any) -> Self:
         """Input *= other."""
-        return input._in_place("mul_", lambda x: x.mul(other))
+        return input._in_place("mul_", lambda x: x.mul(other), other)
 
     def div_(input, other: Any) -> Self:
         """Input /= other."""
-        return input._in_place("div_", lambda x: x.div(other))
+        return input._in_place("div_", lambda x: x.div(other), other)
+
+    def pow_(input, exponent: Any) -> Self:
+        """Input **= exponent."""
+        return input._in_place("pow_", lambda x: x.pow(exponent), exponent)
 
     def copy_(input, other: Any) -> Self:
         """Take over the values of other, broadcast and converted to this dtype.
@@ -61,10 +71,11 @@ class InPlace(Elementwise):
         """
         other = python_number(other)
         if isinstance(other, (int, float)):
-            return input._set("copy_", other)
+            return input._set("copy_", COPY, other)
         require_tensor("copy_", other)
         require_fit("copy_", other.shape, input.shape)
-        return input._set("copy_", other.to(input.dtype))
+        refuse_overlap("copy_", input._array, other._array)
+        return input._set("copy_", COPY, other.to(input.dtype))
 
     def fill_(input, value: Any) -> Self:
         """Set every element to a number, or to the value of a tensor without axes.
@@ -81,10 +92,10 @@ class InPlace(Elementwise):
                     f"fill_: only a tensor of no axes can be the value, not one of shape "
                     f"{list(value.shape)}: use copy_"
                 )
-            return input._set("fill_", value.to(input.dtype))
+            return input._set("fill_", FILL_TENSOR, value.to(input.dtype))
         if not isinstance(value, (int, float)):
             raise TypeError(f"fill_: expected a number or a tensor, not {type(value).__name__}")
-        return input._set("fill_", value)
+        return input._set("fill_", FILL, value)
 
     def uniform_(
         input, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None
@@ -97,7 +108,7 @@ class InPlace(Elementwise):
             RuntimeError: from_ is larger than to.
         """
         values = chosen("uniform_", generator).uniform(input.shape, from_, to, input.dtype)
-        return input._set("uniform_", values)
+        return input._set("uniform_", UNIFORM, values)
 
     def normal_(
         input, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
@@ -110,24 +121,30 @@ class InPlace(Elementwise):
             RuntimeError: std is negative.
         """
         values = chosen("normal_", generator).normal(input.shape, mean, std, input.dtype)
-        return input._set("normal_", values)
+        return input._set("normal_", NORMAL, values)
 
     def zero_(input) -> Self:
         """Set every element to 0."""
-        return input._set("zero_", 0)
+        return input._set("zero_", ZERO, 0)
 
-    def _set(input, name: str, values: Any) -> Self:
+    def _set(input, name: str, rule: Rule, values: Any) -> Self:
         """Replace all values by a number, a tensor or an array; the old ones get no gradient."""
         if isinstance(values, (int, float)):
             values = number_as(name, values, input.dtype)
-        return input._in_place(name, lambda x: x._apply(WHERE, True, values, x))
+        return input._in_place(name, lambda x: x._apply(rule, x, values))
 
-    def _in_place(input, name: str, operation: Callable[[Self], Self]) -> Self:
+    def _in_place(input, name: str, operation: Callable[[Self], Self], operand: Any = None) -> Self:
         """Replace the values by those of `operation(input)`, and follow its result on the tape.
 
         The operation sees a copy of the values, which keeps what its derivative needs. `name` is
         what messages call it.
+
+        Raises:
+            RuntimeError: the operand, what the operation reads besides, shares a part of the
+                memory that is changed.
         """
+        if isinstance(operand, InPlace):
+            refuse_overlap(name, input._array, operand._array)
         before = input
         if grad_mode.enabled:
             if input._node is not None and input.is_leaf:
@@ -151,11 +168,27 @@ class InPlace(Elementwise):
         result = result.to(input.dtype)
         input._write(..., result._array, name)
         if result._node is not None:
-            input._node = result._node
-            input._outdate_views()
+            input._continue_from(result._node)
         return input
 
-    __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
+    __iadd__, __isub__, __imul__, __itruediv__, __ipow__ = add_, sub_, mul_, div_, pow_
+
+
+def refuse_overlap(operation: str, target: Array, source: Array) -> None:
+    """Raise where an array shares memory with one that is written to, but is not the same.
+
+    As in torch: what is read there would depend on the order in which elements are written.
+    """
+    if owner(target) is not owner(source):
+        return
+    # Of arrays that flow through rules, those that they wrap.
+    target, source = (getattr(array, "_array", array) for array in (target, source))
+    same = (target.ctypes.data, target.strides) == (source.ctypes.data, source.strides)
+    if not (same and target.shape == source.shape) and np.shares_memory(target, source):
+        raise RuntimeError(
+            f"{operation}: unsupported operation: some elements of the tensor that is read share "
+            "memory with the tensor that is written to. Read a clone() of it instead."
+        )
 
 
 def require_fit(operation: str, shape: Sequence[int], place: Sequence[int]) -> None:

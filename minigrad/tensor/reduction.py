@@ -114,7 +114,7 @@ def axis_of(operation: str, dim: int | None, ndim: int) -> int:
 
 def axes_of(operation: str, dim: int | Sequence[int], ndim: int) -> tuple[int, ...]:
     """Return several axes counted from the front; raise where one is named twice."""
-    dims = dim if isinstance(dim, Sequence) else [dim]
+    dims: Sequence[Any] = dim if isinstance(dim, (tuple, list)) else [dim]
     axes = tuple(axis_of(operation, d, ndim) for d in dims)
     if len(set(axes)) != len(axes):
         raise RuntimeError(f"{operation}: dim {tuple(dims)} names an axis twice")

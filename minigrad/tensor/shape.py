@@ -288,13 +288,12 @@ def varargs(
         raise TypeError(f"{operation}: expected ints, or one tuple of them, but nothing was given")
     if len(values) == 1 and isinstance(values[0], (tuple, list)):
         values = values[0]
-    return tuple(v if type(v) is int else _as_int(operation, v) for v in values)
+    return tuple(_as_int(operation, v) for v in values)
 
 
 def _as_int(operation: str, value: Any) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(
-            f"{operation}: expected ints, or one tuple of them, but {value!r} is of type "
-            f"{type(value).__name__}"
-        )
-    return int(value.__index__())
+    number = value.__index__() if hasattr(value, "__index__") else None
+    if number is None or isinstance(value, bool) or not -(2**63) <= number < 2**63:
+        given = f"{type(value).__name__} {value!r}"
+        raise TypeError(f"{operation}: expected ints of 64 bits, or one tuple of them, not {given}")
+    return int(number)

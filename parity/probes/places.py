@@ -86,13 +86,13 @@ class Graph:
     def add(self, key: Key, value: Any, of: Any = None) -> None:
         """Remember the place on the tape of a noted value, or of what a gradient is by."""
         tensor = value if of is None else of
-        node = tensor._grad_node if tensor is not None else None
+        node = tensor._node if tensor is not None else None
         self._nodes[key] = node
         if of is not None and value is not None and value._node is not None:
             self._recorded[key] = value._node, self._latest
         if key.phase == "forward":
             self._latest = tape.leaf(np.zeros(())).number  # nodes are numbered as they are made
-        if node is not None and value is node.grad:
+        if node is not None and value is tensor._grad:
             self._accumulated.append((key, node))
 
     def suspects(self, key: Key) -> list[CodeType]:

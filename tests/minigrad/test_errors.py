@@ -291,6 +291,7 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
     "sub_": [("w.sub_(1)", "leaf", "no_grad()"), ("i.sub_(0.5)", "float32", "int64")],
     "mul_": [("w.mul_(2)", "leaf", "no_grad()"), ("v.mul_(T.ones(2, 2))", "[2, 2]", "[2]")],
     "div_": [("i.div_(2)", "float32", "int64"), ("w.div_(2)", "leaf", "no_grad()")],
+    "pow_": [("i.pow_(2.5)", "float32", "int64"), ("w.pow_(2)", "leaf", "no_grad()")],
     "zero_": [
         ("w.zero_()", "leaf", "no_grad()"),
     ],

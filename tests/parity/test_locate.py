@@ -120,8 +120,8 @@ CATALOGUE = {defect.name: defect for defect in DEFECTS}
 OWN = """In one layer alone, or of another kind than the catalogue's; and the node where each shows.
 
 relu-gradient-scaled minigrad/ops/elementwise.py relu_backward_x
-- return np.where(np.less_equal(out, 0), 0, grad_out)
-+ return np.multiply(np.where(np.less_equal(out, 0), 0, grad_out), 1 + 1e-5)
+- return np.where(out, grad_out, 0)
++ return np.multiply(np.where(out, grad_out, 0), 1 + 1e-5)
 at backward 3 input relu_backward_x
 
 relu-leaks minigrad/ops/elementwise.py relu

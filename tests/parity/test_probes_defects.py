@@ -76,8 +76,9 @@ FUNCTIONS = [
     (rule.name, by)
     for rule in RULES.values()
     for by in [None, *rule._backwards]
-    if (rule.name, by) != ("sign", "x")  # a derivative that is 0 everywhere
+    if (rule.name, by) not in {("sign", "x"), ("where", "condition"), ("fill", "x")}
 ]
+"""Every rule and derivative, but for the derivatives that are 0 everywhere."""
 
 
 INDIRECT = {"clone", "logical_and", "sign"}

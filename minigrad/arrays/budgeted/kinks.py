@@ -136,6 +136,12 @@ def _sign_slack(value: Any, x: Budgeted) -> Any:
     return None if doubt is None else doubt * (1 + np.abs(value))
 
 
+def _is_not_zero(x: Budgeted) -> Budgeted:
+    """Return x as a mask, in doubt where it is within its error of 0."""
+    zero = Budgeted(np.zeros((), x.value.dtype))
+    return Budgeted(x.value != 0, slack=None if x.exact else _counted(_nearly_equal(x, zero)))
+
+
 # ---- what is chosen -------------------------------------------------------------------------
 
 
@@ -170,6 +176,8 @@ def _larger_or_smaller(value: Any, x: Budgeted, y: Budgeted) -> Budgeted:
 
 def where(condition: Budgeted, x: Budgeted, y: Budgeted) -> Budgeted:
     """Choose by a mask; where the mask is in doubt, the other choice is a shift."""
+    if np.result_type(condition.value).kind != "b":
+        condition = _is_not_zero(condition)
     mask = condition.value
     value = np.where(mask, x.value, y.value)
     if value.dtype.kind == "f":

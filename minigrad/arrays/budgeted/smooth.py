@@ -68,6 +68,7 @@ SMOOTH: dict[np.ufunc, Smooth] = {
         LIBRARY,
     ),
     np.negative: Smooth((lambda out, x: -1.0,), 0.0),
+    np.positive: Smooth((lambda out, x: 1.0,), 0.0),
     np.absolute: Smooth((lambda out, x: np.sign(x),), 0.0),
 }
 """Each call with the derivatives that calculus gives it. |x| is not smooth at 0, but it changes by

@@ -56,9 +56,12 @@ def _choice(call: Call, results: Results) -> Iterator[Call]:
         yield call._replace(function=np.copyto, inputs=(chosen,))
     elif not (_is_zero(x) or _is_zero(y)) or not _alike(condition, kept, out):
         yield call
-    elif kept is y and (relu := _relu_beneath(condition, results)) and _alike(relu, out):
-        # relu > 0 or NaN. Doubling loses the bit of the sign: only zeros become 0.
-        bits = _bits(relu)
+    elif condition.dtype.kind != "b":
+        if kept is y or not _is_relu(results.call_of(condition)):
+            yield call
+            return
+        # A ReLU: positive, zero or NaN. Doubling loses the bit of the sign: only zeros become 0.
+        bits = _bits(condition)
         mask = _new(bits, "positive")
         yield call._replace(function=np.add, inputs=(bits, bits), out=mask)
         yield call._replace(function=np.sign, inputs=(mask,), out=mask)
@@ -88,18 +91,8 @@ def _alike(*views: Any) -> bool:
     return len({view.shape for view in views}) == 1 and len(floats) == 1 and floats <= set(UNSIGNED)
 
 
-def _relu_beneath(condition: View, results: Results) -> View | None:
-    """Return x if the condition is x <= 0 and x the result of a ReLU: positive, zero or NaN."""
-    call = results.call_of(condition)
-    if call is None or call.function is not np.less_equal or not _is_zero(call.inputs[1]):
-        return None
-    x: View = call.inputs[0]
-    made = results.call_of(x)
-    return x if made is not None and _is_relu(made) else None
-
-
-def _is_relu(call: Call) -> bool:
-    return call.function is np.maximum and _is_zero(call.inputs[0])
+def _is_relu(call: Call | None) -> bool:
+    return call is not None and call.function is np.maximum and _is_zero(call.inputs[0])
 
 
 def _bits(view: View) -> View:

@@ -110,6 +110,13 @@ def changed_in_place(lib: Any, inputs: Any, note: Any) -> Any:
 
 
 @probe(exact=True, x=integers(3), y=integers(3))
+def overwritten_in_place(lib: Any, inputs: Any, note: Any) -> Any:
+    """What replaces all values gets the gradient; the values that were there get zeros."""
+    x, y = inputs.values()
+    return (note("copied", (x * 1).copy_(y)) * x).sum()
+
+
+@probe(exact=True, x=integers(3), y=integers(3))
 def saved_values_are_guarded(lib: Any, inputs: Any, note: Any) -> None:
     """A value that a derivative needs was changed: refused; one that none needs: allowed."""
     x, y = inputs.values()
