@@ -54,6 +54,7 @@ class Indexing(InPlace, Shapes):
         found = key_of(None if key is True else key, input._array.shape)
         view = input.detach()._view_at(found)
         place = view._picked_at(found)
+        by_one = getattr(value, "ndim", 0) == 0 < place.ndim
         if isinstance(value, Indexing):
             extra = max(value.ndim - place.ndim, 0)
             if extra and value.shape[:extra] == (1,) * extra:
@@ -71,7 +72,7 @@ class Indexing(InPlace, Shapes):
         if not (grad_mode.enabled and (input._node or getattr(value, "_node", None))):
             input._put_now(found, getattr(value, "_array", value))
         elif found.is_whole and not found.arrays:
-            input._set(NAME, COPY if getattr(value, "ndim", 0) else FILL_TENSOR, value)
+            input._set(NAME, FILL_TENSOR if by_one else COPY, value)
         else:
             input._in_place(NAME, lambda x: x._put(found, value))
 

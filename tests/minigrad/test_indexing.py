@@ -157,8 +157,6 @@ def test_random_keys() -> None:
         for run in (reading, assigning):
             ours, theirs = run(minigrad, key, shape, seed), run(torch, key, shape, seed)
             fit += len(theirs) > 1
-            if "CopyBackwards" in theirs or "FillBackward3" in theirs:
-                continue
             assert ours == theirs, f"{run.__name__}, x[{key}] of a tensor of shape {shape}"
     assert fit > KEYS, "most keys do not fit"
 
