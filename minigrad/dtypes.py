@@ -54,14 +54,14 @@ def dtype_of_number(number: float | int | bool) -> DType:
     return int64 if isinstance(number, int) else float32
 
 
-def _beyond_c(number: float | int) -> bool:
+def beyond_c(number: float | int) -> bool:
     """Return whether a number is an int that torch takes for no dtype: none of C's holds it."""
     return isinstance(number, int) and not -(2**63) <= number < 2**64
 
 
 def beyond(operation: str, number: float | int, dtype: DType) -> Exception:
     """Return the error for a number that a data type cannot hold, of torch's class."""
-    kind = OverflowError if _beyond_c(number) else RuntimeError
+    kind = OverflowError if beyond_c(number) else RuntimeError
     text = str(number) if not isinstance(number, int) or abs(number) < 10**40 else "of this size"
     return kind(
         f"{operation}: value {text} cannot be converted to {dtype} without overflow: use a "
@@ -76,7 +76,7 @@ def number_as(operation: str, number: float | int, dtype: DType) -> float | int 
         OverflowError: it is an int of more than 64 bits.
         RuntimeError: the data type cannot hold it: too large, or NaN or infinite for integers.
     """
-    if _beyond_c(number):
+    if beyond_c(number):
         held = False
     elif dtype.kind == "f":
         held = not _LARGEST[dtype] < abs(number) < math.inf

@@ -157,8 +157,8 @@ class SGD:
         loss = None
         if closure is not None:
             loss = in_mode(True, closure)
-        arrays = []
         for group in self.param_groups:
+            changed(*[p._array for p in group["params"] if p._grad is not None])
             plain = not (group["momentum"] or group["weight_decay"] or group["maximize"])
             dtype: DType | None = None
             rate: Array = None
@@ -174,8 +174,6 @@ class SGD:
                     dtype = array.dtype
                     rate = self._as_array(group, "lr", dtype)
                 np.subtract(array, np.multiply(direction, rate), array)
-                arrays.append(array)
-        changed(*arrays)
         return loss
 
     def _direction(self, parameter: Tensor, grad: Array, group: dict[str, Any]) -> Array:
@@ -209,8 +207,8 @@ class SGD:
             return np.astype(np.reshape(value._array, ()), dtype)
         known = self._numbers.get((id(group), name, dtype)) or [None, np.zeros((), dtype)]
         if known[0] != value:
-            self._numbers[id(group), name, dtype] = [value, known[1]]
             known[1][...] = 1 - value if name == "dampening" else value
+            self._numbers[id(group), name, dtype] = [value, known[1]]  # once it is so
         return known[1]
 
     # ---- saving and loading -----------------------------------------------------------------

@@ -243,8 +243,9 @@ class Changes:
         self._owners: dict[int, KeyedRef[int, Array]] = {}
 
     def add(self, *arrays: Array) -> None:
-        """Note that the memory of these arrays is being changed now."""
-        self.latest = next(numbers)
+        """Note that the memory of these arrays is changed now, right after this."""
+        for self.latest in numbers:  # after a call of next() another thread could run, and
+            break  # the larger number that it leaves here be lost
         for array in arrays:
             self._last[id(array) if array.base is None else id(owner(array))] = self.latest
         if len(self._last) != len(self._owners):  # usually none is new in an optimizer's step

@@ -1,11 +1,12 @@
 """What is other for a while, and put back whatever happens: attributes, and anything else.
 
-Ctrl-C raises `KeyboardInterrupt` between any two lines, those of a `finally` included. So what is
-undone here is undone by functions that may run twice, and they do.
+Ctrl-C raises `KeyboardInterrupt` between any two lines, those of a `finally` included, and the end
+of a `with` block. So what is undone here is undone by functions that may run twice, and they do.
 """
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -33,6 +34,25 @@ def undone(body: Callable[[], T], undo: Callable[[], None]) -> T:
         undo()
 
 
+def locked(lock: Any, body: Callable[[], T]) -> T:
+    """Return `body()`, run while this thread alone has a lock.
+
+    Args:
+        lock: a `threading.RLock`, which knows whose it is; the body must not ask for it again.
+        body: what is run.
+    """
+
+    def run() -> T:
+        lock.acquire()
+        return body()
+
+    def release() -> None:
+        if lock._is_owned():
+            lock.release()
+
+    return undone(run, release)
+
+
 def replaced(wrappers: Mapping[Place, Callable[[Any], Any]], body: Callable[[], T]) -> T:
     """Return `body()`, run while attributes are replaced, for all threads.
 
@@ -47,19 +67,25 @@ def replaced(wrappers: Mapping[Place, Callable[[Any], Any]], body: Callable[[], 
 
     def opened() -> T:
         for place, wrapper in wrappers.items():
-            with _lock:
-                _originals.setdefault(place, vars(place[0])[place[1]])
-                _wrappers.setdefault(place, {})[holder] = wrapper
-                _show(place)
+            locked(_lock, partial(_hold, place, holder, wrapper))
         return body()
 
     def close() -> None:
         for place in wrappers:
-            with _lock:
-                _wrappers.get(place, {}).pop(holder, None)
-                _show(place)
+            locked(_lock, partial(_let_go, place, holder))
 
     return undone(opened, close)
+
+
+def _hold(place: Place, holder: object, wrapper: Callable[[Any], Any]) -> None:
+    _originals.setdefault(place, vars(place[0])[place[1]])
+    _wrappers.setdefault(place, {})[holder] = wrapper
+    _show(place)
+
+
+def _let_go(place: Place, holder: object) -> None:
+    _wrappers.get(place, {}).pop(holder, None)
+    _show(place)
 
 
 def _show(place: Place) -> None:

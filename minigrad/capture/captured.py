@@ -71,15 +71,22 @@ def capture(step: Callable[..., Any], *, cache_size: int = 8) -> Captured:
     Args:
         step: a function. It must not read values (`item()`, `print`, `if loss > 1`), select
             elements by a mask, or draw random numbers.
-        cache_size: how many recordings are kept. Each has its own memory for intermediate
-            results. The least recently used one is dropped first.
+        cache_size: how many recordings are kept in a thread. Each has its own memory for
+            intermediate results. The least recently used one is dropped first.
 
     Raises (when it is called):
         CaptureError: the step cannot be captured. The message names the line.
         TypeError: an argument is neither a tensor nor hashable.
 
-    A captured step must not be called from several threads at the same time. When a step that is
-    being recorded calls it, it becomes a part of that step.
+    When a step that is being recorded calls a captured step, that becomes a part of it.
+
+    Threads may record, replay and train at the same time, each as if it were alone. Several may
+    call one captured step; each has recordings of its own. A step must do its work in one thread:
+    while it is recorded, it is refused what other threads compute for it. What they change in place
+    is not noticed, and not repeated.
+
+    Ctrl-C in a call leaves what it leaves in the step itself: each tensor has its old or its new
+    values, or some of both. The next call is as right as the next step.
     """
     return Captured(step, cache_size)
 
@@ -88,8 +95,11 @@ MANY = 8
 """The number of recordings in a row, without a replay, after which there is a warning."""
 
 
-class Captured:
-    """A step that is recorded and replayed; see `capture`."""
+class Captured(threading.local):
+    """A step that is recorded and replayed; see `capture`.
+
+    A replay's memory is for one thread at a time. So each thread has all of this for itself.
+    """
 
     def __init__(self, step: Callable[..., Any], cache_size: int) -> None:
         if not callable(step):
@@ -104,7 +114,6 @@ class Captured:
         self._in_a_row = 0  # recordings, since one was last replayed
         self._latest: Any = None  # the signature of the last call that was replayed,
         self._run = step  # and what was run then
-        self._lock = threading.RLock()  # a replay's memory is for one thread at a time
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Do what the step does."""
@@ -116,25 +125,23 @@ class Captured:
             signature += [_key(argument, tensors) for argument in args]
             for name, argument in kwargs.items():
                 signature += (name, _key(argument, tensors))
-        with self._lock:
-            if signature == self._latest:
-                result = self._run(*tensors)
-                if result is not MISFIT:
-                    return result
-            result = self._find(signature, tensors)
-        return self._record(signature, tensors, args, kwargs) if result is MISFIT else result
+        if signature == self._latest:
+            result = self._run(*tensors)
+            if result is not MISFIT:
+                return result
+        return self._find(signature, tensors, args, kwargs)
 
     @property
     def program(self) -> PrintedProgram | None:
-        """The program of the last call; None until a recording is trusted.
+        """The program of this thread's last call; None until a recording is trusted.
 
         `step.program.explain()` prints it.
         """
         replays = [replay for replays in self._replays.values() for replay in replays]
         return PrintedProgram(**vars(replays[-1].program)) if replays else None
 
-    def _find(self, signature: list[Any], tensors: list[Tensor]) -> Any:
-        """Run the replay that fits; return `MISFIT` if none does."""
+    def _find(self, signature: list[Any], tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
+        """Run the replay that fits, or record one."""
         self._latest = None
         replays = self._replays[tuple(signature)] = self._replays.pop(tuple(signature), [])
         for replay in reversed(replays):
@@ -146,7 +153,8 @@ class Captured:
                 self._latest, self._run = signature, replay.run
                 self._in_a_row = 0
                 return result
-        return MISFIT
+
+        return self._record(signature, tensors, args, kwargs)
 
     def _record(self, signature: list[Any], tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
         """Run the step and record it; keep the recording if it can be trusted."""
@@ -176,9 +184,8 @@ class Captured:
         value, replay = without_garbage_collection(recorded)
         if replay is None:
             return value
-        with self._lock:
-            self._replays.setdefault(key, []).append(replay)
-            self._in_a_row += 1
+        self._replays.setdefault(key, []).append(replay)
+        self._in_a_row += 1
         if self._in_a_row == max(self._cache_size, MANY) + 1:
             warnings.warn(
                 f"capture: the last {self._in_a_row} calls were all recorded and none replayed, "
@@ -186,17 +193,16 @@ class Captured:
                 "to, an argument that is no tensor, or a shape is another one each time. Pass "
                 "tensors that change as arguments.",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return value
 
     def _forget(self, most: int) -> None:
         """Drop the least recently used replays until at most this many are left."""
-        with self._lock:
-            while sum(map(len, self._replays.values())) > most:
-                signature = next(key for key, replays in self._replays.items() if replays)
-                del self._replays[signature][0]
-            self._replays = {key: replays for key, replays in self._replays.items() if replays}
+        while sum(map(len, self._replays.values())) > most:
+            signature = next(key for key, replays in self._replays.items() if replays)
+            del self._replays[signature][0]
+        self._replays = {key: replays for key, replays in self._replays.items() if replays}
 
 
 def without_garbage_collection(body: Callable[[], T]) -> T:

@@ -142,7 +142,7 @@ class Replay:
             yield from before.changes(self._names)
 
     def _changes(self) -> Iterator[str]:
-        """Yield a statement that notes the changes of the tensors, before they are made.
+        """Yield statements that note the changes of the tensors, before they are made.
 
         So a replay that Ctrl-C interrupts changes nothing unnoticed.
         """
@@ -155,7 +155,9 @@ class Replay:
         if shown:
             of = self._names.of
             moment, log = of(changes.together(shown), "moment"), of(changes, "changes")
-            yield f"{moment}.number = {log}.latest = next({of(numbers, 'numbers')})"
+            # As in `Changes.add`, without a call.
+            yield f"for {log}.latest in {of(numbers, 'numbers')}: break"
+            yield f"{moment}.number = {log}.latest"
 
     def _left_behind(self) -> Iterator[str]:
         """Yield statements that set gradients and momentum buffers."""

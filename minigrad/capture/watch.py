@@ -131,9 +131,11 @@ class Watch:
     def noted(self, tensor: Tensor, array: Any) -> Any:
         """Note that a tensor is given an array; return the ndarray to give it."""
         try:
-            self.array(tensor)
+            _SLOT.__get__(tensor)
         except AttributeError:  # a new tensor
             self._made[id(tensor)] = weakref.KeyedRef(tensor, self._forget, id(tensor))
+        else:
+            self.array(tensor)
         if type(array) is np.ndarray:
             array = self.recording.made(array)
         if type(array) is not RecordingArray:
@@ -143,6 +145,7 @@ class Watch:
         return array._array
 
     def _forget(self, reference: weakref.KeyedRef[int, Tensor]) -> None:
+        """Forget a tensor that is gone, to let go of its memory; nothing else depends on it."""
         self._shown.pop(reference.key, None)
         self._made.pop(reference.key, None)
 
@@ -173,7 +176,8 @@ def _write(tensor: Tensor, array: Any) -> None:
     for other in list(watches.values()):
         if other is not watch:
             other.elsewhere[id(tensor)] = weakref.ref(tensor)
-    _SLOT.__set__(tensor, array if watch is None else watch.noted(tensor, array))
+    plain = RecordingArray._plain(array) if watch is None else watch.noted(tensor, array)
+    _SLOT.__set__(tensor, plain)
 
 
 def _read_grad(tensor: Tensor) -> Tensor | None:

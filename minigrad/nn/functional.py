@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from minigrad.dtypes import bool_, result_type
+from minigrad.dtypes import bool_, common_type
 from minigrad.ops import RULE_OF, elementwise, linalg, loss, reduction
 from minigrad.tensor import Tensor
 from minigrad.tensor.base import require_tensor
@@ -124,12 +124,12 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tenso
     except AttributeError:
         require_tensor("mse_loss", input, target)
         raise
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"mse_loss: reduction {reduction!r} must be 'mean', 'sum' or 'none'")
     if x.shape != y.shape:
         _warn_of_broadcasting(input, target)
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"mse_loss: reduction {reduction!r} must be 'mean', 'sum' or 'none'")
     if x.dtype != y.dtype:
-        dtype = result_type(x, y)
+        dtype = common_type(x.dtype, y.dtype)  # a tensor of no axes counts fully, as in torch
         input, target = input.to(dtype), target.to(dtype)
     if input._array.dtype.kind != "f":
         raise NotImplementedError(
@@ -145,12 +145,12 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tenso
 def _warn_of_broadcasting(input: Tensor, target: Tensor) -> None:
     """Warn, as torch does: (n, 1) against (n,) silently becomes (n, n), a classic mistake."""
     shapes = f"{list(input.shape)} and {list(target.shape)}"
-    try:
-        np.broadcast_shapes(input.shape, target.shape)
-    except ValueError:
-        raise RuntimeError(f"mse_loss: input and target of shapes {shapes} do not match") from None
     warnings.warn(
         f"mse_loss: the shapes {shapes} of input and target differ, and broadcasting them will "
         "likely lead to incorrect results. Give both the same shape.",
         stacklevel=3,
     )
+    try:
+        np.broadcast_shapes(input.shape, target.shape)
+    except ValueError:
+        raise RuntimeError(f"mse_loss: input and target of shapes {shapes} do not match") from None

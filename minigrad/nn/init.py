@@ -9,7 +9,7 @@ from minigrad.random import Generator
 from minigrad.tensor import Tensor
 from minigrad.tensor.base import require_tensor
 
-_GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3, "relu": math.sqrt(2.0)}
+_GAINS: dict[str, float] = {"linear": 1, "sigmoid": 1, "tanh": 5.0 / 3, "relu": math.sqrt(2.0)}
 
 
 def uniform_(

@@ -70,6 +70,6 @@ def load(
         raise RuntimeError(f"Error(s) in loading state_dict for {owner}: {'; '.join(problems)}")
     for name, parameter in own.items():
         if name in state_dict:
-            parameter._array[...] = np.astype(state_dict[name]._array, parameter.dtype)
             changed(parameter._array)
+            parameter._array[...] = np.astype(state_dict[name]._array, parameter.dtype)
     return keys

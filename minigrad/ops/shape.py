@@ -33,13 +33,16 @@ def expand_backward_x(grad_out: Array) -> Array:
 
 
 def cat(*xs: Array, axis: int) -> Array:
-    return contiguous(np.concatenate(xs, axis=axis))
+    # Among others an input of shape (0,) adds nothing, whatever axes they have: torch allows it.
+    return contiguous(np.concatenate([x for x in xs if x.shape != (0,)] or xs, axis=axis))
 
 
 def cat_backward_xs(
     grad_out: Array, position: int, xs_shapes: list[tuple[int, ...]], axis: int
 ) -> Array:
-    # Each input receives the part of the gradient that lies where it was put.
-    start = sum(shape[axis] for shape in xs_shapes[:position])
+    if xs_shapes[position] == (0,):
+        return np.zeros_like(grad_out, shape=(0,))
+    # Each other input receives the part of the gradient that lies where it was put.
+    start = sum(shape[axis] for shape in xs_shapes[:position] if shape != (0,))
     part = slice(start, start + xs_shapes[position][axis])
     return grad_out[(slice(None),) * (axis % grad_out.ndim) + (part,)]

@@ -5,6 +5,7 @@ import operator
 import secrets
 import threading
 from collections.abc import Sequence
+from functools import partial
 from numbers import Real
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from minigrad.random.box_muller import box_muller
 from minigrad.random.fused import fused_multiply_add
+from minigrad.temporary import locked
 
 _Shape = int | Sequence[int]
 
@@ -76,8 +78,9 @@ class Generator:
 
     def get_state(self) -> NDArray[np.uint8]:
         """Return the state in the 5056 bytes of torch's layout, so that the two can exchange it."""
-        with self._lock:
-            seed, twister, normal = self._seed, self._engine.state["state"], self._next_normal
+        seed, twister, normal = locked(
+            self._lock, lambda: (self._seed, self._engine.state["state"], self._next_normal)
+        )
         state = np.zeros((), _STATE)
         state["seed"], state["seeded"], state["words"] = seed, 1, twister["key"]
         state["left"], state["next"] = _WORDS + 1 - twister["pos"], twister["pos"]
@@ -143,7 +146,7 @@ class Generator:
             raise RuntimeError(
                 f"uniform: high - low is beyond {kind} with low = {low} and high = {high}"
             )
-        values = self._fractions(size, kind)
+        values = locked(self._lock, partial(self._fractions, size, kind))
         bottom, top = np.array([low, high], kind)
         if bottom == -top:  # 2 * fraction - 1 is exact: only the product rounds
             values = (2 * values - 1) * top
@@ -153,13 +156,18 @@ class Generator:
         return values.reshape(dimensions)
 
     def normal(
-        self, shape: _Shape, mean: float = 0.0, std: float = 1.0, dtype: DTypeLike = np.float32
+        self,
+        shape: _Shape,
+        mean: float = 0.0,
+        std: float = 1.0,
+        dtype: DTypeLike = np.float32,
+        blocks: bool = True,
     ) -> NDArray[Any]:
         """Return normal numbers, as `torch.randn` and ``Tensor.normal_(mean, std)`` draw them.
 
-        Fewer than 16 are drawn one at a time, in float64 whatever the dtype. They come in pairs:
-        the second of a pair is kept, through uniform and longer normal draws, until the next short
-        draw or a new seed.
+        Fewer than 16, or any number without blocks, are drawn one at a time, in float64 whatever
+        the dtype. They come in pairs: the second of a pair is kept, through uniform draws and those
+        in blocks, until the next that needs one or a new seed.
 
         From 16 on, they are made of blocks of 16 uniform numbers in their own dtype (`box_muller`).
         If the size is not a multiple of 16, the last 16 numbers are drawn again at the end.
@@ -168,6 +176,7 @@ class Generator:
             shape: of the result.
             mean, std: of the distribution; `std` is at least 0.
             dtype: float32 or float64.
+            blocks: as where torch fills contiguous memory; elsewhere it draws one at a time.
 
         Raises:
             TypeError: mean or std is not a number, or the shape is not made of ints.
@@ -180,16 +189,15 @@ class Generator:
         if not std >= 0:
             raise RuntimeError(f"normal expects std >= 0, but got std = {std}")
         whole = size - size % 16
-        with self._lock:
-            if size < 16:
-                values = np.array([self._one_normal() for _ in range(size)])
-            else:
-                values = self._fractions(size, kind)
-                last = self._fractions(0 if whole == size else 16, kind)
-        if size >= 16:
+        if blocks and whole > 0:
+            last = 0 if whole == size else 16
+            drawn = locked(self._lock, partial(self._fractions, size + last, kind))
+            values = drawn[:size]
             values[:whole] = box_muller(values[:whole])
-            if last.size:
-                values[-16:] = box_muller(last)
+            if last:
+                values[-16:] = box_muller(drawn[size:])
+        else:
+            values = locked(self._lock, partial(self._normals, size))
         with np.errstate(over="ignore"):  # a mean beyond float32 is infinite, as in torch
             center, width = np.array([mean, std]).astype(values.dtype)
             values = fused_multiply_add(values, width, center).astype(kind)
@@ -200,26 +208,27 @@ class Generator:
     ) -> None:
         """Continue from 624 state words, `position` of them used up, and a second normal number."""
         twister: Any = {"bit_generator": "MT19937", "state": {"key": key, "pos": position}}
-        with self._lock:
+
+        def store() -> None:
             self._seed, self._engine.state, self._next_normal = seed, twister, normal
+
+        locked(self._lock, store)
 
     def _fractions(self, count: int, kind: np.dtype[Any]) -> NDArray[Any]:
         """Return numbers from [0, 1): as many random bits as the dtype has, the word's lowest."""
         if kind == np.float32:
-            words, bits = self._words(count), 24
+            words, bits = self._engine.random_raw(count), 24
         else:
-            halves = self._words(2 * count)  # the upper one is drawn first
+            halves = self._engine.random_raw(2 * count)  # the upper one is drawn first
             words, bits = halves[0::2] << np.uint64(32) | halves[1::2], 53
         # Through int64, from which NumPy converts several times as fast.
         fractions = (words & np.uint64(2**bits - 1)).view(np.int64).astype(kind)
         fractions *= kind.type(2.0**-bits)
         return fractions
 
-    def _words(self, count: int) -> NDArray[np.uint64]:
-        """Draw words of 32 bits."""
-        with self._lock:
-            words: NDArray[np.uint64] = self._engine.random_raw(count)
-        return words
+    def _normals(self, count: int) -> NDArray[np.float64]:
+        """Return standard normal numbers that are drawn one at a time."""
+        return np.array([self._one_normal() for _ in range(count)])
 
     def _one_normal(self) -> float:
         """Return one standard normal number; every other call keeps a second one for the next."""

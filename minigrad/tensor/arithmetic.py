@@ -4,18 +4,24 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from minigrad.dtypes import beyond, bool_, int64, number_as, python_number, result_type
+from minigrad.dtypes import (
+    bool_,
+    dtype_of_number,
+    int64,
+    number_as,
+    python_number,
+    result_type,
+)
 from minigrad.ops import RULE_OF, Rule, comparison
 from minigrad.ops import elementwise as rules
 from minigrad.tensor.base import Number, TensorBase, require_tensor
 from minigrad.tensor.conversion import (
-    PLAIN,
     Conversions,
     floating,
     is_operand,
+    is_plain,
     not_bool,
     promote,
-    refuse_negative,
 )
 
 POW_NUMBER = RULE_OF[rules.pow].named("PowBackward2")
@@ -28,13 +34,11 @@ class Elementwise(Conversions):
 
     def add(input, other: Any, *, alpha: Number = 1) -> Self:
         """Input + alpha·other, broadcast."""
-        other = other if alpha == 1 else scaled("add", input, other, alpha)
-        return input._binary(RULE_OF[rules.add], input, other)
+        return input._plus(RULE_OF[rules.add], other, alpha)
 
     def sub(input, other: Any, *, alpha: Number = 1) -> Self:
         """Input - alpha·other, broadcast."""
-        other = other if alpha == 1 else scaled("sub", input, other, alpha)
-        return input._binary(RULE_OF[rules.sub], input, other)
+        return input._plus(RULE_OF[rules.sub], other, alpha)
 
     def mul(input, other: Any) -> Self:
         """input·other element by element, broadcast."""
@@ -52,20 +56,15 @@ class Elementwise(Conversions):
         """
         exponent = python_number(exponent)
         if isinstance(exponent, TensorBase):
-            refuse_negative(input, exponent)
             return input._binary(POW_TENSOR, input, exponent)
         if not isinstance(exponent, (int, float)):
             raise TypeError(
                 f"pow: exponent must be a tensor or a number, not {type(exponent).__name__}"
             )
         x, number = input, exponent
-        if type(exponent) not in PLAIN or x._array.dtype.kind != "f":
+        if not is_plain(exponent) or x._array.dtype.kind != "f":
             x, number = promote(RULE_OF[rules.power], x, exponent)
-            refuse_negative(x, number)
-        try:
-            return input._apply(RULE_OF[rules.power], x, exponent=number)
-        except OverflowError as error:
-            raise beyond("pow", number, x._array.dtype) from error
+        return input._apply(RULE_OF[rules.power], x, exponent=number)
 
     def maximum(input, other: TensorBase) -> Self:
         """The larger of each pair; NaN where either is."""
@@ -145,19 +144,36 @@ class Elementwise(Conversions):
         """A copy with memory of its own that passes gradients on."""
         return input._apply(RULE_OF[rules.clone], input)
 
+    def _plus(input, rule: Rule, other: Any, alpha: Number) -> Self:
+        """Combine with alpha·other; alpha may be a bool only for bools, a float only for floats."""
+        if type(alpha) is int and alpha == 1:
+            return input._binary(rule, input, other)
+        alpha = python_number(alpha)
+        if not isinstance(alpha, (int, float)):
+            raise TypeError(f"{rule.name}: alpha must be a number, not {type(alpha).__name__}")
+        x, y = promote(rule, input, other)
+        dtype = x._array.dtype
+        if dtype_of_number(alpha).kind not in {"b": "bi", "i": "i", "f": "if"}[dtype.kind]:
+            raise RuntimeError(
+                f"{rule.name}: alpha={alpha} must not be a floating point number for integers, nor "
+                "a bool for numbers: convert one operand with .float(), or give an int as alpha"
+            )
+        factor = number_as(rule.name, alpha, dtype)
+        if isinstance(y, Conversions):
+            y = y._apply(RULE_OF[rules.scale], y, factor=factor)
+        else:
+            y = y and factor if dtype == bool_ else y * factor
+        return input._binary(rule, x, y)
+
     def _binary(input, rule: Rule, x: Any, y: Any, floating_point: bool = False) -> Self:
         """Apply a rule to two operands, one of them `input`, in the dtype torch would use."""
         dtype = input._array.dtype
         other = y if x is input else x
-        same = (
-            other._array.dtype == dtype if isinstance(other, TensorBase) else type(other) in PLAIN
-        )
+        same = other._array.dtype == dtype if isinstance(other, TensorBase) else is_plain(other)
         if not same or dtype.kind != "f":
             x, y = promote(rule, x, y, floating_point)
         try:
             return input._apply(rule, x, y)
-        except OverflowError as error:
-            raise beyond(rule.name, other, dtype) from error
         except ValueError as error:
             shapes = [list(np.shape(getattr(z, "_array", z))) for z in (x, y)]
             raise RuntimeError(
@@ -180,7 +196,6 @@ class Elementwise(Conversions):
         return input._apply(RULE_OF[rules.reciprocal], floating(input)).mul(other)
 
     def __rpow__(input, other: Any) -> Self:
-        refuse_negative(other, input)
         return input._binary(POW_NUMBER, other, input)
 
     def __pow__(input, other: Any) -> Self:
@@ -201,29 +216,6 @@ class Elementwise(Conversions):
 T = TypeVar("T", bound=Elementwise)
 
 
-def scaled(operation: str, x: Any, other: Any, alpha: Number) -> Any:
-    """Return alpha·other; alpha must be a number, and an int where both operands are integers."""
-    alpha = python_number(alpha)
-    if not isinstance(alpha, (int, float)):
-        raise TypeError(f"{operation}: alpha must be a number, not {type(alpha).__name__}")
-    integers = not any(
-        isinstance(z, float) or (isinstance(z, TensorBase) and z._array.dtype.kind == "f")
-        for z in (x, other)
-    )
-    if isinstance(alpha, float) and integers:
-        raise RuntimeError(
-            f"{operation}: alpha={alpha} must not be a floating point number where both operands "
-            "are integers: convert one of them first, for example with .float()"
-        )
-    if not is_operand(other):
-        return other  # the operation itself refuses it, under its own name
-    if not isinstance(other, Conversions):
-        return other * alpha
-    dtype = result_type(x._array, other._array)
-    factor = number_as(operation, alpha, dtype)
-    return other._apply(RULE_OF[rules.scale], other.to(dtype), factor=factor)
-
-
 def where(condition: T, input: Any, other: Any) -> T:
     """Return input where the condition holds, else other, broadcast.
 
@@ -236,12 +228,12 @@ def where(condition: T, input: Any, other: Any) -> T:
         RuntimeError: the condition is not of dtype bool, or the shapes do not broadcast.
     """
     require_tensor("where", condition)
+    x, y = promote(RULE_OF[rules.where], input, other)
     if condition._array.dtype != bool_:
         raise RuntimeError(
             "where: expected condition to be a tensor of dtype bool, not "
             f"{condition._array.dtype}: compare first, for example condition != 0"
         )
-    x, y = promote(RULE_OF[rules.where], input, other)
     if not isinstance(x, TensorBase) and not isinstance(y, TensorBase):
         # Two numbers alone would be combined in NumPy's default dtype.
         x = condition._wrapped(np.asarray(x, result_type(x, y)))

@@ -228,7 +228,9 @@ class TensorBase:
         return self
 
     def _write(self, key: Any, values: Any, name: str) -> None:
-        """Replace the values at `key`, and note that they have changed; `name` is for messages."""
+        """Replace the values at `key`, and note that they change; `name` is for messages."""
+        if self._array.flags.writeable:
+            changed(self._array)  # first, or Ctrl-C could leave a change that is not noted
         try:
             self._array[key] = values
         except ValueError as error:
@@ -236,7 +238,6 @@ class TensorBase:
                 f"{name}: {error}: several elements of an expanded tensor share one memory "
                 "location, and an array may be read-only. Change a clone() of it instead."
             ) from error
-        changed(self._array)
 
 
 def _array_of(value: Any) -> Array:

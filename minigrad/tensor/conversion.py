@@ -9,10 +9,12 @@ from minigrad.dtypes import (
     DType,
     as_dtype,
     beyond,
+    beyond_c,
     bool_,
     float32,
     float64,
     int64,
+    number_as,
     python_number,
     result_type,
 )
@@ -20,9 +22,6 @@ from minigrad.ops import RULE_OF, Rule, elementwise
 from minigrad.tensor.base import TensorBase
 
 CPU = device("cpu")
-
-PLAIN = frozenset({int, float})
-"""Types of numbers whose dtype is weak in NumPy: not bool, and not np.float64, which is a float."""
 
 
 class Conversions(TensorBase):
@@ -93,6 +92,11 @@ def is_operand(value: Any) -> bool:
     return isinstance(value, (Conversions, int, float, np.generic))
 
 
+def is_plain(number: Any) -> bool:
+    """Return whether NumPy takes a number as torch does: not a bool, not np.float64 (a float)."""
+    return type(number) is float or (type(number) is int and not beyond_c(number))
+
+
 def promote(rule: Rule, x: Any, y: Any, floating_point: bool = False) -> tuple[Any, Any]:
     """Return both operands converted to their common dtype; Python numbers stay weak."""
     operands = []
@@ -104,22 +108,33 @@ def promote(rule: Rule, x: Any, y: Any, floating_point: bool = False) -> tuple[A
                 "tensor(...) makes one of a list, from_numpy(...) of an array"
             )
         operands.append(operand)
+    name = "pow" if rule.name == "power" else rule.name
     arrays = [getattr(z, "_array", z) for z in operands]
     dtype = result_type(*arrays)
     if floating_point and dtype.kind != "f":
         dtype = float32
-    if rule.name == "sub" and bool_ in map(result_type, arrays):
+    for number in operands:
+        if not isinstance(number, Conversions) and beyond_c(number):
+            raise beyond(name, number, dtype)
+    if name == "sub" and bool_ in map(result_type, arrays):
         refuse_bool("sub", "~mask is not here either: compare with mask == False")
-    if rule.name in ("pow", "power") and dtype == bool_:
-        refuse_bool(rule.name, "convert them first, for example with .long()", NotImplementedError)
-    try:
-        x, y = [
-            z.to(dtype) if isinstance(z, Conversions) else dtype.type(z).item() for z in operands
-        ]
-    except OverflowError as error:
-        number = next(z for z in operands if not isinstance(z, Conversions))
-        raise beyond(rule.name, number, dtype) from error
+    if name == "pow" and dtype.kind in "ib":
+        if dtype == bool_:
+            refuse_bool("pow", "convert them first, for example with .long()", NotImplementedError)
+        refuse_negative(arrays[1])
+    x, y = [z.to(dtype) if isinstance(z, Conversions) else _held(name, z, dtype) for z in operands]
     return x, y
+
+
+def _held(operation: str, number: float | int, dtype: DType) -> float | int | bool:
+    """Return a Python number as it is combined with tensors of this data type.
+
+    A float that is too large counts as infinite, in all but `where`.
+    """
+    if isinstance(number, float) and operation != "where":
+        held: float = dtype.type(number).item()
+        return held
+    return number_as(operation, number, dtype)
 
 
 def refuse_bool(operation: str, remedy: str, kind: type[RuntimeError] = RuntimeError) -> NoReturn:
@@ -139,13 +154,12 @@ def floating(x: T) -> T:
     return x if x._array.dtype.kind == "f" else x.to(float32)
 
 
-def refuse_negative(x: Any, exponent: Any) -> None:
-    """Raise where integers are raised to negative powers.
+def refuse_negative(exponent: Any) -> None:
+    """Raise where integers are to be raised to negative powers.
 
     torch raises for a number too; for a tensor it returns 0, which is wrong.
     """
-    base, power = getattr(x, "_array", x), getattr(exponent, "_array", exponent)
-    if np.result_type(base, power).kind in "ib" and np.any(np.less(power, 0)):
+    if np.any(np.less(exponent, 0)):
         raise RuntimeError(
             "pow: Integers to negative integer powers are not allowed: convert the base first, "
             "for example with .float()"

@@ -102,26 +102,33 @@ class InPlace(Elementwise):
     ) -> Self:
         """Fill with uniform values in [from_, to), torch's in every bit.
 
+        Whatever the memory layout, the elements are drawn in their order in memory.
+
         Raises:
             TypeError: a bound is no number, or the generator no Generator.
             NotImplementedError: the dtype is not floating point.
             RuntimeError: from_ is larger than to.
         """
-        values = chosen("uniform_", generator).uniform(input.shape, from_, to, input.dtype)
-        return input._set("uniform_", UNIFORM, values)
+        draw = chosen("uniform_", generator).uniform
+        return input._draw("uniform_", UNIFORM, lambda shape: draw(shape, from_, to, input.dtype))
 
     def normal_(
         input, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
     ) -> Self:
         """Fill with normal values; see `minigrad.random.Generator.normal`.
 
+        The elements are drawn in their order in memory, and in blocks if they are contiguous.
+
         Raises:
             TypeError: mean or std is no number, or the generator no Generator.
             NotImplementedError: the dtype is not floating point.
             RuntimeError: std is negative.
         """
-        values = chosen("normal_", generator).normal(input.shape, mean, std, input.dtype)
-        return input._set("normal_", NORMAL, values)
+        draw = chosen("normal_", generator).normal
+        blocks = input._array.flags.c_contiguous
+        return input._draw(
+            "normal_", NORMAL, lambda shape: draw(shape, mean, std, input.dtype, blocks)
+        )
 
     def zero_(input) -> Self:
         """Set every element to 0."""
@@ -132,6 +139,21 @@ class InPlace(Elementwise):
         if isinstance(values, (int, float)):
             values = number_as(name, values, input.dtype)
         return input._in_place(name, lambda x: x._apply(rule, x, values))
+
+    def _draw(input, name: str, rule: Rule, draw: Callable[[list[int]], Any]) -> Self:
+        """Fill with `draw(shape)`, in the order of the elements in memory, as torch does."""
+        array: Any = getattr(input._array, "_array", input._array)  # of what flows through rules
+        order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+        recorded = grad_mode.enabled and input._node is not None
+        if (recorded and (input.is_leaf or input._base is not None)) or not array.flags.writeable:
+            draw([0])  # for what is wrong with the arguments
+            input._in_place(name, lambda x: x)  # refuses, before a number is drawn
+
+        def drawn(x: Self) -> Self:
+            values = draw([array.shape[axis] for axis in order])
+            return x._apply(rule, x, np.transpose(values, np.argsort(order)))
+
+        return input._in_place(name, drawn)
 
     def _in_place(input, name: str, operation: Callable[[Self], Self], operand: Any = None) -> Self:
         """Replace the values by those of `operation(input)`, and follow its result on the tape.

@@ -208,7 +208,7 @@ def reshape_rule(x: Any, shape: tuple[int, ...]) -> Rule:
 def cat(tensors: Sequence[T], dim: int = 0, *, axis: int | None = None) -> T:
     """Join tensors along an axis they have, in their common dtype.
 
-    Tensors of shape (0,) are left out: torch still allows them, for compatibility.
+    Tensors of shape (0,) add nothing: torch still allows them, for compatibility.
 
     Raises:
         TypeError: `tensors` is no list or tuple of tensors.
@@ -223,11 +223,10 @@ def cat(tensors: Sequence[T], dim: int = 0, *, axis: int | None = None) -> T:
             f"cat: zero-dimensional tensor (at position {shapes.index([])}) cannot be "
             "concatenated: use stack"
         )
-    joined = [t for t in tensors if t.shape != (0,)] or list(tensors)
     dim = one_of("cat", "dim", dim, "axis", axis, default=(0,))
-    along = axis_of("cat", dim, joined[0].ndim)
+    along = axis_of("cat", dim, next((t.ndim for t in tensors if t.shape != (0,)), 1))
     try:
-        return tensors[0]._apply(RULE_OF[rules.cat], *_in_common_dtype(joined, tensors), axis=along)
+        return tensors[0]._apply(RULE_OF[rules.cat], *_in_common_dtype(tensors), axis=along)
     except ValueError as error:
         raise RuntimeError(f"cat: shapes {shapes} must be equal but for axis {along}") from error
 
@@ -247,7 +246,7 @@ def stack(tensors: Sequence[T], dim: int = 0, *, axis: int | None = None) -> T:
         )
     dim = one_of("stack", "dim", dim, "axis", axis, default=(0,))
     along = axis_of("stack", dim, tensors[0].ndim + 1)
-    rows = [t.unsqueeze(along) for t in _in_common_dtype(tensors, tensors)]
+    rows = [t.unsqueeze(along) for t in _in_common_dtype(tensors)]
     return tensors[0]._apply(STACK, *rows, axis=along)
 
 
@@ -265,8 +264,8 @@ def _check_tensors(operation: str, tensors: Any, if_empty: type[Exception]) -> N
         raise if_empty(f"{operation}: expected a non-empty list of Tensors, but it is empty")
 
 
-def _in_common_dtype(tensors: Sequence[T], all_of_them: Sequence[T]) -> list[T]:
-    dtype = result_type(*(t._array for t in all_of_them))
+def _in_common_dtype(tensors: Sequence[T]) -> list[T]:
+    dtype = result_type(*(t._array for t in tensors))
     return [t.to(dtype) for t in tensors]
 
 

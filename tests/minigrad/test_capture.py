@@ -109,7 +109,7 @@ def test_a_step_runs_once() -> None:
     for value in (1.0, 2.0, 3.0):
         assert double(torch.tensor([value])).tolist() == [2 * value]
     assert len(runs) == 1
-    assert double.__name__ == "double"  # type: ignore[attr-defined]
+    assert double.__name__ == "double"
     assert double.__doc__ == "Twice as much."
 
 

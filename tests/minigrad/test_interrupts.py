@@ -4,31 +4,22 @@ import contextlib
 import gc
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy as np
 import pytest
+import torch as reference
 
 import minigrad as torch
 from minigrad import Tensor, nn, optim, temporary
 from minigrad.capture import watch
-from minigrad.random import Generator
-from minigrad.tape import Node
-from minigrad.tensor.base import TensorBase
 from tests.minigrad.operations import FUZZ
 
 PACKAGE = str(Path(torch.__file__).parent)
-PLACES = [
-    (owner, name, vars(owner)[name])
-    for owner, name in [
-        (TensorBase, "_array"),
-        (Node, "grad"),
-        (optim.SGD, "step"),
-        (Generator, "uniform"),
-    ]
-]
+PLACES = [(owner, name, vars(owner)[name]) for owner, name in watch.WATCHED]
 X, Y = torch.linspace(-1, 1, 4).reshape(-1, 1), torch.ones(4, 1)
 
 
@@ -43,15 +34,20 @@ class Lines:
         self._stop = stop
 
     def run(self, function: Callable[[], Any]) -> Any:
-        """Return what a function returns, None if it was interrupted."""
-        before = sys.gettrace()
+        """Return what a function returns, None if it was interrupted.
+
+        In the callback of a weak reference Python reports an interrupt, and goes on.
+        """
+        trace, hook = sys.gettrace(), sys.unraisablehook
+        sys.unraisablehook = lambda report: None  # another one may keep what the step made
         sys.settrace(self._trace)
         try:
             return function()
         except KeyboardInterrupt:
             return None
         finally:
-            sys.settrace(before)
+            sys.settrace(trace)
+            sys.unraisablehook = hook
 
     def _trace(self, frame: FrameType, event: str, _: Any) -> Any:
         path = frame.f_code.co_filename
@@ -108,6 +104,22 @@ class Training:
         return [tensor.detach().numpy().tobytes() for tensor in tensors]
 
 
+class Graphs:
+    """A graph of each parameter, made before an interrupt."""
+
+    def __init__(self, training: Training) -> None:
+        self._parameters = list(training.model.parameters())
+        self._before = [p.detach().numpy().tobytes() for p in self._parameters]
+        self._graphs = [(p * p).sum() for p in self._parameters]
+
+    def check(self) -> None:
+        """Check that the graphs of parameters that have changed cannot be swept."""
+        for p, before, graph in zip(self._parameters, self._before, self._graphs, strict=True):
+            if p.detach().numpy().tobytes() != before:
+                with pytest.raises(RuntimeError, match="inplace"):
+                    torch.autograd.grad(graph, p)
+
+
 def goes_on(training: Training, undisturbed: list[Any]) -> None:
     """Check that all is well: this training can go on, and a new one is as ever."""
     assert not watch.watches
@@ -125,7 +137,8 @@ def goes_on(training: Training, undisturbed: list[Any]) -> None:
     for run in (training.captured, training.step, training.captured, training.captured):
         assert run(X, Y).item() == twin.step(X, Y).item()
         assert training.values() == twin.values()
-    assert trained() == undisturbed
+    with ThreadPoolExecutor(1) as pool:  # another thread: no lock is held
+        assert pool.submit(trained).result(60) == undisturbed
 
 
 def trained() -> list[Any]:
@@ -182,8 +195,6 @@ def _quick_collections() -> Iterator[None]:
     gc.unfreeze()
 
 
-# An interrupt in a callback of a weak reference is only reported.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", CASES)
 def test_an_interrupt_anywhere(name: str) -> None:
     undisturbed = trained()
@@ -192,9 +203,62 @@ def test_an_interrupt_anywhere(name: str) -> None:
     for stop in stops(lines.places):
         training, run = CASES[name]()
         lines = Lines(stop)
+        graphs = Graphs(training)
         try:
             lines.run(run)
+            graphs.check()
             goes_on(training, undisturbed)
         except BaseException as error:
             error.add_note(f"interrupted at {stop}, after {lines.places[-3:]}")
             raise
+
+
+@torch.no_grad()
+def decorated(x: Tensor) -> Tensor:
+    return x * 2
+
+
+@torch.enable_grad()
+def pieces(x: Tensor) -> Iterator[Tensor]:
+    yield x * 2
+    yield x * 3
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda w: decorated(w),
+        lambda w: list(pieces(w)),
+        lambda w: nn.init.normal_(w),
+        lambda w: nn.init.constant_(w, 3),
+        lambda w: optim.SGD([w], 0.1).step(lambda: w.sum()),
+    ],
+)
+@pytest.mark.parametrize("mode", [True, False])
+def test_the_mode_is_as_before(function: Callable[[Any], Any], mode: bool) -> None:
+    w = torch.ones(2, requires_grad=True)
+    with torch.set_grad_enabled(mode):
+        lines = Lines()
+        lines.run(lambda: function(w))
+        for stop in range(len(lines.places)):
+            Lines(stop).run(lambda: function(w))
+            assert torch.is_grad_enabled() is mode, lines.places[stop]
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(torch.randn, 3).result(60)  # no lock is held
+
+
+@pytest.mark.parametrize("T", [torch, reference], ids=["minigrad", "torch"])
+def test_a_block_that_is_interrupted_as_it_ends(T: Any) -> None:
+    """What `minigrad.grad_mode` says of torch."""
+
+    def interrupt(frame: FrameType, event: str, _: Any) -> Any:
+        if frame.f_code.co_name == "__exit__":
+            sys.settrace(None)
+            raise KeyboardInterrupt
+
+    before = sys.gettrace()
+    with T.enable_grad():
+        with contextlib.suppress(KeyboardInterrupt), T.no_grad():
+            sys.settrace(interrupt)
+        sys.settrace(before)
+        assert not T.is_grad_enabled()

@@ -316,6 +316,12 @@ def test_mse_loss_warns_of_broadcasting_as_torch_does() -> None:
         assert loss.item() == 1.0
 
 
+def test_mse_loss_warns_of_shapes_before_it_refuses_them() -> None:
+    for T in (minigrad, torch):
+        with pytest.warns(UserWarning, match="will likely lead"), pytest.raises(RuntimeError):
+            T.nn.functional.mse_loss(T.ones(3), T.zeros(2), reduction="nonsense")
+
+
 def test_unpickled_arrays_take_no_detour() -> None:
     """Their dtype is another object than NumPy's own: equal, but not the same."""
     x = minigrad.tensor(pickle.loads(pickle.dumps(np.ones((2, 1), np.float32))))

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import pickle
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import minigrad
 from minigrad import random
 from minigrad.random import Generator, box_muller
 from minigrad.random import generator as generators
@@ -82,6 +84,76 @@ def test_long_draws_are_torchs() -> None:
         assert identical(generator.uniform(333_121, dtype=kind), expected)
         expected = torch.randn(100, 1001, dtype=torch_kind, generator=reference)
         assert identical(generator.normal((100, 1001), dtype=kind), expected)
+
+
+LAYOUTS = [
+    "ones(20)",
+    "ones(3, 4).t()",
+    "ones(4, 5).t()",
+    "ones(6, 8).t()",
+    "ones(8, 8).t()[1:4]",
+    "ones(17, 1).t()",
+    "ones(20)[:, None]",
+    "ones(3, 4)[:, ::2]",
+    "ones(4, 10)[:, ::2]",
+    "ones(8, 5)[::2]",
+    "ones(40)[::2]",
+    "ones(33)[3:]",
+    "ones(30, 3)[:, 1]",
+    "ones(2, 3, 4).permute(2, 0, 1)",
+    "ones(4, 5, 6).permute(2, 0, 1)",
+    "ones(4, 5, 6).transpose(0, 1)",
+    "ones(4, 5, 6).permute(1, 2, 0)[::2]",
+    "ones(4, 5, 6)[:, 1:3]",
+    "ones(1)[0]",
+    "ones(0, 3).t()",
+    "ones(1, 5).expand(4, 5)",
+    "ones(1, 20).expand(4, 20)",
+    "ones(20).requires_grad_()",
+    "ones(20).requires_grad_()[:18]",
+]
+
+
+@pytest.mark.parametrize("fill", ["uniform_()", "uniform_(2, 5)", "normal_()", "normal_(1, 3)"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_memory_of_any_layout_is_filled_as_torch_fills_it(
+    layout: str, dtype: str, fill: str
+) -> None:
+    """The values and where they are, also around them; what is refused; the next numbers."""
+    found: list[Any] = []
+    for T in (torch, minigrad):
+        T.manual_seed(7)
+        whole, *view = layout.split(")", 1)
+        base = eval(f"T.{whole}, dtype=T.{dtype})", {"T": T})
+        x = eval(f"base{view[0]}", {"base": base})
+        try:
+            assert eval(f"x.{fill}", {"x": x}) is x
+            result: Any = base.detach().numpy().tobytes(), x.detach().tolist()
+        except RuntimeError:
+            result = "refused"
+        found.append((result, T.rand(2).tolist(), T.randn(1).tolist()))
+    assert found[1] == found[0]
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda g: pickle.loads(pickle.dumps(g))]
+)
+@pytest.mark.parametrize("drawn", [0, 1, 623, 1000])
+def test_a_copy_goes_on_by_itself(copied: Any, drawn: int) -> None:
+    """Also with the second normal number that is kept."""
+    found = []
+    for make, T in ((Generator, minigrad), (torch.Generator, torch)):
+        generator = make().manual_seed(5)
+        T.rand(drawn, generator=generator)
+        T.randn(1, generator=generator)
+        other = copied(generator)
+        found.append(
+            [T.randn(3, generator=g).tolist() for g in (other, other, generator, generator)]
+        )
+        assert other.initial_seed() == 5
+    assert found[0] == found[1]
+    assert found[0][:2] == found[0][2:]
 
 
 def drawing(words: NDArray[np.uint64]) -> NDArray[np.uint8]:

@@ -97,6 +97,10 @@ v[T.tensor(0)]; x[np.array([0, 1])]; x[True]; list(x); list(v); [r * 2 for r in 
 list(x.detach()); next(iter(x)); [float(e) for e in v.detach()]; x.clone()
 x.detach(); x.detach().clone()
 x.double(); x.float(); x.to(T.float64); x.long(); i.float(); i.double(); x.double() * y; x > 2
+T.add(i > 0, True, alpha=2); T.add(i > 0, i > 5, alpha=True); T.add(i > 0, 2, alpha=2)
+i.add(True, alpha=3); x.add(0.1, alpha=3); T.sub(x, i, alpha=2); T.sub(i, 2.5, alpha=0.5)
+T.where(x > 2, 2**63, x); T.where(x > 2, 1e300, x.double()); T.where(x > 2, float('inf'), x)
+x * (2**64 - 1); F.mse_loss(s.double(), p[0]); T.cat([T.ones(0, requires_grad=True), x])
 x == y; x != y; x <= 2; x >= y; x < y; T.eq(x, y); T.gt(x, 1); x.le(2); i == 3; i > s
 x.detach() + 1; i + 1; i * 2; i / 2; i - 0.5; 2 - i; i ** 2; -i; abs(i); i.exp(); i.relu()
 (i > 0) * 1.0; (i > 0) * i; T.zeros_like(x); T.ones_like(x); T.ones_like(i)
@@ -261,6 +265,7 @@ def test_text_after_a_statement_is_torchs(statement: str) -> None:
 WARNED = """
 T.tensor(x); T.tensor(x, dtype=T.int64); T.tensor(p[0]); T.tensor([s]); T.tensor([[s, 1]]); float(s)
 float(v[:1]); '%.1f' % s; T.tensor([np.ones(2)]); T.tensor([[1.0], np.ones(1)])
+F.mse_loss(v, s.double()); F.mse_loss(s, x.double(), reduction='none')
 T.from_numpy(read_only); v.T; s.T; c.T; T.zeros(0).T; s.mT
 """
 WARNINGS = [

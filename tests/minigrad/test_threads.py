@@ -13,9 +13,8 @@ import torch as reference
 
 import minigrad as torch
 from minigrad import CaptureError, Generator, Tensor, nn, optim
+from minigrad.capture.watch import WATCHED
 from minigrad.ops.rule import Rule
-from minigrad.tape import Node
-from minigrad.tensor.base import TensorBase
 from tests.minigrad.operations import FUZZ
 
 THREADS = 8
@@ -24,14 +23,7 @@ SCALE = torch.tensor([[0.5]])
 
 PLACES = [
     (owner, name, vars(owner)[name])
-    for owner, name in [
-        (TensorBase, "_array"),
-        (Node, "grad"),
-        (Rule, "plan"),
-        (optim.SGD, "step"),
-        (optim.SGD, "zero_grad"),
-        *((Generator, name) for name in ("uniform", "normal", "manual_seed", "set_state")),
-    ]
+    for owner, name in (*WATCHED, (Rule, "plan"), (optim.SGD, "zero_grad"))
 ]
 
 
