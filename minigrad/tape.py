@@ -134,7 +134,7 @@ def sweep(
         saved = node.saved
         if saved is None or node.number < changes.latest:
             saved = _unpack(node)
-        if not retain_graph and node.plan.values:  # shapes and options alone are kept, as in torch
+        if not retain_graph and node.plan.is_released:
             node.saved = None
         if wrap is not None:
             makers = (node, *node.parents)
@@ -180,7 +180,9 @@ def _unpack(node: Node) -> Sequence[Any]:
             "it had saved were released. Pass retain_graph=True to the first call of backward() "
             "or grad() if a second one is wanted."
         )
-    for value in node.saved:
+    # The indices of an index are a tuple of arrays.
+    values = [part for x in node.saved for part in (x if isinstance(x, tuple) else (x,))]
+    for value in values:
         if hasattr(value, "base") and changes.last(value) > node.number:
             raise RuntimeError(
                 f"{node.name()}: one of the variables needed for gradient computation has been "

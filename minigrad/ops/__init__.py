@@ -9,7 +9,8 @@ else it needs *by naming it*:
     an input's name    `x`         the value of that input
     `out`                          the value of the output
     an input's shape   `x_shape`   its shape alone, so that the value need not be kept
-    an option's name   `axis`      the option the forward function was called with
+    an option's name   `axis`      the option the forward function was called with;
+                                   `indices` are arrays, and count as values
     `position`, `xs_shapes`        which input it is, and every input's shape, in a rule with `*xs`
 
 What a derivative names is what the tape saves, and nothing else. A gradient may be returned in

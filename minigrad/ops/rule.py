@@ -29,6 +29,8 @@ class Plan(NamedTuple):
         pick_values: takes (out, *inputs) and returns those values.
         extras: the shapes and options to save after them, as (kind, key).
         is_plain: whether to save these values is all: there are no extras.
+        is_released: whether there are arrays among them, values or the option `indices`. These are
+            let go after the derivatives have run; shapes and other options are kept, as in torch.
         derivatives: for each input that needs a gradient and has a derivative: its position, the
             derivative, and a function from the saved values to the derivative's arguments.
     """
@@ -38,6 +40,7 @@ class Plan(NamedTuple):
     extras: Sequence[tuple[str, Any]]
     derivatives: Sequence[tuple[int, Function, Function]]
     is_plain: bool
+    is_released: bool
 
     def save(self, values: Sequence[Any], options: Mapping[str, Any]) -> Sequence[Any]:
         """Return what to save of a call with these (out, *inputs) and options."""
@@ -151,6 +154,7 @@ class Rule:
                 for i, function, found in wanted
             ],
             is_plain=len(values) == len(sources),
+            is_released=bool(values) or ("option", "indices") in sources,
         )
 
     def _source(self, name: str, position: int) -> tuple[str, Any]:

@@ -1,118 +1,139 @@
 """Indexing with square brackets: reading and assigning elements."""
 
-import itertools
-from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
 
-from minigrad.dtypes import number_as
+from minigrad.dtypes import DType, number_as
 from minigrad.grad_mode import grad_mode
-from minigrad.ops import RULE_OF, Rule
+from minigrad.layout import contiguous
+from minigrad.ops import RULE_OF
 from minigrad.ops import indexing as rules
-from minigrad.tensor.base import TensorBase
-from minigrad.tensor.inplace import InPlace, require_fit
+from minigrad.tape import Array
+from minigrad.tensor.inplace import COPY, FILL_TENSOR, InPlace, require_fit
+from minigrad.tensor.keys import Key, key_of, long
+from minigrad.tensor.overlap import require_apart
 from minigrad.tensor.shape import Shapes
 
-ADVANCED_INDEX = RULE_OF[rules.index].named("IndexBackward0")
-ALIAS = RULE_OF[rules.index].named("AliasBackward0")
-NEW_AXIS = RULE_OF[rules.index].named("UnsqueezeBackward0")
-SELECT = RULE_OF[rules.index].named("SelectBackward0")
-SLICE = RULE_OF[rules.index].named("SliceBackward0")
+INDEX = RULE_OF[rules.index]
+INDEX_PUT = RULE_OF[rules.index_put]
+COPY_SLICES = INDEX_PUT.named("torch::autograd::CopySlices")
+NAME = "index assignment"
 
 
 class Indexing(InPlace, Shapes):
     """Indexing of `Tensor`, with torch's forms of an index."""
 
     def __getitem__(input, key: Any) -> Self:
-        plain = plain_key(key)
+        found = key_of(key, input._array.shape)
+        return input._view_at(found)._picked_at(found)
+
+    def _view_at(input, key: Key) -> Self:
+        """Return what the first half of a key sees."""
+        if key.arrays and key.is_whole:
+            return input
+        return input._apply(key.rule, input, key=key.view)
+
+    def _picked_at(input, key: Key) -> Self:
+        """Return what the second half of a key picks, of what the first half sees."""
+        if not key.arrays:
+            return input
         try:
-            return input._apply(index_rule(plain, input.shape), input, key=plain)
-        except (IndexError, TypeError) as error:
-            raise type(error)(complaint(error, input.shape)) from error
+            picked = input._apply(INDEX, input, indices=key.arrays)
+        except IndexError as error:
+            raise IndexError(
+                f"index: {error}. The index must fit a tensor of shape {list(input.shape)}."
+            ) from error
+        picked._array = in_torch_order(picked._array, input._array, key)
+        return picked
 
     def __setitem__(input, key: Any, value: Any) -> None:
-        if isinstance(value, np.integer):
-            value = int(value)
-        if not isinstance(value, (Indexing, int, float)):
-            raise TypeError(
-                f"index assignment: can't assign a {type(value).__name__} to a Tensor: "
-                "make a tensor of it first"
-            )
-        plain = plain_key(key)
-        try:
-            place = input._array[plain].shape
-        except IndexError as error:
-            raise IndexError(complaint(error, input.shape)) from error
+        value = assignable(value, input.dtype)
+        if key is False:
+            return  # as in torch, whatever the value's shape
+        found = key_of(None if key is True else key, input._array.shape)
+        view = input.detach()._view_at(found)
+        place = view._picked_at(found)
+        by_one = getattr(value, "ndim", 0) == 0 < place.ndim
         if isinstance(value, Indexing):
-            extra = max(value.ndim - len(place), 0)
+            extra = max(value.ndim - place.ndim, 0)
             if extra and value.shape[:extra] == (1,) * extra:
                 value = value.reshape(value.shape[extra:])
-            require_fit("index assignment", value.shape, place)
+            require_fit(NAME, value.shape, place.shape)
+            fills = found.is_mask and value.numel() == 1
+            if found.arrays and not fills and value.dtype != input.dtype:
+                raise RuntimeError(
+                    f"{NAME}: by index tensors, values of dtype {value.dtype} cannot be assigned "
+                    f"to a tensor of {input.dtype}: convert them with .to(...)"
+                )
+            if not fills:
+                require_apart(NAME, view, value, entirely=bool(found.arrays))
+            value = value.to(input.dtype)
+        if not (grad_mode.enabled and (input._node or getattr(value, "_node", None))):
+            input._put_now(found, getattr(value, "_array", value))
+        elif found.is_whole and not found.arrays:
+            input._set(NAME, FILL_TENSOR if by_one else COPY, value)
         else:
-            value = number_as("index assignment", value, input.dtype)
-        if grad_mode.enabled and (input._node or getattr(value, "_node", None)):
-            input._in_place(
-                "index assignment",
-                lambda x: x._apply(RULE_OF[rules.index_put], x, value, key=plain),
-            )
-        else:
-            input._write(plain, getattr(value, "_array", value), "index assignment")
+            input._in_place(NAME, lambda x: x._put(found, value))
+
+    def _put(input, key: Key, value: Any) -> Any:
+        """Return this tensor with the elements at a key replaced."""
+        if key.arrays:
+            value = input._apply(INDEX_PUT, input._view_at(key), value, indices=key.arrays)
+            if key.is_whole:
+                return value
+        return input._apply(COPY_SLICES, input, value, indices=key.view)
+
+    def _put_now(input, key: Key, values: Any) -> None:
+        """Replace the elements at a key without a record."""
+        if key.arrays and not key.is_whole:
+            view = np.copy(input._array[key.view])
+            view[key.arrays] = values
+            values = view
+        input._write(key.arrays if key.is_whole and key.arrays else key.view, values, NAME)
 
 
-def plain_key(key: Any) -> Any:
-    """Return an index with every tensor and list in it as an ndarray or, of no axes, an int.
+def assignable(value: Any, dtype: DType) -> Any:
+    """Return a value to be assigned: a tensor as it is, or a number as the dtype holds it.
 
-    A key that ends at an element gets an ellipsis behind it, for which NumPy returns an array of
-    no axes that shares memory, as torch does, in place of a scalar that does not.
+    Raises:
+        TypeError: it is neither.
+        ValueError: it is an int of more than 64 bits.
+        RuntimeError: it is a float that the dtype cannot hold.
     """
-    if not isinstance(key, tuple):
-        part = _plain_part(key)
-        return (part, ...) if isinstance(part, int) and not isinstance(part, bool) else part
-    parts = tuple(_plain_part(part) for part in key)
-    if all(part is None or isinstance(part, (int, slice)) for part in parts):
-        return (*parts, ...)
-    return parts
+    if isinstance(value, Indexing):
+        return value
+    if isinstance(value, (int, np.integer)):
+        value = long(NAME, int(value))
+    elif not isinstance(value, float):
+        raise TypeError(
+            f"{NAME}: can't assign a {type(value).__name__} to a Tensor: make a tensor of it first"
+        )
+    return number_as(NAME, value, dtype)
 
 
-def _plain_part(part: Any) -> Any:
-    if isinstance(part, TensorBase):
-        array = part._array
-        return int(array) if array.ndim == 0 and array.dtype.kind == "i" else array
-    if isinstance(part, list):
-        return np.asarray([_plain_part(p) for p in part], None if part else np.int64)
-    if isinstance(part, np.integer):
-        return int(part)
-    if isinstance(part, str):
-        raise TypeError(f"index: {part!r} is text: use ints, slices, ..., None or tensors of them")
-    if isinstance(part, slice) and isinstance(part.step, int) and part.step <= 0:
-        raise ValueError(f"index: a slice's step must be greater than zero, not {part.step}")
-    return part
+def in_torch_order(picked: Array, view: Array, key: Key) -> Array:
+    """Return what index arrays picked, laid out in memory as torch does it.
 
-
-def complaint(error: Exception, shape: Sequence[int]) -> str:
-    """Return the message for an index that NumPy refused."""
-    return f"index: {error}. The index must fit a tensor of shape {list(shape)}."
-
-
-def index_rule(key: Any, shape: Sequence[int]) -> Rule:
-    """Return the rule for a plain index, under the name torch gives the last step of that index."""
-    parts = key if isinstance(key, tuple) else (key,)
-    if any(isinstance(part, (np.ndarray, bool)) for part in parts):
-        return ADVANCED_INDEX
-    rule = ALIAS
-    taken = sum(isinstance(part, (int, slice)) for part in parts)
-    lengths = iter(shape)
-    for part in parts:
-        if part is None:
-            rule = NEW_AXIS
-        elif part is Ellipsis:
-            lengths = itertools.islice(lengths, max(len(shape) - taken, 0), None)
-        elif isinstance(part, slice):
-            length = next(lengths, 0)
-            if part is key or part.indices(length) != (0, length, 1):
-                rule = SLICE
-        else:
-            next(lengths, 0)
-            rule = SELECT
-    return rule
+    Axes that were kept are in the order that they had in the view's memory. NumPy leaves open how
+    it lays out a result.
+    """
+    if picked.flags.c_contiguous and view.flags.c_contiguous:
+        return picked
+    kept = [view.strides[axis] for axis in key.kept_axes(view.ndim)]
+    at = key.first_axis
+    strides = [*kept[:at], *[0] * (picked.ndim - len(kept)), *kept[at:]]
+    order = [*reversed(range(picked.ndim))]  # from the innermost axis
+    for i in range(1, picked.ndim):
+        for before in reversed(range(i)):
+            a, b = order[before], order[i]
+            if strides[a] and strides[b]:
+                if (strides[a], picked.shape[a]) <= (strides[b], picked.shape[b]):
+                    break
+                order[before], order[i] = b, a
+                i = before
+    order.reverse()
+    lined_up = np.transpose(picked, order)
+    if lined_up.flags.c_contiguous:
+        return picked
+    return np.transpose(contiguous(lined_up), np.argsort(order))

@@ -112,7 +112,7 @@ class NumPyCalls(Indexing, Recorded):
             return apply(REDUCTION_RULES[ufunc], x, **options)
         if method == "at" and ufunc is np.add:
             out, key, values = inputs
-            added = apply(RULE_OF[indexing.scatter], values, shape=out.shape, key=key)
+            added = apply(RULE_OF[indexing.scatter], values, shape=out.shape, indices=key)
             out._in_place("add.at", lambda x: x.add(added))
             return None
         plain = [x.numpy() if isinstance(x, NumPyCalls) else x for x in inputs]

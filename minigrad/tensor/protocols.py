@@ -14,7 +14,7 @@ from minigrad.tensor import printing
 from minigrad.tensor.conversion import is_operand
 from minigrad.tensor.numpy_calls import NumPyCalls
 
-UNBIND = RULE_OF[indexing.index].named("UnbindBackward0")
+UNBIND = RULE_OF[indexing.part].named("UnbindBackward0")
 
 
 INTERNAL = {"_base", "_frozen", "_grad", "_views"}

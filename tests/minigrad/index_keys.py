@@ -22,6 +22,10 @@ def random_key(rng: random.Random, shape: Sequence[int], wrong: float = 0.1) -> 
     It has no brackets around it. In a key there may be: ints and what counts as an int; slices;
     None, `...`, True and False; tensors, lists, tuples, ranges and NumPy arrays of ints, and
     masks over one axis or several.
+
+    A mask over several axes is a tensor wherever torch counts axes: in another mask it counts one.
+    So `...` stands for too many, and a part too many is not refused: torch reads beyond the last
+    axis, or raises.
     """
     return Keys(rng, shape, rng.random() < wrong).text()
 
@@ -36,27 +40,26 @@ class Keys:
         # What the index arrays of this key broadcast to.
         self.common = [rng.choice([0, 1, 2, 2, 3, 3, 4]) for _ in range(rng.choice([1, 1, 1, 2]))]
         self.arrays = rng.choice([0.0, 0.3, 0.6, 1.0])
+        self.ellipsis = rng.random() < 0.3
 
     def text(self) -> str:
         """Return the key."""
         rng = self.rng
         parts: list[str] = []
-        ellipsis = False
         while True:
             draw = rng.random()
             if draw < 0.08:
                 parts.append("None")
-            elif draw < 0.18 and not ellipsis:
-                ellipsis = True
+            elif draw < 0.28 and self.ellipsis and "..." not in parts:
                 parts.append("...")
                 del self.left[: rng.randint(0, len(self.left))]
-            elif draw < 0.23 and self.arrays:
+            elif draw < 0.33 and self.arrays:
                 parts.append(rng.choice(["True", "False", "T.tensor(True)", "np.array(True)"]))
-            elif not self.left or draw < 0.25 + 0.1 * bool(parts):
+            elif not self.left or draw < 0.35 + 0.1 * bool(parts):
                 break
             else:
                 parts.append(self.part())
-        if ellipsis and self.left:  # what follows the ellipsis has to reach the last axis
+        if "..." in parts and self.left:  # what follows the ellipsis has to reach the last axis
             parts += [self.part() for _ in range(8) if self.left]
         if self.wrong:
             self.spoil(parts)
@@ -85,7 +88,7 @@ class Keys:
             self.left = [rng.randint(0, 4), rng.randint(0, 4)]
             parts.insert(at, self.part())
         else:
-            parts.insert(at, rng.choice(["...", ":", "0", "True", "[]"]))
+            parts.insert(at, rng.choice([":", "0", "True", "[]", *["..."] * self.ellipsis]))
 
     def part(self) -> str:
         """Return a part that takes one axis, or several."""
@@ -142,8 +145,9 @@ class Keys:
         values = nested(shape, lambda: next(flat) in chosen)
         if 0 in shape:
             return f"T.zeros({tuple(shape)}, dtype=T.bool)"
+        forms = [f"T.tensor({values})", f"T.tensor({values})", f"np.array({values})", str(values)]
         return rng.choice(
-            [f"T.tensor({values})", f"T.tensor({values})", f"np.array({values})", str(values)]
+            forms if len(shape) < 2 or not (self.ellipsis or self.wrong) else forms[:2]
         )
 
 

@@ -204,18 +204,29 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
     ],
     "index": [
         ("v[5]", "5", "[2]"),
-        ("v[0, 0]", "2", "[2]"),
-        ("v[1.0]", "integers", "[2]"),
+        ("v[0, 0]", "[2]", "one for each axis"),
+        ("v[1.0]", "1.0 of type float", "integers, slices"),
         ("v['a']", "'a'", "ints, slices"),
         ("v[::-1]", "-1", "greater than zero"),
+        ("v[2**70]", "1180591620717411303424", "64 bits"),
+        ("v[{}]", "{} of type dict", "integers, slices"),
+        ("v[np.bool_(True)]", "of type bool", "integers, slices"),
+        ("v[0, [0, None]]", "[2]", "one for each axis"),
+        ("m[0, [0, None]]", "None of type NoneType", "integers, slices"),
+        ("m[T.tensor([0, 1]), T.tensor([0, 1, 2])]", "(2,) (3,)", "[2, 3]"),
         ("v[T.tensor([2])]", "2", "[2]"),
-        ("v[T.tensor([0.5])]", "integer", "[2]"),
+        ("v[T.tensor([0.5])]", "float32", "of integers or bools"),
         ("v[T.tensor([True, False, True])]", "3", "[2]"),
     ],
     "assign": [
         ("v.__setitem__(0, 'a')", "str", "make a tensor"),
         ("v.__setitem__(slice(None), T.ones(3))", "[3]", "same or 1"),
         ("v.__setitem__(9, 1)", "9", "[2]"),
+        ("v.__setitem__([0], T.ones(1, dtype=T.float64))", "float64", ".to("),
+        ("v.__setitem__(0, 2**70)", "1180591620717411303424", "64 bits"),
+        ("v.__setitem__(0, np.float32(1))", "float32", "make a tensor"),
+        ("m.reshape(6).__setitem__(slice(1, None), m.reshape(6)[:-1])", "[5]", "clone()"),
+        ("m.__setitem__([0], m[0])", "[3]", "clone()"),
     ],
     "cat": [
         ("T.cat([])", "empty", "non-empty list"),
@@ -376,6 +387,7 @@ def raised(T: Any, code: str) -> BaseException | None:
         "i": T.tensor([1, 2]),
         "b": T.tensor([True, False]),
         "w": T.tensor([1.0, 2.0], requires_grad=True),
+        "np": np,
     }
     try:
         eval(code, scope)

@@ -400,7 +400,7 @@ def test_steps_of_indexing_choosing_and_changes_in_place() -> None:
     assert w.grad is not None
     np.testing.assert_array_equal(entry.gradient, w.grad._array)
     steps, _ = steps_of(explanation)
-    assert any("Called with key = " in " ".join(step["says"]) for step in steps)
+    assert any("Called with indices = " in " ".join(step["says"]) for step in steps)
 
 
 @pytest.mark.parametrize("convert", [budgeted, reproducible])

@@ -62,9 +62,10 @@ POINTS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "cat": ([normal(2, 3), normal(2, 1), normal(2, 2)], {"axis": 1}),
     "matmul": ([normal(2, 2, 3), normal(3, 2)], {}),
     "linear": ([normal(4, 3), normal(2, 3), normal(2)], {}),
-    "index": ([normal(2, 3)], {"key": KEY}),
-    "scatter": ([normal(2, 3)], {"shape": (2, 4), "key": KEY}),
-    "index_put": ([normal(2, 3), normal(2, 2)], {"key": (slice(None), np.array([2, 0]))}),
+    "part": ([normal(2, 3)], {"key": (1, slice(1, None))}),
+    "index": ([normal(2, 3)], {"indices": KEY}),
+    "scatter": ([normal(2, 3)], {"shape": (2, 4), "indices": KEY}),
+    "index_put": ([normal(2, 3), normal(2, 2)], {"indices": (slice(None), np.array([2, 0]))}),
     "mse_loss": ([normal(2, 3), normal(2, 3, seed=1)], {}),
 }  # fmt: skip
 
@@ -197,9 +198,9 @@ def test_gradient_overwritten_where_it_should_be_added_up(monkeypatch: pytest.Mo
 
 def test_repeated_index_overwritten() -> None:
     def overwrite(derivative: Callable[..., Array]) -> Callable[..., Array]:
-        def wrong(grad_out: Array, x_shape: Any, key: Any) -> Array:
+        def wrong(grad_out: Array, x_shape: Any, indices: Any) -> Array:
             out = np.zeros(x_shape)
-            out[key] = grad_out
+            out[indices] = grad_out
             return out
 
         return wrong

@@ -1,0 +1,44 @@
+"""Assignments within one memory: what is read must not have been replaced before."""
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import byte_bounds
+from numpy.lib.stride_tricks import as_strided
+
+
+def require_apart(operation: str, target: Any, values: Any, entirely: bool = False) -> None:
+    """Raise a RuntimeError where it matters in which order elements are replaced.
+
+    torch raises where it sees this, and else goes by the order of its kernels.
+
+    Args:
+        operation: what messages call it.
+        target: the tensor whose elements are replaced.
+        values: the tensor that is read, of a shape that can be broadcast to the target's.
+        entirely: whether the two may not have any element in common.
+    """
+    to, source = (getattr(x._array, "_array", x._array) for x in (target, values))
+    if np.shares_memory(to, source) and (entirely or _order_matters(to, source)):
+        raise RuntimeError(
+            f"{operation}: some elements of the values, of shape {list(values.shape)}, and of the "
+            f"place of shape {list(target.shape)} are in the same memory: give a clone() of the "
+            "values"
+        )
+
+
+def _order_matters(to: Any, source: Any) -> bool:
+    """Return whether an assignment would change what it reads."""
+    (low, high), (other_low, other_high) = byte_bounds(to), byte_bounds(source)
+    first = min(low, other_low)
+    numbers = np.arange((max(high, other_high) - first) // to.itemsize)
+
+    def like(x: Any) -> Any:
+        """Return the numbers of an array's elements, laid out as they are."""
+        start = (x.__array_interface__["data"][0] - first) // x.itemsize
+        strides = [stride // x.itemsize * numbers.itemsize for stride in x.strides]
+        return as_strided(numbers[start:], x.shape, strides)
+
+    read = np.copy(like(source))
+    like(to)[...] = read
+    return not np.array_equal(like(source), read)
