@@ -189,7 +189,7 @@ class SGD:
         return {p: self.state.get(p, {}).get("momentum_buffer") for p in group["params"]}
 
     def _direction(
-        self, parameter: Tensor, grad: Array, group: dict[str, Any], buffer: Tensor | None
+        self, parameter: Tensor, grad: Array, group: dict[str, Any], known: Tensor | None
     ) -> Array:
         """Return the direction of a parameter's step, and keep its momentum."""
         dtype = parameter._array.dtype
@@ -200,15 +200,15 @@ class SGD:
         if group["momentum"] == 0:
             return direction
         momentum = self._as_array(group, "momentum", dtype)
-        if buffer is None:
-            kept = np.copy(direction)
-            self.state.setdefault(parameter, {})["momentum_buffer"] = Tensor(kept)
+        if known is None:
+            buffer = np.copy(direction)
+            self.state.setdefault(parameter, {})["momentum_buffer"] = Tensor(buffer)
         else:
-            kept = buffer._array
+            buffer = known._array
             share = self._as_array(group, "dampening", dtype)
-            np.multiply(kept, momentum, out=kept)
-            np.add(kept, np.multiply(direction, share), out=kept)
-        return np.add(direction, np.multiply(kept, momentum)) if group["nesterov"] else kept
+            np.multiply(buffer, momentum, out=buffer)
+            np.add(buffer, np.multiply(direction, share), out=buffer)
+        return np.add(direction, np.multiply(buffer, momentum)) if group["nesterov"] else buffer
 
     def _as_array(self, group: dict[str, Any], name: str, dtype: DType) -> Array:
         """Return an option (of dampening, what it leaves) as an array without axes.

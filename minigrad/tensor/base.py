@@ -233,7 +233,7 @@ class TensorBase:
             changed(self._array)  # first, or Ctrl-C could leave a change that is not noted
         try:
             plain: Any = getattr(self._array, "_array", self._array)
-            if 0 in plain.strides and any(
+            if plain.size and any(
                 n > 1 and step == 0 for n, step in zip(plain.shape, plain.strides, strict=True)
             ):
                 raise ValueError("unsupported operation")

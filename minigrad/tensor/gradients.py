@@ -134,10 +134,9 @@ class Recorded(Differentiable):
 
     def _zero_grad(self, set_to_none: bool) -> None:
         """Forget the gradient, or set it to zero in place."""
-        grad = self._grad
-        if set_to_none or grad is None:
+        if set_to_none:  # without a look: nothing depends on it
             self._grad = None
-        else:
+        elif (grad := self._grad) is not None:
             (grad.requires_grad_(False) if grad.is_leaf else grad.detach_()).zero_()
 
     def retain_grad(self) -> None:
