@@ -38,15 +38,17 @@ MASK = minigrad.tensor([[True, False, True], [False, True, True]])
 POINTS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     **{
         name: ([normal(2, 3), normal(3, seed=1)], {})
-        for name in ("add", "sub", "mul", "div", "maximum", "minimum")
+        for name in ("add", "sub", "mul", "div", "maximum", "minimum", "squared_error", "fill")
     },
     **{
         name: ([normal(2, 3)], {})
         for name in (
-            "neg", "abs", "exp", "square", "tanh", "sigmoid", "relu", "sign", "clone"
+            "neg", "abs", "exp", "tanh", "sigmoid", "relu", "sign", "clone"
         )
     },
     "pow": ([positive(2, 3), normal(3)], {}),
+    "reciprocal": ([positive(2, 3)], {}),
+    "scale": ([normal(2, 3)], {"factor": 1.5}),
     "power": ([positive(2, 3)], {"exponent": 2.5}),
     "log": ([positive(2, 3)], {}),
     "sqrt": ([positive(2, 3)], {}),
