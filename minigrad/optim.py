@@ -124,26 +124,28 @@ class SGD:
                     "SGD: can't optimize a non-leaf Tensor, one that an operation made: give the "
                     "tensor it was made from"
                 )
-        if len(set(params)) < len(params):
-            warnings.warn(
-                "SGD: a parameter group with duplicate parameters: each step moves them twice",
-                stacklevel=3,
-            )
         if not {p for group in self.param_groups for p in group["params"]}.isdisjoint(params):
             raise ValueError("SGD: some parameters appear in more than one parameter group")
         param_group["params"] = params
         for name, value in self.defaults.items():
             param_group.setdefault(name, value)
+        if len(set(params)) < len(params):
+            if param_group["foreach"] or param_group["fused"]:
+                raise NotImplementedError(
+                    "SGD: torch's foreach and fused kernels move a parameter that is given twice "
+                    "in an order of their own: give it once, or leave foreach and fused out"
+                )
+            warnings.warn(
+                "SGD: a parameter group with duplicate parameters: each step moves them twice",
+                stacklevel=3,
+            )
         self.param_groups.append(param_group)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or set them to zero in place."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                if set_to_none:  # without a look: nothing depends on it
-                    parameter._grad = None
-                elif parameter._grad is not None:
-                    parameter._grad = in_mode(False, parameter._grad.detach().zero_)
+                parameter._zero_grad(set_to_none)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient.
@@ -162,6 +164,7 @@ class SGD:
             plain = not (group["momentum"] or group["weight_decay"] or group["maximize"])
             dtype: DType | None = None
             rate: Array = None
+            buffers = self._buffers(group)
             for parameter in group["params"]:
                 grad = parameter._grad
                 if grad is None:
@@ -169,14 +172,25 @@ class SGD:
                 array = parameter._array
                 direction = grad._array
                 if not plain:
-                    direction = self._direction(parameter, direction, group)
+                    direction = self._direction(parameter, direction, group, buffers.get(parameter))
                 if array.dtype is not dtype:
                     dtype = array.dtype
                     rate = self._as_array(group, "lr", dtype)
                 np.subtract(array, np.multiply(direction, rate), array)
         return loss
 
-    def _direction(self, parameter: Tensor, grad: Array, group: dict[str, Any]) -> Array:
+    def _buffers(self, group: dict[str, Any]) -> dict[Tensor, Tensor | None]:
+        """Return the momentum buffers of before the step; of the first step there are none.
+
+        As in torch, they are also what a parameter finds that is in the group a second time.
+        """
+        if group["momentum"] == 0:
+            return {}
+        return {p: self.state.get(p, {}).get("momentum_buffer") for p in group["params"]}
+
+    def _direction(
+        self, parameter: Tensor, grad: Array, group: dict[str, Any], known: Tensor | None
+    ) -> Array:
         """Return the direction of a parameter's step, and keep its momentum."""
         dtype = parameter._array.dtype
         direction = np.negative(grad) if group["maximize"] else grad
@@ -186,12 +200,11 @@ class SGD:
         if group["momentum"] == 0:
             return direction
         momentum = self._as_array(group, "momentum", dtype)
-        state = self.state.setdefault(parameter, {})
-        if state.get("momentum_buffer") is None:
+        if known is None:
             buffer = np.copy(direction)
-            state["momentum_buffer"] = Tensor(buffer)
+            self.state.setdefault(parameter, {})["momentum_buffer"] = Tensor(buffer)
         else:
-            buffer = state["momentum_buffer"]._array
+            buffer = known._array
             share = self._as_array(group, "dampening", dtype)
             np.multiply(buffer, momentum, out=buffer)
             np.add(buffer, np.multiply(direction, share), out=buffer)
@@ -219,7 +232,7 @@ class SGD:
         The buffers share memory with the optimizer's.
         """
         parameters = [p for group in self.param_groups for p in group["params"]]
-        number = {id(parameter): i for i, parameter in reversed(list(enumerate(parameters)))}
+        number = {id(parameter): i for i, parameter in enumerate(parameters)}
         return {
             "state": {number[id(p)]: dict(state) for p, state in self.state.items()},
             "param_groups": [

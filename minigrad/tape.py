@@ -144,6 +144,8 @@ def sweep(
             parent = node.parents[i]
             assert parent is not None
             grad = derivative(grad_out, *arguments(saved))
+            if not parent.shape and isinstance(grad, np.generic):
+                grad = np.asarray(grad)  # NumPy returns scalars in place of arrays without axes
             if parent.rule is None:  # its gradient is the user's to change in place
                 shared = grad is grad_out or getattr(grad, "base", None) is not None
                 if shared or wrap is not None or id(grad) in map(id, saved):
@@ -192,7 +194,8 @@ def _unpack(node: Node) -> Sequence[Any]:
 
 def _accumulate(gradients: dict[Node, Array], node: Node, grad: Array) -> None:
     """Add a further gradient to one that a node has got already."""
-    gradients[node] = np.add(gradients[node], grad)
+    total = np.add(gradients[node], grad)
+    gradients[node] = np.asarray(total) if isinstance(total, np.generic) else total
 
 
 def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:

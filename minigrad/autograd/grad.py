@@ -86,7 +86,8 @@ def grad(
             accumulate(node, gradient, create_graph)
     if materialize_grads:
         for node in nodes:
-            found.setdefault(node, Tensor(np.zeros(node.shape, node.dtype)))
+            zeros = Tensor(np.zeros(node.shape, node.dtype))
+            found.setdefault(node, zeros.requires_grad_(create_graph))
     elif not allow_unused and not found.keys() >= set(nodes):
         position = next(i for i, node in enumerate(nodes) if node not in found)
         raise RuntimeError(

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 from minigrad.dtypes import float32, float64
-from minigrad.grad_mode import in_mode
 from minigrad.nn.parameter import IncompatibleKeys, Parameter, load
 from minigrad.tensor import Tensor
 from minigrad.tensor.conversion import dtype_among
@@ -25,9 +24,9 @@ class Module:
     _modules: dict[str, Module | None]
 
     def __init__(self) -> None:
-        object.__setattr__(self, "_parameters", {})
-        object.__setattr__(self, "_modules", {})
-        object.__setattr__(self, "training", True)
+        self._parameters = {}
+        self._modules = {}
+        self.training = True
 
     def forward(self, *inputs: Any) -> Any:
         """Compute the module's output; a subclass defines it."""
@@ -38,39 +37,56 @@ class Module:
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         return self.forward(*inputs, **options)
 
+    def __getattr__(self, name: str) -> Any:
+        """Return a parameter or a module: they are kept apart from all other attributes."""
+        for kept in ("_parameters", "_modules"):
+            if name in self.__dict__.get(kept, ()):
+                return self.__dict__[kept][name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def __setattr__(self, name: str, value: Any) -> None:
-        if "_modules" in self.__dict__:
-            self._register(name, value)
-        elif isinstance(value, (Parameter, Module)):
+        if "_modules" not in self.__dict__ and isinstance(value, (Parameter, Module)):
             raise AttributeError(
                 f"cannot assign {name!r} before Module.__init__() call: begin __init__ with "
                 "super().__init__()"
             )
+        if isinstance(value, Parameter):
+            self._forget(name)
+            self.register_parameter(name, value)
+        elif isinstance(value, Module) and name not in self._parameters:
+            self._forget(name)
+            self._modules[name] = value
+        else:
+            self._set_plain(name, value)
+
+    def _set_plain(self, name: str, value: Any) -> None:
+        """Set what is neither a parameter nor a module; None keeps the place of one."""
+        kinds = ("_parameters", "parameter", Parameter), ("_modules", "child module", Module)
+        for kept, what, kind in kinds:
+            if name in self.__dict__.get(kept, ()):
+                if value is not None:
+                    raise TypeError(
+                        f"cannot assign '{type(value).__name__}' as {what} {name!r} "
+                        f"(a {kind.__name__} or None expected): "
+                        f"del the attribute first to give the name another meaning"
+                    )
+                self.__dict__[kept][name] = None
+                return
         object.__setattr__(self, name, value)
 
-    def _register(self, name: str, value: Any) -> None:
-        """Note what is being set; a None in the place of something keeps the place."""
-        kinds: list[tuple[type, str, dict[str, Any]]] = [
-            (Parameter, "parameter", self._parameters),
-            (Module, "child module", self._modules),
-        ]
-        if isinstance(value, Parameter):
-            self._modules.pop(name, None)
-        for kind, what, register in kinds:
-            if isinstance(value, kind) or (value is None and name in register):
-                register[name] = value
-                return
-            if name in register:
-                raise TypeError(
-                    f"cannot assign '{type(value).__name__}' as {what} {name!r} "
-                    f"(a {kind.__name__} or None expected): "
-                    f"del the attribute first to give the name another meaning"
-                )
+    def _forget(self, name: str) -> None:
+        self.__dict__.pop(name, None)
+        self._modules.pop(name, None)
 
     def __delattr__(self, name: str) -> None:
-        self._parameters.pop(name, None)
-        self._modules.pop(name, None)
+        for kept in (self._parameters, self._modules):
+            if name in kept:
+                del kept[name]
+                return
         object.__delattr__(self, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*object.__dir__(self), *self._parameters, *self._modules})
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Set a parameter under a name; None keeps the place for one.
@@ -79,17 +95,17 @@ class Module:
             TypeError: it is no Parameter, or the name no text.
             KeyError: the name is empty or taken, or has a dot in it.
         """
-        self._set(name, param, Parameter)
+        self._check_name(name, param, Parameter, self._parameters)
         self._parameters[name] = param
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Set a module under a name; see `register_parameter`."""
-        self._set(name, module, Module)
+        self._check_name(name, module, Module, self._modules)
         self._modules[name] = module
 
     register_module = add_module
 
-    def _set(self, name: str, value: Any, kind: type) -> None:
+    def _check_name(self, name: str, value: Any, kind: type, known: Mapping[str, Any]) -> None:
         if not isinstance(name, str):
             raise TypeError(f"name should be a string, not {type(name).__name__}")
         if value is not None and not isinstance(value, kind):
@@ -99,9 +115,8 @@ class Module:
             )
         if not name or "." in name:
             raise KeyError(f'name {name!r} can\'t be empty or contain "."')
-        if hasattr(self, name) and name not in self._modules and name not in self._parameters:
+        if hasattr(self, name) and name not in known:
             raise KeyError(f"attribute {name!r} already exists")
-        object.__setattr__(self, name, value)
 
     # ---- what it consists of ----------------------------------------------------------------
 
@@ -162,9 +177,7 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or set them to zero."""
         for parameter in self.parameters():
-            grad = parameter.grad
-            if grad is not None:
-                parameter.grad = None if set_to_none else in_mode(False, grad.detach().zero_)
+            parameter._zero_grad(set_to_none)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Switch the recording of all parameters on or off."""

@@ -211,4 +211,6 @@ def _root(output: T, grad: T | None) -> T:
             f"backward: Mismatch in shape: the gradient has {list(grad.shape)} and its output "
             f"{list(output.shape)}; they must be equal"
         )
+    if grad.dtype != output.dtype:
+        return grad.to(output.dtype)
     return grad.clone() if output.is_leaf else grad  # a leaf keeps it, so it needs its own

@@ -232,6 +232,11 @@ class TensorBase:
         if self._array.flags.writeable:
             changed(self._array)  # first, or Ctrl-C could leave a change that is not noted
         try:
+            plain: Any = getattr(self._array, "_array", self._array)
+            if plain.size and any(
+                n > 1 and step == 0 for n, step in zip(plain.shape, plain.strides, strict=True)
+            ):
+                raise ValueError("unsupported operation")
             self._array[key] = values
         except ValueError as error:
             raise RuntimeError(

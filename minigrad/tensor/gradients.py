@@ -42,6 +42,11 @@ class Recorded(Differentiable):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        if value is True and not self.is_leaf:
+            raise RuntimeError(
+                "requires_grad: you can only change requires_grad flags of leaf variables, and "
+                f"{self.grad_fn} made this tensor: it requires a gradient in any case"
+            )
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
@@ -97,6 +102,8 @@ class Recorded(Differentiable):
     def grad(self, value: TensorBase | None) -> None:
         if value is not None and not isinstance(value, TensorBase):
             raise TypeError(f"grad must be a Tensor or None, not {type(value).__name__}")
+        if value is self:
+            raise RuntimeError("grad: can't assign a tensor as its own gradient: use its clone()")
         if value is not None and (value.shape, value.dtype) != (self.shape, self.dtype):
             raise RuntimeError(
                 f"grad must have its tensor's shape {list(self.shape)} and dtype {self.dtype}, "
@@ -108,6 +115,29 @@ class Recorded(Differentiable):
     def retains_grad(self) -> bool:
         """Whether `retain_grad` has been called on this tensor, and it is not a leaf."""
         return self._node is not None and not self.is_leaf and self._node.variable is not None
+
+    def detach_(self) -> Self:
+        """Forget the history, in place: the tensor is a leaf that requires no gradient.
+
+        Raises:
+            RuntimeError: it is a view.
+        """
+        if self._base is not None:
+            raise RuntimeError(
+                "detach_: Can't detach views in-place: what they are views of would keep its "
+                "history. Use detach() instead."
+            )
+        if self.is_leaf:
+            return self.requires_grad_(False)
+        self._node = None
+        return self
+
+    def _zero_grad(self, set_to_none: bool) -> None:
+        """Forget the gradient, or set it to zero in place."""
+        if set_to_none:  # without a look: nothing depends on it
+            self._grad = None
+        elif (grad := self._grad) is not None:
+            (grad.requires_grad_(False) if grad.is_leaf else grad.detach_()).zero_()
 
     def retain_grad(self) -> None:
         """Have `backward` keep the `.grad` of this tensor although it is not a leaf.

@@ -175,6 +175,8 @@ class InPlace(Elementwise):
                     "operation, which would lose the values its gradient belongs to. Do it under "
                     "no_grad(), or use the operation that is not in place."
                 )
+            if input._node is not None:
+                input._refuse_view(name)
             before = input._wrapped(np.copy(input._array), input._node)
         result = operation(before)
         if result.shape != input.shape or not np.can_cast(result.dtype, input.dtype, "same_kind"):
@@ -182,16 +184,21 @@ class InPlace(Elementwise):
                 f"{name}: the result of shape {list(result.shape)} and dtype {result.dtype} does "
                 f"not fit into the tensor of shape {list(input.shape)} and dtype {input.dtype}"
             )
-        if result._node is not None and input._base is not None:
+        node = result._node
+        if node is not None:
+            input._refuse_view(name)
+            node.dtype = input.dtype  # of the values that are kept, and so of their gradient
+        input._write(..., np.astype(result._array, input.dtype), name)
+        if node is not None:
+            input._continue_from(node)
+        return input
+
+    def _refuse_view(input, name: str) -> None:
+        if input._base is not None:
             raise RuntimeError(
                 f"{name}: minigrad does not record an in-place operation on a view. Change the "
                 "tensor it is a view of by index assignment, base[...] = value, instead."
             )
-        result = result.to(input.dtype)
-        input._write(..., result._array, name)
-        if result._node is not None:
-            input._continue_from(result._node)
-        return input
 
     __iadd__, __isub__, __imul__, __itruediv__, __ipow__ = add_, sub_, mul_, div_, pow_
 
@@ -205,12 +212,17 @@ def refuse_overlap(operation: str, target: Array, source: Array) -> None:
         return
     # Of arrays that flow through rules, those that they wrap.
     target, source = (getattr(array, "_array", array) for array in (target, source))
-    same = (target.ctypes.data, target.strides) == (source.ctypes.data, source.strides)
-    if not (same and target.shape == source.shape) and np.shares_memory(target, source):
+    if _place(target) != _place(source) and np.shares_memory(target, source):
         raise RuntimeError(
             f"{operation}: unsupported operation: some elements of the tensor that is read share "
             "memory with the tensor that is written to. Read a clone() of it instead."
         )
+
+
+def _place(array: Array) -> tuple[Any, ...]:
+    """Return where in memory each element is."""
+    steps = zip(array.shape, array.strides, strict=True)
+    return array.ctypes.data, [(length, step) for length, step in steps if length != 1]
 
 
 def require_fit(operation: str, shape: Sequence[int], place: Sequence[int]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad.grad_mode import grad_mode
 from minigrad.ops import RULE_OF, indexing
+from minigrad.tape import owner
 from minigrad.tensor import printing
 from minigrad.tensor.conversion import is_operand
 from minigrad.tensor.numpy_calls import NumPyCalls
@@ -16,12 +17,29 @@ from minigrad.tensor.numpy_calls import NumPyCalls
 UNBIND = RULE_OF[indexing.part].named("UnbindBackward0")
 
 
-def rebuilt(kind: Any, array: Any, requires_grad: bool) -> Any:
+INTERNAL = {"_base", "_frozen", "_grad", "_views"}
+"""Attributes that are minigrad's own; any other is a user's."""
+
+
+def rebuilt(kind: Any, array: Any, requires_grad: bool, attributes: dict[str, Any]) -> Any:
     """Return a leaf, a tensor of this class, as it is copied and unpickled."""
     tensor = kind.__new__(kind)
     tensor._array = array
     tensor._node = None
-    return tensor.requires_grad_(requires_grad)
+    tensor.requires_grad_(requires_grad)
+    vars(tensor).update(attributes)
+    return tensor
+
+
+def deep_copied(array: Any, memo: dict[int, Any]) -> Any:
+    """Return a copy that shares its memory with the copies of what `array` shares memory with."""
+    whole = owner(array)
+    if type(whole) is not np.ndarray or not whole.flags.forc:
+        return np.copy(array)
+    if id(whole) not in memo:
+        memo[id(whole)] = whole.copy("K")
+    start = array.ctypes.data - whole.ctypes.data
+    return np.ndarray(array.shape, array.dtype, memo[id(whole)], start, array.strides)
 
 
 class Protocols(NumPyCalls):
@@ -106,7 +124,9 @@ class Protocols(NumPyCalls):
     # ---- copies -----------------------------------------------------------------------------
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """Return a leaf of the same values and gradient, in memory of its own.
+        """Return a leaf of the same values, gradient and attributes, in memory of its own.
+
+        Copies that are made together share memory as what they are copies of.
 
         Raises:
             RuntimeError: a recorded operation made this tensor.
@@ -117,13 +137,24 @@ class Protocols(NumPyCalls):
                 f"deepcopy protocol, and {self.grad_fn} made this one: copy .detach() of it, or "
                 ".clone() it to stay in the graph"
             )
-        copied = rebuilt(type(self), np.copy(self._array), self.requires_grad)
+        array = deep_copied(self._array, memo)
+        attributes = copy.deepcopy(self._attributes(), memo)
+        copied = rebuilt(type(self), array, self.requires_grad, attributes)
         copied.grad = copy.deepcopy(self.grad, memo)
         return copied
 
+    def _attributes(self) -> dict[str, Any]:
+        """Return the attributes that a user has given to the tensor."""
+        return {name: value for name, value in vars(self).items() if name not in INTERNAL}
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle as a leaf, without history and gradient, as torch does; `copy.copy` shares."""
-        return rebuilt, (type(self), self._array, self.requires_grad)
+        if self._node is not None and self._node.hooks:
+            warnings.warn(
+                "pickle: the hooks that are registered on this tensor are not saved with it",
+                stacklevel=2,
+            )
+        return rebuilt, (type(self), self._array, self.requires_grad, self._attributes())
 
     # ---- text -------------------------------------------------------------------------------
 

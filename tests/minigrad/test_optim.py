@@ -107,29 +107,31 @@ def test_a_step_is_one_product_and_one_difference(dtype: str, lr: float) -> None
 # ---- defects in the update, each of which has to be found ------------------------------------
 
 
-def dampened_at_first(self: Any, parameter: Any, grad: Any, group: Any) -> Any:
+def dampened_at_first(self: Any, parameter: Any, grad: Any, group: Any, buffer: Any) -> Any:
     if parameter not in self.state:
         grad = grad * (1 - group["dampening"])
-    return TRUE_DIRECTION(self, parameter, grad, group)
+    return TRUE_DIRECTION(self, parameter, grad, group, buffer)
 
 
-def decay_not_maximized(self: Any, parameter: Any, grad: Any, group: Any) -> Any:
+def decay_not_maximized(self: Any, parameter: Any, grad: Any, group: Any, buffer: Any) -> Any:
     sign = -1 if group["maximize"] else 1
     decayed = grad + sign * 2 * group["weight_decay"] * parameter._array * group["maximize"]
-    return TRUE_DIRECTION(self, parameter, decayed, group)
+    return TRUE_DIRECTION(self, parameter, decayed, group, buffer)
 
 
-def not_nesterov(self: Any, parameter: Any, grad: Any, group: Any) -> Any:
-    return TRUE_DIRECTION(self, parameter, grad, {**group, "nesterov": False})
+def not_nesterov(self: Any, parameter: Any, grad: Any, group: Any, buffer: Any) -> Any:
+    return TRUE_DIRECTION(self, parameter, grad, {**group, "nesterov": False}, buffer)
 
 
-def slightly_less_momentum(self: Any, parameter: Any, grad: Any, group: Any) -> Any:
+def slightly_less_momentum(self: Any, parameter: Any, grad: Any, group: Any, buffer: Any) -> Any:
     changed = {**group, "momentum": group["momentum"] * (1 - 1e-5)}
-    return TRUE_DIRECTION(self, parameter, grad, changed)
+    return TRUE_DIRECTION(self, parameter, grad, changed, buffer)
 
 
-def buffer_shared_with_the_gradient(self: Any, parameter: Any, grad: Any, group: Any) -> Any:
-    direction = TRUE_DIRECTION(self, parameter, grad, group)
+def buffer_shared_with_the_gradient(
+    self: Any, parameter: Any, grad: Any, group: Any, buffer: Any
+) -> Any:
+    direction = TRUE_DIRECTION(self, parameter, grad, group, buffer)
     self.state[parameter]["momentum_buffer"]._array[...] = grad
     return direction
 
