@@ -1,6 +1,7 @@
 """Indexing with square brackets: reading and assigning elements."""
 
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any, NoReturn, Self
 
 import numpy as np
 
@@ -76,6 +77,11 @@ class Indexing(InPlace, Shapes):
         else:
             input._in_place(NAME, lambda x: x._put(found, value))
 
+    def __delitem__(input, key: Any) -> NoReturn:
+        raise TypeError(
+            "index: elements of a Tensor cannot be deleted: pick those that stay, as a new one"
+        )
+
     def _put(input, key: Key, value: Any) -> Any:
         """Return this tensor with the elements at a key replaced."""
         if key.arrays:
@@ -115,25 +121,45 @@ def assignable(value: Any, dtype: DType) -> Any:
 def in_torch_order(picked: Array, view: Array, key: Key) -> Array:
     """Return what index arrays picked, laid out in memory as torch does it.
 
-    Axes that were kept are in the order that they had in the view's memory. NumPy leaves open how
-    it lays out a result.
+    NumPy leaves open how it lays out a result. In torch the axes are in the order that they have in
+    the memory of what is read: the view, and then the index arrays.
     """
     if picked.flags.c_contiguous and view.flags.c_contiguous:
         return picked
     kept = [view.strides[axis] for axis in key.kept_axes(view.ndim)]
-    at = key.first_axis
-    strides = [*kept[:at], *[0] * (picked.ndim - len(kept)), *kept[at:]]
-    order = [*reversed(range(picked.ndim))]  # from the innermost axis
-    for i in range(1, picked.ndim):
-        for before in reversed(range(i)):
-            a, b = order[before], order[i]
-            if strides[a] and strides[b]:
-                if (strides[a], picked.shape[a]) <= (strides[b], picked.shape[b]):
-                    break
-                order[before], order[i] = b, a
-                i = before
-    order.reverse()
+    first, count = key.first_axis, picked.ndim - len(kept)
+    of_view = [*kept[:first], *[0] * count, *kept[first:]]
+    of_arrays = [0] * picked.ndim
+    step = 1
+    for axis in reversed(range(picked.ndim)):
+        is_picked = first <= axis < first + count
+        if is_picked or picked.shape[axis] == 1:
+            of_arrays[axis] = step
+        step *= picked.shape[axis] if is_picked else 1
+    order = torch_order(picked.shape, of_view, of_arrays)
     lined_up = np.transpose(picked, order)
     if lined_up.flags.c_contiguous:
         return picked
     return np.transpose(contiguous(lined_up), np.argsort(order))
+
+
+def torch_order(shape: Sequence[int], *strides: Sequence[int]) -> list[int]:
+    """Return the axes of a result in torch's order, the innermost last, from its inputs' strides.
+
+    An axis of stride 0, which an input does not have, says nothing. So the order depends on how it
+    is sorted: as in TensorIterator (`reorder_dimensions`), from the innermost axis on.
+    """
+    order = [*reversed(range(len(shape)))]
+    for i in range(1, len(shape)):
+        for before in reversed(range(i)):
+            inner, outer = order[before], order[i]
+            sign = 0
+            for of in strides:
+                if of[inner] and of[outer] and not sign:
+                    sign = np.sign(of[inner] - of[outer]) or int(shape[inner] > shape[outer])
+            if sign > 0:
+                order[before], order[i] = outer, inner
+                i = before
+            elif sign < 0:
+                break
+    return order[::-1]

@@ -215,10 +215,13 @@ def _elements(value: Any) -> Any:
     if isinstance(value, TensorBase):
         index: Any = value
         return bool(index) if value.dtype == bool_ else operator.index(index)
-    if isinstance(value, (np.ndarray, np.generic)):
-        value = value.tolist()
     if isinstance(value, SEQUENCES):
+        of_numpy = [part for part in value if isinstance(part, np.bool_)]
+        if of_numpy and not all(isinstance(part, (bool, np.bool_)) for part in value):
+            _refuse(of_numpy[0], TypeError)  # it is no int
         return [_elements(part) for part in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _elements(value.tolist())
     if isinstance(value, float):
         return number_as("index", value, int64)
     if not isinstance(value, int):

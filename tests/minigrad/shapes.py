@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import torch
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -172,8 +173,25 @@ def indexing(data: Any) -> Case:
         choices.append(hnp.arrays(np.bool_, shape[:1]))
     if shape and 0 not in shape:
         arrays = hnp.integer_array_indices(shape, result_shape=hnp.array_shapes(max_dims=2))
-        choices.append(arrays)
+        choices += [arrays, _mixed(shape)]
     return [shape], {"key": data.draw(st.one_of(choices))}
+
+
+@st.composite
+def _mixed(draw: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """Ints, slices and new axes beside arrays, and between them: torch applies the ints first."""
+    key: list[Any] = []
+    length = draw(st.integers(1, 3))
+    for n in shape:
+        numbers = st.integers(-n, n - 1)
+        arrays = hnp.arrays(np.int64, (length,), elements=numbers)
+        key.append(draw(st.one_of(numbers, st.slices(n).map(_forwards), arrays)))
+        key += draw(st.sampled_from([[], [], [None]]))
+    return tuple(key)
+
+
+def _forwards(part: slice) -> slice:
+    return part if part.step is None or part.step > 0 else slice(None)
 
 
 def _goes_forwards(key: Any) -> bool:
@@ -184,7 +202,9 @@ def _goes_forwards(key: Any) -> bool:
 def assigning(data: Any) -> Case:
     """An index, and one value or several; which of several an element gets torch leaves open."""
     (shape,), options = indexing(data)
-    place = () if named_twice(shape, options["key"]) else np.zeros(shape)[options["key"]].shape
+    key = options["key"]
+    torch_key = torch.tensor(key) if isinstance(key, np.ndarray) else key
+    place = () if named_twice(shape, key) else tuple(torch.zeros(shape)[torch_key].shape)
     return [shape, data.draw(st.sampled_from([place, ()]))], options
 
 

@@ -40,6 +40,8 @@ x[([0, 1], [1, 0])]
 x[0, [T.tensor(1), 0]]
 x[0, [True, T.tensor(False), True]]
 x[[1.7, -0.5]]
+x[[np.True_, False]]
+refused("bool", lambda: x[[0, np.True_]])
 x[range(2), (0, 1)]
 x[np.array([[0, 1], [1, 0]])].shape
 x[[[]], ].shape
@@ -50,6 +52,12 @@ x[..., np.array(True)].shape
 x[..., T.tensor(True)].shape
 refused("too many", lambda: x[0, 0, np.array(True)])
 x[0, 0, T.tensor(True)]
+# what is not there
+def delete(x):
+    del x[0]
+refused("delet", delete, T.ones(2))
+refused("0-d", lambda: list(T.tensor(1.0)))
+[*T.arange(4.0).reshape(2, 2)]
 # a second backward
 x = leaf([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
 i, m = T.tensor([0, 1]), T.tensor([True, False])
