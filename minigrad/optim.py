@@ -160,11 +160,20 @@ class SGD:
         if closure is not None:
             loss = in_mode(True, closure)
         for group in self.param_groups:
-            changed(*[p._array for p in group["params"] if p._grad is not None])
             plain = not (group["momentum"] or group["weight_decay"] or group["maximize"])
             dtype: DType | None = None
             rate: Array = None
-            buffers = self._buffers(group)
+            buffers: dict[
+                Tensor, Any
+            ] = {}  # of before the step, also where one comes twice: torch's
+            written = []
+            for p in group["params"]:
+                if p._grad is not None:
+                    written.append(p._array)
+                    buffer = buffers[p] = self.state.get(p, {}).get("momentum_buffer")
+                    if group["momentum"] and buffer is not None:
+                        written.append(buffer._array)
+            changed(*written)
             for parameter in group["params"]:
                 grad = parameter._grad
                 if grad is None:
@@ -178,15 +187,6 @@ class SGD:
                     rate = self._as_array(group, "lr", dtype)
                 np.subtract(array, np.multiply(direction, rate), array)
         return loss
-
-    def _buffers(self, group: dict[str, Any]) -> dict[Tensor, Tensor | None]:
-        """Return the momentum buffers of before the step; of the first step there are none.
-
-        As in torch, they are also what a parameter finds that is in the group a second time.
-        """
-        if group["momentum"] == 0:
-            return {}
-        return {p: self.state.get(p, {}).get("momentum_buffer") for p in group["params"]}
 
     def _direction(
         self, parameter: Tensor, grad: Array, group: dict[str, Any], known: Tensor | None

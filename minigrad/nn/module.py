@@ -51,10 +51,11 @@ class Module:
                 "super().__init__()"
             )
         if isinstance(value, Parameter):
-            self._forget(name)
+            self.__dict__.pop(name, None)
+            self._modules.pop(name, None)
             self.register_parameter(name, value)
         elif isinstance(value, Module) and name not in self._parameters:
-            self._forget(name)
+            self.__dict__.pop(name, None)
             self._modules[name] = value
         else:
             self._set_plain(name, value)
@@ -73,10 +74,6 @@ class Module:
                 self.__dict__[kept][name] = None
                 return
         object.__setattr__(self, name, value)
-
-    def _forget(self, name: str) -> None:
-        self.__dict__.pop(name, None)
-        self._modules.pop(name, None)
 
     def __delattr__(self, name: str) -> None:
         for kept in (self._parameters, self._modules):

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
 
-from minigrad.tensor.base import Size
 from minigrad.tensor.products import MatrixProducts
 from minigrad.tensor.protocols import Protocols
 from minigrad.tensor.reduction import Reductions
+from minigrad.tensor.size import Size
 
 __all__ = ["Size", "Tensor", "function"]
 

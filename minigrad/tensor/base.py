@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable
-from operator import index
 from types import SimpleNamespace
-from typing import Any, ClassVar, Self, SupportsIndex, TypeAlias, TypeVar, overload
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -21,6 +19,7 @@ from minigrad.dtypes import DType
 from minigrad.grad_mode import grad_mode
 from minigrad.ops import Rule
 from minigrad.tape import Array, Node, changed, leaf, owner
+from minigrad.tensor.size import Size
 
 Number: TypeAlias = float | int | bool
 T = TypeVar("T")
@@ -33,47 +32,6 @@ There is no record of what such a view holds: whatever needs one raises `outdate
 
 _new: Any = object.__new__
 _size: Any = tuple.__new__  # `Size` without its check
-
-
-class Size(tuple[int, ...]):
-    """The shape of a tensor, printed as torch prints it; so is what is cut or joined from it."""
-
-    __slots__ = ()
-    __array_priority__ = -1  # above NumPy's numbers: np.int64(2) * size, too, repeats it
-
-    def __new__(cls, iterable: Iterable[SupportsIndex] = (), /) -> Self:
-        """Return these lengths as a shape; raise a TypeError where one is no int."""
-        return tuple.__new__(cls, map(index, iterable))
-
-    def __repr__(self) -> str:
-        return f"torch.Size({list(self)})"
-
-    def numel(self) -> int:
-        """Return the number of elements of a tensor of this shape."""
-        return math.prod(self)
-
-    @overload
-    def __getitem__(self, place: SupportsIndex) -> int: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> Size: ...
-
-    def __getitem__(self, place: Any) -> Any:
-        found = tuple.__getitem__(self, place)
-        return Size(found) if isinstance(place, slice) else found
-
-    def __add__(self, other: Any) -> Any:
-        return Size((*self, *other)) if isinstance(other, tuple) else NotImplemented
-
-    def __radd__(self, other: Any) -> Any:
-        return Size((*other, *self)) if isinstance(other, tuple) else NotImplemented
-
-    def __mul__(self, times: Any) -> Any:
-        if isinstance(times, np.ndarray):
-            return NotImplemented  # NumPy multiplies the lengths
-        return Size(tuple.__mul__(self, times))
-
-    __rmul__ = __mul__
 
 
 class TensorBase:

@@ -11,7 +11,7 @@ from minigrad.ops import RULE_OF, Rule, elementwise
 from minigrad.random import Generator, chosen
 from minigrad.tape import Array, owner
 from minigrad.tensor.arithmetic import Elementwise
-from minigrad.tensor.base import Number, TensorBase, require_tensor
+from minigrad.tensor.base import OUTDATED, Number, TensorBase, require_tensor
 
 COPY = RULE_OF[elementwise.fill].named("torch::autograd::CopyBackwards")
 FILL = RULE_OF[elementwise.fill].named("FillBackward2")
@@ -175,7 +175,7 @@ class InPlace(Elementwise):
                     "operation, which would lose the values its gradient belongs to. Do it under "
                     "no_grad(), or use the operation that is not in place."
                 )
-            if input._node is not None:
+            if input._node is not None and input._node is not OUTDATED:
                 input._refuse_view(name)
             before = input._wrapped(np.copy(input._array), input._node)
         result = operation(before)

@@ -10,9 +10,10 @@ import numpy as np
 from minigrad.dtypes import result_type
 from minigrad.ops import RULE_OF, Rule
 from minigrad.ops import shape as rules
-from minigrad.tensor.base import Size, TensorBase
+from minigrad.tensor.base import TensorBase
 from minigrad.tensor.conversion import Conversions
 from minigrad.tensor.reduction import Dims, axes_of, axis_of, one_of
+from minigrad.tensor.size import Size
 
 EXPAND_NOTHING = RULE_OF[rules.reshape].named("ExpandBackward0")
 RESHAPE_ALIAS = RULE_OF[rules.reshape].named("ReshapeAliasBackward0")

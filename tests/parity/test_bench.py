@@ -448,11 +448,14 @@ def test_losses_are_read_if_that_is_asked_for(read_losses: bool) -> None:
 @pytest.mark.parametrize("method", ["step", "loss_and_gradients", "draw"])
 def test_memory_is_that_of_training(method: str) -> None:
     class Hungry(FakeEngine):  # type: ignore[misc]
-        """Takes 32 MB for one of its methods, and gives them back at once."""
+        """Takes 64 MB for one of its methods, and gives them back at once.
+
+        The C library keeps smaller pieces for later, and a second one would not show.
+        """
 
         def __getattribute__(self, name: str) -> Any:
             if name == method:
-                np.ones(4_000_000).sum()
+                np.ones(8_000_000).sum()
             return super().__getattribute__(name)
 
     timed: Any = TimedEngine(lambda: Hungry(pause_s=0.0))

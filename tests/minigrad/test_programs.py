@@ -1,0 +1,43 @@
+"""Short programs that once were silently different from torch: the same result on both libraries.
+
+They stand in `programs.txt`: a name after `#`, then lines that leave their result in `r`. What is
+compared is how the result prints, or the exception's class, and the classes of warnings.
+"""
+
+import copy
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import minigrad
+from tests.minigrad.sessions import sessions
+
+PROGRAMS = sessions(Path(__file__).with_name("programs.txt").read_text(encoding="utf-8"))
+
+
+def outcome(T: Any, code: str) -> tuple[str, list[type[Warning]]]:
+    """Run a program; return its result as text or its exception's class, and its warnings."""
+    scope: dict[str, Any] = {
+        "T": T, "nn": T.nn, "grad": T.autograd.grad, "copy": copy, "pickle": pickle
+    }  # fmt: skip
+    T.manual_seed(0)
+    torch.set_warn_always(True)  # also where it would warn once only
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            exec(code, scope)
+            found = repr(scope["r"])
+        except Exception as error:
+            found = type(error).__name__
+        finally:
+            torch.set_warn_always(False)
+    return found, [warning.category for warning in caught]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_does_the_same_on_both(name: str) -> None:
+    assert outcome(minigrad, PROGRAMS[name]) == outcome(torch, PROGRAMS[name])
