@@ -170,9 +170,9 @@ class SGD:
             for p in group["params"]:
                 if p._grad is not None:
                     written.append(p._array)
-                    buffer = buffers[p] = self.state.get(p, {}).get("momentum_buffer")
-                    if group["momentum"] and buffer is not None:
-                        written.append(buffer._array)
+                    if group["momentum"]:
+                        buffer = buffers[p] = self.state.get(p, {}).get("momentum_buffer")
+                        written += [] if buffer is None else [buffer._array]
             changed(*written)
             for parameter in group["params"]:
                 grad = parameter._grad
@@ -181,7 +181,8 @@ class SGD:
                 array = parameter._array
                 direction = grad._array
                 if not plain:
-                    direction = self._direction(parameter, direction, group, buffers.get(parameter))
+                    known = buffers.get(parameter)
+                    direction = self._direction(parameter, direction, group, known)
                 if array.dtype is not dtype:
                     dtype = array.dtype
                     rate = self._as_array(group, "lr", dtype)

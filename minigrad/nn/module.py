@@ -39,9 +39,12 @@ class Module:
 
     def __getattr__(self, name: str) -> Any:
         """Return a parameter or a module: they are kept apart from all other attributes."""
-        for kept in ("_parameters", "_modules"):
-            if name in self.__dict__.get(kept, ()):
-                return self.__dict__[kept][name]
+        attributes = self.__dict__
+        if "_modules" in attributes:
+            if name in attributes["_parameters"]:
+                return attributes["_parameters"][name]
+            if name in attributes["_modules"]:
+                return attributes["_modules"][name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
