@@ -34,7 +34,7 @@ class SGD:
         nesterov: look ahead along the momentum; needs momentum, and no dampening.
         maximize: step along the gradient.
         foreach, fused: choose among torch's kernels; they make no difference here, and are kept
-            for `state_dict`.
+            for `state_dict`. Of a parameter that is given twice they would: that is refused.
         differentiable: not supported.
 
     Attributes:
@@ -47,7 +47,7 @@ class SGD:
         ValueError: there are no parameters, one is no leaf or stands in two groups, an option is
             negative, or nesterov is asked for without momentum or with dampening.
         TypeError: one of the parameters is no tensor, or they are a tensor and not several.
-        NotImplementedError: `differentiable`.
+        NotImplementedError: `differentiable`, or a parameter given twice with `foreach` or `fused`.
     """
 
     def __init__(

@@ -9,9 +9,9 @@ from minigrad.dtypes import number_as, python_number
 from minigrad.grad_mode import grad_mode
 from minigrad.ops import RULE_OF, Rule, elementwise
 from minigrad.random import Generator, chosen
-from minigrad.tape import Array, owner
 from minigrad.tensor.arithmetic import Elementwise
-from minigrad.tensor.base import OUTDATED, Number, TensorBase, require_tensor
+from minigrad.tensor.base import OUTDATED, Number, TensorBase, outdated_view, require_tensor
+from minigrad.tensor.overlap import require_apart, require_same_or_apart
 
 COPY = RULE_OF[elementwise.fill].named("torch::autograd::CopyBackwards")
 FILL = RULE_OF[elementwise.fill].named("FillBackward2")
@@ -74,7 +74,7 @@ class InPlace(Elementwise):
             return input._set("copy_", COPY, other)
         require_tensor("copy_", other)
         require_fit("copy_", other.shape, input.shape)
-        refuse_overlap("copy_", input._array, other._array)
+        require_apart("copy_", input, other)
         return input._set("copy_", COPY, other.to(input.dtype))
 
     def fill_(input, value: Any) -> Self:
@@ -144,10 +144,9 @@ class InPlace(Elementwise):
         """Fill with `draw(shape)`, in the order of the elements in memory, as torch does."""
         array: Any = getattr(input._array, "_array", input._array)  # of what flows through rules
         order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
-        recorded = grad_mode.enabled and input._node is not None
-        if (recorded and (input.is_leaf or input._base is not None)) or not array.flags.writeable:
-            draw([0])  # for what is wrong with the arguments
-            input._in_place(name, lambda x: x)  # refuses, before a number is drawn
+        draw([0])  # refuses what is wrong with the arguments, and draws nothing
+        if not array.flags.writeable:
+            input._in_place(name, lambda x: x)  # refuses, too
 
         def drawn(x: Self) -> Self:
             values = draw([array.shape[axis] for axis in order])
@@ -166,7 +165,7 @@ class InPlace(Elementwise):
                 memory that is changed.
         """
         if isinstance(operand, InPlace):
-            refuse_overlap(name, input._array, operand._array)
+            require_same_or_apart(name, input, operand)
         before = input
         if grad_mode.enabled:
             if input._node is not None and input.is_leaf:
@@ -175,7 +174,9 @@ class InPlace(Elementwise):
                     "operation, which would lose the values its gradient belongs to. Do it under "
                     "no_grad(), or use the operation that is not in place."
                 )
-            if input._node is not None and input._node is not OUTDATED:
+            if input._node is OUTDATED:
+                raise outdated_view(name)
+            if input._node is not None:
                 input._refuse_view(name)
             before = input._wrapped(np.copy(input._array), input._node)
         result = operation(before)
@@ -201,28 +202,6 @@ class InPlace(Elementwise):
             )
 
     __iadd__, __isub__, __imul__, __itruediv__, __ipow__ = add_, sub_, mul_, div_, pow_
-
-
-def refuse_overlap(operation: str, target: Array, source: Array) -> None:
-    """Raise where an array shares memory with one that is written to, but is not the same.
-
-    As in torch: what is read there would depend on the order in which elements are written.
-    """
-    if owner(target) is not owner(source):
-        return
-    # Of arrays that flow through rules, those that they wrap.
-    target, source = (getattr(array, "_array", array) for array in (target, source))
-    if _place(target) != _place(source) and np.shares_memory(target, source):
-        raise RuntimeError(
-            f"{operation}: unsupported operation: some elements of the tensor that is read share "
-            "memory with the tensor that is written to. Read a clone() of it instead."
-        )
-
-
-def _place(array: Array) -> tuple[Any, ...]:
-    """Return where in memory each element is."""
-    steps = zip(array.shape, array.strides, strict=True)
-    return array.ctypes.data, [(length, step) for length, step in steps if length != 1]
 
 
 def require_fit(operation: str, shape: Sequence[int], place: Sequence[int]) -> None:

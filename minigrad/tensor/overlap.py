@@ -1,10 +1,12 @@
-"""Assignments within one memory: what is read must not have been replaced before."""
+"""Changes in place within one memory: what is read must not have been replaced before."""
 
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 from numpy.lib.stride_tricks import as_strided
+
+from minigrad.tape import owner
 
 
 def require_apart(operation: str, target: Any, values: Any, entirely: bool = False) -> None:
@@ -25,6 +27,28 @@ def require_apart(operation: str, target: Any, values: Any, entirely: bool = Fal
             f"place of shape {list(target.shape)} are in the same memory: give a clone() of the "
             "values"
         )
+
+
+def require_same_or_apart(operation: str, target: Any, operand: Any) -> None:
+    """Raise a RuntimeError where a tensor that is changed shares some elements with an operand.
+
+    As in torch, it may share all of them, each with itself: `x.mul_(x)`.
+    """
+    if owner(target._array) is not owner(operand._array):
+        return
+    to, source = (getattr(x._array, "_array", x._array) for x in (target, operand))
+    if _elements(to) != _elements(source) and np.shares_memory(to, source):
+        raise RuntimeError(
+            f"{operation}: unsupported operation: some elements of the operand, of shape "
+            f"{list(operand.shape)}, and of the tensor that is changed, of shape "
+            f"{list(target.shape)}, are in the same memory: give a clone() of the operand"
+        )
+
+
+def _elements(x: Any) -> tuple[Any, ...]:
+    """Return where in memory each element is: the first, and the steps from one to the next."""
+    steps = zip(x.shape, x.strides, strict=True)
+    return x.ctypes.data, [(length, step) for length, step in steps if length != 1]
 
 
 def _order_matters(to: Any, source: Any) -> bool:
