@@ -84,6 +84,7 @@ class TimedEngine:
                 "it takes many steps in a call, and between them no loss can be read: "
                 "time it without --read-losses"
             )
+        gc.collect()  # or garbage from before, let go meanwhile, would hide what training takes
         resident = _memory("VmRSS")
         _forget_peak_memory()
         self._start = start
