@@ -35,6 +35,10 @@ TOLD_APART = {
         "a = torch.ones(1, requires_grad=True)",
         "a = torch.ones(1, requires_grad=True) * 1",
     ),
+    "retains_grad": (
+        "a = torch.ones(1, requires_grad=True) * 1",
+        "a = torch.ones(1, requires_grad=True) * 1; a.retain_grad()",
+    ),
     "grad_fn": (
         "a = torch.ones(1, requires_grad=True) * 1",
         "a = torch.ones(1, requires_grad=True) + 0",

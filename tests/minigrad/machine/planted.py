@@ -1,24 +1,26 @@
 """Defects that the machine has to find: what minigrad once did otherwise than torch, put back.
 
-`python -m tests.minigrad.machine.planted [NAME...]` searches for each, at most 20 minutes on one
-core, and keeps how long it took in parity/evidence/results/machine.json.
+`python -m tests.minigrad.machine.planted` searches for each of them, and writes what was found to
+parity/evidence/results/machine.json; with names, only for these, and writes nothing.
 """
 
+import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, settings
+import torch
+from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
 from parity.environment import environment, usable_cores
 from parity.evidence.detection.defect import Defect, planted, read
-from parity.evidence.store import Store
+from parity.files import write_whole
 from tests.minigrad.api_machine import Machine
 from tests.minigrad.machine.known import KNOWN
 from tests.minigrad.machine.twins import Disagreement, disagreement
@@ -60,21 +62,23 @@ def search(what: Planted, limit_s: float = LIMIT_S) -> dict[str, Any]:
     """Let the machine search for a defect with random seeds, and tell what it found.
 
     Returns:
-        the defect's `name`; `found_s`, the seconds it took, None if it was not found; and
-        `program`, which it found, as short as it could be made.
+        the defect's `name`; `found_s`, the seconds of a processor core until it was found, None if
+        it was not; and the `program` that shows it, as short as the machine could make it.
     """
-    start = time.monotonic()
+    torch.set_num_threads(1)
     some = settings(
         max_examples=20,
         stateful_step_count=50,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate],
+        phases=[Phase.generate],  # the machine makes programs shorter by itself
         report_multiple_bugs=False,
+        verbosity=Verbosity.quiet,
     )
+    start = time.process_time()
     program: Sequence[str] | None = None
-    while program is None and time.monotonic() - start < limit_s:
+    while program is None and time.process_time() - start < limit_s:
         try:
             with planted(what.defect):
                 run_state_machine_as_test(Machine, settings=some)
@@ -83,5 +87,22 @@ def search(what: Planted, limit_s: float = LIMIT_S) -> dict[str, Any]:
                 program = error.program
         except Flaky:
             pass  # and begin anew
-    found_s = None if program is None else round(time.monotonic() - start, 1)
+    found_s = None if program is None else round(time.process_time() - start, 1)
     return {"name": what.defect.name, "found_s": found_s, "program": program}
+
+
+def main(*names: str) -> None:
+    """Search for all defects, or those of these names, on all cores."""
+    chosen = [each for each in PLANTED if not names or each.defect.name in names]
+    found = []
+    with ProcessPoolExecutor(usable_cores()) as pool:
+        for row in pool.map(search, chosen):
+            found.append(row)
+            print(json.dumps(row, indent=1), flush=True)
+    if not names:
+        document = {"environment": environment(), "limit_s": LIMIT_S, "found": found}
+        write_whole(RESULT, json.dumps(document, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
