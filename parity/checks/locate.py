@@ -4,13 +4,14 @@ Both engines show all that one step computes. Every node is judged by itself: wh
 a node is compared with what minigrad's rule, on budgeted arrays, makes of the very inputs that this
 engine gave to the node. So no error is inherited from nodes before, the budget is that of one
 node's rounding, and there are no kinks, since the inputs are given. An engine may be minigrad
-itself, and the rule wrong: then it is the other engine that does not follow it.
+itself, and the rule wrong. So where an engine does not follow the rule, both are compared with what
+the exact witness makes of their inputs, and that decides which of them is wrong.
 
 With `bits`, for engines that compute reproducibly, it is the first node whose bits differ.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import CodeType
@@ -23,6 +24,7 @@ from parity.checks.bits import canonical, differ, first_difference, same, ulp_di
 from parity.checks.budget import Budget
 from parity.checks.gradients import Comparison, compare, shares, tolerance
 from parity.checks.nodes import Nodes
+from parity.checks.witness import Witness
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Array, Start, Task, Traced
 from parity.engines.trainer import Trainer
@@ -99,6 +101,8 @@ class Tensor:
             whether bits differ; None if there is a problem.
         passed: whether it is within its budget, or the same in every bit; None if that is not
             judged, since what it is computed from could not be compared.
+        wrong: which engine is further from the exact witness than its budget, "actual", "expected"
+            or "both"; None if neither is, or there is no witness.
     """
 
     key: Key
@@ -108,6 +112,7 @@ class Tensor:
     sides: tuple[Distance, Distance] | None
     apart: Array | None
     passed: bool | None
+    wrong: str | None = None
 
     @property
     def both(self) -> tuple[Array, Array]:
@@ -151,6 +156,17 @@ def tensors(traces: Traces, *, bits: bool) -> Iterator[Tensor]:
     """Yield every tensor that either engine has, in the order of computing."""
     ours, theirs = sides = traces.sides
     nodes = [traces.nodes(side) for side in sides]
+    witness = Witness(traces.task, traces.start, traces.momentum_buffers)
+
+    def distances(key: Key, values: Iterable[Array], *, exactly: bool) -> list[Distance] | None:
+        """Return how far both are from the rule, or from the exact witness if there is one."""
+        budgets = [node.budget(*key) for node in nodes]
+        if exactly:
+            true = [witness.node(side, *key) for side in sides]
+            budgets = [Budget(*truth, None, {}) for truth in true if truth is not None]
+        pairs = zip(values, budgets, strict=True) if len(budgets) == len(nodes) else None
+        return None if pairs is None else [distance(*pair) for pair in pairs]
+
     unknown = None
     for key in [*theirs, *(key for key in ours if key not in theirs)]:
         traced = [trace[key].value if key in trace else None for trace in sides]
@@ -164,19 +180,39 @@ def tensors(traces: Traces, *, bits: bool) -> Iterator[Tensor]:
         elif bits:
             one_nan = (canonical({"": value})[""] for value in values if value is not None)
             apart = differ(*one_nan).astype(float)
-            yield Tensor(key, operation, values, None, None, apart, different is None)
+            wrong = None
+            if different is not None:
+                wrong = _wrong(distances(key, _both(values), exactly=True))
+            yield Tensor(key, operation, values, None, None, apart, different is None, wrong)
         elif unknown is not None:
             problem = f"not judged, since {unknown} before it cannot be compared"
             yield Tensor(key, operation, values, problem, None, None, passed=None)
         else:
-            one, other = (
-                distance(value, node.budget(*key))
-                for value, node in zip(values, nodes, strict=True)
-                if value is not None
-            )
+            found, wrong = distances(key, _both(values), exactly=False), None
+            assert found is not None
+            if not all(side.found.passed for side in found):
+                exact = distances(key, _both(values), exactly=True)
+                found, wrong = exact or found, _wrong(exact)
+            one, other = found
             worse = np.maximum(one.used, other.used)
             passed = one.found.passed and other.found.passed
-            yield Tensor(key, operation, values, None, (one, other), worse, passed)
+            yield Tensor(key, operation, values, None, (one, other), worse, passed, wrong)
+
+
+def _both(values: Iterable[Array | None]) -> list[Array]:
+    return [value for value in values if value is not None]
+
+
+def _wrong(found: Sequence[Distance] | None) -> str | None:
+    """Return which engine is too far from the exact witness."""
+    return None if found is None else wrong_of(*(side.found.passed for side in found))
+
+
+def wrong_of(actual: bool, expected: bool) -> str | None:
+    """Return who is wrong, if these are whether each is right."""
+    return {(False, True): "actual", (True, False): "expected", (False, False): "both"}.get(
+        (actual, expected)
+    )
 
 
 def distance(actual: Array, budget: Budget) -> Distance:
@@ -227,9 +263,9 @@ def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:
         `phase`, `node`, `operation` and `tensor` as in `Traced`; `index`, `actual` and `expected`
         of the element that is furthest from the rule, or with `bits` the first that differs; its
         `budget`, with `bits` 0, and the share of it that is used, of the tensor as a whole
-        `aggregate_used`; the `rule` of minigrad that computes the tensor, and its `line`. If there
-        is nothing to compare element by element, `problem` tells why, and the index is empty. None
-        if every node is right by itself.
+        `aggregate_used`; the `rule` of minigrad that computes the tensor, and its `line`; who is
+        `wrong`, as in `Tensor`. If there is nothing to compare element by element, `problem` tells
+        why, and the index is empty. None if every node is right by itself.
     """
     tensor = next((found for found in tensors(traces, bits=bits) if not found.passed), None)
     if tensor is None:
@@ -262,6 +298,7 @@ def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:
         **found,
         "rule": rule.__qualname__,
         "line": line_of(rule),
+        "wrong": tensor.wrong,
     }
 
 
