@@ -12,12 +12,13 @@ from typing import Any, Literal
 from parity.checks.bitwise import check_bitwise, describe_bitwise
 from parity.checks.final_mse import check_final_mse, describe_final_mse
 from parity.checks.gradients import describe_gradients
-from parity.checks.locate import NotTracedError, first_node, traced
+from parity.checks.locate import NotTracedError, first_node, state_at, traced
 from parity.checks.start import check_start, describe_start
 from parity.checks.state import state
 from parity.checks.steps import Judge, check_steps, describe_steps
 from parity.checks.trajectory import check_trajectory, describe_trajectory, perturbed_runs
 from parity.checks.words import Document
+from parity.checks.wrong import wrong_in_step
 from parity.engines.process import EngineProcess, LocalObject, together
 from parity.engines.protocol import Array, Start, Task
 from parity.engines.registry import reproducible
@@ -118,19 +119,27 @@ class Match:
         report, buffers = self.report("bitwise"), self.momentum_buffers
         return check_bitwise(*self.twins, self.task, self.start, report, buffers)
 
-    def first_node(self, epoch: int, *, bits: bool) -> dict[str, Any] | None:
-        """Return the first node of an epoch's step at which the engines part, if that can be told.
+    def located(self, epoch: int, *, bits: bool) -> Entry:
+        """Return where the engines part in an epoch's step, and which of them is wrong.
 
         Args:
             epoch: counted from the start, from 0.
             bits: whether every bit of the reproducible twins counts.
+
+        Returns:
+            `first_node` and `wrong`; None of what cannot be told.
         """
         sides = self.twins if bits and self.twins else self.sides
         try:
             traces = traced(*sides, self.task, self.start, self.momentum_buffers, epoch)
         except NotTracedError:
-            return None
-        return first_node(traces, bits=bits)
+            start, buffers = state_at(sides[1], self.task, self.start, self.momentum_buffers, epoch)
+            return {
+                "first_node": None,
+                "wrong": wrong_in_step(*sides, self.task, start, buffers),
+            }
+        node = first_node(traces, bits=bits)
+        return {"first_node": node, "wrong": node and node["wrong"]}
 
 
 @dataclass(frozen=True)
