@@ -130,6 +130,8 @@ def traced(
     start: Start,
     momentum_buffers: Mapping[str, Array],
     epoch: int = 0,
+    *,
+    free: bool = False,
 ) -> Traces:
     """Let two engines take the same step, from where the expected one has come to by then.
 
@@ -138,12 +140,18 @@ def traced(
         task: what is trained.
         start, momentum_buffers: from where; no buffers before the optimiser's first step.
         epoch: which step it is, from 0.
+        free: whether the actual engine comes to that step, and takes it, in its own run.
 
     Raises:
         NotTracedError: one of the engines cannot show its steps.
     """
-    start, momentum_buffers = state_at(expected, task, start, momentum_buffers, epoch)
-    ours = actual.call(Trainer.trace, task, start, momentum_buffers)
+    if epoch or free:
+        leading = actual if free else expected
+        start, momentum_buffers = state_at(leading, task, start, momentum_buffers, epoch)
+    if free:
+        ours = actual.call(Trainer.trace_next)
+    else:
+        ours = actual.call(Trainer.trace, task, start, momentum_buffers)
     theirs = expected.call(Trainer.trace, task, start, momentum_buffers)
     if ours is None or theirs is None:
         raise NotTracedError((actual if ours is None else expected).name)
@@ -158,8 +166,6 @@ def state_at(
     epoch: int,
 ) -> tuple[Start, Mapping[str, Array]]:
     """Return where an engine has come to before an epoch, from 0: parameters, and buffers."""
-    if not epoch:
-        return start, momentum_buffers
     parameters, buffers = engine.call(Trainer.state_before, task, start, epoch, momentum_buffers)
     return replace(start, parameters=parameters), buffers
 

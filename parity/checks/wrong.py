@@ -40,7 +40,8 @@ def wrong_in_step(
         start, momentum_buffers: from where; no buffers before the optimiser's first step.
 
     Returns:
-        "actual" or "expected"; None if that cannot be told, for one because the step is too large.
+        "actual", "expected" or "neither"; None if that cannot be told, as of a step that is too
+        large.
     """
     true = Witness(task, start, momentum_buffers).step()
     if true is None:
@@ -57,7 +58,7 @@ def wrong_in_step(
         found = engine.call(_step, task, start, momentum_buffers)
         return all(compare(found[kind], true[kind], budgets[kind], kind).passed for kind in found)
 
-    wrong = wrong_of(right(actual), right(expected))
+    wrong = wrong_of(right(actual), right(expected)) or "neither"
     return None if wrong == "both" else wrong
 
 

@@ -141,8 +141,8 @@ def test_a_thread_trains_while_another_records() -> None:
             optimizer.step()
         return [*found, w.tolist(), optimizer.state[w]["momentum_buffer"].tolist()]
 
-    alone = eager(*model())
-    (w, optimizer), (other, others) = model(), model()
+    one, (w, optimizer), (other, others) = model(), model(), model()
+    alone, again = eager(*one), eager(*one)
     go, done = threading.Event(), threading.Event()
 
     def step(x: Tensor) -> Tensor:
@@ -168,24 +168,9 @@ def test_a_thread_trains_while_another_records() -> None:
     assert found == (alone, 3, True)
     assert (first.item(), w.grad.tolist()) == (3.0, [1.0, 1.0])
     assert type(other.grad._array) is np.ndarray
-    assert eager(other, others) == eager_again(alone)
+    assert eager(other, others) == again
     captured(torch.tensor([2.0, 2.0]))
     assert w.grad.tolist() == [2.0, 2.0]
-
-
-def eager_again(first: list[Any]) -> list[Any]:
-    """Three more steps from where `test_a_thread_trains_while_another_records` left a model."""
-    w = torch.tensor(first[3], requires_grad=True)
-    optimizer = optim.SGD([w], lr=0.1, momentum=0.5)
-    optimizer.state[w] = {"momentum_buffer": torch.tensor(first[4])}
-    found = []
-    for _ in range(3):
-        optimizer.zero_grad()
-        (w * w).sum().backward()
-        assert w.grad is not None
-        found.append(w.grad.tolist())
-        optimizer.step()
-    return [*found, w.tolist(), optimizer.state[w]["momentum_buffer"].tolist()]
 
 
 def test_recordings_at_the_same_time() -> None:

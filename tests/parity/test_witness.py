@@ -129,7 +129,7 @@ class Scaled(NumpyFloorEngine):
     [
         (Scaled, TorchEngine, "actual"),
         (TorchEngine, Scaled, "expected"),
-        (NumpyFloorEngine, TorchEngine, None),
+        (NumpyFloorEngine, TorchEngine, "neither"),
         (Scaled, Scaled, None),
     ],
 )
