@@ -145,11 +145,10 @@ def _beginnings(case: Case, processes: Processes) -> Iterator[Case]:
 
 
 def _from_epoch(case: Case, processes: Processes, epoch: int, steps: int) -> Case:
-    """Return the case with the state that the expected engine has before `epoch`."""
+    """Return the case with the state that an engine has before `epoch`: whose run it is of."""
     assert case.start is not None
-    parameters, buffers = processes.expected.call(
-        Trainer.state_before, case.task, case.start, epoch
-    )
+    leading = processes.actual if VERDICTS[case.kind].free else processes.expected
+    parameters, buffers = leading.call(Trainer.state_before, case.task, case.start, epoch)
     return replace(
         case,
         task=replace(case.task, epochs=steps),

@@ -196,6 +196,8 @@ def traced(
     start: Start,
     momentum_buffers: Mapping[str, Array],
     epoch: int = 0,
+    *,
+    free: bool = False,
 ) -> Traces:
     """Let two engines take the same step, from where the expected one has come to by then.
 
@@ -204,16 +206,21 @@ def traced(
         task: what is trained.
         start, momentum_buffers: from where; no buffers before the optimiser's first step.
         epoch: which step it is, from 0.
+        free: whether the actual engine comes to that step, and takes it, in its own run.
 
     Raises:
         NotTracedError: one of the engines cannot show its steps.
     """
-    if epoch:
-        parameters, momentum_buffers = expected.call(
+    if epoch or free:
+        leading = actual if free else expected
+        parameters, momentum_buffers = leading.call(
             Trainer.state_before, task, start, epoch, momentum_buffers
         )
         start = replace(start, parameters=parameters)
-    ours = actual.call(Trainer.trace, task, start, momentum_buffers)
+    if free:
+        ours = actual.call(Trainer.trace_next)
+    else:
+        ours = actual.call(Trainer.trace, task, start, momentum_buffers)
     theirs = expected.call(Trainer.trace, task, start, momentum_buffers)
     if ours is None or theirs is None:
         raise NotTracedError((actual if ours is None else expected).name)
