@@ -169,9 +169,14 @@ class _Walk:
         yield from self.array(where, ours._array, theirs.detach().numpy(force=True))
         notes = [{k: v for k, v in vars(t).items() if k[0] != "_"} for t in (ours, theirs)]
         yield from self.value(f"vars({where})", *notes)
+        try:
+            leaves = ours.is_leaf, theirs.is_leaf
+        except RuntimeError as error:  # torch's, of a view that it has given up
+            yield "looked at", where, ours, error
+            return
         pairs = (
             ("requires_grad", ours.requires_grad, theirs.requires_grad),
-            ("is_leaf", ours.is_leaf, theirs.is_leaf),
+            ("is_leaf", *leaves),
         )
         for what, a, b in pairs:
             if a != b:

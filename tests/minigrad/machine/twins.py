@@ -53,6 +53,11 @@ class Known:
     then: str = "undone"
 
 
+def compiled(statement: str) -> Any:
+    with warnings.catch_warnings(action="ignore"):  # Python's, of what cannot be called
+        return compile(statement, "program", "exec")
+
+
 @dataclass
 class Side:
     """One of the two libraries, and the names a program has given there."""
@@ -105,7 +110,7 @@ class Twins:
         Raises:
             Disagreement: they differ.
         """
-        code = compile(statement, "program", "exec")
+        code = compiled(statement)
         self.ours.run(code)
         self.theirs.run(code)
         self.program.append(statement)
@@ -137,7 +142,7 @@ class Twins:
         side.begin()
         for i, statement in enumerate(self.program):
             if i not in self.refused:
-                side.run(compile(statement, "program", "exec"))
+                side.run(compiled(statement))
 
     def _begin_anew(self) -> None:
         """Bring both sides there."""
