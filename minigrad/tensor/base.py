@@ -17,8 +17,9 @@ import numpy as np
 
 from minigrad.dtypes import DType
 from minigrad.grad_mode import grad_mode
+from minigrad.nowhere import nowhere
 from minigrad.ops import Rule
-from minigrad.tape import Array, Node, changed, leaf, owner
+from minigrad.tape import Array, Node, changed, owner
 from minigrad.tensor.size import Size
 
 Number: TypeAlias = float | int | bool
@@ -150,8 +151,8 @@ class TensorBase:
     def _note_view(self, source: TensorBase) -> None:
         """Remember that this is a view of `source`, if it is one.
 
-        As in torch, a view made under `no_grad` is a leaf, and requires a gradient
-        if `source` does.
+        As in torch, a view made under `no_grad` is a leaf, and requires a gradient if `source`
+        does, but that gradient goes nowhere.
         """
         if owner(self._array) is owner(source._array):
             self._base = source
@@ -159,7 +160,7 @@ class TensorBase:
                 source._views = WeakValueDictionary()
             source._views[id(self)] = self
             if source._node is not None and not grad_mode.enabled:
-                self._node = leaf(self)
+                self._node = nowhere(self._array)
 
     def _views_in_use(self) -> list[Any]:
         return [] if self._views is None else list(self._views.values())
