@@ -18,7 +18,9 @@ def copied(x: Any) -> Any:
 
 def unrepeated(x: Any) -> Any:
     """Return an array, but a copy of one in which elements are repeated."""
-    strides = getattr(x, "strides", ())
+    strides = getattr(x, "strides", None)
+    if strides is None:
+        return np.copy(x)  # a tensor, whose own copy keeps them in place
     if 0 in strides and any(s == 0 and n > 1 for s, n in zip(strides, x.shape, strict=True)):
         return np.where(True, x, x)  # which, unlike np.copy, keeps the repeated axes in place
     return x

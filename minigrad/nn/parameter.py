@@ -23,6 +23,10 @@ class Parameter(Tensor):
         """Copy the values; the copy starts without a gradient, as torch's does."""
         return type(self)(Tensor(np.copy(self._array)), self.requires_grad)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle as a tensor; as in torch, without a word of the hooks that are not saved."""
+        return self._reduced()
+
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
 
@@ -66,10 +70,11 @@ def load(
                 f"size mismatch for {name!r}: given {list(value.shape)}, "
                 f"needed {list(parameter.shape)}"
             )
+    for name, parameter in own.items():
+        given: Any = state_dict.get(name)
+        if isinstance(given, Tensor) and given.shape == parameter.shape:
+            changed(parameter._array)
+            parameter._array[...] = np.astype(given._array, parameter.dtype)
     if problems:
         raise RuntimeError(f"Error(s) in loading state_dict for {owner}: {'; '.join(problems)}")
-    for name, parameter in own.items():
-        if name in state_dict:
-            changed(parameter._array)
-            parameter._array[...] = np.astype(state_dict[name]._array, parameter.dtype)
     return keys

@@ -19,7 +19,8 @@ from minigrad.dtypes import DType
 from minigrad.grad_mode import grad_mode
 from minigrad.nowhere import nowhere
 from minigrad.ops import Rule
-from minigrad.tape import Array, Node, changed, owner
+from minigrad.tape import Array, Node, changed, changes, owner
+from minigrad.tensor.overlap import writable
 from minigrad.tensor.size import Size
 
 Number: TypeAlias = float | int | bool
@@ -51,6 +52,7 @@ class TensorBase:
     # Few tensors have these; the rest share the values given here.
     _base: TensorBase | None = None  # what this is a view of
     _frozen: Node | None = None  # a leaf's node while its gradient is switched off
+    _made: int = 0  # as a view, when: a number of the tape's sequence
     _grad: Any = None  # the tensor that `backward` accumulated
     _views: WeakValueDictionary[int, TensorBase] | None = None  # those that are in use
 
@@ -156,6 +158,7 @@ class TensorBase:
         """
         if owner(self._array) is owner(source._array):
             self._base = source
+            self._made = changes.latest
             if source._views is None:
                 source._views = WeakValueDictionary()
             source._views[id(self)] = self
@@ -188,7 +191,7 @@ class TensorBase:
 
     def _write(self, key: Any, values: Any, name: str) -> None:
         """Replace the values at `key`, and note that they change; `name` is for messages."""
-        if self._array.flags.writeable:
+        if self._array.flags.writeable or self._array.base is not None:
             changed(self._array)  # first, or Ctrl-C could leave a change that is not noted
         try:
             plain: Any = getattr(self._array, "_array", self._array)
@@ -196,7 +199,7 @@ class TensorBase:
                 n > 1 and step == 0 for n, step in zip(plain.shape, plain.strides, strict=True)
             ):
                 raise ValueError("unsupported operation")
-            self._array[key] = values
+            (self._array if self._array.flags.writeable else writable(plain))[key] = values
         except ValueError as error:
             raise RuntimeError(
                 f"{name}: {error}: several elements of an expanded tensor share one memory "

@@ -89,7 +89,7 @@ class Recorded(Differentiable):
         """Have views require a gradient if this does: those that are leaves on no other ground."""
         for view in self._views_in_use():
             if self._node is not None and view._node is None:
-                has_changed = tape.changes.last(self._array) > 0
+                has_changed = tape.changes.last(view._array) > view._made
                 view._node = OUTDATED if has_changed else nowhere(self._array)
             elif self._node is None and is_nowhere(view._node):
                 view._node = None

@@ -54,6 +54,8 @@ class Indexing(InPlace, Shapes):
             return  # as in torch, whatever the value's shape
         found = key_of(None if key is True else key, input._array.shape)
         view = input.detach()._view_at(found)
+        if found.arrays and grad_mode.enabled:
+            input._refuse_leaf(NAME)  # torch looks at index tensors later
         place = view._picked_at(found)
         by_one = getattr(value, "ndim", 0) == 0 < place.ndim
         if isinstance(value, Indexing):
@@ -67,6 +69,8 @@ class Indexing(InPlace, Shapes):
                     f"{NAME}: by index tensors, values of dtype {value.dtype} cannot be assigned "
                     f"to a tensor of {input.dtype}: convert them with .to(...)"
                 )
+            if fills or (by_one and found.is_whole):
+                input._refuse_gradient(NAME, value)
             if not fills:
                 require_apart(NAME, view, value, entirely=bool(found.arrays))
             value = value.to(input.dtype)

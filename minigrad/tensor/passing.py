@@ -10,6 +10,7 @@ from minigrad.grad_mode import in_mode
 from minigrad.nowhere import is_nowhere
 from minigrad.tape import Array, Node, owner
 from minigrad.tensor.base import TensorBase
+from minigrad.tensor.overlap import writable
 
 
 class Passing:
@@ -46,10 +47,7 @@ class Passing:
         whole = owner(grad)
         if whole is grad or not isinstance(grad, np.ndarray):
             return wrapped(grad)
-        if not grad.flags.writeable and isinstance(whole, np.ndarray):  # as NumPy's repetitions are
-            start = grad.ctypes.data - whole.ctypes.data
-            grad = np.ndarray(grad.shape, grad.dtype, whole, start, grad.strides)
-        view = wrapped(grad)
+        view = wrapped(writable(grad))
         sources = [tensor for _, tensor in self._roots if owner(tensor._array) is whole]
         in_mode(False, partial(view._note_view, (sources or [wrapped(whole)])[0]))
         return view

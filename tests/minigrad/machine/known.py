@@ -14,6 +14,30 @@ def refuses(words: str) -> Callable[[Difference], bool]:
     )
 
 
+def torch_raises(words: str) -> Callable[[Difference], bool]:
+    """Return whether torch raises an error with these words, and minigrad none or another."""
+    return lambda d: d.what == "raises" and re.search(words, str(d.theirs)) is not None
+
+
+def two_faults(theirs: str, ours: str) -> Callable[[Difference], bool]:
+    """Return whether both raise, each an error with the words given."""
+    return lambda d: (
+        d.what == "raises"
+        and re.search(theirs, str(d.theirs)) is not None
+        and re.search(ours, str(d.ours)) is not None
+    )
+
+
+def renamed(statement: str, theirs: str = "") -> Callable[[Difference], bool]:
+    """Return whether a statement of this kind leaves a node of another name."""
+    return lambda d: (
+        d.what == "grad_fn"
+        and None not in (d.ours.name, d.theirs.name)
+        and re.search(statement, d.statement) is not None
+        and re.search(theirs, d.theirs.name) is not None
+    )
+
+
 KNOWN = (
     Known(
         "in-place on a view",
@@ -42,11 +66,7 @@ KNOWN = (
     Known(
         "a derivative's name",
         "derivatives are run as NumPy calls: the nodes they leave are those of the calls",
-        lambda d: (
-            d.what == "grad_fn"
-            and "create_graph" in d.statement
-            and None not in (d.ours.name, d.theirs.name)
-        ),
+        renamed("create_graph"),
         (
             "t0 = torch.ones(2, requires_grad=True)",
             "t1, = torch.autograd.grad(t0.tanh().sum(), t0, create_graph=True)",
@@ -62,6 +82,219 @@ KNOWN = (
             "t1 = t0[:1]",
             "with torch.no_grad():\n    t0.mul_(2)",
         ),
+        then="accepted",
+    ),
+    Known(
+        "a product's name",
+        "torch does products of other than two matrices with shapes changed before and after",
+        renamed(r"@|matmul|linear|m\d[]\d[]*\("),
+        ("t0 = torch.ones(2, 2, requires_grad=True)", "t1 = t0 @ torch.ones(1, 2, 1)"),
+        then="accepted",
+    ),
+    Known(
+        "a sum over None",
+        "torch names the node differently where all axes are named by None, and not by nothing",
+        renamed("None", "(Sum|Mean)Backward1"),
+        ("t0 = torch.ones(2, requires_grad=True)", "t1 = t0.sum(None)"),
+        then="accepted",
+    ),
+    Known(
+        "given up",
+        "torch lets nobody look at a view that was made without a record once its base changed",
+        lambda d: d.what == "looked at",
+        (
+            "t0 = torch.ones(2, requires_grad=True)",
+            "with torch.no_grad():\n    t1 = t0[:1]; t0.mul_(2)",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "internal assertions",
+        "torch's own bugs",
+        torch_raises("INTERNAL ASSERT"),
+        ("t0 = torch.ones(2, requires_grad=True)", "(True ** t0).sum().backward()"),
+        then="forgotten",
+    ),
+    Known(
+        "a hook that raises",
+        "other hooks have run by then, and gradients have arrived, in the order of torch's queue",
+        lambda d: (
+            d.what in ("whether there is a gradient", "values", "length")
+            and None not in [side.error for side in d.sides]
+            and re.search(r"backward|grad\(|functional|step", d.statement) is not None
+        ),
+        (
+            "m0 = torch.nn.Linear(2, 2)",
+            "hook = m0.weight.register_hook(lambda g: 1 / 0)",
+            "m0(torch.ones(1, 2)).sum().backward()",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "no longer a leaf",
+        "torch's optimiser looks at every gradient with a warning; here this would take time",
+        lambda d: d.what == "warns" and "step" in d.statement and d.ours == [],
+        (
+            "t0 = torch.ones(2, requires_grad=True)",
+            "t1 = torch.zeros(2)",
+            "o0 = torch.optim.SGD([t1])",
+            "t1.add_(t0)",
+            "o0.step()",
+        ),
+        then="accepted",
+    ),
+    Known(
+        "assigned in part",
+        "torch writes what comes before an index that is out of bounds",
+        lambda d: (
+            d.what == "values"
+            and [type(side.error) for side in d.sides] == [IndexError, IndexError]
+        ),
+        ("t0 = torch.zeros(1)", "t0[[0, 1]] = 1.5"),
+        then="forgotten",
+    ),
+    Known(
+        "a transposed factor's gradient",
+        "torch lays it out as the factor is; here all products are in index order",
+        lambda d: d.what == "layout" and "grad(" in d.statement and d.ours == ["joined"],
+        (
+            "t0 = torch.ones(2, 3, requires_grad=True)",
+            "t1 = t0.T",
+            "grads = torch.autograd.grad((torch.ones(2, 3) @ t1).sum(), t1)",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "None for the axes to squeeze",
+        "it is the default here",
+        torch_raises(r"squeeze\(\).*NoneType"),
+        ("t0 = torch.ones(1)", "t0.squeeze(dim=None)"),
+        then="forgotten",
+    ),
+    Known(
+        "a bool among lengths",
+        "most likely meant as another argument",
+        refuses("expected ints of 64 bits"),
+        ("torch.ones(2, True)",),
+    ),
+    Known(
+        "lines of whole numbers",
+        "linspace makes floats",
+        refuses("linspace makes float32 or float64"),
+        ("torch.linspace(1, 1, 1, dtype=torch.int64)",),
+    ),
+    Known(
+        "random whole numbers",
+        "torch has no values either, but for tensors without elements",
+        refuses("draw floats and convert|draws float32 or float64"),
+        ("torch.randn(0, dtype=torch.bool)",),
+    ),
+    Known(
+        "complex numbers",
+        "there is no dtype for them",
+        refuses("not complex"),
+        ("torch.tensor(1j)",),
+    ),
+    Known(
+        "a layer of other shapes",
+        "a weight has two axes, a bias one",
+        refuses("two-dimensional weight|one for each row of the weight"),
+        ("t0 = torch.ones(2)", "torch.nn.functional.linear(t0, t0)"),
+    ),
+    Known(
+        "data of another kind",
+        "what was recorded depends on shape and dtype",
+        refuses("data: values of shape"),
+        ("t0 = torch.ones(2)", "t0.data = torch.ones(3)"),
+    ),
+    Known(
+        "converted after it was used",
+        "the record knows the leaf of the old dtype",
+        refuses("leaf variable has been moved into the graph interior"),
+        (
+            "m0 = torch.nn.Linear(2, 2)",
+            "t0 = m0.weight.sum()",
+            "m0.double()",
+            "t0.backward()",
+        ),
+    ),
+    Known(
+        "powers of bools",
+        "torch has some of them",
+        refuses("pow: not supported for tensors of dtype bool"),
+        ("t0 = torch.ones(1) > 0", "t0.pow(True)"),
+    ),
+    Known(
+        "one memory location",
+        "torch may change an expanded tensor by its parts, and fills one",
+        refuses("several elements of an expanded tensor share one memory location"),
+        ("t0 = torch.zeros(1)", "t0.expand(2).fill_(1)"),
+    ),
+    Known(
+        "partly in one memory",
+        "torch's result depends on the order in which its kernels go",
+        refuses("in the same memory: give a clone"),
+        ("t0 = torch.ones(3, 3)", "t0[::2, 0].mul_(t0[0, ::2])"),
+    ),
+    Known(
+        "a result in an optimiser",
+        "torch takes one that retains its gradient",
+        refuses("can't optimize a non-leaf Tensor"),
+        (
+            "t0 = torch.ones(2, requires_grad=True).exp()",
+            "t0.retain_grad()",
+            "torch.optim.SGD([t0])",
+        ),
+    ),
+    Known(
+        "integers that require a gradient",
+        "torch makes them where it fills with a tensor",
+        refuses("cannot have one: give value.detach"),
+        (
+            "t0 = torch.ones((), requires_grad=True)",
+            "t1 = torch.zeros(2, dtype=torch.int64)",
+            "t1.fill_(t0)",
+        ),
+    ),
+    Known(
+        "an attribute that leads back",
+        "a tensor that is among its own attributes cannot be copied",
+        refuses("recursion depth"),
+        ("t0 = torch.ones(1)", "t0.note = t0", "t1 = copy.deepcopy(t0)"),
+    ),
+    Known(
+        "two faults: the types of arguments",
+        "torch looks at all arguments' types before it looks at values",
+        two_faults("must be .* not |invalid combination of arguments", "."),
+        ("torch.cat([torch.ones(())], None)",),
+        then="accepted",
+    ),
+    Known(
+        "two faults: a leaf, and an index",
+        "which is seen first",
+        two_faults("leaf Variable that requires grad", "^index"),
+        ("t0 = torch.ones(2, requires_grad=True)", "t0[torch.tensor([])] = 1"),
+        then="accepted",
+    ),
+    Known(
+        "two faults: lines of whole numbers",
+        "linspace makes floats",
+        two_faults("can require gradients", "linspace makes"),
+        ("torch.linspace(1, 1, 1, dtype=torch.int64, requires_grad=True)",),
+        then="accepted",
+    ),
+    Known(
+        "two faults: an axis, and shapes",
+        "which is seen first",
+        two_faults("Dimension out of range", "must be of equal shape"),
+        ("torch.stack([torch.ones(2), torch.ones(1)], 3)",),
+        then="accepted",
+    ),
+    Known(
+        "two faults: products of bools",
+        "torch has none, and says so before it says that dtypes differ",
+        two_faults("not implemented for 'Bool'", "same dtype"),
+        ("(torch.ones(2, 2, 2) > 0) @ torch.ones(2, 2, 2)",),
         then="accepted",
     ),
 )

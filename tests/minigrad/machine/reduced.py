@@ -94,13 +94,19 @@ def _with(tree: ast.Module, node: ast.AST, name: str, value: object) -> Iterator
 
 
 def _takes_a_library(tree: ast.Module) -> bool:
-    """Return whether more is done with a part of a library than to call it, or name a dtype."""
+    """Return whether more is done with a part of a library than to call it, or name a dtype.
+
+    Or with a private attribute of an object than to read it.
+    """
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     within = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     for node in ast.walk(tree):
-        if isinstance(node, (ast.Name, ast.Attribute)) and id(node) not in called | within:
-            path = ast.unparse(node)
-            if path.split(".")[0] in GIVEN and path not in DTYPES:
+        if isinstance(node, (ast.Name, ast.Attribute)):
+            path, is_read = ast.unparse(node), isinstance(node.ctx, ast.Load)
+            is_used = id(node) in called | within or path in DTYPES
+            if path.split(".")[0] in GIVEN and not (is_read and is_used):
+                return True
+            if isinstance(node, ast.Attribute) and node.attr[0] == "_" and not is_read:
                 return True
     return False
 

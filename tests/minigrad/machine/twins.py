@@ -82,6 +82,23 @@ class Side:
             except Exception as error:
                 self.error = error
         self.warned = warned(caught)
+        if self.library is torch:
+            for name, value in self.names.items():
+                self.names[name] = in_memory(value)
+
+
+def in_memory(value: Any) -> Any:
+    """Return a value with torch's symbolic zeros in it, tensors without memory, as zeros.
+
+    These refuse much, and torch 2.13 crashes at some of what it does not refuse.
+    """
+    if isinstance(value, torch.Tensor):
+        return value.clone() if value._is_zerotensor() else value
+    if type(value) is tuple:
+        return tuple(map(in_memory, value))
+    if type(value) is list:
+        value[:] = map(in_memory, value)
+    return value
 
 
 class Twins:
