@@ -198,8 +198,7 @@ class Elementwise(Conversions):
 
     def __rpow__(input, other: Any) -> Self:
         result = input._binary(POW_NUMBER, other, input)
-        if python_number(other) == 1:  # which torch fills in, in index order
-            result._array = contiguous(result._array)
+        result._array = contiguous(result._array)  # as torch stores it
         return result
 
     def __pow__(input, other: Any) -> Self:

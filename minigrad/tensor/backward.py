@@ -80,9 +80,11 @@ def backward(
             stacklevel=3,
         )
     watched = set()
-    for x in [] if inputs is None else sources("backward", inputs):
-        keep_gradient(node := x._recorded("backward"), x)
-        watched.add(node)
+    if inputs is not None:
+        roots_of(outputs, grad_outputs, create_graph)  # what is wrong with them is said first
+        for x in sources("backward", inputs):
+            keep_gradient(node := x._recorded("backward"), x)
+            watched.add(node)
     for node, grad in gradients_of(outputs, grad_outputs, retain_graph, create_graph, watched):
         accumulate(node, grad, create_graph)
 
@@ -137,10 +139,7 @@ def gradients_of(
     gradients have a history of their own. See `Tensor.backward` for what is raised, `tape.sweep`
     for `accumulating`.
     """
-    roots = [
-        (output._recorded("backward", starts=True), _root(output, grad, create_graph))
-        for output, grad in zip(outputs, grad_outputs, strict=True)
-    ]
+    roots = roots_of(outputs, grad_outputs, create_graph)
     wrapped = outputs[0]._wrapped
     passing: list[Passing] = []  # made where it is needed, which is seldom
 
@@ -174,6 +173,16 @@ def gradients_of(
             grad = wrapped(copied(tensor._array)) if accumulating else tensor
         if not watched or node in watched:
             yield node, grad
+
+
+def roots_of(
+    outputs: Sequence[T], grad_outputs: Sequence[T | None], recorded: bool
+) -> list[tuple[Node, T]]:
+    """Return the nodes that a sweep from the outputs starts at, with their gradients."""
+    return [
+        (output._recorded("backward", starts=True), _root(output, grad, recorded))
+        for output, grad in zip(outputs, grad_outputs, strict=True)
+    ]
 
 
 def _root(output: T, grad: T | None, recorded: bool) -> T:

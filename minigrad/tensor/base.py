@@ -191,15 +191,16 @@ class TensorBase:
 
     def _write(self, key: Any, values: Any, name: str) -> None:
         """Replace the values at `key`, and note that they change; `name` is for messages."""
-        if self._array.flags.writeable or self._array.base is not None:
-            changed(self._array)  # first, or Ctrl-C could leave a change that is not noted
+        plain: Any = getattr(self._array, "_array", self._array)
         try:
-            plain: Any = getattr(self._array, "_array", self._array)
             if plain.size and any(
                 n > 1 and step == 0 for n, step in zip(plain.shape, plain.strides, strict=True)
             ):
                 raise ValueError("unsupported operation")
-            (self._array if self._array.flags.writeable else writable(plain))[key] = values
+            array = self._array if self._array.flags.writeable else writable(plain)
+            if array.flags.writeable:
+                changed(array)  # first, or Ctrl-C could leave a change that is not noted
+            array[key] = values
         except ValueError as error:
             raise RuntimeError(
                 f"{name}: {error}: several elements of an expanded tensor share one memory "

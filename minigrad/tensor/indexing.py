@@ -57,6 +57,12 @@ class Indexing(InPlace, Shapes):
         if found.arrays and grad_mode.enabled:
             input._refuse_leaf(NAME)  # torch looks at index tensors later
         place = view._picked_at(found)
+        for part in found.arrays:
+            if isinstance(part, np.ndarray) and np.shares_memory(part, input._array):
+                raise RuntimeError(
+                    f"{NAME}: the index is in the same memory as what is changed: give a clone() "
+                    "of the index"
+                )
         by_one = getattr(value, "ndim", 0) == 0 < place.ndim
         if isinstance(value, Indexing):
             extra = max(value.ndim - place.ndim, 0)
@@ -69,7 +75,7 @@ class Indexing(InPlace, Shapes):
                     f"{NAME}: by index tensors, values of dtype {value.dtype} cannot be assigned "
                     f"to a tensor of {input.dtype}: convert them with .to(...)"
                 )
-            if fills or (by_one and found.is_whole):
+            if fills or (by_one and not found.arrays):
                 input._refuse_gradient(NAME, value)
             if not fills:
                 require_apart(NAME, view, value, entirely=bool(found.arrays))

@@ -18,7 +18,7 @@ TERMS = 200
 """So many roundings of the largest element may be between two tensors that combine others."""
 
 COMBINING = re.compile(
-    r"sum|mean|@|matmul|mm\(|linear|mse_loss|loss|backward|grad\(|functional|step|m\d[]\d[]*\("
+    r"sum|mean|alpha|@|matmul|mm\(|linear|mse_loss|loss|backward|grad\(|functional|step|m\d[]\d[]*\("
 )
 """Statements whose results combine many values; other results are correctly rounded, or nearly."""
 
@@ -227,7 +227,10 @@ def close(ours: Any, theirs: Any, combining: bool) -> bool:
     if combining or not ours.flags.writeable:
         largest = float(np.max(np.abs(theirs), initial=1, where=np.isfinite(theirs)))
         with np.errstate(all="ignore"):
-            within |= np.abs(ours - theirs) <= TERMS * unit_roundoff(theirs) * largest
+            narrow = theirs.astype(np.float32)  # float64, but computed from float32
+            was_narrow = any((x == x.astype(np.float32)).all() for x in (ours, theirs))
+            roundoff = unit_roundoff(narrow if was_narrow else theirs)
+            within |= np.abs(ours - theirs) <= TERMS * roundoff * largest
     if not bool(within.all()):
         return False
     if ours.flags.writeable:

@@ -83,21 +83,24 @@ class Side:
                 self.error = error
         self.warned = warned(caught)
         if self.library is torch:
+            made: dict[int, torch.Tensor] = {}
             for name, value in self.names.items():
-                self.names[name] = in_memory(value)
+                self.names[name] = in_memory(value, made)
 
 
-def in_memory(value: Any) -> Any:
+def in_memory(value: Any, made: dict[int, torch.Tensor]) -> Any:
     """Return a value with torch's symbolic zeros in it, tensors without memory, as zeros.
 
     These refuse much, and torch 2.13 crashes at some of what it does not refuse.
     """
     if isinstance(value, torch.Tensor):
-        return value.clone() if value._is_zerotensor() else value
+        if not value._is_zerotensor():
+            return value
+        return made.setdefault(id(value), value.clone())
     if type(value) is tuple:
-        return tuple(map(in_memory, value))
+        return tuple(in_memory(part, made) for part in value)
     if type(value) is list:
-        value[:] = map(in_memory, value)
+        value[:] = [in_memory(part, made) for part in value]
     return value
 
 
