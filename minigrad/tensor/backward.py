@@ -81,7 +81,7 @@ def backward(
         )
     watched = set()
     if inputs is not None:
-        roots_of(outputs, grad_outputs, create_graph)  # what is wrong with them is said first
+        roots_of(outputs, grad_outputs)  # what is wrong with them is said first
         for x in sources("backward", inputs):
             keep_gradient(node := x._recorded("backward"), x)
             watched.add(node)
@@ -139,7 +139,7 @@ def gradients_of(
     gradients have a history of their own. See `Tensor.backward` for what is raised, `tape.sweep`
     for `accumulating`.
     """
-    roots = roots_of(outputs, grad_outputs, create_graph)
+    roots = roots_of(outputs, grad_outputs)
     wrapped = outputs[0]._wrapped
     passing: list[Passing] = []  # made where it is needed, which is seldom
 
@@ -175,17 +175,15 @@ def gradients_of(
             yield node, grad
 
 
-def roots_of(
-    outputs: Sequence[T], grad_outputs: Sequence[T | None], recorded: bool
-) -> list[tuple[Node, T]]:
+def roots_of(outputs: Sequence[T], grad_outputs: Sequence[T | None]) -> list[tuple[Node, T]]:
     """Return the nodes that a sweep from the outputs starts at, with their gradients."""
     return [
-        (output._recorded("backward", starts=True), _root(output, grad, recorded))
+        (output._recorded("backward", starts=True), _root(output, grad))
         for output, grad in zip(outputs, grad_outputs, strict=True)
     ]
 
 
-def _root(output: T, grad: T | None, recorded: bool) -> T:
+def _root(output: T, grad: T | None) -> T:
     """Return the gradient that the sweep starts with at an output."""
     if grad is None:
         if output.numel() != 1:
@@ -208,4 +206,4 @@ def _root(output: T, grad: T | None, recorded: bool) -> T:
             f"backward: Mismatch in shape: the gradient has {list(grad.shape)} and its output "
             f"{list(output.shape)}; they must be equal"
         )
-    return in_mode(recorded, lambda: grad.to(output.dtype))
+    return grad.to(output.dtype)

@@ -162,7 +162,10 @@ class TensorBase:
             if source._views is None:
                 source._views = WeakValueDictionary()
             source._views[id(self)] = self
-            if source._node is not None and not grad_mode.enabled:
+            root = source
+            while root._base is not None:
+                root = root._base
+            if root._node is not None and not grad_mode.enabled:
                 self._node = nowhere(self._array)
 
     def _views_in_use(self) -> list[Any]:

@@ -87,15 +87,15 @@ class Recorded(Differentiable):
 
     def _have_views_follow(self) -> None:
         """Have views require a gradient if this does: those that are leaves on no other ground."""
-        for view in self._views_in_use():
+        views = self._views_in_use()
+        while views:
+            view = views.pop()
+            views += view._views_in_use()
             if self._node is not None and view._node is None:
                 has_changed = tape.changes.last(view._array) > view._made
-                view._node = OUTDATED if has_changed else nowhere(self._array)
+                view._node = OUTDATED if has_changed else nowhere(view._array)
             elif self._node is None and is_nowhere(view._node):
                 view._node = None
-            else:
-                continue
-            view._have_views_follow()
 
     @property
     def grad(self) -> Self | None:

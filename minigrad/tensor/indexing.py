@@ -57,7 +57,8 @@ class Indexing(InPlace, Shapes):
         if found.arrays and grad_mode.enabled:
             input._refuse_leaf(NAME)  # torch looks at index tensors later
         place = view._picked_at(found)
-        for part in found.arrays:
+        fills = found.is_mask and getattr(value, "_array", np.zeros(())).size == 1
+        for part in () if fills else found.arrays:
             if isinstance(part, np.ndarray) and np.shares_memory(part, input._array):
                 raise RuntimeError(
                     f"{NAME}: the index is in the same memory as what is changed: give a clone() "
@@ -69,7 +70,6 @@ class Indexing(InPlace, Shapes):
             if extra and value.shape[:extra] == (1,) * extra:
                 value = value.reshape(value.shape[extra:])
             require_fit(NAME, value.shape, place.shape)
-            fills = found.is_mask and value.numel() == 1
             if found.arrays and not fills and value.dtype != input.dtype:
                 raise RuntimeError(
                     f"{NAME}: by index tensors, values of dtype {value.dtype} cannot be assigned "

@@ -19,6 +19,7 @@ def two_faults(theirs: str, ours: str) -> Callable[[Difference], bool]:
     """Return whether both raise, each an error with the words given."""
     return lambda d: (
         d.what == "raises"
+        and d.theirs is not None
         and re.search(theirs, str(d.theirs)) is not None
         and re.search(ours, str(d.ours)) is not None
     )
@@ -94,6 +95,30 @@ KNOWN = (
         (
             "t0 = torch.ones(2, requires_grad=True)",
             "with torch.no_grad():\n    t1 = t0[:1]; t0.mul_(2)",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "symbolic zeros",
+        "torch's derivatives that are zero may be tensors without memory, which refuse much",
+        torch_raises("ZeroTensor"),
+        (
+            "t0 = torch.ones(2, requires_grad=True)",
+            "d0 = torch.nn.functional.mse_loss(t0, t0).abs()",
+            "d1, = torch.autograd.grad(d0, t0, create_graph=True)",
+            "d2, = torch.autograd.grad(d1.sum(), t0, create_graph=True)",
+            "d3, = torch.autograd.grad(d2.sum(), t0)",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "a gradient that is a view",
+        "torch's linear of other than two axes gives a view; here it can be changed in place",
+        torch_raises("Can't detach views in-place"),
+        (
+            "m0 = torch.nn.Linear(2, 2)",
+            "m0.bias.grad = m0(torch.ones(2))",
+            "m0.zero_grad(False)",
         ),
         then="forgotten",
     ),
@@ -209,6 +234,20 @@ KNOWN = (
         "which is seen first",
         two_faults("Dimension out of range", "must be of equal shape"),
         ("torch.stack([torch.ones(2), torch.ones(1)], 3)",),
+        then="accepted",
+    ),
+    Known(
+        "two faults: a bool among axes",
+        "torch takes it for an int, which is wrong otherwise",
+        two_faults(".", "dim must be an int, not bool"),
+        ("torch.ones(1).squeeze((0, True))",),
+        then="accepted",
+    ),
+    Known(
+        "two faults: an axis twice, and nothing along it",
+        "which is seen first",
+        two_faults("Expected reduction dim", "names an axis twice"),
+        ("torch.amin(torch.ones(0), dim=[0, -1])",),
         then="accepted",
     ),
     Known(

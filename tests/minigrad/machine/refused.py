@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable
 
+import torch
+
 from tests.minigrad.machine.comparison import Difference
 from tests.minigrad.machine.twins import Known
 
@@ -12,6 +14,15 @@ def refuses(words: str) -> Callable[[Difference], bool]:
     return lambda d: (
         d.what == "raises" and d.theirs is None and re.search(words, str(d.ours)) is not None
     )
+
+
+def has_another(d: Difference) -> bool:
+    """Return whether two of torch's tensors share memory without being views of each other."""
+    tensors = [x for x in d.sides[1].names.values() if isinstance(x, torch.Tensor)]
+    modules = [x for x in d.sides[1].names.values() if isinstance(x, torch.nn.Module)]
+    tensors += [p for module in modules for p in module.parameters()]
+    bases = {id(x if x._base is None else x._base): x for x in tensors}
+    return len({x.untyped_storage().data_ptr() for x in bases.values()}) < len(bases)
 
 
 REFUSED = (
@@ -53,7 +64,7 @@ REFUSED = (
     Known(
         "complex numbers",
         "there is no dtype for them",
-        refuses("not complex"),
+        refuses("complex"),
         ("torch.tensor(1j)",),
     ),
     Known(
@@ -77,6 +88,37 @@ REFUSED = (
             "t0 = m0.weight.sum()",
             "m0.double()",
             "t0.backward()",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "a bool among axes",
+        "most likely meant as another argument",
+        refuses("dim must be an int, not bool"),
+        ("t0 = torch.ones(1, 1)", "t0.squeeze((0, True))"),
+    ),
+    Known(
+        "joining nothing along an axis",
+        "torch takes any axis for a tensor of shape (0,)",
+        refuses("cat: Dimension out of range"),
+        ("torch.cat([torch.tensor([])], 1)",),
+    ),
+    Known(
+        "integers to negative powers",
+        "torch has those of 0 and 1 where the base is a number",
+        refuses("Integers to negative integer powers"),
+        ("0 ** torch.tensor(-1)",),
+    ),
+    Known(
+        "changed through another tensor",
+        "torch does not notice a change through .data, copy.copy or NumPy, and goes on wrongly",
+        lambda d: refuses("modified by an inplace operation")(d) and has_another(d),
+        (
+            "t0 = torch.ones(2, requires_grad=True)",
+            "t1 = copy.copy(t0)",
+            "t2 = t0 ** 2",
+            "with torch.no_grad():\n    t1.add_(1)",
+            "t2.sum().backward()",
         ),
     ),
     Known(
