@@ -70,11 +70,10 @@ def load(
                 f"size mismatch for {name!r}: given {list(value.shape)}, "
                 f"needed {list(parameter.shape)}"
             )
-    for name, parameter in own.items():
-        given: Any = state_dict.get(name)
-        if isinstance(given, Tensor) and given.shape == parameter.shape:
-            changed(parameter._array)
-            parameter._array[...] = np.astype(given._array, parameter.dtype)
     if problems:
         raise RuntimeError(f"Error(s) in loading state_dict for {owner}: {'; '.join(problems)}")
+    for name, parameter in own.items():
+        if name in state_dict:
+            changed(parameter._array)
+            parameter._array[...] = np.astype(state_dict[name]._array, parameter.dtype)
     return keys

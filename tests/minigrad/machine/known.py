@@ -168,6 +168,21 @@ KNOWN = (
         then="forgotten",
     ),
     Known(
+        "loaded in part",
+        "torch has loaded what fits by the time that it raises; here nothing has changed",
+        lambda d: (
+            d.what == "values"
+            and "load_state_dict" in d.statement
+            and [type(side.error) for side in d.sides] == [RuntimeError, RuntimeError]
+        ),
+        (
+            "m0 = torch.nn.Linear(2, 2)",
+            "m1 = torch.nn.Linear(1, 2)",
+            "m0.load_state_dict(m1.state_dict())",
+        ),
+        then="forgotten",
+    ),
+    Known(
         "a transposed factor's gradient",
         "torch lays it out as the factor is; here all products are in index order",
         lambda d: d.what == "layout" and "grad(" in d.statement and len(d.ours) == 1,
