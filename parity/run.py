@@ -141,8 +141,8 @@ def _probed(processes: Processes, task: Task, folder: Path | None) -> dict[str, 
 
 
 def _locate(match: Match, entry: dict[str, Any]) -> None:
-    """Name in failing verdicts the first node at which the engines part."""
+    """Name in failing verdicts the first node at which the engines part, and who is wrong."""
     for name, verdict in VERDICTS.items():
         found = entry[name]
         if found is not None and found["passed"] is False and verdict.has_first_node:
-            found["first_node"] = match.first_node(verdict, found)
+            found |= match.located(verdict, found)

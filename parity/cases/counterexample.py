@@ -65,6 +65,8 @@ def add_counterexamples(
             name = f"case-{entry['name']}-{kind}.safetensors"
             save(found, folder / name)
             verdict["case"] = name
+            if found.verdict.get("wrong"):  # the whole network may be too large for the witness
+                verdict["wrong"] = found.verdict["wrong"]
 
 
 def add_probe_counterexample(

@@ -98,16 +98,16 @@ def verdict_on(case: Case, processes: Processes) -> dict[str, Any]:
 
 
 def located(case: Case, verdict: dict[str, Any], processes: Processes) -> dict[str, Any]:
-    """Return a failing verdict with `first_node`, where the engines part, if that can be told."""
+    """Return a failing verdict with where the engines part, and which is wrong, if told."""
     row = None if case.drawn else VERDICTS[case.kind]
     if row is None or not row.has_first_node or verdict["passed"] is not False:
         return verdict
     try:
         with raised_by(processes):
-            node = _match(case, processes).first_node(row, verdict)
+            found = _match(case, processes).located(row, verdict)
     except UsageError:  # an engine that cannot take the step: its gradients are judged without
-        node = None
-    return {**verdict, "first_node": node}
+        found = {"first_node": None, "wrong": None}
+    return {**verdict, **found}
 
 
 def traces(case: Case, verdict: Mapping[str, Any], processes: Processes) -> Traces:

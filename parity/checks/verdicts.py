@@ -13,12 +13,13 @@ from parity.checks.bitwise import check_bitwise, describe_bitwise
 from parity.checks.final_mse import check_final_mse, describe_final_mse
 from parity.checks.free_steps import describe_free_steps
 from parity.checks.gradients import describe_gradients
-from parity.checks.locate import NotTracedError, first_node, traced
+from parity.checks.locate import NotTracedError, first_node, state_at, traced
 from parity.checks.start import check_start, describe_start
 from parity.checks.state import state
 from parity.checks.steps import VERDICT_OF, Judge, describe_steps, judge_steps
 from parity.checks.trajectory import check_trajectory, describe_trajectory, perturbed_runs
 from parity.checks.words import Document
+from parity.checks.wrong import wrong_in_step
 from parity.engines.process import EngineProcess, LocalObject, together
 from parity.engines.protocol import Array, Start, Task
 from parity.engines.registry import reproducible
@@ -135,22 +136,29 @@ class Match:
         report, buffers = self.report("bitwise"), self.momentum_buffers
         return check_bitwise(*self.twins, self.task, self.start, report, buffers)
 
-    def first_node(self, verdict: "Verdict", entry: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the first node at which the engines part in the step at which a verdict failed.
+    def located(self, verdict: "Verdict", entry: Mapping[str, Any]) -> Entry:
+        """Return where the engines part in the step at which a verdict failed, and who is wrong.
 
-        None if it did not fail in a step, or that cannot be told.
+        Returns:
+            `first_node`, and `wrong`, "actual", "expected" or "both"; None of what cannot be told.
         """
         epoch = verdict.failing_epoch(entry) if verdict.has_first_node else None
         if epoch is None:
-            return None
+            return {"first_node": None, "wrong": None}
         sides = self.twins if verdict.bits and self.twins else self.sides
         try:
             traces = traced(
                 *sides, self.task, self.start, self.momentum_buffers, epoch, free=verdict.free
             )
         except NotTracedError:
-            return None
-        return first_node(traces, bits=verdict.bits)
+            leading = sides[0] if verdict.free else sides[1]
+            state = state_at(leading, self.task, self.start, self.momentum_buffers, epoch)
+            wrong = wrong_in_step(*sides, self.task, *state)
+            if wrong == "neither":  # a free step that is wrong only where the engine came by itself
+                wrong = "actual" if verdict.free else None
+            return {"first_node": None, "wrong": wrong}
+        node = first_node(traces, bits=verdict.bits)
+        return {"first_node": node, "wrong": node and node["wrong"]}
 
 
 @dataclass(frozen=True)

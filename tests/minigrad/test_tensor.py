@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import minigrad
-from tests.minigrad.sessions import agree, sessions
+from tests.minigrad.sessions import agree, parts, sessions
 
 ENGINES = pytest.mark.parametrize("T", [minigrad, torch], ids=["minigrad", "torch"])
 
@@ -188,9 +188,7 @@ T.Size((np.int64(3), True, -1)); T.Size(np.arange(2)); T.Size(c.shape) == (2, 2,
 copy.copy(c.shape); copy.deepcopy(c.shape); pickle.loads(pickle.dumps(c.shape)); {c.shape: 1}
 hash(c.shape) == hash((2, 2, 3)); c.shape.index(3); c.shape.count(2); T.zeros(x.shape[:1] + (3,))
 """.replace("math_nan", "float('nan')").replace("math_sqrt", "__import__('math').sqrt")
-CASES = [
-    part.strip() for line in EXPRESSIONS.splitlines() for part in line.split(";") if part.strip()
-]
+CASES = parts(EXPRESSIONS)
 
 
 @pytest.mark.filterwarnings(  # what torch warns of, and what one of the two does
@@ -267,9 +265,7 @@ float(v[:1]); '%.1f' % s; T.tensor([np.ones(2)]); T.tensor([[1.0], np.ones(1)])
 F.mse_loss(v, s.double()); F.mse_loss(s, x.double(), reduction='none')
 T.from_numpy(read_only); v.T; s.T; c.T; T.zeros(0).T; s.mT
 """
-WARNINGS = [
-    part.strip() for line in WARNED.splitlines() for part in line.split(";") if part.strip()
-]
+WARNINGS = parts(WARNED)
 
 
 @pytest.mark.parametrize("expression", WARNINGS)
@@ -341,9 +337,7 @@ T.Size(3); T.Size((1.0,)); T.Size((T.tensor(1.0),)); T.Size((T.tensor([1, 2]),))
 T.Size((None,)); T.Size((1,), (2,)); T.Size(iterable=(1,)); T.Size((1,))[1]
 x.nonsense; x.__setattr__('shape', 1); T.manual_seed('a'); T.manual_seed(2 ** 64)
 """.replace("if_(x)", "(1 if x else 2)")
-REFUSALS = [
-    part.strip() for line in REFUSED.splitlines() for part in line.split(";") if part.strip()
-]
+REFUSALS = parts(REFUSED)
 
 
 def raised(T: Any, expression: str) -> BaseException:

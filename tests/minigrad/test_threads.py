@@ -173,34 +173,6 @@ def test_a_thread_trains_while_another_records() -> None:
     assert w.grad.tolist() == [2.0, 2.0]
 
 
-def test_recordings_at_the_same_time() -> None:
-    """Neither waits for the other, and they end in the order in which they began."""
-    meet = threading.Barrier(2)
-    ended = threading.Event()
-
-    def recorded(factor: float, last: bool) -> list[float]:
-        w = torch.tensor([factor], requires_grad=True)
-
-        def step(x: Tensor) -> Tensor:
-            y = w * x * SCALE
-            meet.wait(60)
-            loss = y.sum()
-            loss.backward()
-            if last:
-                assert ended.wait(60)
-            return loss
-
-        captured = torch.capture(step)
-        found = [captured(torch.tensor([3.0])).item()]
-        ended.set()
-        found += [captured(torch.tensor([x])).item() for x in (4.0, 5.0)]
-        assert w.grad is not None
-        return [*found, w.grad.item()]
-
-    found = in_threads(lambda: recorded(1.0, False), lambda: recorded(10.0, True))
-    assert found == [[1.5, 2.0, 2.5, 6.0], [15.0, 20.0, 25.0, 6.0]]
-
-
 def test_one_captured_step_in_several_threads() -> None:
     w = torch.tensor([2.0], requires_grad=True)
     captured = torch.capture(lambda x, n: (w * x * n).sum(), cache_size=3)
