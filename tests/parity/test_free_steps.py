@@ -173,10 +173,12 @@ def test_the_node_is_located_in_the_engines_own_run() -> None:
     found = VERDICTS["free_steps"].check(match)
     assert found is not None
     assert found["first_failure"]["epoch"] == 2
-    node = match.first_node(VERDICTS["free_steps"], found)
-    assert node is not None
+    located = match.located(VERDICTS["free_steps"], found)
+    assert located["wrong"] == "actual"
+    node = located["first_node"]
     assert (node["phase"], node["operation"]) == ("optimizer", "SGD")
-    assert match.first_node(VERDICTS["steps"], found) is None, "from a given state it is right"
+    forced = match.located(VERDICTS["steps"], found)
+    assert forced["first_node"] is None, "from a given state it is right"
 
 
 def test_the_words_say_where_to_look() -> None:
