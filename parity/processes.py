@@ -53,6 +53,8 @@ class Processes:
         judges: compute budgets, and compare; without them a verdict does so in this process.
         twins: both engines' twins in reproducible arithmetic, in the processes of the engines; None
             if one of the engines has none.
+        free: another process of the engine under test, in which it runs freely; None to have that
+            done in the first, after the rest.
     """
 
     actual: EngineProcess[Trainer]
@@ -60,6 +62,7 @@ class Processes:
     references: Sequence[EngineProcess[Trainer]] = ()
     judges: Sequence[EngineProcess[Judge]] = ()
     twins: tuple[EngineProcess[Trainer], EngineProcess[Trainer]] | None = None
+    free: EngineProcess[Trainer] | None = None
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -72,7 +75,10 @@ class Processes:
         self._stack.close()
 
     def _all(self) -> list[EngineProcess[Any]]:
-        return list(dict.fromkeys((*self.references, self.expected, self.actual, *self.judges)))
+        free = () if self.free is None else (self.free,)
+        return list(
+            dict.fromkeys((*self.references, self.expected, self.actual, *free, *self.judges))
+        )
 
     def environment(self) -> dict[str, Any]:
         """Return what the two engines' processes run on, by "actual" and "expected"."""
@@ -128,7 +134,7 @@ def prepared(actual: Side, expected: Side, cores: int) -> Processes:
         )
         twins = twin, other
     judges = [EngineProcess(Judge, 1, JUDGE, KEPT) for _ in range(cores)]
-    return Processes(ours, theirs[0], theirs, judges, twins)
+    return Processes(ours, theirs[0], theirs, judges, twins, trainer(actual))
 
 
 def processes_for(

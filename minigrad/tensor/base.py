@@ -17,6 +17,7 @@ import numpy as np
 
 from minigrad.dtypes import DType
 from minigrad.grad_mode import grad_mode
+from minigrad.layout import repeats
 from minigrad.ops import Rule
 from minigrad.tape import Array, Node, changed, leaf, owner
 from minigrad.tensor.size import Size
@@ -191,9 +192,7 @@ class TensorBase:
             changed(self._array)  # first, or Ctrl-C could leave a change that is not noted
         try:
             plain: Any = getattr(self._array, "_array", self._array)
-            if plain.size and any(
-                n > 1 and step == 0 for n, step in zip(plain.shape, plain.strides, strict=True)
-            ):
+            if plain.size and repeats(plain):
                 raise ValueError("unsupported operation")
             self._array[key] = values
         except ValueError as error:

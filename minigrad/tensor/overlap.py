@@ -22,11 +22,7 @@ def require_apart(operation: str, target: Any, values: Any, entirely: bool = Fal
     """
     to, source = (getattr(x._array, "_array", x._array) for x in (target, values))
     if np.shares_memory(to, source) and (entirely or _order_matters(to, source)):
-        raise RuntimeError(
-            f"{operation}: some elements of the values, of shape {list(values.shape)}, and of the "
-            f"place of shape {list(target.shape)} are in the same memory: give a clone() of the "
-            "values"
-        )
+        raise _shared(operation, target, values)
 
 
 def require_same_or_apart(operation: str, target: Any, operand: Any) -> None:
@@ -38,11 +34,15 @@ def require_same_or_apart(operation: str, target: Any, operand: Any) -> None:
         return
     to, source = (getattr(x._array, "_array", x._array) for x in (target, operand))
     if _elements(to) != _elements(source) and np.shares_memory(to, source):
-        raise RuntimeError(
-            f"{operation}: unsupported operation: some elements of the operand, of shape "
-            f"{list(operand.shape)}, and of the tensor that is changed, of shape "
-            f"{list(target.shape)}, are in the same memory: give a clone() of the operand"
-        )
+        raise _shared(operation, target, operand)
+
+
+def _shared(operation: str, target: Any, values: Any) -> RuntimeError:
+    return RuntimeError(
+        f"{operation}: unsupported operation: some elements of what is read, of shape "
+        f"{list(values.shape)}, and of what is changed, of shape {list(target.shape)}, are in the "
+        "same memory: give a clone() of the first"
+    )
 
 
 def _elements(x: Any) -> tuple[Any, ...]:

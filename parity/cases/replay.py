@@ -99,18 +99,16 @@ def verdict_on(case: Case, processes: Processes) -> dict[str, Any]:
 
 
 def located(case: Case, verdict: dict[str, Any], processes: Processes) -> dict[str, Any]:
-    """Return a failing verdict with `first_node`, where the engines part, if that can be told."""
-    if case.drawn or not VERDICTS[case.kind].has_first_node or verdict["passed"] is not False:
+    """Return a failing verdict with where the engines part, and which is wrong, if told."""
+    row = None if case.drawn else VERDICTS[case.kind]
+    if row is None or not row.has_first_node or verdict["passed"] is not False:
         return verdict
     try:
         with raised_by(processes):
-            node = _match(case, processes).first_node(0, bits=VERDICTS[case.kind].bits)
-    except (
-        UsageError,
-        EngineFailedError,
-    ):  # an engine that cannot take the step: its gradients are judged without
-        node = None
-    return {**verdict, "first_node": node}
+            found = _match(case, processes).located(row, verdict)
+    except (UsageError, EngineFailedError):  # it cannot take the step: gradients need none
+        found = {"first_node": None, "wrong": None}
+    return {**verdict, **found}
 
 
 def traces(case: Case, verdict: Mapping[str, Any], processes: Processes) -> Traces:
@@ -131,7 +129,9 @@ def traces(case: Case, verdict: Mapping[str, Any], processes: Processes) -> Trac
     sides = processes.actual, processes.expected
     try:
         with raised_by(processes):
-            return traced(*sides, case.task, case.start, case.momentum_buffers, epoch)
+            return traced(
+                *sides, case.task, case.start, case.momentum_buffers, epoch, free=row.free
+            )
     except NotTracedError as error:
         raise UsageError(
             f"there is no page for {str(error)!r}, which cannot show what its steps compute; "

@@ -18,6 +18,9 @@ from parity.errors import harmless
 PATIENCE_S = 2.0
 """How long to wait for a process to end by itself, then for it to obey SIGTERM, in seconds."""
 
+START_S = 60.0
+"""How long a process may take to start and to make its object, at the least."""
+
 _starting = threading.Lock()
 
 
@@ -29,7 +32,8 @@ class Child:
         threads: of every thread pool in the process; None for no limit.
         name: for messages.
         variables: of its environment.
-        timeout_s: how long it may give no sign of life while it is waited for; None for ever.
+        timeout_s: how long it may give no sign of life while it is waited for; None for ever. For
+            its start there is a minute or more.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Child:
     def _prepare(self) -> None:
         self.busy: str | None = None  # the call whose reply has not been read to its end
         self.dead = False
+        self._limit_s = self._timeout_s and max(self._timeout_s, START_S)
         spawn = get_context("spawn")
         self._connection, remote = spawn.Pipe()
         self._last_words, words = spawn.Pipe(duplex=False)
@@ -121,11 +126,12 @@ class Child:
         kind, value = "alive", None
         while kind == "alive":
             try:
-                if not self._connection.poll(self._timeout_s):
+                if not self._connection.poll(self._limit_s):
                     self._silence()
                 kind, value = pickle.loads(self._connection.recv_bytes())
             except (EOFError, OSError):
                 self._death()
+            self._limit_s = self._timeout_s
         return kind, value
 
     def _silence(self) -> NoReturn:
@@ -134,7 +140,7 @@ class Child:
         os.kill(self._process.pid, signal.SIGUSR1)
         self._last_words.poll(PATIENCE_S)
         time.sleep(0.1)  # for all of its words to come
-        did = f"gave no sign of life for {self._timeout_s:g} s"
+        did = f"gave no sign of life for {self._limit_s:g} s"
         self._lost(did, "if it only needs longer, give it a longer --timeout")
 
     def _death(self) -> NoReturn:

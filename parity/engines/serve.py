@@ -57,6 +57,7 @@ def serve(connection: Connection, words: Connection, first: bytes, threads: int 
     made = functools.cache(functools.partial(_make, threads))  # an object for each factory
     made(first)
     try:
+        connection.send_bytes(pickle.dumps(("alive", None)))
         while True:
             factory, request = pickle.loads(connection.recv_bytes())
             engine, failure = made(factory)

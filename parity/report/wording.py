@@ -86,7 +86,7 @@ def conditions(settings: Document) -> str:
 
 def worst_budget_used(architecture: Document) -> str:
     """The largest share of its budget that any element used; a dash if none was judged."""
-    verdicts = [architecture[name] for name in ("gradients", "steps")]
+    verdicts = [architecture[name] for name in ("gradients", "steps", "free_steps")]
     used = [verdict["worst_budget_used"] for verdict in verdicts if verdict is not None]
     if not used:
         return WORDS[None]

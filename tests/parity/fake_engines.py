@@ -172,7 +172,7 @@ class FakeEngine:
         self.value = parameters
 
     def loss_and_gradients(self) -> tuple[float, dict[str, NDArray[np.float64]]]:
-        return self.value**2, {"value": np.array(2 * self.value)}
+        return self.value * self.value, {"value": np.array(2 * self.value)}
 
     def step(self) -> object:
         assert gc.isenabled()

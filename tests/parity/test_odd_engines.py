@@ -124,15 +124,15 @@ def test_an_engine_that_ends_on_a_case_fails_it(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_is_silent_for_too_long_is_ended(tmp_path: Path) -> None:
-    ended, entry, _ = judged(odd_engines.Hangs, "--timeout", "1", folder=tmp_path)
+    ended, entry, _ = judged(odd_engines.Hangs, "--timeout", "2", folder=tmp_path)
     assert ended.returncode == 1
-    said = f"{name(odd_engines.Hangs)} gave no sign of life for 1 s during 'train', in ends, "
+    said = f"{name(odd_engines.Hangs)} gave no sign of life for 2 s during 'train', in ends, "
     assert said in words(ended.stdout)
     assert f":{line_of('time.sleep(1000)')}" in "".join(ended.stdout.split())
     assert entry["gradients"]["passed"] is True
     ended = parity(
-        *("train", "1-2-1", "--timeout", "1", "--engine", name(odd_engines.Hangs)),
+        *("train", "1-2-1", "--timeout", "2", "--engine", name(odd_engines.Hangs)),
         *("--output", tmp_path),
     )
     assert ended.returncode == 1
-    assert "gave no sign of life for 1 s" in words(ended.stderr)
+    assert "gave no sign of life for 2 s" in words(ended.stderr)

@@ -15,7 +15,8 @@ from parity.cases.file import save
 from parity.cases.replay import Replayed, located, require_step, traces, verdict_on
 from parity.checks.budget import Budget
 from parity.checks.gradients import compare
-from parity.checks.locate import Traces, distance, first_node, tensors
+from parity.checks.locate import Traces, first_node, tensors
+from parity.checks.tensor import distance
 from parity.engines.adapters.minigrad import MinigradEngine, MinigradReproducibleEngine
 from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Engine, Start, Task
