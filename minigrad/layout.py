@@ -21,9 +21,14 @@ def unrepeated(x: Any) -> Any:
     strides = getattr(x, "strides", None)
     if strides is None:
         return np.copy(x)  # a tensor, whose own copy keeps them in place
-    if 0 in strides and any(s == 0 and n > 1 for s, n in zip(strides, x.shape, strict=True)):
+    if 0 in strides and repeats(x):
         return np.where(True, x, x)  # which, unlike np.copy, keeps the repeated axes in place
     return x
+
+
+def repeats(x: Any) -> bool:
+    """Return whether elements of an array are repeated along an axis."""
+    return any(step == 0 and n > 1 for n, step in zip(x.shape, x.strides, strict=True))
 
 
 def contiguous(x: Any) -> Any:

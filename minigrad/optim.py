@@ -164,26 +164,18 @@ class SGD:
             plain = not (group["momentum"] or group["weight_decay"] or group["maximize"])
             dtype: DType | None = None
             rate: Array = None
-            buffers: dict[
-                Tensor, Any
-            ] = {}  # of before the step, also where one comes twice: torch's
-            written = []
-            for p in group["params"]:
-                if p._grad is not None:
-                    written.append(p._array)
-                    if group["momentum"]:
-                        buffer = buffers[p] = self.state.get(p, {}).get("momentum_buffer")
-                        written += [] if buffer is None else [buffer._array]
+            moved = [p for p in group["params"] if p._grad is not None]
+            written = [p._array for p in moved]
+            buffers: dict[Tensor, Any] = {}
+            if group["momentum"]:  # as torch, all before the step: a parameter may come twice
+                buffers = {p: self.state.get(p, {}).get("momentum_buffer") for p in moved}
+                written += [buffer._array for buffer in buffers.values() if buffer is not None]
             changed(*written)
-            for parameter in group["params"]:
-                grad = parameter._grad
-                if grad is None:
-                    continue
+            for parameter in moved:
                 array = parameter._array
-                direction = grad._array
+                direction = parameter._grad._array
                 if not plain:
-                    known = buffers.get(parameter)
-                    direction = self._direction(parameter, direction, group, known)
+                    direction = self._direction(parameter, direction, group, buffers.get(parameter))
                 if array.dtype is not dtype:
                     dtype = array.dtype
                     rate = self._as_array(group, "lr", dtype)

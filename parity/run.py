@@ -103,6 +103,7 @@ def _fill(
         references=processes.references,
         judges=processes.judges,
         twins=processes.twins,
+        free=processes.free,
         progress=progress,
     )
     reasons = {name: verdict.not_reached(match) for name, verdict in VERDICTS.items()}
@@ -140,11 +141,8 @@ def _probed(processes: Processes, task: Task, folder: Path | None) -> dict[str, 
 
 
 def _locate(match: Match, entry: dict[str, Any]) -> None:
-    """Name in failing verdicts the first node at which the engines part."""
+    """Name in failing verdicts the first node at which the engines part, and who is wrong."""
     for name, verdict in VERDICTS.items():
         found = entry[name]
-        if found is None or not verdict.has_first_node:
-            continue
-        epoch = verdict.failing_epoch(found)
-        if epoch is not None:
-            found["first_node"] = match.first_node(epoch, bits=verdict.bits)
+        if found is not None and found["passed"] is False and verdict.has_first_node:
+            found |= match.located(verdict, found)

@@ -98,7 +98,8 @@ def one_process_of_torch() -> Iterator[None]:
             if actual.name == "minigrad":
                 return contextlib.nullcontext(shared())
             started = stack.enter_context(trainer(actual))
-            return contextlib.nullcontext(dataclasses.replace(shared(), actual=started, twins=None))
+            own = dataclasses.replace(shared(), actual=started, twins=None, free=None)
+            return contextlib.nullcontext(own)
 
         patch.setattr("parity.cli.run.processes_for", processes)
         patch.setattr("parity.testing._reference", lambda: shared().expected)

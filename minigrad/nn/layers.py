@@ -54,6 +54,11 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Tensor) -> Tensor:
+        # Not through __getattr__, which takes as long as an addition. But a subclass may have a
+        # property under one of these names, and a parameter can be deleted for a plain tensor.
+        own = self._parameters
+        if type(self) is Linear and "weight" in own and "bias" in own:
+            return functional.linear(input, own["weight"], own["bias"])  # type: ignore[arg-type]
         return functional.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:

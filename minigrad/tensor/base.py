@@ -17,6 +17,7 @@ import numpy as np
 
 from minigrad.dtypes import DType
 from minigrad.grad_mode import grad_mode
+from minigrad.layout import repeats
 from minigrad.nowhere import nowhere
 from minigrad.ops import Rule
 from minigrad.tape import Array, Node, changed, changes, owner
@@ -196,9 +197,7 @@ class TensorBase:
         """Replace the values at `key`, and note that they change; `name` is for messages."""
         plain: Any = getattr(self._array, "_array", self._array)
         try:
-            if plain.size and any(
-                n > 1 and step == 0 for n, step in zip(plain.shape, plain.strides, strict=True)
-            ):
+            if plain.size and repeats(plain):
                 raise ValueError("unsupported operation")
             array = self._array if self._array.flags.writeable else writable(plain)
             if array.flags.writeable:

@@ -109,7 +109,7 @@ def promote(rule: Rule, x: Any, y: Any, floating_point: bool = False) -> tuple[A
             )
         operands.append(operand)
     name = "pow" if rule.name == "power" else rule.name
-    arrays = [getattr(z, "_array", z) for z in operands]
+    arrays: list[Any] = [getattr(z, "_array", z) for z in operands]
     dtype = result_type(*arrays)
     if floating_point and dtype.kind != "f":
         dtype = float32
@@ -121,7 +121,11 @@ def promote(rule: Rule, x: Any, y: Any, floating_point: bool = False) -> tuple[A
     if name == "pow" and dtype.kind in "ib":
         if dtype == bool_:
             refuse_bool("pow", "convert them first, for example with .long()", NotImplementedError)
-        refuse_negative(arrays[1])
+        if np.any(np.less(arrays[1], 0)):  # torch's answer to a tensor of such is 0, which is wrong
+            raise RuntimeError(
+                "pow: Integers to negative integer powers are not allowed: convert the base first, "
+                "for example with .float()"
+            )
     x, y = [z.to(dtype) if isinstance(z, Conversions) else _held(name, z, dtype) for z in operands]
     return x, y
 
@@ -152,15 +156,3 @@ def not_bool(operation: str, x: T, kind: type[RuntimeError] = RuntimeError) -> T
 def floating(x: T) -> T:
     """Return the tensor itself if it is floating point, else as float32."""
     return x if x._array.dtype.kind == "f" else x.to(float32)
-
-
-def refuse_negative(exponent: Any) -> None:
-    """Raise where integers are to be raised to negative powers.
-
-    torch raises for a number too; for a tensor it returns 0, which is wrong.
-    """
-    if np.any(np.less(exponent, 0)):
-        raise RuntimeError(
-            "pow: Integers to negative integer powers are not allowed: convert the base first, "
-            "for example with .float()"
-        )

@@ -24,11 +24,7 @@ def require_apart(operation: str, target: Any, values: Any, entirely: bool = Fal
     if np.shares_memory(to, source) and (
         entirely or _are_apart_in_shape(to, source) or _order_matters(to, source)
     ):
-        raise RuntimeError(
-            f"{operation}: some elements of the values, of shape {list(values.shape)}, and of the "
-            f"place of shape {list(target.shape)} are in the same memory: give a clone() of the "
-            "values"
-        )
+        raise _shared(operation, target, values)
 
 
 def require_same_or_apart(operation: str, target: Any, operand: Any) -> None:
@@ -41,11 +37,15 @@ def require_same_or_apart(operation: str, target: Any, operand: Any) -> None:
     to, source = (getattr(x._array, "_array", x._array) for x in (target, operand))
     same = _elements(to) == _elements(source) and not _are_apart_in_shape(to, source)
     if not same and np.shares_memory(to, source):
-        raise RuntimeError(
-            f"{operation}: unsupported operation: some elements of the operand, of shape "
-            f"{list(operand.shape)}, and of the tensor that is changed, of shape "
-            f"{list(target.shape)}, are in the same memory: give a clone() of the operand"
-        )
+        raise _shared(operation, target, operand)
+
+
+def _shared(operation: str, target: Any, values: Any) -> RuntimeError:
+    return RuntimeError(
+        f"{operation}: unsupported operation: some elements of what is read, of shape "
+        f"{list(values.shape)}, and of what is changed, of shape {list(target.shape)}, are in the "
+        "same memory: give a clone() of the first"
+    )
 
 
 def _are_apart_in_shape(to: Any, source: Any) -> bool:

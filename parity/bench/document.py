@@ -42,6 +42,8 @@ def bench(
       same start, taken before timing and again after it, and the largest relative difference from
       the first engine's; `agreed`, whether all do;
     - `left_out`, which engine was not timed on which architecture, and why;
+    - `loaded`, whether other programs needed the cores, before timing or meanwhile: then its ratios
+      are not to be trusted;
     - `warnings`, texts to print beside the times.
 
     `progress(architecture, done, rounds)` is called before the first and after every round. Raises
@@ -59,14 +61,14 @@ def bench(
         raise ValueError(
             f"{generations} processes an engine for {rounds} rounds: give 1 to {rounds}"
         )
-    warning = load_warning(os.getloadavg()[0], threads, usable_cores())
+    loads = [os.getloadavg()[0]]
     document: dict[str, Any] = {
         "schema": 1,
         "environment": environment(),
         "read_losses": read_losses,
         "engines": {},
         "agreed": True,
-        "warnings": [warning] if warning else [],
+        "warnings": [],
         "agreement": [],
         "left_out": [],
         "results": [],
@@ -76,6 +78,11 @@ def bench(
         report = functools.partial(progress, architecture)
         found = time_network(task, engines, threads, rounds, generations, report, read_losses)
         _add(document, architecture, task, threads, found)
+        own = max([threads, *found.cores_used.values()])
+        loads.append(os.getloadavg()[0] - own)
+    warning = load_warning(max(loads), threads, usable_cores())
+    document["loaded"] = warning is not None
+    document["warnings"] += [warning] if warning else []
     document["agreed"] = all(entry["agrees"] for entry in document["agreement"])
     forced = {blas_warning(found) for found in document["engines"].values()}
     document["warnings"] += sorted(warning for warning in forced if warning)
@@ -129,13 +136,14 @@ def _add(
 def load_warning(load: float, threads: int, cores: int) -> str | None:
     """Return a sentence to print beside the times if other programs need the cores, else None.
 
-    `load` is the number of processes that ran or waited to run before timing began. Threads of a
+    `load` is the number of other processes that ran or waited to run. Threads of a
     pool wait for each other: on two cores that others were using, torch's step on `overfit` was
     seen to take 6 ms with one thread, and 12 to 450 ms with two.
     """
     if load + threads <= cores + 0.5:
         return None
     return (
-        f"other programs kept {load:.1f} of {cores} cores busy in the last minute, too many beside "
-        f"{threads} threads: times may be many times too long. Wait, or use fewer threads."
+        f"other programs kept {load:.1f} of {cores} cores busy for a minute, too many beside "
+        f"{threads} thread{'s' * (threads != 1)}: times may be many times too long, and no ratio "
+        "is given. Wait until they are done, or use fewer threads."
     )

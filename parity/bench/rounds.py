@@ -82,10 +82,10 @@ def time_network(
         timed = {name: make for name, make in engines.items() if name not in found.left_out}
         with ExitStack() as stack:
             processes = start_processes(stack, timed, threads, read_losses)
-            _load(processes, task, start, found)
+            _begin(processes, lambda process: load(process, task, start), found)
             _time(processes, share, found, lambda n, done=done: report(done + n, rounds))  # type: ignore[misc]
+            _begin(processes, lambda process: _told(process, TimedEngine.again), found)
             for name, process in processes.items():
-                found.first[name].append(process.call(TimedEngine.again))
                 found.peak_memory.setdefault(name, process.call(TimedEngine.peak_memory))
                 found.environments.setdefault(name, process.call(TimedEngine.environment))
         done += share
@@ -129,10 +129,9 @@ def drawn(processes: Iterable[EngineProcess[TimedEngine]], task: Task) -> Start:
 
 def load(process: EngineProcess[TimedEngine], task: Task, start: Start) -> First | str:
     """Let an engine begin a task; return its first steps, or why it must be left out."""
-    try:
-        first: First = process.call(TimedEngine.load, task, start)
-    except UsageError as error:
-        return str(error)
+    first = _told(process, TimedEngine.load, task, start)
+    if isinstance(first, str):
+        return first
     training_s = first.step_s * task.epochs
     if training_s <= LONGEST_TRAINING_S:
         return first
@@ -142,12 +141,24 @@ def load(process: EngineProcess[TimedEngine], task: Task, start: Start) -> First
     )
 
 
-def _load(
-    processes: dict[str, EngineProcess[TimedEngine]], task: Task, start: Start, found: Timings
+def _told(
+    process: EngineProcess[TimedEngine], ask: Callable[..., First], *arguments: object
+) -> First | str:
+    """Return what an engine's first steps were, or why it must be left out."""
+    try:
+        return process.call(ask, *arguments)
+    except UsageError as error:
+        return str(error)
+
+
+def _begin(
+    processes: dict[str, EngineProcess[TimedEngine]],
+    take: Callable[[EngineProcess[TimedEngine]], First | str],
+    found: Timings,
 ) -> None:
-    """Let all engines begin; drop those that must be left out."""
+    """Let all engines take their first steps; drop those that must be left out."""
     for name, process in list(processes.items()):
-        first = load(process, task, start)
+        first = take(process)
         if isinstance(first, str):
             found.left_out[name] = first
             for known in (found.times, found.processes, found.first, found.steps):

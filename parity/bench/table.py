@@ -14,10 +14,12 @@ def bench_table(document: Mapping[str, Any]) -> Trimmed:
     """Return a table of a `bench.json` document: microseconds per training step, and ratios.
 
     The engines are compared with torch if it was timed, else with the first. A ratio says how many
-    times as fast as that one an engine is.
+    times as fast as that one an engine is; of a machine that others kept busy none is given.
     """
     against = reference(document)
-    found = ratios_to(document, against)
+    found, none = ratios_to(document, against), "1"
+    if document.get("loaded"):
+        found, none = {}, "machine busy"
     agrees = {entry["architecture"]: entry["agrees"] for entry in document.get("agreement", ())}
     threads = sorted({result["threads"] for result in document["results"]})
     table = Table(
@@ -46,7 +48,7 @@ def bench_table(document: Mapping[str, Any]) -> Trimmed:
             "{:,.1f} [dim]\\[{:,.1f} – {:,.1f}][/]".format(
                 *(1e6 * result[key] for key in ("median_s", "q1_s", "q3_s"))
             ),
-            "{median:.2f} [dim]\\[{low:.2f} – {high:.2f}][/]".format(**ratio) if ratio else "1",
+            "{median:.2f} [dim]\\[{low:.2f} – {high:.2f}][/]".format(**ratio) if ratio else none,
         )
     return Trimmed(table)
 

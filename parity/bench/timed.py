@@ -25,13 +25,20 @@ AGREEMENT_STEPS = 2
 # so again with momentum, and the third runs what was compiled.
 MEMORY_CALLS = 3
 
+# An engine that only notes in `step` what is to be done does it when it is asked for a loss. So the
+# loss is asked for after this many steps. An honest engine has nothing left to do then; one that
+# noted the steps needs 60 % of the time of as many steps with the loss asked for after each.
+NOTED_STEPS = 8
+MOST_LEFT = 0.25
+"""More than this share is refused."""
+
 
 class First(NamedTuple):
     """What is known of an engine before it is timed.
 
     Attributes:
         losses: before the first and after each of `AGREEMENT_STEPS` steps.
-        step_s: how long the last of these steps took; the first may compile.
+        step_s: how long the shortest of these steps took; the first may compile.
     """
 
     losses: list[float]
@@ -77,7 +84,7 @@ class TimedEngine:
 
         Raises:
             UsageError: the engine cannot do this task, or losses are to be read of one that takes
-                many steps in a call.
+                many steps in a call, or a step is not done when it returns.
         """
         if self._read_losses and hasattr(self._engine, "loop"):
             raise UsageError(
@@ -99,24 +106,62 @@ class TimedEngine:
         return self.again()
 
     def again(self) -> First:
-        """Take the first steps again, from the same start."""
+        """Take the first steps again, from the same start.
+
+        Raises:
+            UsageError: a step is not done when it returns.
+        """
         self._engine.put(self._start.parameters)
-        losses = [self.loss()]
-        step_s = 0.0
+        losses, times = [self.loss()], []
         for _ in range(AGREEMENT_STEPS):
-            step_s = self._timer(self._engine.step).timeit(1)
+            times.append(self._timer(self._engine.step).timeit(1))
             losses.append(self.loss())
-        return First(losses, step_s)
+        self._require_done()
+        return First(losses, min(times))
+
+    def _require_done(self) -> None:
+        """Check that a step is done when it returns, or when `synchronize` does.
+
+        Raises:
+            UsageError: work was left for when the loss is asked for.
+        """
+        self._engine.synchronize()
+        begun_s = time.perf_counter()
+        for _ in range(NOTED_STEPS):
+            self._call()
+            self.loss()
+        all_s = time.perf_counter() - begun_s
+        left_s = min(self._left() for _ in range(3))
+        if left_s > MOST_LEFT * all_s:
+            raise UsageError(
+                f"its steps are not done when step() returns: after {NOTED_STEPS} of them the loss "
+                f"took {1e3 * left_s:.3g} ms longer to compute than a moment later. Have "
+                "synchronize() wait until they are done"
+                + (", or time it with --read-losses" if not self._read_losses else "")
+            )
+
+    def _left(self) -> float:
+        """Return the seconds that a loss takes longer after some steps than once more."""
+        self._time(NOTED_STEPS)
+        times = [self._timer(self.loss).timeit(1) for _ in range(2)]
+        return times[0] - times[1]
 
     def loss(self) -> float:
         """Return the loss at the present parameters."""
         return self._engine.loss_and_gradients()[0]
 
     def warm_up(self, duration_s: float) -> int:
-        """Take steps for at least this long; return how many calls fill it."""
-        self._time(1)  # may compile
+        """Take steps for at least this long; return how many calls fill it.
+
+        The loss is asked for each time, so that no work can pile up.
+        """
+
+        def seconds(count: int) -> float:
+            return self._time(count) + self._timer(self.loss).timeit(1)
+
+        seconds(1)  # may compile
         count = 1
-        while (elapsed_s := self._time(count)) < duration_s:
+        while (elapsed_s := seconds(count)) < duration_s:
             count = max(2 * count, min(10 * count, math.ceil(count * duration_s / elapsed_s)))
         return max(1, round(count * duration_s / elapsed_s))
 

@@ -4,13 +4,14 @@ Both engines show all that one step computes. Every node is judged by itself: wh
 a node is compared with what minigrad's rule, on budgeted arrays, makes of the very inputs that this
 engine gave to the node. So no error is inherited from nodes before, the budget is that of one
 node's rounding, and there are no kinks, since the inputs are given. An engine may be minigrad
-itself, and the rule wrong: then it is the other engine that does not follow it.
+itself, and the rule wrong. So where an engine does not follow the rule, both are compared with what
+the exact witness makes of their inputs, and that decides which of them is wrong.
 
 With `bits`, for engines that compute reproducibly, it is the first node whose bits differ.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import CodeType
@@ -19,16 +20,15 @@ from typing import Any
 import numpy as np
 
 import minigrad
-from parity.checks.bits import canonical, differ, first_difference, same, ulp_distance, values_at
+from parity.checks.bits import canonical, differ, first_difference, values_at
 from parity.checks.budget import Budget
-from parity.checks.gradients import Comparison, compare, shares, tolerance
 from parity.checks.nodes import Nodes
+from parity.checks.tensor import Distance, Key, Tensor, distance
+from parity.checks.witness import Witness
+from parity.checks.wrong import wrong_of
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Array, Start, Task, Traced
 from parity.engines.trainer import Trainer
-
-Key = tuple[str, str, str]
-"""Phase, node and tensor, as in `Traced`."""
 
 
 class NotTracedError(Exception):
@@ -67,90 +67,21 @@ class Traces:
         return Nodes(side, self.task, self.start, self.momentum_buffers)
 
 
-@dataclass(frozen=True)
-class Distance:
-    """How far a tensor of one engine is from what minigrad's rule makes of the engine's own inputs.
-
-    Attributes:
-        due: the values that the rule gives.
-        allowed: by how much each element may differ from that, float64.
-        used: the share of it that is used, inf for what is not finite and should be, or the
-            reverse; 0 where nothing is judged, beside an overflow.
-        found: how they compare.
-    """
-
-    due: Array
-    allowed: Array
-    used: Array
-    found: Comparison
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor of both engines.
-
-    Attributes:
-        key: which one it is.
-        operation: the node's kind.
-        values: of the engine under test, and of the one it is held against; None if it has none.
-        problem: why they are not compared element by element; None if they are.
-        sides: how far both are from the rule; None if bits are compared, or there is a problem.
-        apart: of each element the share of the budget that the worse engine uses, or 0 and 1 for
-            whether bits differ; None if there is a problem.
-        passed: whether it is within its budget, or the same in every bit; None if that is not
-            judged, since what it is computed from could not be compared.
-    """
-
-    key: Key
-    operation: str
-    values: tuple[Array | None, Array | None]
-    problem: str | None
-    sides: tuple[Distance, Distance] | None
-    apart: Array | None
-    passed: bool | None
-
-    @property
-    def both(self) -> tuple[Array, Array]:
-        """The values, where there is no problem."""
-        actual, expected = self.values
-        assert actual is not None
-        assert expected is not None
-        return actual, expected
-
-    @property
-    def present(self) -> list[Array]:
-        """The values of the engines that have it."""
-        return [value for value in self.values if value is not None]
-
-    @property
-    def worst(self) -> int:
-        """The flat index of the element that is furthest apart: with bits, the first that is."""
-        return 0 if self.apart is None or not self.apart.size else int(self.apart.argmax())
-
-    @property
-    def aggregate(self) -> float:
-        """The share of its budget that the tensor as a whole uses."""
-        return max((side.found.aggregate_used for side in self.sides or ()), default=0.0)
-
-    @property
-    def difference(self) -> Array:
-        """Actual less expected, float64; 0 where both are the same NaN or infinity."""
-        actual, expected = self.both
-        with np.errstate(all="ignore"):
-            difference = np.subtract(actual, expected, dtype=np.float64)
-        result: Array = np.where(same(actual, expected), 0.0, difference)
-        return result
-
-    @property
-    def ulps(self) -> Array:
-        """How many floating point numbers lie between the elements."""
-        return ulp_distance(*self.both).reshape(self.both[1].shape)
-
-
 def tensors(traces: Traces, *, bits: bool) -> Iterator[Tensor]:
     """Yield every tensor that either engine has, in the order of computing."""
     ours, theirs = sides = traces.sides
     nodes = [traces.nodes(side) for side in sides]
+    witness = Witness(traces.task, traces.start, traces.momentum_buffers)
+
+    def distances(key: Key, values: Iterable[Array], *, exactly: bool) -> list[Distance] | None:
+        """Return how far both are from the rule, or from the exact witness if there is one."""
+        budgets = [node.budget(*key) for node in nodes]
+        if exactly:
+            true = [witness.node(side, *key) for side in sides]
+            budgets = [Budget(*truth, None, {}) for truth in true if truth is not None]
+        pairs = zip(values, budgets, strict=True) if len(budgets) == len(nodes) else None
+        return None if pairs is None else [distance(*pair) for pair in pairs]
+
     unknown = None
     for key in [*theirs, *(key for key in ours if key not in theirs)]:
         traced = [trace[key].value if key in trace else None for trace in sides]
@@ -164,29 +95,32 @@ def tensors(traces: Traces, *, bits: bool) -> Iterator[Tensor]:
         elif bits:
             one_nan = (canonical({"": value})[""] for value in values if value is not None)
             apart = differ(*one_nan).astype(float)
-            yield Tensor(key, operation, values, None, None, apart, different is None)
+            wrong = None
+            if different is not None:
+                wrong = _wrong(distances(key, _both(values), exactly=True))
+            yield Tensor(key, operation, values, None, None, apart, different is None, wrong)
         elif unknown is not None:
             problem = f"not judged, since {unknown} before it cannot be compared"
             yield Tensor(key, operation, values, problem, None, None, passed=None)
         else:
-            one, other = (
-                distance(value, node.budget(*key))
-                for value, node in zip(values, nodes, strict=True)
-                if value is not None
-            )
+            found, wrong = distances(key, _both(values), exactly=False), None
+            assert found is not None
+            if not all(side.found.passed for side in found):
+                exact = distances(key, _both(values), exactly=True)
+                found, wrong = exact or found, _wrong(exact)
+            one, other = found
             worse = np.maximum(one.used, other.used)
             passed = one.found.passed and other.found.passed
-            yield Tensor(key, operation, values, None, (one, other), worse, passed)
+            yield Tensor(key, operation, values, None, (one, other), worse, passed, wrong)
 
 
-def distance(actual: Array, budget: Budget) -> Distance:
-    """Compare an engine's tensor with its rule's value, element by element as `compare` does."""
-    found = compare({"": actual}, {"": budget.value}, {"": budget})
-    due, allowed = budget.value, tolerance(budget)
-    with np.errstate(all="ignore"):
-        difference = np.subtract(actual, due, dtype=np.float64)
-        used = shares(difference, allowed, budget.slack, actual, due)
-    return Distance(due, allowed, used, found)
+def _both(values: Iterable[Array | None]) -> list[Array]:
+    return [value for value in values if value is not None]
+
+
+def _wrong(found: Sequence[Distance] | None) -> str | None:
+    """Return which engine is too far from the exact witness."""
+    return None if found is None else wrong_of(*(side.found.passed for side in found))
 
 
 def traced(
@@ -196,6 +130,8 @@ def traced(
     start: Start,
     momentum_buffers: Mapping[str, Array],
     epoch: int = 0,
+    *,
+    free: bool = False,
 ) -> Traces:
     """Let two engines take the same step, from where the expected one has come to by then.
 
@@ -204,20 +140,34 @@ def traced(
         task: what is trained.
         start, momentum_buffers: from where; no buffers before the optimiser's first step.
         epoch: which step it is, from 0.
+        free: whether the actual engine comes to that step, and takes it, in its own run.
 
     Raises:
         NotTracedError: one of the engines cannot show its steps.
     """
-    if epoch:
-        parameters, momentum_buffers = expected.call(
-            Trainer.state_before, task, start, epoch, momentum_buffers
-        )
-        start = replace(start, parameters=parameters)
-    ours = actual.call(Trainer.trace, task, start, momentum_buffers)
+    if epoch or free:
+        leading = actual if free else expected
+        start, momentum_buffers = state_at(leading, task, start, momentum_buffers, epoch)
+    if free:
+        ours = actual.call(Trainer.trace_next)
+    else:
+        ours = actual.call(Trainer.trace, task, start, momentum_buffers)
     theirs = expected.call(Trainer.trace, task, start, momentum_buffers)
     if ours is None or theirs is None:
         raise NotTracedError((actual if ours is None else expected).name)
     return Traces(ours, theirs, task, start, momentum_buffers, epoch)
+
+
+def state_at(
+    engine: EngineProcess[Trainer],
+    task: Task,
+    start: Start,
+    momentum_buffers: Mapping[str, Array],
+    epoch: int,
+) -> tuple[Start, Mapping[str, Array]]:
+    """Return where an engine has come to before an epoch, from 0: parameters, and buffers."""
+    parameters, buffers = engine.call(Trainer.state_before, task, start, epoch, momentum_buffers)
+    return replace(start, parameters=parameters), buffers
 
 
 def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:
@@ -227,9 +177,9 @@ def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:
         `phase`, `node`, `operation` and `tensor` as in `Traced`; `index`, `actual` and `expected`
         of the element that is furthest from the rule, or with `bits` the first that differs; its
         `budget`, with `bits` 0, and the share of it that is used, of the tensor as a whole
-        `aggregate_used`; the `rule` of minigrad that computes the tensor, and its `line`. If there
-        is nothing to compare element by element, `problem` tells why, and the index is empty. None
-        if every node is right by itself.
+        `aggregate_used`; the `rule` of minigrad that computes the tensor, and its `line`; who is
+        `wrong`, as in `Tensor`. If there is nothing to compare element by element, `problem` tells
+        why, and the index is empty. None if every node is right by itself.
     """
     tensor = next((found for found in tensors(traces, bits=bits) if not found.passed), None)
     if tensor is None:
@@ -262,6 +212,7 @@ def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:
         **found,
         "rule": rule.__qualname__,
         "line": line_of(rule),
+        "wrong": tensor.wrong,
     }
 
 

@@ -1,11 +1,14 @@
 """steps: at every epoch both engines take one step from the same state.
 
 Errors cannot accumulate, so each step is judged as sharply as the first, through chaos too. At
-every epoch both engines are given the parameters, and momentum buffers, that the reference has
-reached. Loss, gradients, updated parameters and buffers are judged by the budget of that very step.
+every epoch both engines are given the same parameters, and momentum buffers. Loss, gradients,
+updated parameters and buffers are judged by the budget of that very step.
 
 A budget costs far more than a step, and that of one epoch does not depend on that of another. So
-judges work in processes of their own, an epoch each, while the engines take the next steps.
+judges work in processes of their own, an epoch each, while the engines take the next steps. For the
+same reason `steps` and `free_steps` are judged together where the engine under test has a second
+process, in which it runs freely: then the states given are those of its own run, and one budget
+serves both verdicts. Without it they are those that the reference reaches.
 """
 
 from collections import deque
@@ -15,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from parity.checks import words
-from parity.checks.budget import Budget, budgeted_step, step_budget
+from parity.checks.budget import Budget, StepBudget, budgeted_step, step_budget
 from parity.checks.gradients import Comparison, check_gradients, compare
+from parity.checks.read_state import read_budget
 from parity.checks.words import Document
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.exchange import Exchange
@@ -24,14 +28,15 @@ from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Array, Start, Task
 from parity.engines.trainer import Progress, Trainer, ignore
 
-SIDES = ("actual", "expected")
+VERDICT_OF = {"actual": "steps", "free": "free_steps"}
+"""The sides that are held against "expected", and the verdict on each."""
 
 Compared = tuple[dict[str, Comparison], int]
-"""How the two sides' tensors compare, by what they are, and how many kinks there were."""
+"""How two sides' tensors compare, by what they are, and how many kinks there were."""
 
 
 class Judge:
-    """Computes budgets; compares gradients, and the steps that two engines left in an exchange."""
+    """Computes budgets; compares gradients, and the steps that engines left in an exchange."""
 
     def draw(self, task: Task) -> Start:
         """Return a start for engines that draw none."""
@@ -46,33 +51,67 @@ class Judge:
 
     def join(self, task: Task, start: Start, exchange: Exchange) -> None:
         """Prepare for `step`."""
-        self._budget, self._exchange, self._dtype = budgeted_step(task, start), exchange, task.dtype
+        self._budget, self._exchange = budgeted_step(task, start), exchange
+        self._task, self._start, self._failed = task, start, False
 
-    def step(self, slot: int, momentum_buffers: bool, losses: tuple[float, float]) -> Compared:
-        """Compare the steps in the rooms of a slot; `momentum_buffers`: whether they were given."""
+    def step(
+        self, slot: int, momentum_buffers: bool, losses: Mapping[str, float]
+    ) -> dict[str, Compared]:
+        """Compare the steps in the rooms of a slot.
 
-        def room(name: str) -> dict[str, Array]:
-            return self._exchange.room(f"{slot} {name}")
+        Args:
+            slot: whose rooms.
+            momentum_buffers: whether they were given.
+            losses: of every side that took the step.
 
-        budget = self._budget(
-            room("given parameters"), room("given buffers") if momentum_buffers else None
+        Returns:
+            how they compare, by the verdict that is on it.
+        """
+        given = self._room(slot, "given parameters")
+        buffers = self._room(slot, "given buffers") if momentum_buffers else {}
+        budget = self._budget(given, buffers)
+        found = {
+            verdict: self._compared(slot, side, losses, budget)
+            for side, verdict in VERDICT_OF.items()
+            if side in losses
+        }
+        free = found.get("free_steps", {})
+        # Nothing more can be lost once a step has failed: it need not be seen how wrong others are.
+        if not self._failed and not all(compared.passed for compared in free.values()):
+            wider = read_budget(budget, self._task, self._start, given, buffers)
+            found["free_steps"] = free = self._compared(slot, "free", losses, wider)
+            self._failed = not all(compared.passed for compared in free.values())
+        return {verdict: (compared, budget.kinks) for verdict, compared in found.items()}
+
+    def _compared(
+        self, slot: int, side: str, losses: Mapping[str, float], budget: StepBudget
+    ) -> dict[str, Comparison]:
+        actual, expected = (
+            {"loss": np.array(losses[name], self._task.dtype)} for name in (side, "expected")
         )
+        found = {"loss": compare(actual, expected, {"loss": budget.loss}, "loss")}
         of: dict[str, dict[str, Budget]] = {
             "gradients": budget.gradients,
             "updated": budget.parameters,
+            "buffers": budget.momentum_buffers,
         }
-        if budget.momentum_buffers:
-            of["buffers"] = budget.momentum_buffers
-        actual, expected = ({"loss": np.array(loss, self._dtype)} for loss in losses)
-        found = {"loss": compare(actual, expected, {"loss": budget.loss}, "loss")}
-        for kind, budgets in of.items():
-            actual, expected = (room(f"{side} {kind}") for side in SIDES)
-            found[kind] = compare(actual, expected, budgets, kind)
-        return found, budget.kinks
+        for kind in kinds(side, self._task):
+            actual, expected = (self._room(slot, f"{name} {kind}") for name in (side, "expected"))
+            found[kind] = compare(actual, expected, of[kind], kind)
+        return found
+
+    def _room(self, slot: int, name: str) -> dict[str, Array]:
+        return self._exchange.room(f"{slot} {name}")
 
     def leave(self) -> None:
         """Release the exchange."""
         self._exchange.close()
+
+
+def kinds(side: str, task: Task) -> tuple[str, ...]:
+    """Return what a side leaves of a step in the exchange."""
+    gradients = () if side == "free" else ("gradients",)
+    return (*gradients, "updated", *(("buffers",) if task.momentum else ()))
 
 
 def check_steps(
@@ -84,52 +123,18 @@ def check_steps(
     momentum_buffers: Mapping[str, Array] | None = None,
     judges: Sequence[EngineProcess[Judge]] = (),
 ) -> dict[str, Any]:
-    """Judge every epoch's step of two engines.
+    """Judge every epoch's step of two engines, from the states that the expected one reaches.
 
-    Args:
-        actual, expected: the engines' processes.
-        task, start: what is trained, and from where.
-        progress: called after each epoch.
-        momentum_buffers: the state of the optimiser at the start; None if it is fresh.
-        judges: what compares; without them this process does.
+    Args, Raises:
+        see `judge_steps`.
 
     Returns:
         the verdict. `worst_at` says in `of` what was worst: `loss`, `gradients`, `updated`, the
         parameters after the step, or `buffers`, those of the momentum; `first_failure` the same of
         the first epoch out of its budget, None if there is none.
-
-    Raises:
-        ValueError: an engine returned other tensors, shapes or dtypes than the parameters'.
     """
-    judges = judges or [LocalObject(Judge())]
-    kinds = ("gradients", "updated", *(("buffers",) if task.momentum else ()))
-    given = ("given parameters", *(("given buffers",) if task.momentum else ()))
-    slots = len(judges) + 1  # the engines go ahead by one
-    rooms = [
-        f"{slot} {room}"
-        for slot in range(slots)
-        for room in (*given, *(f"{side} {kind}" for side in SIDES for kind in kinds))
-    ]
-    shapes = {name: value.shape for name, value in start.parameters.items()}
-    tally = Tally()
-    with Exchange(shapes, task.dtype, rooms) as exchange:
-        for side, process in zip(SIDES, (actual, expected), strict=True):
-            process.call(Trainer.join, task, start, exchange, side)
-        for judge in judges:
-            judge.call(Judge.join, task, start, exchange)
-        _copy(start.parameters, exchange.room("0 given parameters"))
-        if momentum_buffers:
-            _copy(momentum_buffers, exchange.room("0 given buffers"))
-        for epoch, found in enumerate(
-            _compared(actual, expected, judges, exchange, slots, task, bool(momentum_buffers))
-        ):
-            tally.add(epoch, found)
-            progress(epoch + 1, task.epochs)
-        for process in (actual, expected):
-            process.call(Trainer.leave)
-        for judge in judges:
-            judge.call(Judge.leave)
-    return tally.entry()
+    sides = {"actual": actual, "expected": expected}
+    return judge_steps(sides, task, start, progress, momentum_buffers, judges)["steps"]
 
 
 def describe_steps(verdict: Document, architecture: Document, settings: Document) -> str:
@@ -137,37 +142,91 @@ def describe_steps(verdict: Document, architecture: Document, settings: Document
     return f"{verdict['epochs']:,} epochs; {words.budget(verdict)}"
 
 
+def judge_steps(
+    sides: Mapping[str, EngineProcess[Trainer]],
+    task: Task,
+    start: Start,
+    progress: Progress = ignore,
+    momentum_buffers: Mapping[str, Array] | None = None,
+    judges: Sequence[EngineProcess[Judge]] = (),
+) -> dict[str, dict[str, Any]]:
+    """Judge every epoch's step.
+
+    Args:
+        sides: "expected", the process of the reference; "actual", one of the engine under test,
+            which takes every step from the state that it is given; "free", one that runs freely.
+            One of these two may be missing.
+        task, start: what is trained, and from where.
+        progress: called after each epoch.
+        momentum_buffers: the state of the optimiser at the start; None if it is fresh.
+        judges: what compares; without them this process does.
+
+    Returns:
+        the verdicts "steps", if there is an actual side, and "free_steps", if there is a free one.
+
+    Raises:
+        ValueError: an engine returned other tensors, shapes or dtypes than the parameters'.
+    """
+    judges = judges or [LocalObject(Judge())]
+    buffers = dict(momentum_buffers or {})
+    slots = len(judges) + 1  # the engines go ahead by one
+    given = ("given parameters", *(("given buffers",) if task.momentum else ()))
+    left = (f"{side} {kind}" for side in sides for kind in kinds(side, task))
+    rooms = [f"{slot} {room}" for room in (*given, *left) for slot in range(slots)]
+    shapes = {name: value.shape for name, value in start.parameters.items()}
+    tallies = {verdict: Tally() for side, verdict in VERDICT_OF.items() if side in sides}
+    with Exchange(shapes, task.dtype, rooms) as exchange:
+        for side, process in sides.items():
+            process.call(Trainer.join, task, start, exchange, side, buffers)
+        for judge in judges:
+            judge.call(Judge.join, task, start, exchange)
+        _copy(start.parameters, exchange.room("0 given parameters"))
+        if buffers:
+            _copy(buffers, exchange.room("0 given buffers"))
+        for epoch, found in enumerate(
+            _compared(sides, judges, exchange, slots, task, bool(buffers))
+        ):
+            for verdict, compared in found.items():
+                tallies[verdict].add(epoch, compared)
+            progress(epoch + 1, task.epochs)
+        for process in sides.values():
+            process.call(Trainer.leave)
+        for judge in judges:
+            judge.call(Judge.leave)
+    return {verdict: tally.entry() for verdict, tally in tallies.items()}
+
+
 def _compared(
-    actual: EngineProcess[Trainer],
-    expected: EngineProcess[Trainer],
+    sides: Mapping[str, EngineProcess[Trainer]],
     judges: Sequence[EngineProcess[Judge]],
     exchange: Exchange,
     slots: int,
     task: Task,
     buffers: bool,
-) -> Iterator[Compared]:
+) -> Iterator[dict[str, Compared]]:
     """Yield the comparisons of every epoch, from the state in slot 0; the judges take turns."""
-    waiting: deque[Callable[[], Compared]] = deque()
+    leading = "free" if "free" in sides else "expected"
+    waiting: deque[Callable[[], dict[str, Compared]]] = deque()
     for epoch in range(task.epochs + len(judges)):
         slot, judge = epoch % slots, judges[epoch % len(judges)]
         if epoch < task.epochs:
-            ours, theirs = (p.ask(Trainer.forced_step, slot, buffers) for p in (actual, expected))
-            losses = ours(), theirs()
+            asked = {
+                side: process.ask(Trainer.free_step, slot)
+                if side == "free"
+                else process.ask(Trainer.forced_step, slot, buffers)
+                for side, process in sides.items()
+            }
+            losses = {side: loss() for side, loss in asked.items()}
         if epoch >= len(judges):
             yield waiting.popleft()()
         if epoch < task.epochs:
             waiting.append(judge.ask(Judge.step, slot, buffers, losses))
             after = (slot + 1) % slots
-            _copy(
-                exchange.room(f"{slot} expected updated"),
-                exchange.room(f"{after} given parameters"),
-            )
-            if task.momentum:
-                buffers = True
-                _copy(
-                    exchange.room(f"{slot} expected buffers"),
-                    exchange.room(f"{after} given buffers"),
-                )
+            for kind, room in (("updated", "parameters"), ("buffers", "buffers")):
+                if kind in kinds(leading, task):
+                    source = exchange.room(f"{slot} {leading} {kind}")
+                    _copy(source, exchange.room(f"{after} given {room}"))
+            buffers = bool(task.momentum)
 
 
 def _copy(source: Mapping[str, Array], target: Mapping[str, Array]) -> None:

@@ -11,13 +11,15 @@ from typing import Any, Literal
 
 from parity.checks.bitwise import check_bitwise, describe_bitwise
 from parity.checks.final_mse import check_final_mse, describe_final_mse
+from parity.checks.free_steps import describe_free_steps
 from parity.checks.gradients import describe_gradients
-from parity.checks.locate import NotTracedError, first_node, traced
+from parity.checks.locate import NotTracedError, first_node, state_at, traced
 from parity.checks.start import check_start, describe_start
 from parity.checks.state import state
-from parity.checks.steps import Judge, check_steps, describe_steps
+from parity.checks.steps import VERDICT_OF, Judge, describe_steps, judge_steps
 from parity.checks.trajectory import check_trajectory, describe_trajectory, perturbed_runs
 from parity.checks.words import Document
+from parity.checks.wrong import wrong_in_step
 from parity.engines.process import EngineProcess, LocalObject, together
 from parity.engines.protocol import Array, Start, Task
 from parity.engines.registry import reproducible
@@ -42,6 +44,8 @@ class Match:
         references: processes that train the reference from perturbed starts.
         judges: what computes budgets and compares; by default an object in this process.
         twins: the two engines in reproducible arithmetic; None if one of them has no twin.
+        free: another process of the engine under test, which runs freely while the first is forced.
+            Without it `steps` and `free_steps` are judged one after the other.
         progress: called as `progress(engine or verdict, epochs done, epochs)`.
     """
 
@@ -52,7 +56,9 @@ class Match:
     references: Sequence[EngineProcess[Trainer]] = ()
     judges: Sequence[EngineProcess[Judge]] = field(default_factory=lambda: [LocalObject(Judge())])
     twins: Sides | None = None
+    free: EngineProcess[Trainer] | None = None
     progress: Callable[[str, int, int], object] = lambda what, done, total: None
+    _stepped: dict[str, Entry] = field(default_factory=dict, init=False)
 
     def report(self, what: str) -> Callable[[int, int], object]:
         """Return what reports the progress of an engine or a verdict."""
@@ -110,6 +116,18 @@ class Match:
         """The verdict on the runs' losses."""
         return check_trajectory(*self.runs, self.perturbed, self.task.dtype)
 
+    def stepped(self, verdict: str) -> Entry:
+        """Return the verdict `steps` or `free_steps`; with `free` they are reached together."""
+        if verdict not in self._stepped:
+            actual, expected = self.sides
+            sides = {side: actual for side, of in VERDICT_OF.items() if of == verdict}
+            if self.free is not None:
+                sides = {"actual": actual, "free": self.free}
+            report, buffers = self.report(verdict), self.momentum_buffers
+            sides["expected"] = expected
+            self._stepped |= judge_steps(sides, self.task, self.start, report, buffers, self.judges)
+        return self._stepped[verdict]
+
     @cached_property
     def bitwise(self) -> Entry | None:
         """The verdict on the reproducible twins; None without them."""
@@ -118,19 +136,29 @@ class Match:
         report, buffers = self.report("bitwise"), self.momentum_buffers
         return check_bitwise(*self.twins, self.task, self.start, report, buffers)
 
-    def first_node(self, epoch: int, *, bits: bool) -> dict[str, Any] | None:
-        """Return the first node of an epoch's step at which the engines part, if that can be told.
+    def located(self, verdict: "Verdict", entry: Mapping[str, Any]) -> Entry:
+        """Return where the engines part in the step at which a verdict failed, and who is wrong.
 
-        Args:
-            epoch: counted from the start, from 0.
-            bits: whether every bit of the reproducible twins counts.
+        Returns:
+            `first_node`, and `wrong`, "actual", "expected" or "both"; None of what cannot be told.
         """
-        sides = self.twins if bits and self.twins else self.sides
+        epoch = verdict.failing_epoch(entry) if verdict.has_first_node else None
+        if epoch is None:
+            return {"first_node": None, "wrong": None}
+        sides = self.twins if verdict.bits and self.twins else self.sides
         try:
-            traces = traced(*sides, self.task, self.start, self.momentum_buffers, epoch)
+            traces = traced(
+                *sides, self.task, self.start, self.momentum_buffers, epoch, free=verdict.free
+            )
         except NotTracedError:
-            return None
-        return first_node(traces, bits=bits)
+            leading = sides[0] if verdict.free else sides[1]
+            state = state_at(leading, self.task, self.start, self.momentum_buffers, epoch)
+            wrong = wrong_in_step(*sides, self.task, *state)
+            if wrong == "neither":  # a free step that is wrong only where the engine came by itself
+                wrong = "actual" if verdict.free else None
+            return {"first_node": None, "wrong": wrong}
+        node = first_node(traces, bits=verdict.bits)
+        return {"first_node": node, "wrong": node and node["wrong"]}
 
 
 @dataclass(frozen=True)
@@ -146,6 +174,7 @@ class Verdict:
         describe: called as `describe(verdict, architecture, settings)`, parts of report.json;
             returns what was seen, in words.
         bits: whether it is of the reproducible twins, and every bit counts.
+        free: whether it is on the run of the engine under test, and not on steps from given states.
         lacking: returns the names of the engines with which it cannot be reached.
         reason: why it cannot be reached with them, in front of their names.
     """
@@ -157,6 +186,7 @@ class Verdict:
     check: Callable[[Match], Entry | None]
     describe: Callable[[Document, Document, Document], str]
     bits: bool = False
+    free: bool = False
     lacking: Callable[[Match], list[str]] = lambda match: []
     reason: str = ""
 
@@ -205,17 +235,6 @@ def _start(match: Match) -> Entry | None:
     return check_start(actual, expected) if actual and expected else None
 
 
-def _steps(match: Match) -> Entry:
-    return check_steps(
-        *match.sides,
-        match.task,
-        match.start,
-        match.report("steps"),
-        match.momentum_buffers,
-        match.judges,
-    )
-
-
 def _final_mse(match: Match) -> Entry:
     actual, expected = match.runs
     return check_final_mse(actual.final_mse, expected.final_mse, match.trajectory, match.bitwise)
@@ -227,15 +246,19 @@ ROWS = (
         lacking=_draws_nothing, reason="nothing is drawn by",
     ),
     Verdict("gradients", "gradients", 1, "first step", lambda m: m.gradients, describe_gradients),
-    Verdict("steps", "steps", 3, "every step", _steps, describe_steps),
+    Verdict("steps", "steps", 3, "every step", lambda m: m.stepped("steps"), describe_steps),
+    Verdict(
+        "free_steps", "free steps", 4, "every step", lambda m: m.stepped("free_steps"),
+        describe_free_steps, free=True,
+    ),
     Verdict(
         "trajectory", "trajectory", 2, "whole run", lambda m: m.trajectory, describe_trajectory,
     ),
     Verdict(
-        "bitwise", "bitwise", 4, "every step", lambda m: m.bitwise, describe_bitwise,
+        "bitwise", "bitwise", 5, "every step", lambda m: m.bitwise, describe_bitwise,
         bits=True, lacking=_has_no_twin, reason="no twin in reproducible arithmetic for",
     ),
-    Verdict("final_mse", "final MSE", 5, "whole run", _final_mse, describe_final_mse),
+    Verdict("final_mse", "final MSE", 6, "whole run", _final_mse, describe_final_mse),
 )  # fmt: skip
 
 VERDICTS = {verdict.name: verdict for verdict in ROWS}

@@ -66,7 +66,7 @@ def bench_command(
     """Time training steps of several engines side by side.
 
     Writes DIR/bench.json, and with --scaling DIR/bench.png. Exit status: 1 if the engines do not
-    compute the same, 2 bad usage.
+    compute the same or none could be timed, 2 bad usage.
     """
     names = _names(engines)
     factories = {name: factory(name) for name in names}
@@ -106,7 +106,7 @@ def bench_command(
         )
     for warning in document["warnings"]:
         console.print(f"! {warning}", style="bold", soft_wrap=True)
-    if before is not None:
+    if before is not None and not document["loaded"]:
         for change in older.changes(before, document, against):
             style = "bold red" if change.verdict == "slower" else None
             console.print(str(change), style=style, soft_wrap=True, highlight=False, markup=False)
@@ -117,7 +117,7 @@ def bench_command(
         write_whole(folder / "bench.png", to_png(scaling_picture(document["scaling"])))
         console.print(f"Picture: {folder / 'bench.png'}", soft_wrap=True)
     console.print(f"Written: {folder / 'bench.json'}", soft_wrap=True)
-    return 0 if document["agreed"] else 1
+    return 0 if document["agreed"] and document["results"] else 1
 
 
 def _names(engines: str) -> list[str]:

@@ -17,6 +17,7 @@ from parity.engines.protocol import (
     TracingEngine,
     require_same,
 )
+from parity.engines.serve import alive
 from parity.environment import environment
 
 REPORT_EVERY_S = 0.05
@@ -93,6 +94,12 @@ class Trainer:
         self.engine.put(start.parameters, momentum_buffers)
         self.engine.step()
         self.engine.put(start.parameters, momentum_buffers)
+        return self.trace_next()
+
+    def trace_next(self) -> list[Traced] | None:
+        """Return all that the next step computes; None if the engine cannot show it."""
+        if not isinstance(self.engine, TracingEngine):
+            return None
         return [step._replace(value=np.asarray(step.value)) for step in self.engine.trace()]
 
     def load(self, task: Task, start: Start, momentum_buffers: Mapping[str, Array]) -> None:
@@ -112,11 +119,19 @@ class Trainer:
         self.load(task, start, momentum_buffers)
         for _ in range(epoch):
             self.engine.step()
+            alive()
         return self.engine.parameters(), self.engine.momentum_buffers()
 
-    def join(self, task: Task, start: Start, exchange: Exchange, side: str) -> None:
-        """Prepare for `forced_step`; side is "actual" or "expected", whose rooms are written to."""
-        self.engine.load(task, start)
+    def join(
+        self,
+        task: Task,
+        start: Start,
+        exchange: Exchange,
+        side: str,
+        momentum_buffers: Mapping[str, Array] = {},
+    ) -> None:
+        """Prepare for `forced_step` or `free_step`; side says which rooms are written to."""
+        self.load(task, start, momentum_buffers)
         self._exchange, self._side = exchange, side
 
     def forced_step(self, slot: int, momentum_buffers: bool) -> float:
@@ -133,7 +148,18 @@ class Trainer:
         self.engine.put(given, buffers)
         loss, gradients = self._loss_and_gradients(given)
         self.engine.step()
-        left = {"gradients": gradients, "updated": self.engine.parameters()}
+        self._leave(slot, gradients=gradients)
+        return loss
+
+    def free_step(self, slot: int) -> float:
+        """Take the next step of the engine's own run; otherwise as `forced_step`, no gradients."""
+        loss = float(self.engine.step())  # type: ignore[arg-type]
+        self._leave(slot)
+        return loss
+
+    def _leave(self, slot: int, **left: Mapping[str, Array]) -> None:
+        """Leave what a step has come to in the exchange."""
+        left["updated"] = self.engine.parameters()
         if f"{slot} {self._side} buffers" in self._exchange:
             left["buffers"] = self.engine.momentum_buffers()
         for kind, arrays in left.items():
@@ -141,7 +167,6 @@ class Trainer:
             require_same(arrays, room, kind)
             for name, array in arrays.items():
                 room[name][...] = array
-        return loss
 
     def leave(self) -> None:
         """Release the exchange."""

@@ -111,10 +111,9 @@ def _cell(entry: Mapping[str, Any] | str) -> str:
         return "–"
     if entry.get("problem"):
         return f"**raises {entry['problem'].partition(':')[0]}**"
-    reached = {
-        n: entry[n]["passed"] for n in VERDICTS if entry[n] and entry[n]["passed"] is not None
-    }
+    found = {name: entry[name] for name in VERDICTS if entry.get(name)}  # older ones lack some
+    reached = {n: v["passed"] for n, v in found.items() if v["passed"] is not None}
     if failed := [name.replace("_", " ") for name, passed in reached.items() if not passed]:
         return f"**fails {', '.join(failed)}**"
-    used = max(entry[name]["worst_budget_used"] for name in ("gradients", "steps"))
+    used = max(v["worst_budget_used"] for v in found.values() if "worst_budget_used" in v)
     return f"{len(reached)} of {len(reached)} pass, {used:.2f}"

@@ -56,6 +56,7 @@ FIELDS = {
     "start": (),
     "gradients": ("worst_budget_used", "aggregate_used", "kinks"),
     "steps": ("epochs", "worst_budget_used", "aggregate_used", "kinks"),
+    "free_steps": ("epochs", "worst_budget_used", "aggregate_used", "kinks"),
     "trajectory": ("horizon_epoch", "worst_envelope_used", "limit"),
     "bitwise": ("epochs", "final_mse_hex"),
     "final_mse": ("actual", "expected", "relative_difference", "expected_spread"),

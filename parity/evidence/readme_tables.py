@@ -51,9 +51,12 @@ def publish(folder: Path) -> None:
     of its own.
 
     Raises:
-        UsageError: there is no such document, or none with a picture for README.
+        UsageError: there is no such document, or none with a picture for README, or the machine
+            was busy.
     """
     document = read(folder / "bench.json")
+    if document.get("loaded"):
+        raise UsageError(f"{folder}: other programs kept the machine busy: time the engines again")
     name = "bench-losses" if document.get("read_losses") else "bench"
     if name == "bench" and "scaling" not in document:
         raise UsageError(f"{folder} has no picture for README: run `parity bench` with --scaling")

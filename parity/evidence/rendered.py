@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from parity.checks.verdicts import VERDICTS
 from parity.evidence.proof import job_of
 from parity.report.figure import to_png
 from parity.tables import Trimmed
@@ -182,6 +183,7 @@ def _bars(axes: Any, rows: list[tuple[str, int, int]], color: str) -> None:
 HEADINGS = {
     "gradients": "worst_budget_used",
     "steps": "worst_budget_used",
+    "free_steps": "worst_budget_used",
     "trajectory": "worst_envelope_used",
     "bitwise": None,
     "final_mse": None,
@@ -192,7 +194,7 @@ HEADINGS = {
 def proof_table(runs: Sequence[Mapping[str, Any]]) -> Table:
     """Return a row for each kind of run: how many, how many passed, and each verdict's worst."""
     found = Table(box=None, pad_edge=False, collapse_padding=True)
-    names = (name.replace("final_mse", "final MSE") for name in HEADINGS)
+    names = (VERDICTS[name].label for name in HEADINGS)
     for heading in ("", "passed", *names, "probes", "min"):
         found.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for quick, dtype in dict.fromkeys(job_of(run)[:2] for run in runs):
@@ -201,7 +203,7 @@ def proof_table(runs: Sequence[Mapping[str, Any]]) -> Table:
         found.add_row(
             f"{'quick' if quick else 'full'} {dtype}",
             f"{sum(run['passed'] for run in some)} of {len(some)}",
-            *(_worst([e[name] for e in entries], field) for name, field in HEADINGS.items()),
+            *(_worst([e.get(name) for e in entries], field) for name, field in HEADINGS.items()),
             _worst([run["probes"] for run in some], "worst_budget_used"),
             f"{sum(run['time_s'] for run in some) / 60:.0f}",
         )

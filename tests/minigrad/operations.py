@@ -140,6 +140,11 @@ def _elementwise(id: str, *domains: tuple[float, float], **more: Any) -> Operati
     return Operation(id, call, case, domains, elementwise=True, **more)
 
 
+def _summed(id: str, case: Draw, inputs: int, call: Callable[..., Any]) -> Operation:
+    """An operation that adds up products or elements, as it does their magnitudes."""
+    return Operation(id, call, case, (ANY,) * inputs, magnitude=call)
+
+
 def _moved(id: str, case: Draw, call: Callable[..., Any], inputs: int = 1) -> Operation:
     """An operation that only moves or repeats elements."""
     return Operation(id, call, case, (ANY,) * inputs, shape_only=True)
@@ -186,66 +191,26 @@ OPERATIONS = [
         "0.1 * x + 7", ANY, call=lambda m, x: 0.1 * x + 7, magnitude=lambda m, x: 0.1 * x + 7
     ),
     _elementwise(
-        "add(alpha)",
-        ANY,
-        ANY,
+        *("add(alpha)", ANY, ANY),
         call=lambda m, x, y: m.add(x, y, alpha=3),
         magnitude=lambda m, x, y: m.add(x, y, alpha=3),
     ),
     _elementwise(
-        "sub(alpha)",
-        ANY,
-        ANY,
+        *("sub(alpha)", ANY, ANY),
         call=lambda m, x, y: m.sub(x, y, alpha=0.3),
         magnitude=lambda m, x, y: m.add(x, y, alpha=0.3),
     ),
     _elementwise("where", ANY, ANY, call=lambda m, x, y: m.where(x > y, x, y)),
     _elementwise("where(number)", ANY, call=lambda m, x: m.where(x > 0, x, 0.1)),
     _elementwise("Tensor.where", ANY, ANY, call=lambda m, x, y: x.where(x < y, y)),
-    Operation(
-        "sum",
-        lambda m, x, **o: m.sum(x, **o),
-        reduction(0),
-        (ANY,),
-        magnitude=lambda m, x, **o: m.sum(x, **o),
-    ),
-    Operation(
-        "mean",
-        lambda m, x, **o: m.mean(x, **o),
-        reduction(0),
-        (ANY,),
-        magnitude=lambda m, x, **o: m.mean(x, **o),
-    ),
+    _summed("sum", reduction(0), 1, lambda m, x, **options: m.sum(x, **options)),
+    _summed("mean", reduction(0), 1, lambda m, x, **options: m.mean(x, **options)),
     Operation("amax", _extremum("amax"), extremum, (ANY,)),
     Operation("amin", _extremum("amin"), extremum, (ANY,)),
-    Operation(
-        "matmul",
-        lambda m, x, y: m.matmul(x, y),
-        product,
-        (ANY, ANY),
-        magnitude=lambda m, x, y: m.matmul(x, y),
-    ),
-    Operation(
-        "mm",
-        lambda m, x, y: x.mm(y),
-        matrices,
-        (ANY, ANY),
-        magnitude=lambda m, x, y: m.matmul(x, y),
-    ),
-    Operation(
-        "linear",
-        lambda m, x, w, b: m.nn.functional.linear(x, w, b),
-        affine,
-        (ANY,) * 3,
-        magnitude=lambda m, x, w, b: m.nn.functional.linear(x, w, b),
-    ),
-    Operation(
-        "linear(no bias)",
-        lambda m, x, w, b: m.nn.functional.linear(x, w),
-        affine,
-        (ANY,) * 3,
-        magnitude=lambda m, x, w, b: m.nn.functional.linear(x, w),
-    ),
+    _summed("matmul", product, 2, lambda m, x, y: m.matmul(x, y)),
+    _summed("mm", matrices, 2, lambda m, x, y: x.mm(y)),
+    _summed("linear", affine, 3, lambda m, x, w, b: m.nn.functional.linear(x, w, b)),
+    _summed("linear(no bias)", affine, 3, lambda m, x, w, b: m.nn.functional.linear(x, w)),
     *(
         Operation(
             f"mse_loss({how})",

@@ -21,6 +21,11 @@ def sessions(text: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
+def parts(text: str) -> list[str]:
+    """Return the expressions of a table: one a line, or several with a semicolon between them."""
+    return [part.strip() for part in re.split(r";|\n", text) if part.strip()]
+
+
 def agree(code: str, **names: Any) -> None:
     """Fail unless a session shows the same on both engines, and shows something.
 

@@ -1,7 +1,6 @@
 """What `capture` refuses, and what it has to see twice before it trusts it."""
 
 import gc
-import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -227,32 +226,6 @@ def test_a_recording_that_is_dropped_frees_its_memory() -> None:
         assert replay() is None
     finally:
         gc.enable()
-
-
-def test_other_threads_are_not_disturbed() -> None:
-    w = torch.tensor([1.0, 2.0], requires_grad=True)
-    go, done = threading.Event(), threading.Event()
-    seen: list[Any] = []
-
-    def other() -> None:
-        go.wait(10)
-        seen.append((w * 2).sum().item())
-        done.set()
-
-    thread = threading.Thread(target=other)
-    thread.start()
-
-    def step(x: Tensor) -> Tensor:
-        y = w * x
-        go.set()
-        assert done.wait(10)
-        return y
-
-    captured = torch.capture(step)
-    assert captured(torch.tensor([1.0, 1.0])).tolist() == [1.0, 2.0]
-    thread.join()
-    assert seen == [6.0]
-    assert captured(torch.tensor([2.0, 2.0])).tolist() == [2.0, 4.0]
 
 
 def test_an_sgd_that_changes_its_own_options() -> None:

@@ -34,17 +34,8 @@ GENERAL: dict[str, list[tuple[str, str, str]]] = {
     **{
         name: [(f"T.{name}('a')", "str", "Tensor"), (f"T.{name}(1.0)", "float", "Tensor")]
         for name in (
-            "exp",
-            "log",
-            "sqrt",
-            "square",
-            "tanh",
-            "sigmoid",
-            "relu",
-            "neg",
-            "abs",
-            "clone",
-            "numel",
+            *("exp", "log", "sqrt", "square", "tanh", "sigmoid", "relu", "neg"),
+            *("abs", "clone", "numel"),
         )
     },
     **{

@@ -110,6 +110,7 @@ def test_another_thread_is_not_observed() -> None:
     explanation = explain(computed)
     assert [entry.name for entry in explanation.entries] == ["w", "mul", "sum"]
     np.testing.assert_array_equal(explanation.entries[0].gradient, [2, 2])
+    assert sum(isinstance(event, Accumulated) for event in explanation.events) == 1
 
 
 # ---- what is shown is what the engine computed ------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import minigrad
+from tests.minigrad.sessions import parts
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
@@ -41,14 +42,12 @@ x.expand(2, *x.shape); x[0:1]; x[..., 0]; x[None]; x @ T.ones(x.shape[-1], 5); x
 T.nn.functional.linear(x, T.ones(5, x.shape[-1]), T.ones(5)); x.clone().add_(1)
 T.nn.functional.mse_loss(x, x, reduction='none')
 """
-CASES = [part.strip() for line in OPERATIONS.splitlines() for part in line.split(";") if part]
 GRADIENTS = """
 x.sum(); x.mean(); (x * x).sum(); x.exp().sum(); x.mean(1).sum(); x.sum(0).exp().sum()
 (x.sum(1, True) * 2).sum(); x.clone().sum(); x.reshape(-1).sum(); T.cat([x, x], 1).sum(); x[0].sum()
 x.expand(2, *x.shape).sum(); x.mT.sum(); (x @ T.ones(x.shape[-1], 3)).sum(); x.unsqueeze(0).sum()
 x.amax(1).sum(); T.stack([x, x * 2]).mean(0).sum()
 """
-LOSSES = [part.strip() for line in GRADIENTS.splitlines() for part in line.split(";") if part]
 
 
 def laid_out(T: Any, shape: tuple[int, ...], layout: Any) -> Any:
@@ -77,7 +76,7 @@ def viewed(x: Any) -> dict[tuple[int, ...], bool]:
     return possible
 
 
-@pytest.mark.parametrize("expression", CASES)
+@pytest.mark.parametrize("expression", parts(OPERATIONS))
 def test_view_is_possible_where_it_is_in_torch(expression: str) -> None:
     for shape, (name, layout) in itertools.product(SHAPES, LAYOUTS.items()):
         found = []
@@ -87,7 +86,7 @@ def test_view_is_possible_where_it_is_in_torch(expression: str) -> None:
         assert found[0] == found[1], (shape, name)
 
 
-@pytest.mark.parametrize("expression", LOSSES)
+@pytest.mark.parametrize("expression", parts(GRADIENTS))
 def test_a_gradient_can_be_viewed_where_it_can_in_torch(expression: str) -> None:
     for shape in SHAPES:
         found = []

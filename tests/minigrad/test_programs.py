@@ -1,7 +1,8 @@
 """Short programs that once were silently different from torch: the same result on both libraries.
 
-They stand in `programs.txt`: a name after `#`, then lines that leave their result in `r`. What is
-compared is how the result prints, or the exception's class, and the classes of warnings.
+They stand in `programs.txt`, some one a line, others as a name after `#` and several lines. Each
+leaves its result in `r`. What is compared is how the result prints, or the exception's class, and
+the classes of warnings.
 """
 
 import copy
@@ -16,7 +17,10 @@ import torch
 import minigrad
 from tests.minigrad.sessions import sessions
 
-PROGRAMS = sessions(Path(__file__).with_name("programs.txt").read_text(encoding="utf-8"))
+PROGRAMS: dict[str, str] = {}
+for name, text in sessions(Path(__file__).with_name("programs.txt").read_text("utf-8")).items():
+    single = name.endswith(", one a line")
+    PROGRAMS.update({line: line for line in text.split("\n") if line} if single else {name: text})
 
 
 def outcome(T: Any, code: str) -> tuple[str, list[type[Warning]]]:

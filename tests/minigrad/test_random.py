@@ -17,6 +17,7 @@ from minigrad import random
 from minigrad.random import Generator, box_muller
 from minigrad.random import generator as generators
 from tests.minigrad.operations import FUZZ
+from tests.minigrad.sessions import parts
 
 KINDS = {np.float32: torch.float32, np.float64: torch.float64}
 SIZES = [0, 1, 2, 3, 7, 15, 16, 17, 31, 32, 33, 100, 640, 1001]
@@ -86,37 +87,19 @@ def test_long_draws_are_torchs() -> None:
         assert identical(generator.normal((100, 1001), dtype=kind), expected)
 
 
-LAYOUTS = [
-    "ones(20)",
-    "ones(3, 4).t()",
-    "ones(4, 5).t()",
-    "ones(6, 8).t()",
-    "ones(8, 8).t()[1:4]",
-    "ones(17, 1).t()",
-    "ones(20)[:, None]",
-    "ones(3, 4)[:, ::2]",
-    "ones(4, 10)[:, ::2]",
-    "ones(8, 5)[::2]",
-    "ones(40)[::2]",
-    "ones(33)[3:]",
-    "ones(30, 3)[:, 1]",
-    "ones(2, 3, 4).permute(2, 0, 1)",
-    "ones(4, 5, 6).permute(2, 0, 1)",
-    "ones(4, 5, 6).transpose(0, 1)",
-    "ones(4, 5, 6).permute(1, 2, 0)[::2]",
-    "ones(4, 5, 6)[:, 1:3]",
-    "ones(1)[0]",
-    "ones(0, 3).t()",
-    "ones(1, 5).expand(4, 5)",
-    "ones(1, 20).expand(4, 20)",
-    "ones(20).requires_grad_()",
-    "ones(20).requires_grad_()[:18]",
-]
+LAYOUTS = """
+ones(20); ones(3, 4).t(); ones(4, 5).t(); ones(6, 8).t(); ones(8, 8).t()[1:4]; ones(17, 1).t()
+ones(20)[:, None]; ones(3, 4)[:, ::2]; ones(4, 10)[:, ::2]; ones(8, 5)[::2]; ones(40)[::2]
+ones(33)[3:]; ones(30, 3)[:, 1]; ones(2, 3, 4).permute(2, 0, 1); ones(4, 5, 6).permute(2, 0, 1)
+ones(4, 5, 6).transpose(0, 1); ones(4, 5, 6).permute(1, 2, 0)[::2]; ones(4, 5, 6)[:, 1:3]
+ones(1)[0]; ones(0, 3).t(); ones(1, 5).expand(4, 5); ones(1, 20).expand(4, 20)
+ones(20).requires_grad_(); ones(20).requires_grad_()[:18]
+"""
 
 
 @pytest.mark.parametrize("fill", ["uniform_()", "uniform_(2, 5)", "normal_()", "normal_(1, 3)"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", parts(LAYOUTS))
 def test_memory_of_any_layout_is_filled_as_torch_fills_it(
     layout: str, dtype: str, fill: str
 ) -> None:

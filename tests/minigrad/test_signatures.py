@@ -57,14 +57,8 @@ DIFFERENCES: dict[str, str] = {
     **{
         f"{name} (no signature)": NO_SIGNATURE
         for name in (
-            "Generator.get_state",
-            "Generator.set_state",
-            "Tensor",
-            "dtype",
-            "nn.Module",
-            "nn.Sequential",
-            "nn.Sigmoid",
-            "nn.Tanh",
+            *("Generator.get_state", "Generator.set_state", "Tensor", "dtype"),
+            *("nn.Module", "nn.Sequential", "nn.Sigmoid", "nn.Tanh"),
         )
     },
     "CaptureError": "of minigrad's own `capture`",
@@ -113,12 +107,8 @@ DIFFERENCES: dict[str, str] = {
         f"autograd.{function}.{option}": NO_OTHER_MODE
         for function in ("gradcheck", "gradgradcheck")
         for option in (
-            "check_batched_grad",
-            "check_grad_dtypes",
-            "check_undefined_grad",
-            "fast_mode",
-            "masked",
-            "nondet_tol",
+            *("check_batched_grad", "check_grad_dtypes", "check_undefined_grad"),
+            *("fast_mode", "masked", "nondet_tol"),
         )
     },
     "autograd.gradcheck.check_backward_ad": NO_OTHER_MODE,

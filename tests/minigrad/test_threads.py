@@ -141,8 +141,8 @@ def test_a_thread_trains_while_another_records() -> None:
             optimizer.step()
         return [*found, w.tolist(), optimizer.state[w]["momentum_buffer"].tolist()]
 
-    alone = eager(*model())
-    (w, optimizer), (other, others) = model(), model()
+    one, (w, optimizer), (other, others) = model(), model(), model()
+    alone, again = eager(*one), eager(*one)
     go, done = threading.Event(), threading.Event()
 
     def step(x: Tensor) -> Tensor:
@@ -168,52 +168,9 @@ def test_a_thread_trains_while_another_records() -> None:
     assert found == (alone, 3, True)
     assert (first.item(), w.grad.tolist()) == (3.0, [1.0, 1.0])
     assert type(other.grad._array) is np.ndarray
-    assert eager(other, others) == eager_again(alone)
+    assert eager(other, others) == again
     captured(torch.tensor([2.0, 2.0]))
     assert w.grad.tolist() == [2.0, 2.0]
-
-
-def eager_again(first: list[Any]) -> list[Any]:
-    """Three more steps from where `test_a_thread_trains_while_another_records` left a model."""
-    w = torch.tensor(first[3], requires_grad=True)
-    optimizer = optim.SGD([w], lr=0.1, momentum=0.5)
-    optimizer.state[w] = {"momentum_buffer": torch.tensor(first[4])}
-    found = []
-    for _ in range(3):
-        optimizer.zero_grad()
-        (w * w).sum().backward()
-        assert w.grad is not None
-        found.append(w.grad.tolist())
-        optimizer.step()
-    return [*found, w.tolist(), optimizer.state[w]["momentum_buffer"].tolist()]
-
-
-def test_recordings_at_the_same_time() -> None:
-    """Neither waits for the other, and they end in the order in which they began."""
-    meet = threading.Barrier(2)
-    ended = threading.Event()
-
-    def recorded(factor: float, last: bool) -> list[float]:
-        w = torch.tensor([factor], requires_grad=True)
-
-        def step(x: Tensor) -> Tensor:
-            y = w * x * SCALE
-            meet.wait(60)
-            loss = y.sum()
-            loss.backward()
-            if last:
-                assert ended.wait(60)
-            return loss
-
-        captured = torch.capture(step)
-        found = [captured(torch.tensor([3.0])).item()]
-        ended.set()
-        found += [captured(torch.tensor([x])).item() for x in (4.0, 5.0)]
-        assert w.grad is not None
-        return [*found, w.grad.item()]
-
-    found = in_threads(lambda: recorded(1.0, False), lambda: recorded(10.0, True))
-    assert found == [[1.5, 2.0, 2.5, 6.0], [15.0, 20.0, 25.0, 6.0]]
 
 
 def test_one_captured_step_in_several_threads() -> None:

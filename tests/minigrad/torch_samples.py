@@ -631,7 +631,8 @@ def main() -> None:
         result = everything()[name](True)
         table[name] = dict(sorted(result.counts.items()))
         print(name, table[name], *result.different[:3], sep="\n    ")
-    TABLE.write_text(json.dumps(table, indent=1) + "\n")
+    rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(row)}" for name, row in table.items())
+    TABLE.write_text(f"{{\n{rows}\n}}\n")
 
 
 if __name__ == "__main__":

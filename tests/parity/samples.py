@@ -167,6 +167,7 @@ def architecture_of(kind: str, name: str) -> dict[str, Any]:
             "kinks": None,
         },
         "steps": None,
+        "free_steps": None,
         "trajectory": None,
         "bitwise": None,
         "final_mse": {
@@ -201,6 +202,10 @@ def architecture_of(kind: str, name: str) -> dict[str, Any]:
             "worst_budget_used": 0.61,
             "worst_at": {"epoch": 17, "parameter": "0.bias", "index": [5]},
             "kinks": 31,
+        }
+        architecture["free_steps"] = {
+            **architecture["steps"],
+            "worst_at": {"epoch": 18, "of": "updated", "parameter": "0.bias", "index": [4]},
         }
         architecture["trajectory"] = {
             "passed": True,
@@ -267,7 +272,7 @@ def case_of(kind: str, task: Task, **changes: Any) -> Case:
             ("minigrad", "torch"),
             task,
             None if kind in ("start", "probe") else Start(x, y, parameters()),
-            parameters() if kind in ("steps", "bitwise") and task.momentum else {},
+            parameters() if kind in ("steps", "free_steps", "bitwise") and task.momentum else {},
             {"passed": False, "worst_budget_used": 37.25, "worst_at": {"index": [0]}},
             {"architecture": "rightfit", "epoch": 17, "sizes": [1, 16, 16, 1]},
             {"actual": {"cpu": "AMD EPYC™"}, "expected": {}},

@@ -24,7 +24,7 @@ from parity.bench.plots import scaling_picture
 from parity.bench.ratios import agreement, median_interval, ratios
 from parity.bench.rounds import time_in_rounds
 from parity.bench.table import bench_table, markdown
-from parity.bench.timed import AGREEMENT_STEPS, MEMORY_CALLS, TimedEngine
+from parity.bench.timed import AGREEMENT_STEPS, MEMORY_CALLS, NOTED_STEPS, TimedEngine
 from parity.documents import schema
 from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Task
@@ -40,12 +40,16 @@ FakeTask: Any = fake_engines.FakeTask
 FakeStart: Any = fake_engines.FakeStart
 SCHEMA = schema("bench")
 
+CHECKED_CALLS = 4 * NOTED_STEPS
+"""What it takes to see that steps are done when they return."""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def in_a_hurry() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "ROUND_S", 0.002)
         patch.setattr(module, "SETTLE_S", 0.0)
+        patch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
         yield
 
 
@@ -142,6 +146,17 @@ def test_table(document: dict[str, Any]) -> None:
     assert "Time per training step, 1 thread, every loss read" in console.export_text()
 
 
+def test_no_ratio_is_given_of_a_busy_machine(document: dict[str, Any], tmp_path: Path) -> None:
+    console = Console(width=120, file=io.StringIO(), record=True)
+    console.print(bench_table(document | {"loaded": True}))
+    text = console.export_text()
+    assert text.count("machine busy") == 4
+    assert f"{document['ratios'][0]['median']:.2f} [" not in text
+    (tmp_path / "bench.json").write_text(json.dumps(document | {"loaded": True}))
+    with pytest.raises(UsageError, match="time the engines again"):
+        readme_tables.publish(tmp_path)
+
+
 def test_losses_are_read_in_the_engines_processes() -> None:
     assert bench({"net": FakeTask()}, {"a": Telling}, 1, 6, read_losses=True)["read_losses"] is True
     with pytest.raises(TypeError, match=r"float\(\) argument .* not 'NoneType'"):
@@ -216,12 +231,16 @@ def test_a_failing_engine_is_not_swallowed() -> None:
 def test_a_forced_kernel_and_a_busy_machine_are_warned_of(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    assert run(a=FakeEngine)["warnings"] == []
-    monkeypatch.setattr(os, "getloadavg", lambda: (987.0, 0.0, 0.0))
-    (warning,) = run(a=FakeEngine)["warnings"]
-    assert "987.0" in warning
+    quiet = run(a=FakeEngine)
+    assert (quiet["warnings"], quiet["loaded"]) == ([], False)
+    for loads in ([987.0, 0.0], [0.0, 988.0]):
+        given = iter(loads)
+        monkeypatch.setattr(os, "getloadavg", lambda given=given: (next(given), 0.0, 0.0))
+        busy = run(a=FakeEngine)
+        (warning,) = busy["warnings"]
+        assert "987.0" in warning
+        assert busy["loaded"]
     monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     (warning,) = run(a=FakeEngine, b=FakeEngine)["warnings"]
@@ -362,6 +381,66 @@ def test_if_all_are_left_out_there_is_nothing_but_the_reasons() -> None:
     assert (document["results"], document["ratios"], len(document["left_out"])) == ([], [], 1)
 
 
+class Noting(FakeEngine):  # type: ignore[misc]
+    """Notes in `step` what is to be done, and does it when it is asked for the loss."""
+
+    due = 0
+
+    def step(self) -> object:
+        self.due += 1
+        return self
+
+    def __float__(self) -> float:
+        while self.due:
+            self.due -= 1
+            super().step()
+        return 0.0
+
+    def loss_and_gradients(self) -> Any:
+        float(self)
+        return super().loss_and_gradients()
+
+
+class NotingLater(Noting):
+    """Begins to do so once its first steps were seen."""
+
+    def step(self) -> object:
+        return (
+            super().step()
+            if self.steps > MEMORY_CALLS + AGREEMENT_STEPS + CHECKED_CALLS
+            else FakeEngine.step(self)
+        )
+
+
+class Waiting(Noting):
+    """Has `synchronize`, which waits."""
+
+    def synchronize(self) -> None:
+        float(self)
+
+
+def test_an_engine_whose_steps_are_not_done_is_left_out_with_the_remedy() -> None:
+    document = run(
+        options={"generations": 2}, right=FakeEngine, noting=Noting, later=NotingLater, well=Waiting
+    )
+    assert {result["engine"] for result in document["results"]} == {"right", "well"}
+    found = {entry["engine"]: entry["reason"] for entry in document["left_out"]}
+    assert set(found) == {"noting", "later"}
+    for reason in found.values():
+        assert "not done when step() returns" in reason
+        assert "synchronize() wait until they are done, or time it with --read-losses" in reason
+    assert run(options={"read_losses": True}, noting=Noting)["results"]
+
+
+def test_work_that_is_only_noted_does_not_pile_up_in_warming_up() -> None:
+    engine = NotingLater(pause_s=1e-5)
+    timed = timed_by(engine)
+    engine.steps = 200
+    assert timed.warm_up(0.01) < 2000
+    assert engine.due == 0
+    assert engine.steps < 10_000
+
+
 class Looping(FakeEngine):  # type: ignore[misc]
     """Can take ten steps in one call."""
 
@@ -376,7 +455,7 @@ class Looping(FakeEngine):  # type: ignore[misc]
 def test_an_engine_that_takes_many_steps_in_a_call_is_timed_so() -> None:
     engine = Looping(pause_s=0.0)
     timed = timed_by(engine)
-    assert engine.steps == 10 * MEMORY_CALLS + AGREEMENT_STEPS
+    assert engine.steps == 10 * (MEMORY_CALLS + CHECKED_CALLS) + AGREEMENT_STEPS
     engine.steps = 0
     timed.time(50)
     assert engine.steps == 10 * (5 + 50)
@@ -418,7 +497,7 @@ def test_the_step_that_is_timed_is_the_one_that_load_made() -> None:
 
     engine = Capturing(pause_s=0.0)
     timed_by(engine).time(50)
-    assert engine.replayed == MEMORY_CALLS + AGREEMENT_STEPS + 5 + 50
+    assert engine.replayed == MEMORY_CALLS + AGREEMENT_STEPS + CHECKED_CALLS + 5 + 50
     assert engine.steps == 0
 
 

@@ -224,7 +224,9 @@ def test_every_verdict_that_failed_has_a_file_that_fails_again(
         engines(case_engines.PlainProducts, torch_twin) as twins,
     ):
         start = drawn(found.expected, task)
-        report = entry(found, task, start, ("start", "gradients", "steps", "trajectory"))
+        report = entry(
+            found, task, start, ("start", "gradients", "steps", "free_steps", "trajectory")
+        )
         report["final_mse"] = {"passed": False, "expected_spread": 1e-3}
         report["trajectory"]["horizon_epoch"] = 11  # so that bits decide on the final MSE
         report["bitwise"] = verdict_on(
@@ -238,7 +240,7 @@ def test_every_verdict_that_failed_has_a_file_that_fails_again(
             tmp_path,
             lambda *progress: seen.append(progress),
         )
-    kinds = list(VERDICTS)[1:5]
+    kinds = list(VERDICTS)[1:6]
     files = {f"case-rightfit-{kind}.safetensors" for kind in kinds}
     assert {path.name for path in tmp_path.iterdir()} == files
     assert "case" not in report["start"]

@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 
 from parity.cases.case import Case
 from parity.cases.file import load, save, validator
+from parity.checks.verdicts import VERDICTS
 from parity.documents import to_json
 from parity.engines.protocol import Array, Task
 from parity.errors import UsageError
@@ -55,9 +56,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(
-    "kind", ["start", "gradients", "steps", "trajectory", "bitwise", "final_mse", "probe"]
-)
+@pytest.mark.parametrize("kind", [*VERDICTS, "probe"])
 def test_what_is_saved_comes_back(kind: str, dtype: str, path: Path) -> None:
     saved = case(kind, dtype)
     save(saved, path)

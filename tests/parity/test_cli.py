@@ -88,7 +88,7 @@ def test_engines_can_change_sides(tmp_path: Path) -> None:
     assert (settings["engine"], settings["against"]) == ("torch", "minigrad")
     assert (settings["seed"], settings["dtype"]) == (2**64 - 1, "float64")
     (entry,) = document["architectures"]
-    for name in ("start", "gradients", "steps", "trajectory", "bitwise", "final_mse"):
+    for name in ("start", "gradients", "steps", "free_steps", "trajectory", "bitwise", "final_mse"):
         assert entry[name]["passed"] is True, name
     assert entry["start"]["data_identical"] is entry["start"]["parameters_identical"] is True
     assert entry["steps"]["elements"] == 30 * (3 * 13 + 1), "buffers are judged, too"

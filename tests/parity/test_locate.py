@@ -195,6 +195,7 @@ def test_a_defect_of_minigrad_is_located(defect: Defect, engine: str, dtype: str
     assert place(found) == PLACES[defect]
     assert found is not None
     assert max(found["budget_used"], found["aggregate_used"]) > 1
+    assert found["wrong"] == ("actual" if engine == "tested" else "expected")
     phase, node, tensor, _ = PLACES[defect]
     for side, values in zip(("actual", "expected"), sides, strict=True):
         value = values[(phase, node, tensor)][tuple(found["index"])]
@@ -283,6 +284,8 @@ def test_a_defect_of_another_engine_is_located(
         assert found["index"] == []
         assert "problem" in found
         assert found["actual"] is found["expected"] is found["budget"] is None
+    else:
+        assert found["wrong"] == "actual"
     if defect == "gradient":
         assert found["budget_used"] < 1 < found["aggregate_used"]
 

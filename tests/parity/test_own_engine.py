@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from parity.engines.registry import factory
-from parity.errors import UsageError
+from parity.errors import EngineFailedError, UsageError
 from parity.testing import Check, checks
 from tests.parity.commands import Finished, parity, report, words
 
@@ -155,7 +155,7 @@ def test_the_adapter_of_readme_passes_every_verdict_it_can_be_judged_by() -> Non
     ended, document = judged("toy:ToyEngine", "1-8-1")
     (entry,) = document["architectures"]
     assert ended.returncode == 0
-    for name in ("gradients", "steps", "trajectory", "final_mse"):
+    for name in ("gradients", "steps", "free_steps", "trajectory", "final_mse"):
         assert entry[name]["passed"] is True, name
     assert entry["start"] is entry["bitwise"] is document["probes"] is None
     assert entry["not_judged"] == {
@@ -174,8 +174,8 @@ def test_the_adapter_of_readme_passes_every_check_that_can_judge_it() -> None:
         except pytest.skip.Exception as skipped:
             outcomes[str(skipped)] += 1
     reasons = "|".join(outcomes)
-    assert outcomes["passed"] == 12
-    assert outcomes.total() == 12 + 9
+    assert outcomes["passed"] == 15
+    assert outcomes.total() == 15 + 10
     assert "nothing is drawn by toy:ToyEngine" in reasons
     assert "does not have its momentum buffers" in reasons
 
@@ -197,7 +197,7 @@ def test_a_defect_is_caught_and_located(engine: str, place: str) -> None:
 @pytest.mark.parametrize("engine", ["TracingEngine", "InPlace"])
 def test_a_sound_engine_is_not_failed(engine: str) -> None:
     """Nor one that changes in place what it is given."""
-    for verdict in ("gradients", "steps", "trajectory", "final_mse"):
+    for verdict in ("gradients", "steps", "free_steps", "trajectory", "final_mse"):
         Check(verdict, "1-8-1", "float32")(f"tracing:{engine}")
 
 
@@ -247,13 +247,23 @@ def test_an_engine_that_raises_is_told_where() -> None:
         ("toy", "unknown engine 'toy'"),
         (":ToyEngine", "':ToyEngine' does not name a class"),
         (".toy:ToyEngine", "does not name a class"),
-        ("tracing:Unmakeable", "cannot be made: ZeroDivisionError: division by zero"),
         ("broken:Engine", "cannot be made: ModuleNotFoundError: No module named 'no"),
-        ("careless:Engine", "cannot be made: LookupError: at once"),
     ],
 )
 def test_what_is_no_engine_is_refused(name: str, said: str) -> None:
     with pytest.raises(UsageError, match=re.escape(said)):
+        factory(name)()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("tracing:Unmakeable", "ZeroDivisionError: division by zero, in __init__, "),
+        ("careless:Engine", "LookupError: at once, in <module>, "),
+    ],
+)
+def test_one_that_cannot_be_made_has_failed(name: str, said: str) -> None:
+    with pytest.raises(EngineFailedError, match=f"cannot be made: {re.escape(said)}"):
         factory(name)()
 
 

@@ -15,7 +15,8 @@ from parity.cases.file import save
 from parity.cases.replay import Replayed, located, require_step, traces, verdict_on
 from parity.checks.budget import Budget
 from parity.checks.gradients import compare
-from parity.checks.locate import Traces, distance, first_node, tensors
+from parity.checks.locate import Traces, first_node, tensors
+from parity.checks.tensor import distance
 from parity.engines.adapters.minigrad import MinigradEngine, MinigradReproducibleEngine
 from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Engine, Start, Task
@@ -187,7 +188,7 @@ def test_the_step_is_the_one_that_fails() -> None:
     assert set(step.momentum_buffers) == set(step.start.parameters)
     first = next(tensor for tensor in tensors(step, bits=False) if not tensor.passed)
     assert first.key == ("optimizer", "0", "0.weight.momentum_buffer")
-    assert found.verdict["first_node"] is None  # it looks at the first step alone
+    assert found.verdict["first_node"]["tensor"] == "0.weight.momentum_buffer"
     assert "optimizer, layer 0 (SGD): 0.weight.momentum_buffer" in page(found, "case")
 
 

@@ -121,6 +121,7 @@ def test_every_check_has_a_name_of_its_own_and_every_verdict_a_check() -> None:
         "start",
         "gradients",
         "steps",
+        "free_steps",
         "trajectory",
         "final_mse",
         "probes",

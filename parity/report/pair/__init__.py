@@ -21,7 +21,8 @@ from minigrad.explain.summary import MOST_WHOLE, group
 from parity.cases.replay import Replayed
 from parity.cases.replay import document as document_of
 from parity.checks.gradients import Z
-from parity.checks.locate import Key, Tensor, Traces, first_node, tensors
+from parity.checks.locate import Traces, first_node, tensors
+from parity.checks.tensor import Key, Tensor
 from parity.checks.verdicts import VERDICTS
 from parity.engines.protocol import BUFFER
 from parity.report.pair.compared import data_of, said_of

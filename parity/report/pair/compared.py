@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.explain.summary import MOST_WHOLE, Shown, as_table, block_means
-from parity.checks.locate import Tensor
+from parity.checks.tensor import Tensor
 from parity.engines.protocol import Array
 
 

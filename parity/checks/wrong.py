@@ -1,0 +1,79 @@
+"""Which engine is wrong, where no node tells: one step of both, and what it truly comes to."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from parity.checks.budget import Budget, budgeted_step
+from parity.checks.gradients import compare
+from parity.checks.witness import Witness
+from parity.engines.process import EngineProcess
+from parity.engines.protocol import Array, Start, Task, require_same
+from parity.engines.trainer import Trainer
+
+Step = dict[str, dict[str, Array]]
+"""Arrays by what they are, as in `Witness.step`, and by the parameters' names."""
+
+
+def wrong_of(actual: bool, expected: bool) -> str | None:
+    """Return who is wrong, "actual", "expected", "both" or None, if these say who is right."""
+    return {(False, True): "actual", (True, False): "expected", (False, False): "both"}.get(
+        (actual, expected)
+    )
+
+
+def wrong_in_step(
+    actual: EngineProcess[Trainer],
+    expected: EngineProcess[Trainer],
+    task: Task,
+    start: Start,
+    momentum_buffers: Mapping[str, Array],
+) -> str | None:
+    """Hold a step of each engine against the exact witness.
+
+    The budgets come from minigrad's rules, which may be wrong themselves. So if both engines are
+    out of them, that is not believed.
+
+    Args:
+        actual, expected: the engines' processes.
+        task: what is trained.
+        start, momentum_buffers: from where; no buffers before the optimiser's first step.
+
+    Returns:
+        "actual", "expected" or "neither"; None if that cannot be told, as of a step that is too
+        large.
+    """
+    true = Witness(task, start, momentum_buffers).step()
+    if true is None:
+        return None
+    budget = budgeted_step(task, start)(start.parameters, momentum_buffers or None)
+    budgets: dict[str, dict[str, Budget]] = {
+        "loss": {"loss": budget.loss},
+        "gradients": budget.gradients,
+        "updated": budget.parameters,
+        "buffers": budget.momentum_buffers,
+    }
+
+    def right(engine: EngineProcess[Trainer]) -> bool:
+        found = engine.call(_step, task, start, momentum_buffers)
+        return all(compare(found[kind], true[kind], budgets[kind], kind).passed for kind in found)
+
+    wrong = wrong_of(right(actual), right(expected)) or "neither"
+    return None if wrong == "both" else wrong
+
+
+def _step(trainer: Trainer, task: Task, start: Start, buffers: Mapping[str, Array]) -> Step:
+    """Take a step, in the engine's process."""
+    trainer.load(task, start, buffers)
+    loss, gradients = trainer.engine.loss_and_gradients()
+    trainer.engine.step()
+    found = {
+        "loss": {"loss": np.array(loss, task.dtype)},
+        "gradients": gradients,
+        "updated": trainer.engine.parameters(),
+    }
+    if task.momentum:
+        found["buffers"] = trainer.engine.momentum_buffers()
+    for kind in found.keys() - {"loss"}:
+        require_same(found[kind], start.parameters, kind)
+    return found
