@@ -1,12 +1,12 @@
 """What a report says in words; the terminal table and the page both say it from here."""
 
-import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from parity.checks.verdicts import VERDICTS
 from parity.checks.words import Document, element, number, worst
+from parity.engines.pipe import ChildTraceback
 from parity.environment import blas_warning
 
 LABELS = {name: verdict.label for name, verdict in VERDICTS.items()}
@@ -249,10 +249,10 @@ def _failures_of(architecture: Document, settings: Document) -> list[Failure]:
 
 
 def _failure_of_engine(subject: str, problem: Document) -> Failure:
-    """What an engine raised, and the line that did: the last that the traceback's text names."""
-    file, line, function = re.findall(r'File "(.+)", line (\d+), in (.+)', problem["traceback"])[-1]
-    said = f"{subject}: {problem['engine']} raised {problem['error']}, in {function}, {file}:{line}"
-    return Failure(said, "", None)
+    """What an engine did beside computing, and where: the last line that its traceback names."""
+    did = problem.get("did") or f"raised {problem['error']}"
+    said = ChildTraceback(problem["engine"], problem["call"], problem["traceback"], did).said()
+    return Failure(f"{subject}: {said}", "", None)
 
 
 def _failure(name: str, subject: str, architecture: Document, settings: Document) -> Failure:
