@@ -1,10 +1,10 @@
 """Defects that the machine has to find: what minigrad once did otherwise than torch, put back.
 
-`python -m tests.minigrad.machine.planted` searches for each of them, and writes what was found to
-parity/evidence/results/machine.json; with names, only for these, and writes nothing.
+`python -m tests.minigrad.machine.planted` searches for those that are not yet in
+parity/evidence/results/machine.json, and for those that are named; there it keeps how long it took.
 """
 
-import json
+import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis.errors import Flaky
-from hypothesis.stateful import run_state_machine_as_test
 
 from parity.environment import environment, usable_cores
 from parity.evidence.detection.defect import Defect, planted, read
-from parity.files import write_whole
-from tests.minigrad.api_machine import Machine
+from parity.evidence.store import Store
+from tests.minigrad.api_machine import run_programs
 from tests.minigrad.machine.known import KNOWN
 from tests.minigrad.machine.twins import Disagreement, disagreement
 
@@ -66,22 +64,12 @@ def search(what: Planted, limit_s: float = LIMIT_S) -> dict[str, Any]:
         it was not; and the `program` that shows it, as short as the machine could make it.
     """
     torch.set_num_threads(1)
-    some = settings(
-        max_examples=20,
-        stateful_step_count=50,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate],  # the machine makes programs shorter by itself
-        report_multiple_bugs=False,
-        verbosity=Verbosity.quiet,
-    )
     start = time.process_time()
     program: Sequence[str] | None = None
     while program is None and time.process_time() - start < limit_s:
         try:
             with planted(what.defect):
-                run_state_machine_as_test(Machine, settings=some)
+                run_programs(random.SystemRandom().getrandbits(64))
         except Disagreement as error:
             if disagreement(error.program, KNOWN) is None:  # it is the defect's doing
                 program = error.program
@@ -92,16 +80,19 @@ def search(what: Planted, limit_s: float = LIMIT_S) -> dict[str, Any]:
 
 
 def main(*names: str) -> None:
-    """Search for all defects, or those of these names, on all cores."""
-    chosen = [each for each in PLANTED if not names or each.defect.name in names]
-    found = []
+    """Search for these defects, and for those that nobody has searched for, on all cores."""
+    kept = Store(
+        RESULT,
+        {"environment": environment(), "limit_s": LIMIT_S},
+        name="found",
+        key=lambda row: row["name"],
+        order=[each.defect.name for each in PLANTED],
+    )
+    chosen = [e for e in PLANTED if e.defect.name in names or e.defect.name not in kept]
     with ProcessPoolExecutor(usable_cores()) as pool:
         for row in pool.map(search, chosen):
-            found.append(row)
-            print(json.dumps(row, indent=1), flush=True)
-    if not names:
-        document = {"environment": environment(), "limit_s": LIMIT_S, "found": found}
-        write_whole(RESULT, json.dumps(document, indent=1) + "\n")
+            kept.add(row)
+            print(row["found_s"], row["name"], *row["program"] or (), sep="\n    ", flush=True)
 
 
 if __name__ == "__main__":
