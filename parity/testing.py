@@ -244,6 +244,7 @@ def _document(engine: AnyEngine, network: str, dtype: str, momentum: float) -> d
             [_reference()],
             [LocalObject(Judge())],
         )
+        processes.require_two()
         return run_on(processes, [(named, task)], settings, lambda *_: None).document
 
 

@@ -54,7 +54,7 @@ def replay(case: Case, actual: Side, expected: Side, *, traced: bool = False) ->
         traced: whether to have all values of the step at which it fails, too.
 
     Raises:
-        UsageError: an engine cannot do what the case asks, or nothing can be judged.
+        UsageError: an engine cannot do what the case asks, both are one, or nothing can be judged.
     """
     if traced:
         require_step(case)
@@ -63,6 +63,7 @@ def replay(case: Case, actual: Side, expected: Side, *, traced: bool = False) ->
         trainer(actual), trainer(expected), [trainer(expected) for _ in range(count)]
     )
     with threadpool_limits(1), processes:
+        processes.require_two()
         verdict = located(case, verdict_on(case, processes), processes)
         found = traces(case, verdict, processes) if traced else None
         environment = processes.environment()

@@ -48,6 +48,7 @@ def run_command(
     with processes_for(tasks, actual, expected) as processes, Progress() as progress:
         from parity.report.html import to_html  # which takes a while, and engines are starting
 
+        processes.require_two()
         report = run_on(processes, tasks, settings, progress.epochs, folder)
     write_whole(folder / "report.json", to_json(report.document))
     write_whole(folder / "report.html", to_html(report))

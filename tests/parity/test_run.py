@@ -234,10 +234,13 @@ def test_an_engine_that_raises_fails_its_network_and_no_other(sides: tuple[Side,
 
 
 WRONGLY_RETURNED = {
-    wrong_engines.MISSING_GRADIENT: ("loss_and_gradients", "must return .*2.weight"),
-    wrong_engines.WIDE: ("loss_and_gradients", "bias \\[3\\] float64.*bias \\[3\\] float32"),
-    wrong_engines.LISTS: ("loss_and_gradients", "0.bias, a list, not a NumPy array"),
-    wrong_engines.FLAT: ("train", "the output prediction \\[30\\].*prediction \\[30, 1\\]"),
+    wrong_engines.MISSING_GRADIENT: ("loss_and_gradients", r"\(\) no 2\.weight; there must be one"),
+    wrong_engines.WIDE: (
+        "loss_and_gradients",
+        r"0\.weight as float64 \[3, 1\]; it must be float32",
+    ),
+    wrong_engines.LISTS: ("loss_and_gradients", "0.weight as a list, not a NumPy array"),
+    wrong_engines.FLAT: ("train", r"prediction as float32 \[30\]; it must be float32 \[30, 1\]"),
     wrong_engines.STOPPING: ("loss_and_gradients", "StopIteration: planted"),
 }
 
