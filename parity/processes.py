@@ -108,10 +108,10 @@ class Processes:
         except (UsageError, EngineFailedError, MemoryError):
             raise
         except Exception as error:
+            self.revive()
             cause = engines_failure(error)
             if cause is None:
                 raise
-            self.revive()
             entry["passed"] = False
             entry["problem"] = {
                 "engine": cause.process,

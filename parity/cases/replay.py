@@ -149,10 +149,10 @@ def raised_by(processes: Processes) -> Iterator[None]:
     except (UsageError, EngineFailedError):
         raise
     except Exception as error:
+        processes.revive()
         cause = engines_failure(error)
         if cause is None:
             raise
-        processes.revive()
         raise EngineFailedError(f"{cause.said()}: so it cannot be judged on this case") from error
 
 

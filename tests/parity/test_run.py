@@ -237,7 +237,7 @@ WRONGLY_RETURNED = {
     wrong_engines.MISSING_GRADIENT: ("loss_and_gradients", r"\(\) no 2\.weight; there must be one"),
     wrong_engines.WIDE: (
         "loss_and_gradients",
-        r"0\.weight as float64 \[3, 1\]; it must be float32",
+        r"0\.weight as float64 \[3, 1\]; it must",
     ),
     wrong_engines.LISTS: ("loss_and_gradients", "0.weight as a list, not a NumPy array"),
     wrong_engines.FLAT: ("train", r"prediction as float32 \[30\]; it must be float32 \[30, 1\]"),
