@@ -9,27 +9,34 @@ from typing import Any, NamedTuple, Self
 from minigrad.architectures import Architecture
 from parity.checks.steps import Judge
 from parity.checks.trajectory import RUNS
-from parity.engines.process import KEPT, ChildTraceback, EngineProcess
+from parity.engines.pipe import JUDGE, RAISED, engines_failure
+from parity.engines.process import KEPT, EngineProcess
 from parity.engines.protocol import Engine, Task
 from parity.engines.registry import factory, reproducible
 from parity.engines.trainer import Trainer
 from parity.environment import usable_cores
-from parity.errors import UsageError
+from parity.errors import EngineFailedError, UsageError
 
 WORTH_A_PROCESS = 4000
 """Steps of all perturbed runs below which another process, which loads torch, does not pay."""
 
 
+TIMEOUT_S = 60.0
+"""How long an engine may give no sign of life, in seconds, unless another time is given."""
+
+
 class Side(NamedTuple):
-    """One of the two engines: its name and what makes it."""
+    """One of the two engines: its name, what makes it, and how long a step of it may take."""
 
     name: str
     factory: Callable[[], Engine]
+    timeout_s: float = TIMEOUT_S
 
 
 def trainer(side: Side) -> EngineProcess[Trainer]:
     """Return a process of one thread that will hold the engine and its training loop."""
-    return EngineProcess(functools.partial(Trainer, side.factory), 1, side.name, KEPT)
+    make = functools.partial(Trainer, side.factory)
+    return EngineProcess(make, 1, side.name, KEPT, side.timeout_s)
 
 
 @dataclass
@@ -82,34 +89,32 @@ class Processes:
 
     @contextmanager
     def noting(self, entry: dict[str, Any]) -> Iterator[None]:
-        """Note an exception that an engine raises as the `problem` of an entry, which has failed.
+        """Note what an engine raises, and its death, as the `problem` of an entry, which failed.
 
         All processes are then ready for another call. Other exceptions are raised on.
         """
         try:
             yield
-        except (UsageError, MemoryError):
+        except (UsageError, EngineFailedError, MemoryError):
             raise
         except Exception as error:
-            cause = error.__cause__
-            engines = self.actual, self.expected, *(self.twins or ())
-            self.settle()
-            if not isinstance(cause, ChildTraceback) or cause.process not in (
-                process.name for process in engines
-            ):
+            cause = engines_failure(error)
+            if cause is None:
                 raise
+            self.revive()
             entry["passed"] = False
             entry["problem"] = {
                 "engine": cause.process,
                 "call": cause.method,
-                "error": f"{type(error).__name__}: {error}",
-                "traceback": cause.trace,
+                "error": cause.did.removeprefix(RAISED),
+                "did": cause.did,
+                "traceback": cause.trace or cause.did,
             }
 
-    def settle(self) -> None:
-        """Wait for the end of every call that nobody waits for any more."""
+    def revive(self) -> None:
+        """Make all processes ready for another call, whatever became of the last."""
         for process in self._all():
-            process.settle()
+            process.revive()
 
     def kill(self) -> None:
         """End them at once, from another thread."""
@@ -128,7 +133,7 @@ def prepared(actual: Side, expected: Side, cores: int) -> Processes:
             for process, name in zip((ours, theirs[0]), names, strict=True)
         )
         twins = twin, other
-    judges = [EngineProcess(Judge, 1, "judge", KEPT) for _ in range(cores)]
+    judges = [EngineProcess(Judge, 1, JUDGE, KEPT) for _ in range(cores)]
     return Processes(ours, theirs[0], theirs, judges, twins, trainer(actual))
 
 

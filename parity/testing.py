@@ -94,7 +94,7 @@ class Check:
         """
         for problem in (document.get("problem"), entry.get("problem")):
             if problem:
-                raise AssertionError(f"{problem['engine']} raised {problem['error']}")
+                raise AssertionError(f"{problem['engine']} {problem['did']}")
         if self.verdict == PROBES:
             return "the engine has no `namespace` in torch's names"
         return str(entry["not_judged"][self.verdict])

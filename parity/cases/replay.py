@@ -12,10 +12,10 @@ from parity.cases.case import PROBE, Case
 from parity.checks.locate import NotTracedError, Traces, traced
 from parity.checks.verdicts import VERDICTS, Match, not_reached
 from parity.documents import to_json
-from parity.engines.process import ChildTraceback
+from parity.engines.pipe import engines_failure
 from parity.engines.registry import reproducible
 from parity.environment import usable_cores
-from parity.errors import UsageError
+from parity.errors import EngineFailedError, UsageError
 from parity.probes import PROBES
 from parity.probes.check import check_probes
 from parity.processes import Processes, Side, trainer
@@ -84,7 +84,8 @@ def verdict_on(case: Case, processes: Processes) -> dict[str, Any]:
             verdicts that need perturbed runs.
 
     Raises:
-        UsageError: an engine cannot do what the case asks, or raises an exception.
+        UsageError: an engine cannot do what the case asks.
+        EngineFailedError: an engine raises an exception, dies or falls silent.
     """
     with raised_by(processes):
         if case.kind == PROBE:
@@ -105,7 +106,7 @@ def located(case: Case, verdict: dict[str, Any], processes: Processes) -> dict[s
     try:
         with raised_by(processes):
             found = _match(case, processes).located(row, verdict)
-    except UsageError:  # an engine that cannot take the step: its gradients are judged without
+    except (UsageError, EngineFailedError):  # it cannot take the step: gradients need none
         found = {"first_node": None, "wrong": None}
     return {**verdict, **found}
 
@@ -119,7 +120,8 @@ def traces(case: Case, verdict: Mapping[str, Any], processes: Processes) -> Trac
         processes: the two engines.
 
     Raises:
-        UsageError: an engine cannot show what its steps compute, or raises an exception.
+        UsageError: an engine cannot show what its steps compute.
+        EngineFailedError: an engine raises an exception, dies or falls silent.
     """
     assert case.start is not None
     row = VERDICTS[case.kind]
@@ -140,19 +142,17 @@ def traces(case: Case, verdict: Mapping[str, Any], processes: Processes) -> Trac
 
 @contextmanager
 def raised_by(processes: Processes) -> Iterator[None]:
-    """Turn what an engine raises, in its process, into a UsageError; wait for the others."""
+    """Turn what an engine raises, in its process, into an EngineFailedError; revive what died."""
     try:
         yield
-    except UsageError:
+    except (UsageError, EngineFailedError):
         raise
     except Exception as error:
-        if not isinstance(error.__cause__, ChildTraceback):
+        cause = engines_failure(error)
+        if cause is None:
             raise
-        processes.settle()
-        raise UsageError(
-            f"an engine cannot be judged on this case, since it raised {type(error).__name__}: "
-            f"{error}"
-        ) from error
+        processes.revive()
+        raise EngineFailedError(f"{cause.said()}: so it cannot be judged on this case") from error
 
 
 def document(replayed: Replayed) -> dict[str, Any]:

@@ -17,10 +17,11 @@ import numpy as np
 from parity.cases.case import Case
 from parity.cases.shrink_steps import SAMPLES, count, epochs, keep, plainer, shallower
 from parity.engines.protocol import Array
-from parity.errors import UsageError
+from parity.errors import EngineFailedError, UsageError
 
 VerdictOn = Callable[[Case], Mapping[str, Any]]
-"""Returns the verdict on a case. May raise UsageError: an engine cannot do what the case asks."""
+"""Returns the verdict on a case. May raise UsageError or EngineFailedError: an engine
+cannot do what the case asks."""
 
 MOST_TRIALS = 400
 MOST_SECONDS = 10.0
@@ -86,7 +87,7 @@ class _Search:
         self.trials += 1
         try:
             verdict = self._verdict_on(candidate)
-        except UsageError:  # another failure than the one that is sought
+        except (UsageError, EngineFailedError):  # another failure than the one that is sought
             return False
         if verdict["passed"] is not False or _located(verdict) != _located(self.case.verdict):
             return False

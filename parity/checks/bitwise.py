@@ -16,6 +16,7 @@ from parity.checks.bits import canonical, first_difference
 from parity.checks.words import Document
 from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import BUFFER, Array, Engine, Start, Task
+from parity.engines.serve import alive
 from parity.engines.trainer import Progress, Trainer, ignore
 
 LOSS = "loss"
@@ -40,6 +41,7 @@ def state_after(
     trainer.load(task, start, momentum_buffers)
     for _ in range(epoch):
         trainer.engine.step()
+        alive()
     return _stepped(trainer.engine)
 
 

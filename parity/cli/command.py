@@ -11,9 +11,10 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from parity.engines.process import EngineProcessError
-from parity.errors import UsageError
+from parity.engines.pipe import EngineProcessError, engines_failure
+from parity.errors import EngineFailedError, UsageError, harmless
 
+ENGINE_FAILED = 1  # as if a verdict had failed
 INTERRUPTED = 128 + signal.SIGINT
 DEFECT = 70  # EX_SOFTWARE of sysexits.h: neither agreement nor disagreement nor bad usage
 
@@ -51,27 +52,45 @@ def command(
         try:
             status = function(*arguments, **options)
             sys.stdout.flush()
-        except KeyboardInterrupt:
-            status = complain(interrupted, INTERRUPTED, program)
-        except (UsageError, EngineProcessError) as error:
-            status = complain(str(error), 2, program)
-        except MemoryError as error:
-            said = f"out of memory, use fewer samples or smaller layers: {error}"
-            status = complain(said, 2, program)
-        except OSError as error:
-            silence()
-            status = complain(f"cannot write or read: {error}", 2, program)
-        except Exception:
-            traceback.print_exc()
-            said = "this is a defect of parity, please report it"
-            status = complain(said, DEFECT, program)
+        except (KeyboardInterrupt, Exception) as error:
+            if _of_an_interrupt(error):
+                status = complain(interrupted, INTERRUPTED, program)
+            else:
+                status = _reported(error, program)
         raise typer.Exit(status)
 
     return run_it
 
 
+def _of_an_interrupt(error: BaseException | None) -> bool:
+    """Return whether Ctrl-C began it; a library that is loading may raise another exception."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _reported(error: BaseException, program: str) -> int:
+    """Say what was raised, and return the exit status."""
+    if isinstance(error, UsageError):
+        return complain(str(error), 2, program)
+    if isinstance(error, MemoryError):
+        said = f"out of memory, use fewer samples or smaller layers: {error}"
+        return complain(said, 2, program)
+    if isinstance(error, EngineFailedError):
+        return complain(str(error), ENGINE_FAILED, program)
+    if failure := engines_failure(error):
+        return complain(failure.said(), ENGINE_FAILED, program)
+    if isinstance(error, EngineProcessError):
+        return complain(str(error), 2, program)
+    if isinstance(error, OSError):
+        silence()
+        return complain(f"cannot write or read: {error}", 2, program)
+    traceback.print_exception(error)
+    return complain("this is a defect of parity, please report it", DEFECT, program)
+
+
 def complain(message: str, status: int, program: str = "parity") -> int:
     """Say why on standard error and return the status."""
     console = Output(stderr=True)
-    console.print(f"{program}: {message}", soft_wrap=True, markup=False, highlight=False)
+    console.print(f"{program}: {harmless(message)}", soft_wrap=True, markup=False, highlight=False)
     return status

@@ -48,6 +48,14 @@ Samples = Annotated[
     int, typer.Option(min=1, max=MOST_SAMPLES, help="How many points of the noisy parabola.")
 ]
 Momentum = Annotated[float, typer.Option(min=0, help="Momentum of SGD.")]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        min=0.1,
+        metavar="SECONDS",
+        help="End an engine that gives no sign of life for so long: a step may take no longer.",
+    ),
+]
 Quick = Annotated[bool, typer.Option("--quick", help=f"Train for at most {QUICK_EPOCHS} epochs.")]
 
 

@@ -13,7 +13,7 @@ from parity.cli.command import Output, command
 from parity.engines.registry import factory, known, same
 from parity.errors import UsageError
 from parity.files import write_whole
-from parity.processes import Side
+from parity.processes import TIMEOUT_S, Side
 from parity.report.pair import page
 from parity.report.replayed import summary
 
@@ -30,6 +30,7 @@ def replay_command(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda or cuda:N. Default: the case's.")
     ] = None,
+    timeout: options.Timeout = TIMEOUT_S,
     html: Annotated[
         str | None,
         typer.Option(
@@ -52,7 +53,7 @@ def replay_command(
         )
     if device is not None:
         found = replace(found, task=replace(found.task, device=options.checked_device(device)))
-    sides = (Side(name, factory(name)) for name in names)
+    sides = (Side(name, factory(name), timeout) for name in names)
     replayed = replay(found, *sides, traced=html is not None)
     if html is not None:
         write_whole(html, page(replayed, Path(case).name))

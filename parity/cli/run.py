@@ -5,7 +5,7 @@ from parity.cli.command import Output, command
 from parity.documents import to_json
 from parity.engines.registry import factory
 from parity.files import output_folder, write_whole
-from parity.processes import Side, processes_for
+from parity.processes import TIMEOUT_S, Side, processes_for
 from parity.progress import Progress
 from parity.report.table import summary
 from parity.run import run_on
@@ -25,6 +25,7 @@ def run_command(
     momentum: options.Momentum = 0.0,
     samples: options.Samples = 100,
     quick: options.Quick = False,
+    timeout: options.Timeout = TIMEOUT_S,
 ) -> int:
     """Train on two engines and judge whether they agree: the main job.
 
@@ -32,7 +33,7 @@ def run_command(
     2 bad usage or input.
     """
     options.require_two(engine, against)
-    actual, expected = Side(engine, factory(engine)), Side(against, factory(against))
+    actual, expected = (Side(name, factory(name), timeout) for name in (engine, against))
     tasks = options.tasks(
         architectures, seed, dtype, device, epochs, learning_rate, momentum, samples, quick=quick
     )

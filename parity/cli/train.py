@@ -10,7 +10,7 @@ from parity.cli.command import Output, command
 from parity.engines.registry import factory
 from parity.errors import UsageError
 from parity.files import output_folder, write_whole
-from parity.processes import Side
+from parity.processes import TIMEOUT_S, Side
 from parity.progress import Progress
 from parity.training import HELD_OUT, MOMENTS, Finished, train
 
@@ -30,6 +30,7 @@ def train_command(
     learning_rate: options.Rate = None,
     momentum: options.Momentum = 0.0,
     samples: options.Samples = 100,
+    timeout: options.Timeout = TIMEOUT_S,
     hold_out: Annotated[
         bool,
         typer.Option(
@@ -52,7 +53,7 @@ def train_command(
     networks side by side. With --holdout its title also gives the MSE on fresh points and the
     generalisation gap: that MSE minus the MSE on the data.
     """
-    side = Side(engine, factory(engine))
+    side = Side(engine, factory(engine), timeout)
     tasks = options.tasks(
         architectures, seed, dtype, device, epochs, learning_rate, momentum, samples
     )

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from copy import copy
 from types import MappingProxyType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 
-from parity.engines.pipe import Child, ChildTraceback, EngineProcessError, Request, together
+from parity.engines.child import Child
+from parity.engines.pipe import ChildTraceback, EngineProcessError, Request, together
 
 __all__ = ["ChildTraceback", "EngineProcess", "EngineProcessError", "LocalObject", "together"]
 
@@ -54,7 +56,8 @@ class EngineProcess(Generic[T]):
     `functools.partial` of either (it is pickled). `threads` limits the thread pools of every
     library the child loads, `None` leaves them alone. Functions (by their names), arguments and
     results are pickled. `name` is what error messages call the process. `variables` are set in its
-    environment.
+    environment. A call that gives no sign of life for `timeout_s` seconds ends the process; None is
+    for ever. A sign is an item of a stream, or what `serve.alive` sends.
 
     The child ignores SIGINT, so that Ctrl-C is for the parent to handle, and ends with its parent,
     however that one ends. As with every spawned process, it imports the parent's main module anew.
@@ -66,6 +69,7 @@ class EngineProcess(Generic[T]):
         threads: int | None = None,
         name: str = "engine",
         variables: Mapping[str, str] = MappingProxyType({}),
+        timeout_s: float | None = None,
     ) -> None:
         """Prepare the process; entering the context starts it. Raises ValueError for no threads."""
         if threads is not None and threads < 1:
@@ -74,7 +78,9 @@ class EngineProcess(Generic[T]):
         # A factory pickled here and unpickled in `serve` reports a failure like any other call.
         self._factory = pickle.dumps(factory)
         limits = {} if threads is None else dict.fromkeys(THREAD_VARIABLES, str(threads))
-        self._child: Child | _Here = Child(self._factory, threads, name, {**limits, **variables})
+        self._child: Child | _Here = Child(
+            self._factory, threads, name, {**limits, **variables}, timeout_s
+        )
 
     def beside(self, factory: Callable[[], S], name: str) -> EngineProcess[S]:
         """Return another object in the same process, made when it is first called.
@@ -97,8 +103,9 @@ class EngineProcess(Generic[T]):
     ) -> R:
         """Return `function(object, *args, **kwargs)`.
 
-        An exception in the child is raised here, with the child's traceback as its cause, or as
-        an `EngineProcessError` if it cannot be pickled. So is the death of the child.
+        An exception in the child is raised here, with a `ChildTraceback` as its cause: with its
+        own type if it is one of Python's or of parity's, else as an `EngineProcessError`. So are
+        SystemExit and KeyboardInterrupt, and the child's death and silence.
         """
         return self.ask(function, *args, **kwargs)()
 
@@ -145,8 +152,14 @@ class EngineProcess(Generic[T]):
             try:
                 self._child.receive()
             except Exception:  # the call's own is dropped, like a result
-                if self._child.busy:
+                if self._child.dead:
                     raise
+
+    def revive(self) -> None:
+        """Make ready for another call: settle, and start anew if the process died by itself."""
+        with suppress(EngineProcessError):
+            self.settle()
+        self._child.revive()
 
     def close(self) -> None:
         """End the process, by force if it does not go by itself. Does nothing the second time."""
@@ -161,6 +174,7 @@ class _Here:
     """An object in this process, in the place of a `Child`."""
 
     busy: str | None = None
+    dead = False
 
     def __init__(self, value: object) -> None:
         self._value = value
@@ -179,9 +193,9 @@ class _Here:
             return "return", stop.value
 
     def start(self) -> None:
-        """Do nothing, and so do `kill` and `close`: there is no process."""
+        """Do nothing, and so do the others: there is no process."""
 
-    kill = close = start
+    kill = close = revive = start
 
 
 class LocalObject(EngineProcess[T]):

@@ -110,7 +110,9 @@ class Engine(ABC):
     `trace` a defect is located (`TracingEngine`). One whose library has torch's names may have an
     attribute `namespace`, the module, and is then asked to run the probe suite.
 
-    An object is made without arguments; `parity run` makes it in a process of its own.
+    An object is made without arguments; `parity run` makes it in a process of its own. Whatever a
+    method raises, SystemExit too, is a failure of the engine, and so is the death of the process,
+    or no sign of life for a minute (`--timeout`): a step may take no longer.
     """
 
     namespace: ModuleType | None = None

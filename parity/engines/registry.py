@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parity.engines.protocol import Engine
-from parity.errors import UsageError
+from parity.errors import EngineFailedError, UsageError, summary
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ def factory(name: str) -> Callable[[], Engine]:
 
     Raises:
         UsageError: the engine is unknown, or something it needs is not installed. What is made
-            raises it, too, if there is no such module or class, if that is not an engine, or if
-            importing or making it fails.
+            raises it, too, if there is no such module or class, or if that is not an engine; and
+            `EngineFailedError` if importing or making it raises an exception.
     """
     if ":" in name:
         module, _, class_name = name.partition(":")
@@ -184,13 +184,13 @@ def _make(adapter: str) -> Engine:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
         if not error.name or not f"{name}.".startswith(f"{error.name}."):
-            raise _unmade(adapter, error) from error  # the module is there, and needs another
+            raise UsageError(_unmade(adapter, error)) from error  # the module needs another
         raise UsageError(
             f"there is no module {error.name!r} for the engine {adapter!r}: give one as "
             "package.module:Class, from the folder where it can be imported"
         ) from error
-    except Exception as error:
-        raise _unmade(adapter, error) from error
+    except BaseException as error:
+        raise EngineFailedError(_unmade(adapter, error)) from error
     made = getattr(module, attribute, None)
     if not (isinstance(made, type) and issubclass(made, Engine)):
         raise UsageError(
@@ -201,13 +201,15 @@ def _make(adapter: str) -> Engine:
         raise UsageError(f"the engine {adapter!r} lacks {lacking}, which parity.Engine asks for")
     try:
         return made()
-    except Exception as error:
-        raise _unmade(adapter, error) from error
+    except UsageError:
+        raise
+    except BaseException as error:
+        raise EngineFailedError(_unmade(adapter, error)) from error
 
 
-def _unmade(adapter: str, error: Exception) -> UsageError:
+def _unmade(adapter: str, error: BaseException) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return UsageError(
-        f"the engine {adapter!r} cannot be made: {type(error).__name__}: {error} "
-        f"({frame.filename}:{frame.lineno})"
+    return (
+        f"the engine {adapter!r} cannot be made: {summary(error)}, "
+        f"in {frame.name}, {frame.filename}:{frame.lineno}"
     )

@@ -17,6 +17,7 @@ from parity.engines.protocol import (
     TracingEngine,
     require_same,
 )
+from parity.engines.serve import alive
 from parity.environment import environment
 
 REPORT_EVERY_S = 0.05
@@ -118,6 +119,7 @@ class Trainer:
         self.load(task, start, momentum_buffers)
         for _ in range(epoch):
             self.engine.step()
+            alive()
         return self.engine.parameters(), self.engine.momentum_buffers()
 
     def join(

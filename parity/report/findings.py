@@ -4,13 +4,13 @@ Verdicts that fail at the same rule of minigrad are one finding. A verdict that 
 fails is of the finding of its network, if there is one.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from parity.checks.verdicts import VERDICTS
 from parity.checks.words import Document, element, number
+from parity.engines.pipe import ChildTraceback
 from parity.report.wording import LABELS, conditions, exactly, where
 
 NEAR = 1e-3
@@ -224,9 +224,9 @@ def _of_probes(failed: list[Document], probes: Document, settings: Document) -> 
 
 
 def _of_engine(subject: str, problem: Document) -> Finding:
-    """What an engine raised, and the line that did: the last that the traceback's text names."""
-    file, line, function = re.findall(r'File "(.+)", line (\d+), in (.+)', problem["traceback"])[-1]
-    said = f"{problem['engine']} raised {problem['error']}, in {function}, {file}:{line}"
+    """What an engine did beside computing, and where: the last line that its traceback names."""
+    did = problem.get("did") or f"raised {problem['error']}"
+    said = ChildTraceback(problem["engine"], problem["call"], problem["traceback"], did).said()
     return Finding(said, [f"on {subject}"])
 
 

@@ -16,6 +16,7 @@ from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.process import KEPT, EngineProcess, EngineProcessError
 from parity.engines.protocol import Start, Task
 from parity.engines.registry import factory
+from parity.engines.serve import alive
 from parity.engines.trainer import Run, Trainer
 from parity.errors import UsageError
 from parity.sweep.database import GIVEN, Row
@@ -128,6 +129,7 @@ def _finished(trainer: Trainer, task: Task, start: Start) -> Run:
     while True:
         try:
             next(training)
+            alive()
         except StopIteration as stop:
             run: Run = stop.value
             return run

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from parity.engines.process import THREAD_VARIABLES, EngineProcess, together
 from parity.engines.protocol import Start, Task
+from parity.engines.serve import _Signs, alive
 from parity.engines.trainer import Trainer
 
 R = TypeVar("R")
@@ -94,6 +95,13 @@ class Subject:
 
     def hang(self) -> None:
         time.sleep(3600)
+
+    def wait_and_say_so(self, times: int) -> str:
+        for _ in range(times):
+            time.sleep(0.2)
+            _Signs.given_s = 0  # so that every sign is given
+            alive()
+        return "done"
 
     def thread_variables(self) -> dict[str, str | None]:
         return {name: os.environ.get(name) for name in THREAD_VARIABLES}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from parity.engines.registry import factory
-from parity.errors import UsageError
+from parity.errors import EngineFailedError, UsageError
 from parity.testing import Check, checks
 from tests.parity.commands import Finished, parity, report, words
 
@@ -247,13 +247,23 @@ def test_an_engine_that_raises_is_told_where() -> None:
         ("toy", "unknown engine 'toy'"),
         (":ToyEngine", "':ToyEngine' does not name a class"),
         (".toy:ToyEngine", "does not name a class"),
-        ("tracing:Unmakeable", "cannot be made: ZeroDivisionError: division by zero"),
         ("broken:Engine", "cannot be made: ModuleNotFoundError: No module named 'no"),
-        ("careless:Engine", "cannot be made: LookupError: at once"),
     ],
 )
 def test_what_is_no_engine_is_refused(name: str, said: str) -> None:
     with pytest.raises(UsageError, match=re.escape(said)):
+        factory(name)()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("tracing:Unmakeable", "ZeroDivisionError: division by zero, in __init__, "),
+        ("careless:Engine", "LookupError: at once, in <module>, "),
+    ],
+)
+def test_one_that_cannot_be_made_has_failed(name: str, said: str) -> None:
+    with pytest.raises(EngineFailedError, match=f"cannot be made: {re.escape(said)}"):
         factory(name)()
 
 

@@ -194,8 +194,35 @@ def test_a_dead_child_is_reported(subject: EngineProcess[Subject]) -> None:
         other.call(Subject.kill_itself)
     with EngineProcess(Subject) as third:
         os.kill(third.call(Subject.pid), signal.SIGSEGV)
-        with pytest.raises(ProcessError, match=r"exit code -11 .*SIGSEGV.*PYTHONFAULTHANDLER"):
+        with pytest.raises(ProcessError, match=r"exit code -11 .*SIGSEGV.*, in \w+, .*py:\d+"):
             third.call(Subject.pid)
+
+
+def test_a_silent_child_is_ended_and_revived() -> None:
+    with EngineProcess(Subject, timeout_s=0.5) as process:
+        process.call(Subject.add, 1)
+        with pytest.raises(ProcessError, match=r"no sign of life for 0.5 s.*, in hang, .*py:\d+"):
+            process.call(Subject.hang)
+        with pytest.raises(ProcessError, match="closed"):
+            process.call(Subject.pid)
+        process.revive()
+        assert process.call(Subject.add, 1) == 1, "another object, made anew"
+        assert process.call(Subject.wait_and_say_so, 8) == "done"
+        process.ask(Subject.exit, 0)
+        process.revive()
+        assert process.call(Subject.add, 1) == 1
+
+
+def test_what_was_killed_from_here_is_not_revived() -> None:
+    with EngineProcess(Subject) as process:
+        answer = process.ask(Subject.hang)
+        process.kill()
+        with pytest.raises(ProcessError) as killed:
+            answer()
+        assert killed.value.__cause__ is None, "which is no failure of the engine"
+        process.revive()
+        with pytest.raises(ProcessError, match="closed"):
+            process.call(Subject.pid)
 
 
 def test_a_stream_given_up_blocks_further_calls(subject: EngineProcess[Subject]) -> None:

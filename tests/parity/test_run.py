@@ -239,7 +239,7 @@ WRONGLY_RETURNED = {
     wrong_engines.WIDE: ("loss_and_gradients", "bias \\[3\\] float64.*bias \\[3\\] float32"),
     wrong_engines.LISTS: ("loss_and_gradients", "0.bias, a list, not a NumPy array"),
     wrong_engines.FLAT: ("train", "the output prediction \\[30\\].*prediction \\[30, 1\\]"),
-    wrong_engines.STOPPING: ("loss_and_gradients", "RuntimeError: StopIteration: planted"),
+    wrong_engines.STOPPING: ("loss_and_gradients", "StopIteration: planted"),
 }
 
 

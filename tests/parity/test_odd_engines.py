@@ -1,0 +1,138 @@
+"""Engines at the edges of the protocol: wrong ones fail and say why, right ones pass."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.parity import odd_engines
+from tests.parity.commands import Finished, parity, report, words
+
+
+def name(engine: type[Any]) -> str:
+    return f"{engine.__module__}:{engine.__name__}"
+
+
+def judged(
+    engine: type[Any], *arguments: str, folder: Path
+) -> tuple[Finished, dict[str, Any], dict[str, Any]]:
+    """Run the main job on one network; return how it ended, the network's entry and the report."""
+    ended = parity(
+        *("run", "1-4-1", "--epochs", "8", "--against", "minigrad", "--samples", "20"),
+        *("--engine", name(engine), "--output", folder, *arguments),
+    )
+    assert ended.returncode in (0, 1), ended.stderr
+    document = report(folder)
+    return ended, document["architectures"][0], document
+
+
+def line_of(text: str) -> int:
+    """The line of a text in the file of the engines."""
+    lines = Path(str(odd_engines.__file__)).read_text(encoding="utf-8").splitlines()
+    (found,) = (i for i, line in enumerate(lines, 1) if line.strip() == text)
+    return found
+
+
+# ---- right but awkward --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", odd_engines.AWKWARD)
+@pytest.mark.parametrize("momentum", ["0", "0.9"])
+def test_a_right_engine_passes(engine: type[Any], momentum: str, tmp_path: Path) -> None:
+    ended, entry, _ = judged(engine, "--momentum", momentum, folder=tmp_path)
+    assert ended.returncode == 0, ended.stdout
+    assert entry["passed"] is entry["steps"]["passed"] is True
+
+
+# ---- engines that end their process, or want to -------------------------------------------------
+
+SAID = {
+    odd_engines.Exits: ("raised SystemExit: 0", "sys.exit(0)"),
+    odd_engines.SaysAndExits: ("raised SystemExit: no more memory", 'sys.exit("no more memory")'),
+    odd_engines.Interrupts: ("raised KeyboardInterrupt:", "raise KeyboardInterrupt"),
+    odd_engines.RaisesItsOwn: ("raised OwnEnd: enough", 'raise OwnEnd("enough")'),
+    odd_engines.Vanishes: ("ended with exit code 0 during 'train'", None),
+    odd_engines.Crashes: ("ended with exit code -11 (killed by SIGSEGV) during 'train'", None),
+}
+
+
+@pytest.mark.parametrize("engine", odd_engines.ENDING)
+def test_an_end_is_a_failure_of_the_engine(engine: type[Any], tmp_path: Path) -> None:
+    ended, entry, document = judged(engine, "1-2-1", folder=tmp_path)
+    assert ended.returncode == 1
+    said, line = SAID[engine]
+    assert f"{name(engine)} {said}" in words(ended.stdout)
+    place = "in ends,"
+    if line is not None:
+        place += rf" \S*odd_engines\.py:{line_of(line)}"
+    if engine is odd_engines.Crashes:
+        place = r"in string_at, \S*ctypes"
+    if engine is not odd_engines.Vanishes:
+        assert re.search(place.replace(" ", ""), "".join(ended.stdout.split()))
+    assert entry["problem"]["engine"] == name(engine)
+    assert entry["gradients"]["passed"] is True, "what was judged before stands"
+    second = document["architectures"][1]
+    assert second["problem"]["did"].startswith(said), "the next network is judged as well"
+    assert said in (tmp_path / "report.html").read_text(encoding="utf-8").replace("&#39;", "'")
+
+
+COMMANDS = {
+    "train": ("1-2-1",),
+    "bench": ("1-2-1", "--rounds", "6", "--processes", "1"),
+    "sweep": ("1-2-1", "--seeds", "0:1", "--horizons", "0", "--against", "minigrad"),
+}
+
+
+@pytest.mark.parametrize(
+    ("engine", "command"),
+    [
+        *((engine, "train") for engine in (*odd_engines.ENDING, *odd_engines.ENDING_WHEN_MADE)),
+        *((engine, "bench") for engine in (odd_engines.Exits, odd_engines.ExitsWhenMade)),
+        *((engine, "sweep") for engine in (odd_engines.Vanishes, odd_engines.ExitsWhenMade)),
+    ],
+)
+def test_no_command_ends_well_with_it(engine: type[Any], command: str, tmp_path: Path) -> None:
+    option = "--engines" if command == "bench" else "--engine"
+    arguments = (option, name(engine), "--output", tmp_path)
+    ended = parity(command, *COMMANDS[command], *arguments)
+    assert ended.returncode == (2 if command == "sweep" else 1), ended.stderr
+    assert name(engine) in words(ended.stderr)
+    assert "Traceback" not in ended.stderr
+    if engine is odd_engines.Exits:
+        assert "raised SystemExit: 0" in words(ended.stderr)
+
+
+@pytest.mark.parametrize("engine", odd_engines.ENDING_WHEN_MADE)
+def test_an_end_when_it_is_made_is_told_with_the_line(engine: type[Any], tmp_path: Path) -> None:
+    arguments = ("--against", "minigrad", "--engine", name(engine), "--output", tmp_path)
+    ended = parity("run", "1-2-1", *arguments)
+    assert ended.returncode == 1
+    assert re.search(
+        r"cannot be made: SystemExit: (0|no licence), in __init__, \S+odd_engines\.py:\d+",
+        words(ended.stderr),
+    )
+
+
+def test_an_engine_that_ends_on_a_case_fails_it(tmp_path: Path) -> None:
+    _, entry, _ = judged(odd_engines.HalvedBias, folder=tmp_path)
+    case = tmp_path / entry["steps"]["case"]
+    for engine in (odd_engines.ExitsInGradients, odd_engines.ExitsWhenMade):
+        ended = parity("replay", case, "--engine", name(engine), "--against", "minigrad")
+        assert ended.returncode == 1
+        assert "SystemExit" in words(ended.stderr)
+
+
+def test_an_engine_that_is_silent_for_too_long_is_ended(tmp_path: Path) -> None:
+    ended, entry, _ = judged(odd_engines.Hangs, "--timeout", "2", folder=tmp_path)
+    assert ended.returncode == 1
+    said = f"{name(odd_engines.Hangs)} gave no sign of life for 2 s during 'train', in ends, "
+    assert said in words(ended.stdout)
+    assert f":{line_of('time.sleep(1000)')}" in "".join(ended.stdout.split())
+    assert entry["gradients"]["passed"] is True
+    ended = parity(
+        *("train", "1-2-1", "--timeout", "2", "--engine", name(odd_engines.Hangs)),
+        *("--output", tmp_path),
+    )
+    assert ended.returncode == 1
+    assert "gave no sign of life for 2 s" in words(ended.stderr)
