@@ -362,6 +362,8 @@ def test_loaded_buffers_are_copies_in_the_parameters_dtype() -> None:
 def test_what_torch_does_and_minigrad_does_not_is_refused() -> None:
     with pytest.raises(NotImplementedError, match="differentiable"):
         SGD(three(minigrad), differentiable=True)
+    with pytest.raises(NotImplementedError, match="foreach and fused"):
+        SGD([*three(minigrad)[:1] * 2], foreach=True)
     with pytest.raises(ValueError, match="Invalid learning rate: nan"):
         SGD(three(minigrad), lr=float("nan"))
     optimizer, _ = trained(minigrad, momentum=0.9)
