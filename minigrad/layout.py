@@ -18,7 +18,10 @@ def copied(x: Any) -> Any:
 
 def unrepeated(x: Any) -> Any:
     """Return an array, but a copy of one in which elements are repeated."""
-    if 0 in getattr(x, "strides", ()) and repeats(x):
+    strides = getattr(x, "strides", None)
+    if strides is None:
+        return np.copy(x)  # a tensor, whose own copy keeps them in place
+    if 0 in strides and repeats(x):
         return np.where(True, x, x)  # which, unlike np.copy, keeps the repeated axes in place
     return x
 

@@ -1,5 +1,6 @@
 """Stochastic gradient descent: parameters take a step against their gradients, in place."""
 
+import copy
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -244,7 +245,7 @@ class SGD:
             ValueError: the groups are other in number or size, or a buffer has another shape than
                 its parameter.
         """
-        saved = [dict(group) for group in state_dict["param_groups"]]
+        saved = copy.deepcopy(state_dict["param_groups"])
         sizes, own = ([len(g["params"]) for g in groups] for groups in (saved, self.param_groups))
         if sizes != own:
             raise ValueError(

@@ -88,22 +88,27 @@ def sweep(
     retain_graph: bool = False,
     watched: Collection[Node] = (),
     wrap: Callable[[Array, Node | None], Array] | None = None,
+    passed: Callable[[Node, Array], Any] = lambda node, grad: grad,
+    accumulating: bool = True,
 ) -> Iterator[tuple[Node, Array]]:
     """Walk from the roots to the leaves; yield leaves with their gradients.
 
     A node is run once all its consumers have been run: then its gradient is complete. The gradient
     is dropped as soon as the node's derivatives have used it, so at any moment only the gradients
-    of the frontier are alive. An inner node's hooks are called here. A leaf's are called by who
-    stores or returns its gradient.
+    of the frontier are alive.
 
     Args:
         roots: the nodes to start from, each with the gradient of the result by its value.
         retain_graph: keep the saved arrays, so that the graph can be swept again.
         watched: if given, the only nodes whose gradients are wanted. They are yielded, and only
-            the nodes between the roots and them are run and released.
+            the nodes between the roots and them are run and released. Roots are yielded, too.
         wrap: if given, called with each saved value and the node that made it; derivatives get
             what it returns. `create_graph=True` passes a function that returns tensors: the rules
             then run on tensors, and the backward pass is recorded like any other computation.
+        passed: called with an inner node that is yielded, or has hooks, and its gradient; returns
+            the tensor to yield and to go on with.
+        accumulating: whether gradients are to be stored: else they may share memory, and a watched
+            inner node is not run.
 
     Raises:
         RuntimeError: a node's saved arrays have been released by an earlier sweep, or have been
@@ -114,22 +119,22 @@ def sweep(
     for node, grad in roots:
         if node in gradients:
             _accumulate(gradients, node, grad)
-        elif needed is None or node in needed:
-            gradients[node] = grad
+        else:
+            gradients[node] = copied(grad) if accumulating and node.rule is None else grad
     # A heap: the youngest inner node first.
     queue = [(-node.number, node) for node in gradients if node.rule is not None]
     heapq.heapify(queue)
     while queue:
         _, node = heapq.heappop(queue)
         grad_out = gradients.pop(node)
-        for hook in node.hooks:
-            grad_out = hook(grad_out)
-        if node.variable is not None or node in watched:
-            yield node, grad_out
+        if node.hooks or node.variable is not None or node in watched:
+            tensor = passed(node, grad_out)
+            yield node, tensor
+            grad_out = tensor if wrap is not None else getattr(tensor, "_array", tensor)
         derivatives = node.plan.derivatives
         if needed is not None:
             derivatives = [step for step in derivatives if node.parents[step[0]] in needed]
-            if not derivatives:
+            if not derivatives and not (accumulating and node in watched):
                 continue
         saved = node.saved
         if saved is None or node.number < changes.latest:
@@ -148,7 +153,8 @@ def sweep(
                 grad = np.asarray(grad)  # NumPy returns scalars in place of arrays without axes
             if parent.rule is None:  # its gradient is the user's to change in place
                 shared = grad is grad_out or getattr(grad, "base", None) is not None
-                if shared or wrap is not None or id(grad) in map(id, saved):
+                is_copied = accumulating and not parent.hooks and (shared or wrap is not None)
+                if is_copied or id(grad) in map(id, saved):
                     grad = copied(grad)
             if grad.shape != parent.shape:
                 grad = unbroadcast(grad, parent.shape)
@@ -208,7 +214,7 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
     added = grad.ndim - len(shape)
     stretched = [added + i for i, n in enumerate(shape) if n == 1 and grad.shape[added + i] != 1]
     summed = np.add.reduce(grad, axis=(*range(added), *stretched), keepdims=True)
-    return np.reshape(summed, shape)
+    return np.reshape(summed, shape) if added else summed
 
 
 def ancestors(*nodes: Node) -> list[Node]:

@@ -34,7 +34,7 @@ from minigrad.grad_mode import enable_grad
 from minigrad.tensor import Tensor
 from minigrad.tensor.shape import stack
 
-__all__ = ["hessian", "hvp", "jacobian", "jvp", "vjp"]
+__all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 
 
 def jacobian(
@@ -152,17 +152,17 @@ def jvp(
     return _results(create_graph, (several_outputs, outputs), (several_outputs, products))
 
 
-def hvp(
+def vhp(
     func: Function,
     inputs: Tensor | Tensors,
     v: Tensor | Tensors | None = None,
     create_graph: bool = False,
     strict: bool = False,
 ) -> tuple[Any, Any]:
-    """Return the value of a function of one element and the product of its Hessian with a vector.
+    """Return the value of a function of one element and the product of a vector with its Hessian.
 
     The gradient of (gradient · v): two sweeps, and no Hessian in memory (Pearlmutter 1994, *Fast
-    exact multiplication by the Hessian*). That gives vᵀ·H, which is H·v since H is symmetric.
+    exact multiplication by the Hessian*). A Hessian that is symmetric gives the same as `hvp`.
 
     Args:
         v: of the shapes of the inputs; by default 1, for an input of a single element.
@@ -174,19 +174,59 @@ def hvp(
         RuntimeError: the function returns several tensors, or one of several elements.
     """
     with enable_grad():
-        several_inputs, xs = point_at("hvp", inputs, create_graph)
-        vectors = vectors_of("hvp", v, xs, "input")
-        output = scalar_of("hvp", func, xs, strict)
-        first = _grad((output,), xs, (None,), create_graph=True)
-        for i, gradient in enumerate(first):
-            varies = gradient is not None and gradient.requires_grad
-            require("hvp", strict, varies, f"the jacobian by input {i}")
+        several, xs, vectors, output, first = _gradient(
+            "vhp", func, inputs, v, create_graph, strict
+        )
         products = _filled(_grad(first, xs, vectors, create_graph), xs, strict, create_graph)
-    return _results(create_graph, (False, (output,)), (several_inputs, products))
+    return _results(create_graph, (False, (output,)), (several, products))
+
+
+def hvp(
+    func: Function,
+    inputs: Tensor | Tensors,
+    v: Tensor | Tensors | None = None,
+    create_graph: bool = False,
+    strict: bool = False,
+) -> tuple[Any, Any]:
+    """Return the value of a function of one element and the product of its Hessian with a vector.
+
+    The product of a vector u with the Hessian, as in `vhp`, is linear in u. Its derivative by u in
+    the direction v is the product with v, a third sweep; see `jvp`.
+
+    Args, returns and what is raised: as for `vhp`. Besides, under `strict` a `RuntimeError` is
+    raised where the gradient is the same everywhere along its graph, as that of relu.
+    """
+    with enable_grad():
+        several, xs, vectors, output, first = _gradient(
+            "hvp", func, inputs, v, create_graph, strict
+        )
+        us = tuple(zeros_like(x, requires_grad=True) for x in xs)
+        pulled = _grad(first, xs, us, create_graph=True)
+        products = _filled(_grad(pulled, us, vectors, create_graph), xs, strict, create_graph)
+    return _results(create_graph, (False, (output,)), (several, products))
+
+
+def _gradient(
+    operation: str, func: Function, inputs: Any, v: Any, create_graph: bool, strict: bool
+) -> tuple[bool, Tensors, Any, Tensor, Any]:
+    """Return whether the inputs are several, the inputs and vectors, the value and its gradient."""
+    several, xs = point_at(operation, inputs, create_graph)
+    vectors = vectors_of(operation, v, xs, "input")
+    output = scalar_of(operation, func, xs, strict)
+    first = _grad((output,), xs, (None,), create_graph=True)
+    for i, gradient in enumerate(first):
+        varies = gradient is not None and gradient.requires_grad
+        require(operation, strict, varies, f"the jacobian by input {i}")
+    return several, xs, vectors, output, first
 
 
 def _rows(out: Tensor, xs: Tensors, create_graph: bool, strict: bool) -> Tensors:
     """Return the Jacobian of one output by each input."""
+    if not out.numel():
+        raise RuntimeError(
+            f"jacobian: the output, of shape {list(out.shape)}, has no elements to differentiate: "
+            "give a function, and a point, with elements"
+        )
     rows = []
     for j in range(out.numel()):
         basis = np.zeros(out.numel(), out.dtype)
@@ -194,12 +234,9 @@ def _rows(out: Tensor, xs: Tensors, create_graph: bool, strict: bool) -> Tensors
         vector = Tensor(basis.reshape(out.shape))
         found = _grad((out,), xs, (vector,), create_graph, retain_graph=True)
         rows.append(_filled(found, xs, strict, create_graph))
-    columns = zip(*rows, strict=True) if rows else [()] * len(xs)
     jacobians = tuple(
         stack(column).reshape((*out.shape, *x.shape))
-        if column
-        else Tensor(np.zeros((*out.shape, *x.shape), x.dtype))
-        for column, x in zip(columns, xs, strict=True)
+        for column, x in zip(zip(*rows, strict=True), xs, strict=True)
     )
     return _finished(jacobians, create_graph)
 

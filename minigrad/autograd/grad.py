@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from minigrad.creation import zeros_like
+from minigrad.nowhere import is_nowhere
 from minigrad.tensor import Tensor
 from minigrad.tensor import backward as sweeps
-from minigrad.tensor.backward import accumulate, gradients_of, sequence, sources
+from minigrad.tensor.backward import accumulate, gradients_of
+from minigrad.tensor.passing import sequence, sources
 
 Tensors = Tensor | Sequence[Tensor]
 Cotangents = Tensor | Sequence[Tensor | None] | None
@@ -79,16 +80,13 @@ def grad(
     nodes = [x._recorded("grad") for x in wanted]
     found: dict[Any, Any] = {}
     for node, gradient in gradients_of(
-        results, cotangents, retain_graph, create_graph, frozenset(nodes)
+        results, cotangents, retain_graph, create_graph, frozenset(nodes), accumulating=False
     ):
-        found[node] = gradient
+        if not is_nowhere(node):
+            found[node] = gradient
         if node.rule is not None:
             accumulate(node, gradient, create_graph)
-    if materialize_grads:
-        for node in nodes:
-            zeros = Tensor(np.zeros(node.shape, node.dtype))
-            found.setdefault(node, zeros.requires_grad_(create_graph))
-    elif not allow_unused and not found.keys() >= set(nodes):
+    if not (allow_unused or materialize_grads) and not found.keys() >= set(nodes):
         position = next(i for i, node in enumerate(nodes) if node not in found)
         raise RuntimeError(
             f"grad: One of the differentiated Tensors, input {position} of shape "
@@ -96,7 +94,12 @@ def grad(
             "allow_unused=True if None is the desired gradient for it, or materialize_grads=True "
             "if zeros are."
         )
-    return tuple(found.get(node) for node in nodes)
+    return tuple(
+        zeros_like(x, requires_grad=create_graph)
+        if materialize_grads and node not in found
+        else found.get(node)
+        for x, node in zip(wanted, nodes, strict=True)
+    )
 
 
 def _paired(

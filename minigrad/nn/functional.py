@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 
 from minigrad.dtypes import bool_, common_type
+from minigrad.grad_mode import grad_mode
 from minigrad.ops import RULE_OF, elementwise, linalg, loss, reduction
 from minigrad.tensor import Tensor
 from minigrad.tensor.base import require_tensor
@@ -69,7 +70,10 @@ def _linear_in_general(input: Tensor, weight: Tensor, bias: Tensor | None) -> Te
         return input.matmul(weight.t())
     rows = input.reshape(math.prod(input.shape[:-1]), input.shape[-1])
     products = input._apply(_LINEAR, rows, weight, bias)
-    return products.reshape(*input.shape[:-1], weight.shape[0])._own()
+    result = products.reshape(*input.shape[:-1], weight.shape[0])
+    # torch's is a view in any case; here it is only one where that means that it is left alone.
+    is_view = input._array.flags.c_contiguous and not grad_mode.enabled
+    return result if is_view else result._own()
 
 
 def relu(input: Tensor) -> Tensor:

@@ -256,7 +256,9 @@ class Module:
             if parameter.dtype != wanted:
                 grad, requires_grad = parameter.grad, parameter.requires_grad
                 parameter.__init__(parameter.detach().to(wanted), requires_grad)  # type: ignore[misc]
-                parameter.grad = None if grad is None else grad.to(wanted)
+                if grad is not None:  # it stays the same tensor
+                    grad._array = grad.detach().to(wanted)._array
+                    parameter._grad = grad
         return self
 
     def double(self) -> Self:

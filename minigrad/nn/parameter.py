@@ -23,6 +23,10 @@ class Parameter(Tensor):
         """Copy the values; the copy starts without a gradient, as torch's does."""
         return type(self)(Tensor(np.copy(self._array)), self.requires_grad)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle as a tensor; as in torch, without a word of the hooks that are not saved."""
+        return self._reduced()
+
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
 

@@ -96,7 +96,8 @@ def arange(start: float, end: float, step: float, dtype: DTypeLike = np.float32)
     first, last, by = (
         map(int, (start, end, step)) if kind == np.int64 else map(float, (start, end, step))
     )
-    if step != 0 == by:
+    leads_away = (end - start) * step < 0
+    if step != 0 == by and not leads_away:
         raise ValueError(f"arange: a step of {step} is 0 as an integer, and must not be 0")
     distance = last - first
     if kind == np.int64:
@@ -106,7 +107,7 @@ def arange(start: float, end: float, step: float, dtype: DTypeLike = np.float32)
         quotient = distance / by if by else 0
         counted = math.isfinite(distance) and abs(quotient) < 2**63
         count = math.ceil(quotient) if counted else 0
-    if not ((by > 0 and last >= first) or (by < 0 and last <= first)) or not counted:
+    if leads_away or not counted or not ((by > 0 and last >= first) or (by < 0 and last <= first)):
         raise RuntimeError(
             f"arange: from {start} to {end} in steps of {step} is not possible: the range must be "
             "finite (and within int64), and the step not 0 and of the sign of end - start"

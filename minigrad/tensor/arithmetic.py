@@ -12,6 +12,7 @@ from minigrad.dtypes import (
     python_number,
     result_type,
 )
+from minigrad.layout import contiguous
 from minigrad.ops import RULE_OF, Rule, comparison
 from minigrad.ops import elementwise as rules
 from minigrad.tensor.base import Number, TensorBase, require_tensor
@@ -196,7 +197,9 @@ class Elementwise(Conversions):
         return input._apply(RULE_OF[rules.reciprocal], floating(input)).mul(other)
 
     def __rpow__(input, other: Any) -> Self:
-        return input._binary(POW_NUMBER, other, input)
+        result = input._binary(POW_NUMBER, other, input)
+        result._array = contiguous(result._array)  # as torch stores it
+        return result
 
     def __pow__(input, other: Any) -> Self:
         return input.pow(other)

@@ -2,16 +2,19 @@
 
 import warnings
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 from weakref import ref
 
 import numpy as np
 
 from minigrad import tape
-from minigrad.grad_mode import enable_grad
+from minigrad.grad_mode import enable_grad, in_mode
+from minigrad.layout import copied
 from minigrad.tape import Node
 from minigrad.tensor.base import OUTDATED, TensorBase, outdated_view
 from minigrad.tensor.inplace import InPlace
+from minigrad.tensor.passing import Passing, laid_out, rewrapped, sources
 
 
 class Differentiable(InPlace):
@@ -45,16 +48,17 @@ class Differentiable(InPlace):
         """
         backward([self], [gradient], retain_graph, create_graph, inputs)
 
-    def _recorded(self, what: str) -> Node:
-        if self._node is None:
+    def _recorded(self, what: str, starts: bool = False) -> Node:
+        node = self._node
+        if node is None or (starts and node.rule is None and node.variable is None):
             raise RuntimeError(
                 f"{what}: this tensor of shape {list(self.shape)} does not require a gradient and "
                 "does not have a grad_fn: call requires_grad_() on it, or on what it is computed "
                 "from before it is computed, and not under no_grad()"
             )
-        if self._node is OUTDATED:
+        if node is OUTDATED:
             raise outdated_view(what)
-        return self._node
+        return node
 
 
 T = TypeVar("T", bound=Differentiable)
@@ -76,16 +80,18 @@ def backward(
             stacklevel=3,
         )
     watched = set()
-    for x in [] if inputs is None else sources("backward", inputs):
-        keep_gradient(node := x._recorded("backward"), x)
-        watched.add(node)
+    if inputs is not None:
+        roots_of(outputs, grad_outputs)  # what is wrong with them is said first
+        for x in sources("backward", inputs):
+            keep_gradient(node := x._recorded("backward"), x)
+            watched.add(node)
     for node, grad in gradients_of(outputs, grad_outputs, retain_graph, create_graph, watched):
         accumulate(node, grad, create_graph)
 
 
 def keep_gradient(node: Node, tensor: TensorBase) -> None:
     """Have `backward` keep the gradient of a node in the `grad` of its tensor."""
-    if node.variable is None:
+    if node.variable is None and node.rule is not None:
         node.variable = ref(tensor)
 
 
@@ -103,7 +109,7 @@ def accumulate(node: Node, grad: Differentiable, recorded: bool) -> None:
         return
     kept = tensor._grad
     if node.rule is not None:  # its derivatives still use this array: keep a copy
-        tensor._grad = grad.clone() if kept is None else kept + grad
+        tensor._grad = in_mode(recorded, lambda: grad.clone() if kept is None else kept + grad)
     elif tensor._node is not node:
         raise RuntimeError(
             "backward: leaf variable has been moved into the graph interior: it did not require a "
@@ -111,37 +117,12 @@ def accumulate(node: Node, grad: Differentiable, recorded: bool) -> None:
             "clone() of it instead."
         )
     elif kept is None:
-        tensor._grad = grad
+        same = grad._array.strides == tensor._array.strides
+        tensor._grad = grad if same else laid_out(grad, tensor._array)
     elif recorded:
         tensor._grad = kept + grad
     else:
         kept._write(..., np.add(kept._array, grad._array), "backward")
-
-
-def sequence(operation: str, what: str, given: Any) -> list[Any]:
-    """Return one tensor or several as a list; raise a TypeError where it is neither."""
-    if isinstance(given, TensorBase):
-        return [given]
-    try:
-        return list(given)
-    except TypeError:
-        raise TypeError(
-            f"{operation}: {what} must be a Tensor or a sequence of Tensors, not "
-            f"{type(given).__name__}"
-        ) from None
-
-
-def sources(operation: str, inputs: Any) -> list[Any]:
-    """Return one tensor or several, by which gradients are wanted, as a list."""
-    tensors = sequence(operation, "inputs", inputs)
-    if not tensors:
-        raise RuntimeError(f"{operation}: inputs cannot be empty: name the tensors that are wanted")
-    for x in tensors:
-        if not isinstance(x, TensorBase):
-            raise RuntimeError(
-                f"{operation}: all inputs have to be Tensors, but got {type(x).__name__}"
-            )
-    return tensors
 
 
 def gradients_of(
@@ -150,42 +131,56 @@ def gradients_of(
     retain_graph: bool | None,
     create_graph: bool,
     watched: Collection[Node] = (),
+    accumulating: bool = True,
 ) -> Iterator[tuple[Node, T]]:
     """Sweep from the outputs; yield watched nodes and then leaves, with their gradients.
 
     Under `create_graph` the sweep runs on tensors instead of arrays, and is recorded: then the
-    gradients have a history of their own. See `Tensor.backward` for what is raised.
+    gradients have a history of their own. See `Tensor.backward` for what is raised, `tape.sweep`
+    for `accumulating`.
     """
-    roots = [
-        (output._recorded("backward"), _root(output, grad))
-        for output, grad in zip(outputs, grad_outputs, strict=True)
-    ]
+    roots = roots_of(outputs, grad_outputs)
     wrapped = outputs[0]._wrapped
+    passing: list[Passing] = []  # made where it is needed, which is seldom
 
-    def wrap(value: Any, node: Node | None) -> Any:
-        """Return a saved array as a tensor again, in its place on the tape."""
-        return wrapped(value, node) if hasattr(value, "base") else value
+    def passed(node: Node, grad: Any) -> Any:
+        """Return a gradient as a tensor, after the hooks of its node."""
+        if not passing:
+            passing.append(Passing(roots, create_graph))
+        return passing[0].hooked(node, grad)
 
     if create_graph:
         with enable_grad():
-            swept = tape.sweep(roots, retain_graph is not False, watched, wrap)
-            for node, grad in swept:
-                if node.rule is None:
-                    for hook in node.hooks:
-                        grad = hook(grad)
-                yield node, grad
+            wrap = partial(rewrapped, wrapped)
+            for node, grad in tape.sweep(
+                roots, retain_graph is not False, watched, wrap, passed, accumulating
+            ):
+                if node.hooks and node.rule is None:
+                    grad = copied(passed(node, grad)) if accumulating else passed(node, grad)
+                if node.rule is not None or not watched or node in watched:
+                    yield node, grad
         return
     arrays = [(node, grad._array) for node, grad in roots]
     leaves = []
-    for node, grad in tape.sweep(arrays, bool(retain_graph), watched):
+    for node, grad in tape.sweep(arrays, bool(retain_graph), watched, None, passed, accumulating):
         if node.rule is None:
             leaves.append((node, grad))
         else:  # now, before its derivatives run
-            yield node, wrapped(grad)
+            yield node, grad
     for node, grad in [(node, wrapped(grad)) for node, grad in leaves]:
-        for hook in node.hooks:  # only now: the gradients of earlier leaves have been stored
-            grad = wrapped(hook(grad._array))
-        yield node, grad
+        if node.hooks or not accumulating:  # only now: gradients of earlier leaves are stored
+            tensor = passed(node, grad._array)
+            grad = wrapped(copied(tensor._array)) if accumulating else tensor
+        if not watched or node in watched:
+            yield node, grad
+
+
+def roots_of(outputs: Sequence[T], grad_outputs: Sequence[T | None]) -> list[tuple[Node, T]]:
+    """Return the nodes that a sweep from the outputs starts at, with their gradients."""
+    return [
+        (output._recorded("backward", starts=True), _root(output, grad))
+        for output, grad in zip(outputs, grad_outputs, strict=True)
+    ]
 
 
 def _root(output: T, grad: T | None) -> T:
@@ -211,6 +206,4 @@ def _root(output: T, grad: T | None) -> T:
             f"backward: Mismatch in shape: the gradient has {list(grad.shape)} and its output "
             f"{list(output.shape)}; they must be equal"
         )
-    if grad.dtype != output.dtype:
-        return grad.to(output.dtype)
-    return grad.clone() if output.is_leaf else grad  # a leaf keeps it, so it needs its own
+    return grad.to(output.dtype)

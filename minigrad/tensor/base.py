@@ -18,8 +18,10 @@ import numpy as np
 from minigrad.dtypes import DType
 from minigrad.grad_mode import grad_mode
 from minigrad.layout import repeats
+from minigrad.nowhere import nowhere
 from minigrad.ops import Rule
-from minigrad.tape import Array, Node, changed, leaf, owner
+from minigrad.tape import Array, Node, changed, changes, owner
+from minigrad.tensor.overlap import writable
 from minigrad.tensor.size import Size
 
 Number: TypeAlias = float | int | bool
@@ -51,6 +53,7 @@ class TensorBase:
     # Few tensors have these; the rest share the values given here.
     _base: TensorBase | None = None  # what this is a view of
     _frozen: Node | None = None  # a leaf's node while its gradient is switched off
+    _made: int = 0  # as a view, when: a number of the tape's sequence
     _grad: Any = None  # the tensor that `backward` accumulated
     _views: WeakValueDictionary[int, TensorBase] | None = None  # those that are in use
 
@@ -151,16 +154,20 @@ class TensorBase:
     def _note_view(self, source: TensorBase) -> None:
         """Remember that this is a view of `source`, if it is one.
 
-        As in torch, a view made under `no_grad` is a leaf, and requires a gradient
-        if `source` does.
+        As in torch, a view made under `no_grad` is a leaf, and requires a gradient if `source`
+        does, but that gradient goes nowhere.
         """
         if owner(self._array) is owner(source._array):
             self._base = source
+            self._made = changes.latest
             if source._views is None:
                 source._views = WeakValueDictionary()
             source._views[id(self)] = self
-            if source._node is not None and not grad_mode.enabled:
-                self._node = leaf(self)
+            root = source
+            while root._base is not None:
+                root = root._base
+            if root._node is not None and not grad_mode.enabled:
+                self._node = nowhere(self._array)
 
     def _views_in_use(self) -> list[Any]:
         return [] if self._views is None else list(self._views.values())
@@ -188,13 +195,14 @@ class TensorBase:
 
     def _write(self, key: Any, values: Any, name: str) -> None:
         """Replace the values at `key`, and note that they change; `name` is for messages."""
-        if self._array.flags.writeable:
-            changed(self._array)  # first, or Ctrl-C could leave a change that is not noted
+        plain: Any = getattr(self._array, "_array", self._array)
         try:
-            plain: Any = getattr(self._array, "_array", self._array)
             if plain.size and repeats(plain):
                 raise ValueError("unsupported operation")
-            self._array[key] = values
+            array = self._array if self._array.flags.writeable else writable(plain)
+            if array.flags.writeable:
+                changed(array)  # first, or Ctrl-C could leave a change that is not noted
+            array[key] = values
         except ValueError as error:
             raise RuntimeError(
                 f"{name}: {error}: several elements of an expanded tensor share one memory "

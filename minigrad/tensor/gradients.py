@@ -4,19 +4,17 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
-import numpy as np
-
 from minigrad import tape
-from minigrad.grad_mode import in_mode
-from minigrad.tape import Array, Node
+from minigrad.nowhere import is_nowhere, nowhere
+from minigrad.tape import Node
 from minigrad.tensor.backward import Differentiable, keep_gradient
-from minigrad.tensor.base import TensorBase
+from minigrad.tensor.base import OUTDATED, TensorBase
 
 
 class RemovableHandle:
     """A registered hook: `remove()`, or the end of a `with` block, removes it."""
 
-    def __init__(self, node: Node, hook: Callable[[Array], Array]) -> None:
+    def __init__(self, node: Node, hook: Callable[[Any], Any]) -> None:
         self._node = node
         self._hook = hook
         node.hooks = [*node.hooks, hook]
@@ -52,7 +50,8 @@ class Recorded(Differentiable):
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Switch recording on or off for a leaf and for its views, in place.
 
-        As in torch, a view requires a gradient at least as long as what it is a view of does.
+        As in torch, a view requires a gradient at least as long as what it is a view of does. But
+        unless a recorded operation made it, or it was switched on itself, that goes nowhere.
 
         Raises:
             RuntimeError: the dtype is not floating point, or the tensor is the result of a
@@ -75,16 +74,28 @@ class Recorded(Differentiable):
                 "requires_grad_(False): this tensor is the result of a recorded operation, and "
                 "only a leaf can be switched off. Use .detach() for a tensor without history."
             )
-        if requires_grad and self._node is None:
+        node, base = self._node, self._base
+        is_own = node is not None and not is_nowhere(node)
+        if requires_grad and self.is_leaf and not is_own:
             self._node, self._frozen = self._frozen or tape.leaf(self), None
-        elif not requires_grad and self._node is not None:
-            if self._base is not None and self._base._node is not None:
-                return self
-            self._node, self._frozen = None, self._node
-        for view in self._views_in_use():
-            if view.is_leaf:
-                view.requires_grad_(requires_grad)
+        elif not requires_grad and is_own:
+            self._node, self._frozen = None, node
+            if base is not None and base._node is not None:
+                self._node = nowhere(self._array)
+        self._have_views_follow()
         return self
+
+    def _have_views_follow(self) -> None:
+        """Have views require a gradient if this does: those that are leaves on no other ground."""
+        views = self._views_in_use()
+        while views:
+            view = views.pop()
+            views += view._views_in_use()
+            if self._node is not None and view._node is None:
+                has_changed = tape.changes.last(view._array) > view._made
+                view._node = OUTDATED if has_changed else nowhere(view._array)
+            elif self._node is None and is_nowhere(view._node):
+                view._node = None
 
     @property
     def grad(self) -> Self | None:
@@ -162,32 +173,4 @@ class Recorded(Differentiable):
                 f"register_hook: hook must be a function of the gradient, not {hook!r} of type "
                 f"{type(hook).__name__}"
             )
-        node = self._recorded("register_hook")
-
-        def on_arrays(grad: Array) -> Array:
-            recorded = isinstance(grad, TensorBase)  # the backward pass is, and the hook with it
-            replaced = in_mode(recorded, lambda: hook(grad if recorded else self._wrapped(grad)))
-            if replaced is not None:
-                value = replacement(hook, replaced, node)
-                grad = value if recorded else value._array
-            # A leaf's gradient is added to in place: it must not be one that the hook has kept.
-            return np.copy(grad) if node.rule is None else grad
-
-        return RemovableHandle(node, on_arrays)
-
-
-def replacement(hook: Callable[..., Any], given: Any, node: Node) -> Any:
-    """Return what a hook returned in place of the gradient; raise where that cannot be one."""
-    name = getattr(hook, "__name__", repr(hook))
-    if not isinstance(given, TensorBase):
-        raise TypeError(
-            f"hook {name!r} returned a {type(given).__name__}: return a Tensor to replace the "
-            "gradient, or None to leave it as it is"
-        )
-    if (given.shape, given.dtype) != (node.shape, node.dtype):
-        raise RuntimeError(
-            f"hook {name!r} has changed the size or type of the gradient: it has shape "
-            f"{list(node.shape)} and dtype {node.dtype}, but a tensor of shape "
-            f"{list(given.shape)} and dtype {given.dtype} was returned"
-        )
-    return given
+        return RemovableHandle(self._recorded("register_hook"), hook)

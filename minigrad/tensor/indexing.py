@@ -54,19 +54,29 @@ class Indexing(InPlace, Shapes):
             return  # as in torch, whatever the value's shape
         found = key_of(None if key is True else key, input._array.shape)
         view = input.detach()._view_at(found)
+        if found.arrays and grad_mode.enabled:
+            input._refuse_leaf(NAME)  # torch looks at index tensors later
         place = view._picked_at(found)
+        fills = found.is_mask and getattr(value, "_array", np.zeros(())).size == 1
+        for part in () if fills else found.arrays:
+            if isinstance(part, np.ndarray) and np.shares_memory(part, input._array):
+                raise RuntimeError(
+                    f"{NAME}: the index is in the same memory as what is changed: give a clone() "
+                    "of the index"
+                )
         by_one = getattr(value, "ndim", 0) == 0 < place.ndim
         if isinstance(value, Indexing):
             extra = max(value.ndim - place.ndim, 0)
             if extra and value.shape[:extra] == (1,) * extra:
                 value = value.reshape(value.shape[extra:])
             require_fit(NAME, value.shape, place.shape)
-            fills = found.is_mask and value.numel() == 1
             if found.arrays and not fills and value.dtype != input.dtype:
                 raise RuntimeError(
                     f"{NAME}: by index tensors, values of dtype {value.dtype} cannot be assigned "
                     f"to a tensor of {input.dtype}: convert them with .to(...)"
                 )
+            if fills or (by_one and not found.arrays):
+                input._refuse_gradient(NAME, value)
             if not fills:
                 require_apart(NAME, view, value, entirely=bool(found.arrays))
             value = value.to(input.dtype)

@@ -92,6 +92,7 @@ class InPlace(Elementwise):
                     f"fill_: only a tensor of no axes can be the value, not one of shape "
                     f"{list(value.shape)}: use copy_"
                 )
+            input._refuse_gradient("fill_", value)
             return input._set("fill_", FILL_TENSOR, value.to(input.dtype))
         if not isinstance(value, (int, float)):
             raise TypeError(f"fill_: expected a number or a tensor, not {type(value).__name__}")
@@ -145,7 +146,7 @@ class InPlace(Elementwise):
         array: Any = getattr(input._array, "_array", input._array)  # of what flows through rules
         order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
         draw([0])  # refuses what is wrong with the arguments, and draws nothing
-        if not array.flags.writeable:
+        if not array.flags.writeable or 0 in array.strides:
             input._in_place(name, lambda x: x)  # refuses, too
 
         def drawn(x: Self) -> Self:
@@ -168,12 +169,7 @@ class InPlace(Elementwise):
             require_same_or_apart(name, input, operand)
         before = input
         if grad_mode.enabled:
-            if input._node is not None and input.is_leaf:
-                raise RuntimeError(
-                    f"{name}: a leaf Tensor that requires grad is being used in an in-place "
-                    "operation, which would lose the values its gradient belongs to. Do it under "
-                    "no_grad(), or use the operation that is not in place."
-                )
+            input._refuse_leaf(name)
             if input._node is OUTDATED:
                 raise outdated_view(name)
             if input._node is not None:
@@ -193,6 +189,22 @@ class InPlace(Elementwise):
         if node is not None:
             input._continue_from(node)
         return input
+
+    def _refuse_gradient(input, name: str, value: Any) -> None:
+        """Raise where torch would have integers require a gradient."""
+        if input.dtype.kind != "f" and value._node is not None and grad_mode.enabled:
+            raise RuntimeError(
+                f"{name}: the value requires a gradient, and a tensor of dtype {input.dtype} "
+                "cannot have one: give value.detach(), or convert the tensor with .float()"
+            )
+
+    def _refuse_leaf(input, name: str) -> None:
+        if input._node is not None and input.is_leaf:
+            raise RuntimeError(
+                f"{name}: a leaf Tensor that requires grad is being used in an in-place operation, "
+                "which would lose the values its gradient belongs to. Do it under no_grad(), or "
+                "use the operation that is not in place."
+            )
 
     def _refuse_view(input, name: str) -> None:
         if input._base is not None:

@@ -16,6 +16,7 @@ from minigrad.ops import RULE_OF, Rule, comparison, elementwise, indexing, linal
 from minigrad.tensor.base import TensorBase
 from minigrad.tensor.gradients import Recorded
 from minigrad.tensor.indexing import Indexing
+from minigrad.tensor.overlap import writable
 
 UFUNC_RULES = {
     np.absolute: RULE_OF[elementwise.abs],
@@ -80,7 +81,8 @@ class NumPyCalls(Indexing, Recorded):
                 "Can't call numpy() on Tensor that requires grad, since what is done to the array "
                 "would not be recorded. Use tensor.detach().numpy() instead."
             )
-        return np.asarray(self._array)
+        values: np.ndarray[Any, np.dtype[Any]] = writable(np.asarray(self._array))
+        return values
 
     def __array__(
         self, dtype: Any = None, copy: bool | None = None
@@ -142,7 +144,7 @@ def _refuse_out(function: Callable[..., Any], out: Any) -> None:
 
 
 def _zeros_like(apply: Any, x: Any, *, shape: tuple[int, ...] | None = None) -> Any:
-    return type(x)(np.zeros_like(x._array, shape=shape))
+    return x._wrapped(np.zeros_like(x._array, shape=shape))
 
 
 def _rule(rule: Rule, *option_names: str) -> Callable[..., Any]:

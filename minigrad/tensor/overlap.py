@@ -21,7 +21,9 @@ def require_apart(operation: str, target: Any, values: Any, entirely: bool = Fal
         entirely: whether the two may not have any element in common.
     """
     to, source = (getattr(x._array, "_array", x._array) for x in (target, values))
-    if np.shares_memory(to, source) and (entirely or _order_matters(to, source)):
+    if np.shares_memory(to, source) and (
+        entirely or _are_apart_in_shape(to, source) or _order_matters(to, source)
+    ):
         raise _shared(operation, target, values)
 
 
@@ -33,7 +35,8 @@ def require_same_or_apart(operation: str, target: Any, operand: Any) -> None:
     if owner(target._array) is not owner(operand._array):
         return
     to, source = (getattr(x._array, "_array", x._array) for x in (target, operand))
-    if _elements(to) != _elements(source) and np.shares_memory(to, source):
+    same = _elements(to) == _elements(source) and not _are_apart_in_shape(to, source)
+    if not same and np.shares_memory(to, source):
         raise _shared(operation, target, operand)
 
 
@@ -43,6 +46,22 @@ def _shared(operation: str, target: Any, values: Any) -> RuntimeError:
         f"{list(values.shape)}, and of what is changed, of shape {list(target.shape)}, are in the "
         "same memory: give a clone() of the first"
     )
+
+
+def _are_apart_in_shape(to: Any, source: Any) -> bool:
+    """Return whether two dense arrays of the same memory differ in their axes: torch raises."""
+    low, high = byte_bounds(to)
+    is_dense = high - low == to.nbytes and byte_bounds(source) == (low, high)
+    return is_dense and to.shape != source.shape
+
+
+def writable(array: Any) -> Any:
+    """Return an array, writable if its memory is: NumPy's views of repeated elements are not."""
+    whole = owner(array)
+    if array.flags.writeable or not isinstance(whole, np.ndarray) or not whole.flags.writeable:
+        return array
+    start = array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+    return np.ndarray(array.shape, array.dtype, whole, start, array.strides)
 
 
 def _elements(x: Any) -> tuple[Any, ...]:

@@ -17,18 +17,36 @@ from minigrad.tensor.numpy_calls import NumPyCalls
 UNBIND = RULE_OF[indexing.part].named("UnbindBackward0")
 
 
-INTERNAL = {"_base", "_frozen", "_grad", "_views"}
+INTERNAL = {"_base", "_frozen", "_grad", "_made", "_views"}
 """Attributes that are minigrad's own; any other is a user's."""
 
 
-def rebuilt(kind: Any, array: Any, requires_grad: bool, attributes: dict[str, Any]) -> Any:
-    """Return a leaf, a tensor of this class, as it is copied and unpickled."""
+def rebuilt(
+    kind: Any,
+    array: Any,
+    requires_grad: bool,
+    attributes: dict[str, Any],
+    place: tuple[int, tuple[int, ...], tuple[int, ...]] | None = None,
+) -> Any:
+    """Return a leaf, a tensor of this class, as it is copied and unpickled.
+
+    `place` says where in the array its elements are: start, shape and strides.
+    """
+    if place is not None:
+        start, shape, strides = place
+        array = np.ndarray(shape, array.dtype, array, start, strides)
     tensor = kind.__new__(kind)
     tensor._array = array
     tensor._node = None
     tensor.requires_grad_(requires_grad)
     vars(tensor).update(attributes)
     return tensor
+
+
+def start_of(array: Any) -> int:
+    """Return how many bytes after its owner's memory an array begins."""
+    start, whole = (x.__array_interface__["data"][0] for x in (array, owner(array)))
+    return int(start - whole)
 
 
 def deep_copied(array: Any, memo: dict[int, Any]) -> Any:
@@ -38,8 +56,7 @@ def deep_copied(array: Any, memo: dict[int, Any]) -> Any:
         return np.copy(array)
     if id(whole) not in memo:
         memo[id(whole)] = whole.copy("K")
-    start = array.ctypes.data - whole.ctypes.data
-    return np.ndarray(array.shape, array.dtype, memo[id(whole)], start, array.strides)
+    return np.ndarray(array.shape, array.dtype, memo[id(whole)], start_of(array), array.strides)
 
 
 class Protocols(NumPyCalls):
@@ -154,7 +171,14 @@ class Protocols(NumPyCalls):
                 "pickle: the hooks that are registered on this tensor are not saved with it",
                 stacklevel=2,
             )
-        return rebuilt, (type(self), self._array, self.requires_grad, self._attributes())
+        return self._reduced()
+
+    def _reduced(self) -> tuple[Any, ...]:
+        whole, place = self._array, None
+        if not whole.flags.forc and owner(whole).flags.forc:  # it has gaps, or repeats elements
+            place = start_of(whole), whole.shape, whole.strides
+            whole = owner(whole)
+        return rebuilt, (type(self), whole, self.requires_grad, self._attributes(), place)
 
     # ---- text -------------------------------------------------------------------------------
 

@@ -14,7 +14,6 @@ from minigrad import nn, optim
 from minigrad.architectures import build
 from minigrad.arrays.budgeted import BudgetedArray
 from minigrad.arrays.budgeted.kinks import counting_kinks
-from minigrad.arrays.budgeted.values import ROUNDED
 from minigrad.arrays.conversion import budgeted
 from parity.engines.protocol import Array, Start, Task
 
@@ -108,47 +107,6 @@ def budgeted_step(task: Task, start: Start) -> BudgetedStep:
 def step_budget(task: Task, start: Start) -> StepBudget:
     """Return the budget of the task's first step."""
     return budgeted_step(task, start)(start.parameters)
-
-
-def as_read(
-    budget: StepBudget,
-    task: Task,
-    parameters: Mapping[str, Array],
-    buffers: Mapping[str, Array],
-) -> StepBudget:
-    """Return the budget of a step from a state that was read from an engine, not put there.
-
-    An engine may keep its state in more bits than it shows, for example in float64. What is read is
-    that state, rounded: each value has a relative error of variance u²/3, which the other engine,
-    that is given what was read, does not have. To first order the loss moves by the gradient times
-    that. Only one of two engines has this error, so half of its variance goes to each.
-    """
-    rate, momentum = task.learning_rate, task.momentum
-    read = {name: _reading_variance(value) for name, value in parameters.items()}
-    loss = sum(
-        float(np.nansum(np.square(budget.gradients[name].value, dtype=np.float64) * variance))
-        for name, variance in read.items()
-    )
-    kept = {name: momentum**2 * _reading_variance(value) for name, value in buffers.items()}
-    updated = {name: value + rate**2 * kept.get(name, 0) for name, value in read.items()}
-    return budget._replace(
-        loss=_widened(budget.loss, loss),
-        parameters={n: _widened(b, updated[n]) for n, b in budget.parameters.items()},
-        momentum_buffers={
-            n: _widened(b, kept.get(n, 0)) for n, b in budget.momentum_buffers.items()
-        },
-    )
-
-
-def _reading_variance(value: Array) -> Array:
-    """Return half of the variance of the error of rounding to this value, float64, absolute."""
-    roundoff = float(np.finfo(value.dtype).eps) / 2
-    variance: Array = np.square(value, dtype=np.float64) * (roundoff**2 * ROUNDED / 2)
-    return variance
-
-
-def _widened(budget: Budget, variance: Array | float) -> Budget:
-    return budget._replace(deviation=np.sqrt(np.square(budget.deviation) + variance))
 
 
 def budget_of(tensor: minigrad.Tensor) -> Budget:

@@ -46,7 +46,6 @@ def describe_free_steps(verdict: Document, architecture: Document, settings: Doc
     said = f"{verdict['epochs']:,} epochs; {words.budget(verdict)}"
     steps = architecture.get("steps")
     if verdict["passed"] is False and steps is not None and steps["passed"]:
-        said += (
-            f"; only its own run is wrong: look at what {settings['engine']} keeps between steps"
-        )
+        engine = settings["engine"]
+        said += f"; only its own run is wrong: look at what {engine} keeps between its steps"
     return said

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from parity.checks import words
-from parity.checks.budget import Budget, StepBudget, as_read, budgeted_step, step_budget
+from parity.checks.budget import Budget, StepBudget, budgeted_step, step_budget
 from parity.checks.gradients import Comparison, check_gradients, compare
+from parity.checks.read_state import read_budget
 from parity.checks.words import Document
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.exchange import Exchange
@@ -50,7 +51,8 @@ class Judge:
 
     def join(self, task: Task, start: Start, exchange: Exchange) -> None:
         """Prepare for `step`."""
-        self._budget, self._exchange, self._task = budgeted_step(task, start), exchange, task
+        self._budget, self._exchange = budgeted_step(task, start), exchange
+        self._task, self._start, self._failed = task, start, False
 
     def step(
         self, slot: int, momentum_buffers: bool, losses: Mapping[str, float]
@@ -68,12 +70,18 @@ class Judge:
         given = self._room(slot, "given parameters")
         buffers = self._room(slot, "given buffers") if momentum_buffers else {}
         budget = self._budget(given, buffers)
-        found: dict[str, Compared] = {}
-        for side, verdict in VERDICT_OF.items():
-            if side in losses:
-                of = as_read(budget, self._task, given, buffers) if side == "free" else budget
-                found[verdict] = self._compared(slot, side, losses, of), budget.kinks
-        return found
+        found = {
+            verdict: self._compared(slot, side, losses, budget)
+            for side, verdict in VERDICT_OF.items()
+            if side in losses
+        }
+        free = found.get("free_steps", {})
+        # Nothing more can be lost once a step has failed: it need not be seen how wrong others are.
+        if not self._failed and not all(compared.passed for compared in free.values()):
+            wider = read_budget(budget, self._task, self._start, given, buffers)
+            found["free_steps"] = free = self._compared(slot, "free", losses, wider)
+            self._failed = not all(compared.passed for compared in free.values())
+        return {verdict: (compared, budget.kinks) for verdict, compared in found.items()}
 
     def _compared(
         self, slot: int, side: str, losses: Mapping[str, float], budget: StepBudget

@@ -6,6 +6,7 @@ import numpy as np
 
 from parity.checks.budget import Budget, budgeted_step
 from parity.checks.gradients import compare
+from parity.checks.tensor import wrong_of
 from parity.checks.witness import Witness
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Array, Start, Task
@@ -13,13 +14,6 @@ from parity.engines.trainer import Trainer
 
 Step = dict[str, dict[str, Array]]
 """Arrays by what they are, as in `Witness.step`, and by the parameters' names."""
-
-
-def wrong_of(actual: bool, expected: bool) -> str | None:
-    """Return who is wrong, "actual", "expected", "both" or None, if these say who is right."""
-    return {(False, True): "actual", (True, False): "expected", (False, False): "both"}.get(
-        (actual, expected)
-    )
 
 
 def wrong_in_step(

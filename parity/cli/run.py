@@ -53,6 +53,6 @@ def run_command(
     write_whole(folder / "report.json", to_json(report.document))
     write_whole(folder / "report.html", to_html(report))
     console = Output()
-    console.print(summary(report.document, folder))
+    console.print(summary(report.document, folder), crop=False)
     console.print(f"Report: {folder / 'report.html'} and report.json", soft_wrap=True)
     return 0 if report.document["passed"] else 1

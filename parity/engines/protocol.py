@@ -133,8 +133,9 @@ class Engine(ABC):
     `trace` a defect is located (`TracingEngine`). One whose library has torch's names may have an
     attribute `namespace`, the module, and is then asked to run the probe suite.
 
-    An object is made without arguments; `parity run` makes it in a process of its own. Whatever a
-    method raises, SystemExit too, is a failure of the engine, and so is the death of the process,
+    An object is made without arguments; `parity run` makes two, each in a process of its own: one
+    is given a state before every step, the other trains alone (`free_steps`). Whatever a method
+    raises, SystemExit too, is a failure of the engine, and so is the death of the process,
     or no sign of life for a minute (`--timeout`): a step may take no longer.
 
     An engine owns the arrays that it is given: it may keep them, and change them in place. What it
@@ -160,7 +161,11 @@ class Engine(ABC):
 
     @abstractmethod
     def step(self) -> object:
-        """Take one training step; return the loss before it in the engine's own type, unread."""
+        """Take one training step; return the loss before it in the engine's own type, unread.
+
+        Each step is judged from the parameters, and momentum buffers, that were shown before it.
+        They may be rounded: an engine may keep more bits than those of the task's dtype.
+        """
 
     @abstractmethod
     def parameters(self) -> dict[str, Array]:

@@ -1,16 +1,48 @@
 """Whatever a program does, minigrad does what torch does, or raises; see `machine`."""
 
+import random
 import re
+import time
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
 
 import minigrad
+from tests.minigrad.api_machine import Machine
 from tests.minigrad.machine.comparison import differences
 from tests.minigrad.machine.known import KNOWN
 from tests.minigrad.machine.reduced import reduced
 from tests.minigrad.machine.twins import GIVEN, HEAD, Known, Twins, disagreement
+from tests.minigrad.operations import FUZZ
+
+# ---- what programs do -----------------------------------------------------------------------
+
+PARTS = 10 if FUZZ else 4
+MINUTES = 30
+"""How long `make fuzz` tries programs, all parts together."""
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_random_programs_do_what_they_do_in_torch(part: int) -> None:
+    end = time.monotonic() + 60 * MINUTES / PARTS
+    some = settings(
+        max_examples=50,
+        stateful_step_count=30,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],  # a program that fails is made short by `reduced`
+        suppress_health_check=list(HealthCheck),
+    )
+    while True:
+        number = random.SystemRandom().getrandbits(64) if FUZZ else part
+        seeded: Any = seed(number)(lambda: Machine())
+        run_state_machine_as_test(seeded, settings=some)
+        if not FUZZ or time.monotonic() > end:
+            return
+
 
 # ---- the machine itself ---------------------------------------------------------------------
 

@@ -311,10 +311,7 @@ def test_both_engines_show_the_same(name: str) -> None:
 def test_state_travels_between_the_engines() -> None:
     ours, p = trained(minigrad, momentum=0.9)
     theirs, q = trained(torch, momentum=0.9)
-    for T, source, target, parameters in (
-        (minigrad, theirs, ours, p),
-        (torch, ours, theirs, q),
-    ):
+    for T, source, target, parameters in ((minigrad, theirs, ours, p), (torch, ours, theirs, q)):
         state = source.state_dict()
         for values in state["state"].values():
             for name, value in values.items():
@@ -362,6 +359,8 @@ def test_loaded_buffers_are_copies_in_the_parameters_dtype() -> None:
 def test_what_torch_does_and_minigrad_does_not_is_refused() -> None:
     with pytest.raises(NotImplementedError, match="differentiable"):
         SGD(three(minigrad), differentiable=True)
+    with pytest.raises(NotImplementedError, match="foreach and fused"):
+        SGD([*three(minigrad)[:1] * 2], foreach=True)
     with pytest.raises(ValueError, match="Invalid learning rate: nan"):
         SGD(three(minigrad), lr=float("nan"))
     optimizer, _ = trained(minigrad, momentum=0.9)

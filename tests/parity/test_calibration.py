@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from parity.checks.gradients import AGGREGATE_Z, COMMON, Z
+from parity.engines.adapters.minigrad import MinigradEngine
 from parity.errors import UsageError
-from parity.evidence.calibration import measure, runs
+from parity.evidence.calibration import free, measure, runs
 from parity.evidence.calibration.cases import BIASED, DATA, DTYPES, NETWORKS, draw_case, draw_shape
 from parity.evidence.calibration.measure import (
     COMMONS,
@@ -104,6 +105,28 @@ def test_an_engine_that_is_off_raises_an_alarm(kind: str, monkeypatch: pytest.Mo
     assert {of: row[of] > Z for of in ("gradients", "parameters", "loss")} == {
         of: of == kind for of in ("gradients", "parameters", "loss")
     }
+
+
+# ---- own runs -------------------------------------------------------------------------------
+
+
+class Decaying(MinigradEngine):
+    """Its learning rate falls by 0.1 % a step."""
+
+    def step(self) -> object:
+        loss = super().step()
+        self._optimizer.param_groups[0]["lr"] *= 0.999
+        return loss
+
+
+def test_own_runs_raise_an_alarm_if_they_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = free.summary([free.measure_free(20)])
+    assert right["comparisons"] == 40
+    assert right["false_alarms"] == 0
+    assert 0 < right["worst_budget_used"] < 1
+    assert {family["engine"] for family in right["families"]} == set(free.ENGINES)
+    monkeypatch.setitem(free.ENGINES, "minigrad", Decaying)
+    assert free.summary([free.measure_free(20)])["false_alarms"] == 1
 
 
 # ---- planted defects ------------------------------------------------------------------------
@@ -253,7 +276,8 @@ def test_a_run_resumes_and_reports(
     monkeypatch.setattr(runs, "NETWORKS", ("rightfit",))
     monkeypatch.setattr(runs, "draw_case", draw)
     monkeypatch.setattr(runs, "digest", lambda patterns: "of these tests")
-    options = ["--workers", "1", "--seeds", "1", "--output", str(tmp_path)]
+    monkeypatch.setattr(free, "draw_case", lambda seed: draw_case(20))
+    options = ["--workers", "1", "--seeds", "1", "--free", "1", "--output", str(tmp_path)]
     arguments = ["calibration", *options, "--cases"]
     assert evidence(*arguments, "2") == 0
     assert evidence(*arguments, "3") == 0
@@ -264,7 +288,11 @@ def test_a_run_resumes_and_reports(
     assert len(found["detection"]) == 2 * len(GRADIENT_DEFECTS)
     assert found["environment"]["versions"]
     assert (tmp_path / "calibration.png").read_bytes().startswith(b"\x89PNG")
-    assert "3 comparisons" in capsys.readouterr().out
+    own = found["free_steps"]
+    assert (own["runs"], own["comparisons"], own["false_alarms"]) == (2, 40, 0)
+    printed = capsys.readouterr().out
+    assert "3 comparisons" in printed
+    assert "40 steps of own runs, false alarms: 0" in printed
     correct = measure.torch_side
 
     def wrong(*arguments: Any) -> Any:
@@ -276,7 +304,7 @@ def test_a_run_resumes_and_reports(
 
 
 def test_processes_measure_what_one_does(tmp_path: Path) -> None:
-    some = dict(list(runs.planned(2, 0, "cpu").items()))
+    some = dict(list(runs.planned(2, 0, 0, "cpu").items()))
     measured = []
     for workers in (1, 2):
         found = Store(tmp_path / f"{workers}.json", {})
@@ -304,7 +332,18 @@ def test_measurements_of_other_settings_are_refused(
     Store(path, {"code": "1", "device": "cpu"}).save()
     with pytest.raises(UsageError, match="was made with device cpu, but now it is cuda"):
         Store(path, {"code": "1", "device": "cuda"})
-    arguments = ["--cases", "1", "--seeds", "0", "--workers", "1", "--output", str(tmp_path)]
+    arguments = [
+        "--cases",
+        "1",
+        "--seeds",
+        "0",
+        "--free",
+        "0",
+        "--workers",
+        "1",
+        "--output",
+        str(tmp_path),
+    ]
     arguments.insert(0, "calibration")
     assert evidence(*arguments) == 2
     assert "was made with code 1" in capsys.readouterr().err

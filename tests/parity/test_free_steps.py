@@ -2,48 +2,207 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from parity.checks.free_steps import check_free_steps
-from parity.checks.steps import check_steps
+from parity.cases.file import load
+from parity.checks import steps
+from parity.checks.free_steps import check_free_steps, describe_free_steps
+from parity.checks.steps import Judge, check_steps, judge_steps
+from parity.checks.verdicts import VERDICTS, Match
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.process import LocalObject
-from parity.engines.protocol import Engine, Task
+from parity.engines.protocol import Engine, Start, Task
 from parity.engines.trainer import Trainer
-from tests.parity import stateful_engines
-from tests.parity.stateful_engines import RIGHT, WRONG
+from tests.parity.commands import parity, report, words
+from tests.parity.stateful_engines import (
+    RIGHT,
+    WRONG,
+    AddsGradients,
+    DecaysItsRate,
+    Float64Inside,
+    HalvesItsRate,
+    KeepsMomentum,
+    LosesItsMomentum,
+    MoreBits,
+    Plain,
+)
 
 TASK = Task((1, 16, 16, 1), 60, 0.01, 100, 0, "float32", "cpu")
-SETTINGS = {"engine": "mine", "against": "minigrad"}
+BOTH_DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
-def judged(check: Callable[..., Any], engine: type[Engine], **changes: Any) -> Any:
+def local(engine: Callable[[], Engine]) -> LocalObject[Trainer]:
+    return LocalObject(Trainer(engine))
+
+
+def judged(check: Callable[..., Any], engine: Callable[[], Engine], **changes: Any) -> Any:
     task = replace(TASK, **changes)
-    sides = [LocalObject(Trainer(each)) for each in (engine, MinigradEngine)]
-    return check(*sides, task, MinigradEngine().draw(task))
+    start = MinigradEngine().draw(task)
+    return check(local(engine), local(MinigradEngine), task, start)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+# ---- right engines ------------------------------------------------------------------------------
+
+
+@BOTH_DTYPES
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("engine", RIGHT)
 def test_right_engines_pass(engine: type[Engine], momentum: float, dtype: str) -> None:
-    changes = {"momentum": momentum, "dtype": dtype}
-    found = judged(check_free_steps, engine, learning_rate=0.002, **changes)
+    changes = {"learning_rate": 0.002 if momentum else 0.01, "momentum": momentum, "dtype": dtype}
+    found = judged(check_free_steps, engine, **changes)
     assert found["passed"], found["first_failure"]
     assert found["epochs"] == 60
     assert found["elements"] == 60 * (321 * (2 if momentum else 1) + 1)
     assert found["worst_budget_used"] < 0.5
 
 
-@pytest.mark.parametrize("engine", WRONG)
-def test_wrong_engines_fail_at_their_first_wrong_epoch(
-    engine: type[stateful_engines.Plain],
+@BOTH_DTYPES
+def test_right_engines_pass_when_they_diverge_and_when_they_are_dead(dtype: str) -> None:
+    for changes in ({"learning_rate": 3.0}, {"sizes": (1, 1, 1)}):
+        found = judged(check_free_steps, MinigradEngine, dtype=dtype, **changes)
+        assert found["passed"], found["first_failure"]
+
+
+def fitted(dtype: str) -> tuple[Task, Start]:
+    """Errors that are small differences of large outputs, in many samples."""
+    generator, small = np.random.default_rng(0), {"float32": 1e-2, "float64": 1e-6}[dtype]
+    x, noise = generator.standard_normal((2, 20_000, 1))
+    arrays = x, 100 + small * (x + noise / 10), np.array([[1.02 * small]]), np.array([100 + small])
+    x, y, weight, bias = (array.astype(dtype) for array in arrays)
+    task = replace(TASK, sizes=(1, 1), epochs=10, samples=len(x), dtype=dtype, momentum=0.5)
+    return task, Start(x, y, {"0.weight": weight, "0.bias": bias})
+
+
+@pytest.mark.parametrize(
+    ("engine", "dtype"), [(Float64Inside, "float32"), (MoreBits, "float32"), (MoreBits, "float64")]
+)
+def test_an_engine_may_keep_more_than_it_shows(
+    engine: type[Engine], dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert judged(check_steps, engine)["passed"], "from a state that is put into it it is right"
+    task, start = fitted(dtype)
+    sides = local(engine), local(MinigradEngine)
+    assert check_free_steps(*sides, task, start)["passed"]
+    monkeypatch.setattr(steps, "read_budget", lambda budget, *state: budget)
+    found = check_free_steps(*sides, task, start)
+    assert found["worst_budget_used"] > 5, "this is what it is needed for"
+
+
+@BOTH_DTYPES
+@pytest.mark.parametrize("wrong", [DecaysItsRate, AddsGradients, KeepsMomentum])
+def test_what_it_may_keep_is_no_excuse(wrong: type[Plain], dtype: str) -> None:
+    task, start = fitted(dtype)
+    found = check_free_steps(local(wrong), local(MinigradEngine), task, start)
+    assert found["first_failure"]["epoch"] == WRONG[wrong]
+
+
+# ---- wrong engines ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", WRONG)
+def test_wrong_engines_fail_at_their_first_wrong_epoch(engine: type[Plain]) -> None:
+    alone = judged(check_steps, engine)
+    assert alone["passed"], "from a state that is put into it, it is right"
     found = judged(check_free_steps, engine)
     assert not found["passed"]
     assert found["first_failure"]["epoch"] == WRONG[engine]
     assert found["worst_budget_used"] > 100
-    print(engine.__name__, found["worst_budget_used"], found["first_failure"])
+
+
+def test_momentum_that_is_lost_is_found() -> None:
+    assert judged(check_free_steps, LosesItsMomentum)["passed"]
+    for check, passes in ((check_steps, True), (check_free_steps, False)):
+        found = judged(check, LosesItsMomentum, momentum=0.9, learning_rate=0.002)
+        assert found["passed"] is passes
+    assert found["first_failure"]["epoch"] == 10
+    assert found["worst_at"]["of"] == "buffers"
+
+
+# ---- both verdicts together ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("judges", [1, 2, 3])
+@pytest.mark.parametrize("engine", [Plain, HalvesItsRate])
+def test_both_verdicts_are_reached_together(engine: type[Plain], judges: int) -> None:
+    task = replace(TASK, epochs=35, momentum=0.5, learning_rate=0.003)
+    start = MinigradEngine().draw(task)
+    found = judge_steps(
+        {"actual": local(engine), "free": local(engine), "expected": local(MinigradEngine)},
+        task,
+        start,
+        judges=[LocalObject(Judge()) for _ in range(judges)],
+    )
+    assert found["steps"]["passed"]
+    assert found["steps"]["elements"] == 35 * (3 * 321 + 1)
+    alone = check_free_steps(local(engine), local(MinigradEngine), task, start)
+    assert alone["passed"] is (engine is Plain)
+    assert found["free_steps"] == alone
+
+
+class SecondRate(MinigradEngine):
+    """minigrad, but its learning rate halves at the third step."""
+
+    def build(self, task: Task, start: Start) -> None:
+        super().build(task, start)
+        self.taken = 0
+
+    def step(self) -> object:
+        self._counted()
+        return super().step()
+
+    def trace(self) -> Any:
+        self._counted()
+        return super().trace()
+
+    def put(self, *given: Any) -> None:
+        super().put(*given)
+        self.taken, self._optimizer.param_groups[0]["lr"] = 0, self._task.learning_rate
+
+    def _counted(self) -> None:
+        self.taken += 1
+        if self.taken == 3:
+            self._optimizer.param_groups[0]["lr"] /= 2
+
+
+def test_the_node_is_located_in_the_engines_own_run() -> None:
+    task = replace(TASK, epochs=5)
+    match = Match((local(SecondRate), local(MinigradEngine)), task)
+    found = VERDICTS["free_steps"].check(match)
+    assert found is not None
+    assert found["first_failure"]["epoch"] == 2
+    located = match.located(VERDICTS["free_steps"], found)
+    assert located["wrong"] == "actual"
+    node = located["first_node"]
+    assert (node["phase"], node["operation"]) == ("optimizer", "SGD")
+    forced = match.located(VERDICTS["steps"], found)
+    assert forced["first_node"] is None, "from a given state it is right"
+
+
+def test_the_words_say_where_to_look() -> None:
+    found = {"passed": False, "epochs": 3, "worst_budget_used": 7.0, "kinks": 0}
+    settings = {"engine": "mine"}
+    said = describe_free_steps(found, {"steps": {"passed": True}}, settings)
+    assert said.endswith("; only its own run is wrong: look at what mine keeps between its steps")
+    for steps_too in ({"passed": False}, None):
+        assert "look at" not in describe_free_steps(found, {"steps": steps_too}, settings)
+    passing = {**found, "passed": True}
+    assert "look at" not in describe_free_steps(passing, {"steps": {"passed": True}}, settings)
+
+
+def test_a_run_reports_it_and_leaves_a_case(tmp_path: Path) -> None:
+    name = "tests.parity.stateful_engines:AddsGradients"
+    options = ["--epochs", "6", "--engine", name, "--output", str(tmp_path)]
+    ended = parity("run", "1-4-1", *options)
+    assert ended.returncode == 1, ended.stderr
+    (entry,) = report(tmp_path)["architectures"]
+    assert {n for n in VERDICTS if entry[n] and entry[n]["passed"] is False} >= {"free_steps"}
+    assert entry["steps"]["passed"] is True
+    assert entry["free_steps"]["first_failure"]["epoch"] == 1
+    assert f"look at what {name} keeps between its steps" in words(ended.stdout)
+    case = tmp_path / entry["free_steps"]["case"]
+    assert load(case).task.epochs == 2
+    assert parity("replay", str(case), "--engine", name).returncode == 1
+    assert parity("replay", str(case), "--engine", "minigrad").returncode == 0

@@ -188,7 +188,7 @@ def test_the_step_is_the_one_that_fails() -> None:
     assert set(step.momentum_buffers) == set(step.start.parameters)
     first = next(tensor for tensor in tensors(step, bits=False) if not tensor.passed)
     assert first.key == ("optimizer", "0", "0.weight.momentum_buffer")
-    assert found.verdict["first_node"] is None  # it looks at the first step alone
+    assert found.verdict["first_node"]["tensor"] == "0.weight.momentum_buffer"
     assert "optimizer, layer 0 (SGD): 0.weight.momentum_buffer" in page(found, "case")
 
 

@@ -21,8 +21,8 @@ from parity.engines.registry import factory
 from parity.errors import UsageError
 from parity.processes import Processes, Side, prepared
 from parity.report import Report
+from parity.report.findings import findings
 from parity.report.html import to_html
-from parity.report.wording import failures
 from parity.run import run, run_on
 from tests.parity import wrong_engines
 from tests.parity.sweeping import RefusingEngine
@@ -226,10 +226,11 @@ def test_an_engine_that_raises_fails_its_network_and_no_other(sides: tuple[Side,
     assert raising["problem"]["error"] == "ZeroDivisionError: planted"
     assert sound["passed"] is True
     assert set(finished.curves) == {"1-3-1"}
-    (failure,) = failures(document)
-    said = "seed 1, float32, cpu: wrong raised ZeroDivisionError: planted, in loss_and_gradients, "
-    assert said in failure.sentence
-    assert "wrong_engines.py:" in failure.sentence
+    (finding,) = findings(document)
+    said = "wrong raised ZeroDivisionError: planted, in loss_and_gradients, "
+    assert said in finding.sentence
+    assert finding.details == ["on 1-4-1, seed 1, float32, cpu"]
+    assert "wrong_engines.py:" in finding.sentence
     assert "ZeroDivisionError: planted" in to_html(finished)
 
 

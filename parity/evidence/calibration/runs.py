@@ -15,6 +15,7 @@ from parity.checks.gradients import AGGREGATE_Z, COMMON, Z
 from parity.engines.trainer import Progress, ignore
 from parity.environment import environment
 from parity.evidence.calibration.cases import DATA, DTYPES, draw_case
+from parity.evidence.calibration.free import measure_free
 from parity.evidence.calibration.measure import (
     COMMONS,
     GRADIENT_DEFECTS,
@@ -33,6 +34,7 @@ CODE = (
     "torch_impl/**/*.py",
     "parity/checks/**/*.py",
     "parity/evidence/calibration/cases.py",
+    "parity/evidence/calibration/free.py",
     "parity/evidence/calibration/measure.py",
 )
 """What the measurements depend on: those of one file are all of the same code."""
@@ -52,11 +54,12 @@ def measurements(path: Path, device: str) -> Store:
     return Store(path, common, every_s=SAVE_EVERY_S)
 
 
-def planned(cases: int, seeds: int, device: str) -> dict[str, Job]:
+def planned(cases: int, free: int, seeds: int, device: str) -> dict[str, Job]:
     """Return everything to be measured, by keys that say what it is."""
     jobs: dict[str, Job] = {
         f"case {seed}": functools.partial(_case, seed, device) for seed in range(cases)
     }
+    jobs |= {f"free {seed}": functools.partial(measure_free, seed, device) for seed in range(free)}
     return jobs | {
         f"detect {name} {seed} {dtype}": functools.partial(detect, name, seed, dtype)
         for seed in range(seeds)

@@ -18,7 +18,7 @@ TERMS = 200
 """So many roundings of the largest element may be between two tensors that combine others."""
 
 COMBINING = re.compile(
-    r"sum|mean|@|matmul|mm\(|linear|mse_loss|loss|backward|grad\(|functional|step|m\d[]\d[]*\("
+    r"sum|mean|alpha|@|matmul|mm\(|linear|mse_loss|loss|backward|grad\(|functional|step|m\d[]\d[]*\("
 )
 """Statements whose results combine many values; other results are correctly rounded, or nearly."""
 
@@ -169,9 +169,14 @@ class _Walk:
         yield from self.array(where, ours._array, theirs.detach().numpy(force=True))
         notes = [{k: v for k, v in vars(t).items() if k[0] != "_"} for t in (ours, theirs)]
         yield from self.value(f"vars({where})", *notes)
+        try:
+            leaves = ours.is_leaf, theirs.is_leaf
+        except RuntimeError as error:  # torch's, of a view that it has given up
+            yield "looked at", where, ours, error
+            return
         pairs = (
             ("requires_grad", ours.requires_grad, theirs.requires_grad),
-            ("is_leaf", ours.is_leaf, theirs.is_leaf),
+            ("is_leaf", *leaves),
         )
         for what, a, b in pairs:
             if a != b:
@@ -222,7 +227,10 @@ def close(ours: Any, theirs: Any, combining: bool) -> bool:
     if combining or not ours.flags.writeable:
         largest = float(np.max(np.abs(theirs), initial=1, where=np.isfinite(theirs)))
         with np.errstate(all="ignore"):
-            within |= np.abs(ours - theirs) <= TERMS * unit_roundoff(theirs) * largest
+            narrow = theirs.astype(np.float32)  # float64, but computed from float32
+            was_narrow = any((x == x.astype(np.float32)).all() for x in (ours, theirs))
+            roundoff = unit_roundoff(narrow if was_narrow else theirs)
+            within |= np.abs(ours - theirs) <= TERMS * roundoff * largest
     if not bool(within.all()):
         return False
     if ours.flags.writeable:

@@ -74,7 +74,7 @@ class Gradients(Operations):
     def scalar(self, r: Random, t: str) -> str:
         """Return an expression of one element, with derivatives that are not constant."""
         return r.choice(
-            [f"{t}.sum()", f"({t} * {t}).sum()", f"({t} ** 3).mean()", f"{t}.sum() * 2"]
+            [f"{t}.sum()", f"({t} * {t}).sum()", f"({t} ** 3).mean()", f"({t}.sum() * 2)"]
         )
 
     @rule(r=randoms)

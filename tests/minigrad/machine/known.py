@@ -3,35 +3,49 @@
 import re
 from collections.abc import Callable
 
+import torch
+
 from tests.minigrad.machine.comparison import Difference
+from tests.minigrad.machine.refused import REFUSED
 from tests.minigrad.machine.twins import Known
 
 
-def refuses(words: str) -> Callable[[Difference], bool]:
-    """Return whether minigrad alone raises, an error with these words."""
+def torch_raises(words: str) -> Callable[[Difference], bool]:
+    """Return whether torch raises an error with these words, and minigrad none or another."""
+    return lambda d: d.what == "raises" and re.search(words, str(d.theirs)) is not None
+
+
+def two_faults(theirs: str, ours: str) -> Callable[[Difference], bool]:
+    """Return whether both raise, each an error with the words given."""
     return lambda d: (
-        d.what == "raises" and d.theirs is None and re.search(words, str(d.ours)) is not None
+        d.what == "raises"
+        and d.theirs is not None
+        and re.search(theirs, str(d.theirs)) is not None
+        and re.search(ours, str(d.ours)) is not None
     )
 
 
+def renamed(statement: str, theirs: str = "") -> Callable[[Difference], bool]:
+    """Return whether a statement of this kind leaves a node of another name."""
+    return lambda d: (
+        d.what == "grad_fn"
+        and None not in (d.ours.name, d.theirs.name)
+        and re.search(statement, d.statement) is not None
+        and re.search(theirs, d.theirs.name) is not None
+    )
+
+
+def taken_from_another(d: Difference) -> bool:
+    """Return whether a gradient on torch's side lies in the memory of another tensor."""
+    if d.what != "values" or not d.where.endswith(".grad"):
+        return False
+    names = d.sides[1].names
+    grad, tensor = (eval(where, dict(names)) for where in (d.where, d.where[: -len(".grad")]))
+    others = [tensor, *(x for x in names.values() if isinstance(x, torch.Tensor) and x is not grad)]
+    return grad.untyped_storage().data_ptr() in [x.untyped_storage().data_ptr() for x in others]
+
+
 KNOWN = (
-    Known(
-        "in-place on a view",
-        "minigrad does not record an in-place operation on a view",
-        refuses("does not record an in-place operation on a view"),
-        ("t0 = torch.ones(2, requires_grad=True) * 1", "t0[:1].mul_(2)"),
-    ),
-    Known(
-        "outdated view",
-        "a view of what was changed in place by a recorded operation has no record here",
-        refuses("this view was taken before its tensor"),
-        (
-            "t0 = torch.ones(2, requires_grad=True) * 1",
-            "t1 = t0[:1]",
-            "t0.mul_(2)",
-            "t2 = t1 * 1",
-        ),
-    ),
     Known(
         "outdated view's name",
         "its node only says that it has no record",
@@ -42,11 +56,7 @@ KNOWN = (
     Known(
         "a derivative's name",
         "derivatives are run as NumPy calls: the nodes they leave are those of the calls",
-        lambda d: (
-            d.what == "grad_fn"
-            and "create_graph" in d.statement
-            and None not in (d.ours.name, d.theirs.name)
-        ),
+        renamed("create_graph"),
         (
             "t0 = torch.ones(2, requires_grad=True)",
             "t1, = torch.autograd.grad(t0.tanh().sum(), t0, create_graph=True)",
@@ -64,4 +74,203 @@ KNOWN = (
         ),
         then="accepted",
     ),
+    Known(
+        "a product's name",
+        "torch does products of other than two matrices with shapes changed before and after",
+        renamed(r"@|matmul|linear|m\d[]\d[]*\("),
+        ("t0 = torch.ones(2, 2, requires_grad=True)", "t1 = t0 @ torch.ones(1, 2, 1)"),
+        then="accepted",
+    ),
+    Known(
+        "a sum over None",
+        "torch names the node differently where all axes are named by None, and not by nothing",
+        renamed("None", "(Sum|Mean)Backward1"),
+        ("t0 = torch.ones(2, requires_grad=True)", "t1 = t0.sum(None)"),
+        then="accepted",
+    ),
+    Known(
+        "given up",
+        "torch lets nobody look at a view that was made without a record once its base changed",
+        lambda d: d.what == "looked at",
+        (
+            "t0 = torch.ones(2, requires_grad=True)",
+            "with torch.no_grad():\n    t1 = t0[:1]; t0.mul_(2)",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "symbolic zeros",
+        "torch's derivatives that are zero may be tensors without memory, which refuse much",
+        torch_raises("ZeroTensor"),
+        (
+            "t0 = torch.ones(2, requires_grad=True)",
+            "d0 = torch.nn.functional.mse_loss(t0, t0).abs()",
+            "d1, = torch.autograd.grad(d0, t0, create_graph=True)",
+            "d2, = torch.autograd.grad(d1.sum(), t0, create_graph=True)",
+            "d3, = torch.autograd.grad(d2.sum(), t0)",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "a gradient that is a view",
+        "torch's linear of other than two axes gives a view; here it can be changed in place",
+        torch_raises("Can't detach views in-place"),
+        (
+            "m0 = torch.nn.Linear(2, 2)",
+            "m0.bias.grad = m0(torch.ones(2))",
+            "m0.zero_grad(False)",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "internal assertions",
+        "torch's own bugs",
+        torch_raises("INTERNAL ASSERT"),
+        ("t0 = torch.ones(2, requires_grad=True)", "(True ** t0).sum().backward()"),
+        then="forgotten",
+    ),
+    Known(
+        "a hook that raises",
+        "other hooks have run by then, and gradients have arrived, in the order of torch's queue",
+        lambda d: (
+            d.what in ("whether there is a gradient", "values", "length")
+            and None not in [side.error for side in d.sides]
+            and re.search(r"backward|grad\(|functional|step", d.statement) is not None
+        ),
+        (
+            "m0 = torch.nn.Linear(2, 2)",
+            "hook = m0.weight.register_hook(lambda g: 1 / 0)",
+            "m0(torch.ones(1, 2)).sum().backward()",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "no longer a leaf",
+        "torch's optimiser looks at every gradient with a warning; here this would take time",
+        lambda d: d.what == "warns" and "step" in d.statement and d.ours == [],
+        (
+            "t0 = torch.ones(2, requires_grad=True)",
+            "t1 = torch.zeros(2)",
+            "o0 = torch.optim.SGD([t1])",
+            "t1.add_(t0)",
+            "o0.step()",
+        ),
+        then="accepted",
+    ),
+    Known(
+        "assigned in part",
+        "torch writes what comes before an index that is out of bounds",
+        lambda d: (
+            d.what == "values"
+            and [type(side.error) for side in d.sides] == [IndexError, IndexError]
+        ),
+        ("t0 = torch.zeros(1)", "t0[[0, 1]] = 1.5"),
+        then="forgotten",
+    ),
+    Known(
+        "loaded in part",
+        "torch has loaded what fits by the time that it raises; here nothing has changed",
+        lambda d: (
+            d.what == "values"
+            and "load_state_dict" in d.statement
+            and [type(side.error) for side in d.sides] == [RuntimeError, RuntimeError]
+        ),
+        (
+            "m0 = torch.nn.Linear(2, 2)",
+            "m1 = torch.nn.Linear(1, 2)",
+            "m0.load_state_dict(m1.state_dict())",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "a transposed factor's gradient",
+        "torch lays it out as the factor is; here all products are in index order",
+        lambda d: d.what == "layout" and "grad(" in d.statement and len(d.ours) == 1,
+        (
+            "t0 = torch.ones(2, 3, requires_grad=True)",
+            "t1 = t0.T",
+            "grads = torch.autograd.grad((torch.ones(2, 3) @ t1).sum(), t1)",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "None for the axes to squeeze",
+        "it is the default here",
+        torch_raises(r"squeeze\(\).*NoneType"),
+        ("t0 = torch.ones(1)", "t0.squeeze(dim=None)"),
+        then="forgotten",
+    ),
+    Known(
+        "a gradient that is repeated",
+        "torch leaves some gradients expanded that are computed here, and refuses to change them",
+        torch_raises("more than one element of the written-to tensor refers"),
+        (
+            "t0 = torch.ones(2, requires_grad=True)",
+            "t1, = torch.autograd.grad(t0[...].sum(), t0)",
+            "t1.add_(1)",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "a gradient in a parameter's memory",
+        "torch keeps a gradient that it was given, even if it is a view of the parameter",
+        taken_from_another,
+        (
+            "t0 = torch.ones(2, requires_grad=True)",
+            "t1 = t0.view(-1)",
+            "t1.backward(t1)",
+            "with torch.no_grad():\n    t0.add_(1)",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "two faults: the types of arguments",
+        "torch looks at all arguments' types before it looks at values",
+        two_faults("must be .* not |invalid combination of arguments", "."),
+        ("torch.cat([torch.ones(())], None)",),
+        then="accepted",
+    ),
+    Known(
+        "two faults: a leaf, and an index",
+        "which is seen first",
+        two_faults("leaf Variable that requires grad", "^index"),
+        ("t0 = torch.ones(2, requires_grad=True)", "t0[torch.tensor([])] = 1"),
+        then="accepted",
+    ),
+    Known(
+        "two faults: lines of whole numbers",
+        "linspace makes floats",
+        two_faults("can require gradients", "linspace makes|draw floats"),
+        ("torch.linspace(1, 1, 1, dtype=torch.int64, requires_grad=True)",),
+        then="accepted",
+    ),
+    Known(
+        "two faults: an axis, and shapes",
+        "which is seen first",
+        two_faults("Dimension out of range", "must be of equal shape"),
+        ("torch.stack([torch.ones(2), torch.ones(1)], 3)",),
+        then="accepted",
+    ),
+    Known(
+        "two faults: a bool among axes",
+        "torch takes it for an int, which is wrong otherwise",
+        two_faults(".", "dim must be an int, not bool"),
+        ("torch.ones(1).squeeze((0, True))",),
+        then="accepted",
+    ),
+    Known(
+        "two faults: an axis twice, and nothing along it",
+        "which is seen first",
+        two_faults("Expected reduction dim", "names an axis twice"),
+        ("torch.amin(torch.ones(0), dim=[0, -1])",),
+        then="accepted",
+    ),
+    Known(
+        "two faults: products of bools",
+        "torch has none, and says so before it says that dtypes differ",
+        two_faults("not implemented for 'Bool'", "same dtype"),
+        ("(torch.ones(2, 2, 2) > 0) @ torch.ones(2, 2, 2)",),
+        then="accepted",
+    ),
+    *REFUSED,
 )

@@ -3,7 +3,9 @@
 import ast
 from collections.abc import Iterator, Sequence
 
-from tests.minigrad.machine.twins import Disagreement, Known, disagreement
+from tests.minigrad.machine.twins import GIVEN, Disagreement, Known, disagreement
+
+DTYPES = ["torch.float32", "torch.float64", "torch.int64", "torch.bool"]
 
 
 def reduced(
@@ -82,12 +84,31 @@ def _with(tree: ast.Module, node: ast.AST, name: str, value: object) -> Iterator
     setattr(node, name, value)
     try:
         text = ast.unparse(ast.fix_missing_locations(tree))
-        ast.parse(text)
+        if _takes_a_library(ast.parse(text)):
+            text = ""  # the next program would find it changed
     except (SyntaxError, ValueError, AttributeError, TypeError, IndexError):
         text = ""  # nothing that can be written down
     setattr(node, name, kept)
     if text not in ("", before):
         yield text
+
+
+def _takes_a_library(tree: ast.Module) -> bool:
+    """Return whether more is done with a part of a library than to call it, or name a dtype.
+
+    Or with a private attribute of an object than to read it.
+    """
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    within = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Name, ast.Attribute)):
+            path, is_read = ast.unparse(node), isinstance(node.ctx, ast.Load)
+            is_used = id(node) in called | within or path in DTYPES
+            if path.split(".")[0] in GIVEN and not (is_read and is_used):
+                return True
+            if isinstance(node, ast.Attribute) and node.attr[0] == "_" and not is_read:
+                return True
+    return False
 
 
 def _names(statements: Sequence[str]) -> list[str]:

@@ -53,6 +53,11 @@ class Known:
     then: str = "undone"
 
 
+def compiled(statement: str) -> Any:
+    with warnings.catch_warnings(action="ignore"):  # Python's, of what cannot be called
+        return compile(statement, "program", "exec")
+
+
 @dataclass
 class Side:
     """One of the two libraries, and the names a program has given there."""
@@ -77,6 +82,26 @@ class Side:
             except Exception as error:
                 self.error = error
         self.warned = warned(caught)
+        if self.library is torch:
+            made: dict[int, torch.Tensor] = {}
+            for name, value in self.names.items():
+                self.names[name] = in_memory(value, made)
+
+
+def in_memory(value: Any, made: dict[int, torch.Tensor]) -> Any:
+    """Return a value with torch's symbolic zeros in it, tensors without memory, as zeros.
+
+    These refuse much, and torch 2.13 crashes at some of what it does not refuse.
+    """
+    if isinstance(value, torch.Tensor):
+        if not value._is_zerotensor():
+            return value
+        return made.setdefault(id(value), value.clone())
+    if type(value) is tuple:
+        return tuple(in_memory(part, made) for part in value)
+    if type(value) is list:
+        value[:] = [in_memory(part, made) for part in value]
+    return value
 
 
 class Twins:
@@ -105,7 +130,7 @@ class Twins:
         Raises:
             Disagreement: they differ.
         """
-        code = compile(statement, "program", "exec")
+        code = compiled(statement)
         self.ours.run(code)
         self.theirs.run(code)
         self.program.append(statement)
@@ -137,7 +162,7 @@ class Twins:
         side.begin()
         for i, statement in enumerate(self.program):
             if i not in self.refused:
-                side.run(compile(statement, "program", "exec"))
+                side.run(compiled(statement))
 
     def _begin_anew(self) -> None:
         """Bring both sides there."""

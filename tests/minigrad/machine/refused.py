@@ -1,0 +1,182 @@
+"""What minigrad refuses, each with the reason and a program that meets it."""
+
+import re
+from collections.abc import Callable
+
+import torch
+
+from tests.minigrad.machine.comparison import Difference
+from tests.minigrad.machine.twins import Known
+
+
+def refuses(words: str) -> Callable[[Difference], bool]:
+    """Return whether minigrad alone raises, an error with these words."""
+    return lambda d: (
+        d.what == "raises" and d.theirs is None and re.search(words, str(d.ours)) is not None
+    )
+
+
+def has_another(d: Difference) -> bool:
+    """Return whether two of torch's tensors share memory without being views of each other."""
+    tensors = [x for x in d.sides[1].names.values() if isinstance(x, torch.Tensor)]
+    modules = [x for x in d.sides[1].names.values() if isinstance(x, torch.nn.Module)]
+    tensors += [p for module in modules for p in module.parameters()]
+    bases = {id(x if x._base is None else x._base): x for x in tensors}
+    return len({x.untyped_storage().data_ptr() for x in bases.values()}) < len(bases)
+
+
+REFUSED = (
+    Known(
+        "in-place on a view",
+        "minigrad does not record an in-place operation on a view",
+        refuses("does not record an in-place operation on a view"),
+        ("t0 = torch.ones(2, requires_grad=True) * 1", "t0[:1].mul_(2)"),
+    ),
+    Known(
+        "outdated view",
+        "a view of what was changed in place by a recorded operation has no record here",
+        refuses("this view was taken before its tensor"),
+        (
+            "t0 = torch.ones(2, requires_grad=True) * 1",
+            "t1 = t0[:1]",
+            "t0.mul_(2)",
+            "t2 = t1 * 1",
+        ),
+    ),
+    Known(
+        "a bool among lengths",
+        "most likely meant as another argument",
+        refuses("expected ints of 64 bits"),
+        ("torch.ones(2, True)",),
+    ),
+    Known(
+        "lines of whole numbers",
+        "linspace makes floats",
+        refuses("linspace makes float32 or float64"),
+        ("torch.linspace(1, 1, 1, dtype=torch.int64)",),
+    ),
+    Known(
+        "random whole numbers",
+        "torch has no values either, but for tensors without elements",
+        refuses("draw floats and convert|draws float32 or float64"),
+        ("torch.randn(0, dtype=torch.bool)",),
+    ),
+    Known(
+        "complex numbers",
+        "there is no dtype for them",
+        refuses("complex"),
+        ("torch.tensor(1j)",),
+    ),
+    Known(
+        "a layer of other shapes",
+        "a weight has two axes, a bias one",
+        refuses("two-dimensional weight|one for each row of the weight"),
+        ("t0 = torch.ones(2)", "torch.nn.functional.linear(t0, t0)"),
+    ),
+    Known(
+        "data of another kind",
+        "what was recorded depends on shape and dtype",
+        refuses("data: values of shape"),
+        ("t0 = torch.ones(2)", "t0.data = torch.ones(3)"),
+    ),
+    Known(
+        "converted after it was used",
+        "the record knows the leaf of the old dtype",
+        refuses("leaf variable has been moved into the graph interior"),
+        (
+            "m0 = torch.nn.Linear(2, 2)",
+            "t0 = m0.weight.sum()",
+            "m0.double()",
+            "t0.backward()",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "a bool among axes",
+        "most likely meant as another argument",
+        refuses("dim must be an int, not bool"),
+        ("t0 = torch.ones(1, 1)", "t0.squeeze((0, True))"),
+    ),
+    Known(
+        "joining nothing along an axis",
+        "torch takes any axis for a tensor of shape (0,)",
+        refuses("cat: Dimension out of range"),
+        ("torch.cat([torch.tensor([])], 1)",),
+    ),
+    Known(
+        "integers to negative powers",
+        "torch has those of 0 and 1 where the base is a number",
+        refuses("Integers to negative integer powers"),
+        ("0 ** torch.tensor(-1)",),
+    ),
+    Known(
+        "changed through another tensor",
+        "torch does not notice a change through .data, copy.copy or NumPy, and goes on wrongly",
+        lambda d: refuses("modified by an inplace operation")(d) and has_another(d),
+        (
+            "t0 = torch.ones(2, requires_grad=True)",
+            "t1 = copy.copy(t0)",
+            "t2 = t0 ** 2",
+            "with torch.no_grad():\n    t1.add_(1)",
+            "t2.sum().backward()",
+        ),
+    ),
+    Known(
+        "powers of bools",
+        "torch has some of them",
+        refuses("pow: not supported for tensors of dtype bool"),
+        ("t0 = torch.ones(1) > 0", "t0.pow(True)"),
+    ),
+    Known(
+        "one memory location",
+        "torch may change an expanded tensor by its parts, and fills one",
+        refuses("several elements of an expanded tensor share one memory location"),
+        ("t0 = torch.zeros(1)", "t0.expand(2).fill_(1)"),
+    ),
+    Known(
+        "partly in one memory",
+        "torch's result depends on the order in which its kernels go",
+        refuses("the same memory: give a clone|in the same memory as what is changed"),
+        ("t0 = torch.ones(3, 3)", "t0[::2, 0].mul_(t0[0, ::2])"),
+    ),
+    Known(
+        "buffers of other shapes",
+        "torch takes them, and fails at the next step",
+        refuses("momentum_buffer of shape"),
+        (
+            "t0 = torch.ones(2)",
+            "t1 = torch.ones(1)",
+            "t0.grad = torch.ones(2)",
+            "o0 = torch.optim.SGD([t0], momentum=0.5)",
+            "o1 = torch.optim.SGD([t1], momentum=0.5)",
+            "o0.step()",
+            "o1.load_state_dict(o0.state_dict())",
+        ),
+    ),
+    Known(
+        "a result in an optimiser",
+        "torch takes one that retains its gradient",
+        refuses("can't optimize a non-leaf Tensor"),
+        (
+            "t0 = torch.ones(2, requires_grad=True).exp()",
+            "t0.retain_grad()",
+            "torch.optim.SGD([t0])",
+        ),
+    ),
+    Known(
+        "integers that require a gradient",
+        "torch makes them where it fills with a tensor",
+        refuses("cannot have one: give value.detach"),
+        (
+            "t0 = torch.ones((), requires_grad=True)",
+            "t1 = torch.zeros(2, dtype=torch.int64)",
+            "t1.fill_(t0)",
+        ),
+    ),
+    Known(
+        "an attribute that leads back",
+        "a tensor that is among its own attributes cannot be copied",
+        refuses("recursion depth"),
+        ("t0 = torch.ones(1)", "t0.note = t0", "t1 = copy.deepcopy(t0)"),
+    ),
+)
