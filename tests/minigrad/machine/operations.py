@@ -52,7 +52,7 @@ class Operations(Views):
 
     @rule(r=randoms)
     def binary(self, r: Random) -> None:
-        t = self.seen(r)
+        t = self.tensor(r)
         other = self.operand(r, t)
         if r.randrange(3) == 0:
             more = f", alpha={self.number(r)}" if r.randrange(4) == 0 else ""
@@ -72,7 +72,7 @@ class Operations(Views):
 
     @rule(r=randoms)
     def chosen(self, r: Random) -> None:
-        t = self.seen(r)
+        t = self.tensor(r)
         condition = self.tensor(r, lambda t: t.dtype == torch.bool) if r.randrange(3) == 0 else ""
         condition = condition or f"{t} > {self.number(r)}"
         a, b = (self.operand(r, t) for _ in range(2))
@@ -107,7 +107,7 @@ class Operations(Views):
 
     @rule(r=randoms)
     def loss(self, r: Random) -> None:
-        t = self.seen(r)
+        t = self.tensor(r)
         shape = self.value(t).shape
         target = self.tensor(r, lambda t: t.shape == shape)
         more = options(r, reduction=["'mean'", "'sum'", "'none'", "'other'"])
