@@ -283,6 +283,13 @@ KNOWN = (
         then="accepted",
     ),
     Known(
+        "two faults: a bool among lengths",
+        "torch takes it for an int, which is wrong otherwise",
+        two_faults(".", "expected ints of 64 bits"),
+        ("torch.randn(1, True, dtype=torch.bool)",),
+        then="accepted",
+    ),
+    Known(
         "two faults: an axis twice, and nothing along it",
         "which is seen first",
         two_faults("Expected reduction dim", "names an axis twice"),
