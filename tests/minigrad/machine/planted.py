@@ -1,7 +1,7 @@
 """Defects that the machine has to find: what minigrad once did otherwise than torch, put back.
 
-`python -m tests.minigrad.machine.planted` searches for those that are not yet in
-parity/evidence/results/machine.json, and for those that are named; there it keeps how long it took.
+`python -m tests.minigrad.machine.planted` searches for those that are not yet among the results,
+`RESULT`, and for those that are named; there it keeps how long it took.
 """
 
 import random
