@@ -18,12 +18,13 @@ from hypothesis.errors import Flaky
 
 from parity.environment import environment, usable_cores
 from parity.evidence.detection.defect import Defect, planted, read
+from parity.evidence.readme_tables import RESULTS
 from parity.evidence.store import Store
 from tests.minigrad.api_machine import run_programs
 from tests.minigrad.machine.known import KNOWN
 from tests.minigrad.machine.twins import Disagreement, disagreement
 
-RESULT = Path(__file__).parents[3] / "parity/evidence/results/machine.json"
+RESULT = RESULTS / "machine.json"
 LIMIT_S = 20 * 60
 """Of one core: 10 minutes of two."""
 
