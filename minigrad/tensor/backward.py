@@ -117,8 +117,9 @@ def accumulate(node: Node, grad: Differentiable, recorded: bool) -> None:
             "clone() of it instead."
         )
     elif kept is None:
-        same = grad._array.strides == tensor._array.strides
-        tensor._grad = grad if same else laid_out(grad, tensor._array)
+        if len(node.shape) > 1 and not (node.is_in_order and grad._array.flags.c_contiguous):
+            grad = laid_out(grad, tensor._array)
+        tensor._grad = grad
     elif recorded:
         tensor._grad = kept + grad
     else:
@@ -167,12 +168,16 @@ def gradients_of(
             leaves.append((node, grad))
         else:  # now, before its derivatives run
             yield node, grad
+    if watched:
+        for node, grad in leaves:
+            tensor = passed(node, grad)
+            if node in watched:
+                yield node, wrapped(copied(tensor._array)) if accumulating else tensor
+        return
     for node, grad in [(node, wrapped(grad)) for node, grad in leaves]:
-        if node.hooks or not accumulating:  # only now: gradients of earlier leaves are stored
-            tensor = passed(node, grad._array)
-            grad = wrapped(copied(tensor._array)) if accumulating else tensor
-        if not watched or node in watched:
-            yield node, grad
+        if node.hooks:  # only now: they see that the gradients of earlier leaves are stored
+            grad = wrapped(copied(passed(node, grad._array)._array))
+        yield node, grad
 
 
 def roots_of(outputs: Sequence[T], grad_outputs: Sequence[T | None]) -> list[tuple[Node, T]]:

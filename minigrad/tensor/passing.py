@@ -122,4 +122,8 @@ def sources(operation: str, inputs: Any) -> list[Any]:
 
 def rewrapped(wrapped: Callable[..., Any], value: Any, node: Node | None) -> Any:
     """Return a saved array as a tensor again, in its place on the tape."""
-    return wrapped(value, node) if hasattr(value, "base") else value
+    if not hasattr(value, "base"):
+        return value
+    leaf = node is not None and node.rule is None and node.variable is not None and node.variable()
+    is_frozen = isinstance(leaf, TensorBase) and leaf._node is not node
+    return wrapped(value, None if is_frozen else node)
