@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
-from weakref import ref
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from minigrad.layout import copied
 from minigrad.tape import Node
 from minigrad.tensor.base import OUTDATED, TensorBase, outdated_view
 from minigrad.tensor.inplace import InPlace
-from minigrad.tensor.passing import Passing, laid_out, rewrapped, sources
+from minigrad.tensor.passing import Passing, keep_gradient, laid_out, rewrapped, sources
 
 
 class Differentiable(InPlace):
@@ -87,12 +86,6 @@ def backward(
             watched.add(node)
     for node, grad in gradients_of(outputs, grad_outputs, retain_graph, create_graph, watched):
         accumulate(node, grad, create_graph)
-
-
-def keep_gradient(node: Node, tensor: TensorBase) -> None:
-    """Have `backward` keep the gradient of a node in the `grad` of its tensor."""
-    if node.variable is None and node.rule is not None:
-        node.variable = ref(tensor)
 
 
 def accumulate(node: Node, grad: Differentiable, recorded: bool) -> None:

@@ -7,8 +7,9 @@ from typing import Any, Self
 from minigrad import tape
 from minigrad.nowhere import is_nowhere, nowhere
 from minigrad.tape import Node
-from minigrad.tensor.backward import Differentiable, keep_gradient
+from minigrad.tensor.backward import Differentiable
 from minigrad.tensor.base import OUTDATED, TensorBase
+from minigrad.tensor.passing import keep_gradient
 
 
 class RemovableHandle:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -127,3 +128,9 @@ def rewrapped(wrapped: Callable[..., Any], value: Any, node: Node | None) -> Any
     leaf = node is not None and node.rule is None and node.variable is not None and node.variable()
     is_frozen = isinstance(leaf, TensorBase) and leaf._node is not node
     return wrapped(value, None if is_frozen else node)
+
+
+def keep_gradient(node: Node, tensor: TensorBase) -> None:
+    """Have `backward` keep the gradient of a node in the `grad` of its tensor."""
+    if node.variable is None and node.rule is not None:
+        node.variable = ref(tensor)
