@@ -43,14 +43,13 @@ class Node:
         variable: a weak reference to the tensor whose `.grad` its gradient is added to: a leaf, or
             a tensor that asked for it by `retain_grad`.
         hooks: functions called with the complete gradient, which they may replace.
+        is_in_order: whether a leaf's tensor is laid out in index order.
     """
 
-    # Few nodes have these; the rest share the values given here.
-    variable: ref[Any] | None = None
-    is_in_order: bool = True  # whether a leaf's tensor is laid out in index order
-    hooks: Sequence[Callable[[Array], Array]] = ()
-
-    __slots__ = ("__dict__", "dtype", "number", "parents", "plan", "rule", "saved", "shape")
+    is_in_order: bool
+    # A value that nodes share in their class would take six times as long to read.
+    __slots__ = ("dtype", "hooks", "is_in_order", "number", "parents", "plan", "rule", "saved",
+                 "shape", "variable")  # fmt: skip
 
     def __init__(
         self,
@@ -67,6 +66,8 @@ class Node:
         self.number = next(numbers)
         self.shape = value.shape
         self.dtype = value.dtype
+        self.variable: ref[Any] | None = None
+        self.hooks: Sequence[Callable[[Array], Array]] = ()
 
     def name(self) -> str:
         """Return torch's name of the node, for example `AddmmBackward0`."""
@@ -79,7 +80,7 @@ class Node:
 def leaf(tensor: Array) -> Node:
     """Return the node of a tensor that no operation made: its `.grad` accumulates gradients."""
     node = Node(None, [], None, None, tensor)
-    node.variable = ref(tensor)
+    node.variable, node.is_in_order = ref(tensor), True
     return node
 
 
@@ -102,8 +103,8 @@ def sweep(
         watched: if given, the only nodes whose gradients are wanted. They are yielded, and only
             the nodes between the roots and them are run and released. Roots are yielded, too.
         wrap: if given, called with each saved value and the node that made it; derivatives get
-            what it returns. `create_graph=True` passes a function that returns tensors: the rules
-            then run on tensors, and the backward pass is recorded like any other computation.
+            what it returns. `create_graph=True` passes a function that returns tensors: rules then
+            run on tensors, and the pass is recorded like any other computation.
         passed: called with an inner node to yield, or with hooks, and its gradient; returns the
             tensor to yield and to go on with.
         accumulating: gradients are to be stored. Else they may share memory, and a watched inner
@@ -180,7 +181,7 @@ def _leading_to(targets: Collection[Node], roots: list[tuple[Node, Array]]) -> s
 
 
 def _unpack(node: Node) -> Sequence[Any]:
-    """Return what the node saved, if it is still there and still what it was."""
+    """Return what the node saved, if it is there, and what it was."""
     if node.saved is None:
         raise RuntimeError(
             f"{node.name()}: Trying to backward through the graph a second time, after the arrays "
@@ -200,7 +201,6 @@ def _unpack(node: Node) -> Sequence[Any]:
 
 
 def _accumulate(gradients: dict[Node, Array], node: Node, grad: Array) -> None:
-    """Add a further gradient to one that a node has got already."""
     total = np.add(gradients[node], grad)
     gradients[node] = np.asarray(total) if isinstance(total, np.generic) else total
 

@@ -19,6 +19,10 @@ class EngineFailedError(Exception):
     """An engine failed before anything could be judged: exit status 1."""
 
 
+class ReturnedWronglyError(ValueError):
+    """An engine returned something else than it must. The text follows the engine's name."""
+
+
 def harmless(text: str, most: int = MOST) -> str:
     """Return the beginning of a text, with escapes in place of what is not printable.
 

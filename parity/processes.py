@@ -80,6 +80,16 @@ class Processes:
             dict.fromkeys((*self.references, self.expected, self.actual, *free, *self.judges))
         )
 
+    def require_two(self) -> None:
+        """Raise `UsageError` if both engines are of one class, whatever names it goes by."""
+        actual, expected = (p.call(Trainer.identity) for p in (self.actual, self.expected))
+        if actual == expected:
+            raise UsageError(
+                f"{self.actual.name!r} and {self.expected.name!r} are one engine, {actual}: held "
+                "against itself it agrees, and that says nothing. Choose two; `parity engines` "
+                "lists them"
+            )
+
     def environment(self) -> dict[str, Any]:
         """Return what the two engines' processes run on, by "actual" and "expected"."""
         return {
@@ -98,10 +108,10 @@ class Processes:
         except (UsageError, EngineFailedError, MemoryError):
             raise
         except Exception as error:
+            self.revive()
             cause = engines_failure(error)
             if cause is None:
                 raise
-            self.revive()
             entry["passed"] = False
             entry["problem"] = {
                 "engine": cause.process,

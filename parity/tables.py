@@ -28,6 +28,16 @@ class Trimmed(NamedTuple):
             yield Segment.line()
 
 
+class Unwrapped(NamedTuple):
+    """A line that is as long as it is, to be copied; print it with `crop=False`."""
+
+    line: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Segment(self.line)
+        yield Segment.line()
+
+
 def grid(columns: int) -> Table:
     """Return a table without lines and heading; its last column takes what width is left."""
     table = Table.grid(padding=(0, 2, 0, 0))

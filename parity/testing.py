@@ -34,7 +34,7 @@ from parity.engines.registry import factory, same
 from parity.engines.trainer import Trainer
 from parity.errors import CannotBeJudgedError, UsageError
 from parity.processes import Processes, Side, trainer
-from parity.report.wording import Failure, failures
+from parity.report.findings import Finding, findings
 from parity.run import run_on
 
 __all__ = ["Check", "checks", "parametrize_with_checks", "assert_gradients_agree"]
@@ -84,7 +84,7 @@ class Check:
         if found is None:
             pytest.skip(f"{self.verdict} cannot be judged: {self._reason(document, entry)}")
         if not found["passed"]:
-            raise AssertionError("\n".join(map(_said, failures(self._alone(document, entry)))))
+            raise AssertionError("\n".join(map(_said, findings(self._alone(document, entry)))))
 
     def _reason(self, document: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
         """Return why the verdict is not reached.
@@ -244,6 +244,7 @@ def _document(engine: AnyEngine, network: str, dtype: str, momentum: float) -> d
             [_reference()],
             [LocalObject(Judge())],
         )
+        processes.require_two()
         return run_on(processes, [(named, task)], settings, lambda *_: None).document
 
 
@@ -260,5 +261,5 @@ def _name(engine: AnyEngine) -> str:
     return engine if isinstance(engine, str) else getattr(engine, "__name__", type(engine).__name__)
 
 
-def _said(failure: Failure) -> str:
-    return failure.sentence + (f"\n  first apart: {failure.node}" if failure.node else "")
+def _said(finding: Finding) -> str:
+    return "\n  ".join([finding.sentence, *finding.details])

@@ -16,6 +16,7 @@ import minigrad
 from minigrad.architectures import Architecture
 from parity.checks.state import state
 from parity.engines.adapters.minigrad import MinigradEngine
+from parity.engines.asked import Asked
 from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import Array, Engine, Start, Task
 from parity.engines.trainer import Run, Trainer
@@ -183,10 +184,10 @@ def watch(
     beside, held_out, history = None, None, None
     if fresh is not None:
         x, y = fresh
-        beside = factory()
+        beside = Asked(factory())
         beside.load(replace(task, samples=len(x)), Start(x, y, start.parameters))
     watched = _Watched(trainer.engine, moments, task.samples, beside)
-    engine = cast(Engine, watched) if moments else trainer.engine
+    engine = cast(Engine, watched if moments else trainer.engine)
     run = yield from Trainer(lambda: engine).train(task, start)
     if moments:
         watched.look()
@@ -202,7 +203,7 @@ class _Watched:
     """An engine that is looked at before each of its steps."""
 
     def __init__(
-        self, engine: Engine, moments: Sequence[int], samples: int, beside: Engine | None
+        self, engine: Asked, moments: Sequence[int], samples: int, beside: Asked | None
     ) -> None:
         self._engine, self._beside = engine, beside
         self._moments = list(moments)

@@ -122,12 +122,11 @@ def sources(operation: str, inputs: Any) -> list[Any]:
 
 
 def rewrapped(wrapped: Callable[..., Any], value: Any, node: Node | None) -> Any:
-    """Return a saved array as a tensor again, in its place on the tape."""
-    if not hasattr(value, "base"):
-        return value
-    leaf = node is not None and node.rule is None and node.variable is not None and node.variable()
-    is_frozen = isinstance(leaf, TensorBase) and leaf._node is not node
-    return wrapped(value, None if is_frozen else node)
+    """Return a saved array as a tensor again, in its place on the tape; a frozen leaf has none."""
+    tensor = None if node is None or node.variable is None else node.variable()
+    if tensor is not None and node is not None and node.rule is None and tensor._node is not node:
+        node = None
+    return wrapped(value, node) if hasattr(value, "base") else value
 
 
 def keep_gradient(node: Node, tensor: TensorBase) -> None:

@@ -54,7 +54,7 @@ def replay(case: Case, actual: Side, expected: Side, *, traced: bool = False) ->
         traced: whether to have all values of the step at which it fails, too.
 
     Raises:
-        UsageError: an engine cannot do what the case asks, or nothing can be judged.
+        UsageError: an engine cannot do what the case asks, both are one, or nothing can be judged.
     """
     if traced:
         require_step(case)
@@ -63,6 +63,7 @@ def replay(case: Case, actual: Side, expected: Side, *, traced: bool = False) ->
         trainer(actual), trainer(expected), [trainer(expected) for _ in range(count)]
     )
     with threadpool_limits(1), processes:
+        processes.require_two()
         verdict = located(case, verdict_on(case, processes), processes)
         found = traces(case, verdict, processes) if traced else None
         environment = processes.environment()
@@ -148,10 +149,10 @@ def raised_by(processes: Processes) -> Iterator[None]:
     except (UsageError, EngineFailedError):
         raise
     except Exception as error:
+        processes.revive()
         cause = engines_failure(error)
         if cause is None:
             raise
-        processes.revive()
         raise EngineFailedError(f"{cause.said()}: so it cannot be judged on this case") from error
 
 

@@ -14,8 +14,9 @@ import numpy as np
 
 from parity.checks.bits import canonical, first_difference
 from parity.checks.words import Document
+from parity.engines.asked import Asked
 from parity.engines.process import EngineProcess, together
-from parity.engines.protocol import BUFFER, Array, Engine, Start, Task
+from parity.engines.protocol import BUFFER, Array, Start, Task
 from parity.engines.serve import alive
 from parity.engines.trainer import Progress, Trainer, ignore
 
@@ -27,7 +28,7 @@ def digests(
     trainer: Trainer, task: Task, start: Start, momentum_buffers: Mapping[str, Array]
 ) -> Generator[bytes, None, float]:
     """Train; yield a digest of loss and state for every epoch; return the final MSE."""
-    trainer.load(task, start, momentum_buffers)
+    trainer.engine.load(task, start, momentum_buffers)
     for _ in range(task.epochs):
         yield digest(_stepped(trainer.engine))
     final_mse, _ = trainer.engine.loss_and_gradients()
@@ -38,18 +39,17 @@ def state_after(
     trainer: Trainer, task: Task, start: Start, momentum_buffers: Mapping[str, Array], epoch: int
 ) -> dict[str, Array]:
     """Train up to and including `epoch`; return its loss and the state it left."""
-    trainer.load(task, start, momentum_buffers)
+    trainer.engine.load(task, start, momentum_buffers)
     for _ in range(epoch):
         trainer.engine.step()
         alive()
     return _stepped(trainer.engine)
 
 
-def _stepped(engine: Engine) -> dict[str, Array]:
+def _stepped(engine: Asked) -> dict[str, Array]:
     """Take a step; return the loss before it and the state after it."""
-    loss: Any = engine.step()
     return {
-        LOSS: np.array(float(loss)),
+        LOSS: np.array(engine.step()),
         **engine.parameters(),
         **{name + BUFFER: buffer for name, buffer in engine.momentum_buffers().items()},
     }

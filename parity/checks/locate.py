@@ -10,22 +10,18 @@ the exact witness makes of their inputs, and that decides which of them is wrong
 With `bits`, for engines that compute reproducibly, it is the first node whose bits differ.
 """
 
-import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from types import CodeType
 from typing import Any
 
 import numpy as np
 
-import minigrad
 from parity.checks.bits import canonical, differ, first_difference, values_at
 from parity.checks.budget import Budget
 from parity.checks.nodes import Nodes
-from parity.checks.tensor import Distance, Key, Tensor, distance
+from parity.checks.source import body_of
+from parity.checks.tensor import Key, Sides, Tensor, distance
 from parity.checks.witness import Witness
-from parity.checks.wrong import wrong_of
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Array, Start, Task, Traced
 from parity.engines.trainer import Trainer
@@ -73,14 +69,16 @@ def tensors(traces: Traces, *, bits: bool) -> Iterator[Tensor]:
     nodes = [traces.nodes(side) for side in sides]
     witness = Witness(traces.task, traces.start, traces.momentum_buffers)
 
-    def distances(key: Key, values: Iterable[Array], *, exactly: bool) -> list[Distance] | None:
+    def distances(key: Key, values: Iterable[Array], *, exactly: bool) -> Sides | None:
         """Return how far both are from the rule, or from the exact witness if there is one."""
         budgets = [node.budget(*key) for node in nodes]
         if exactly:
             true = [witness.node(side, *key) for side in sides]
             budgets = [Budget(*truth, None, {}) for truth in true if truth is not None]
-        pairs = zip(values, budgets, strict=True) if len(budgets) == len(nodes) else None
-        return None if pairs is None else [distance(*pair) for pair in pairs]
+        if len(budgets) < 2:
+            return None
+        one, other = (distance(*pair) for pair in zip(values, budgets, strict=True))
+        return one, other
 
     unknown = None
     for key in [*theirs, *(key for key in ours if key not in theirs)]:
@@ -95,32 +93,26 @@ def tensors(traces: Traces, *, bits: bool) -> Iterator[Tensor]:
         elif bits:
             one_nan = (canonical({"": value})[""] for value in values if value is not None)
             apart = differ(*one_nan).astype(float)
-            wrong = None
+            exact = None
             if different is not None:
-                wrong = _wrong(distances(key, _both(values), exactly=True))
-            yield Tensor(key, operation, values, None, None, apart, different is None, wrong)
+                exact = distances(key, _both(values), exactly=True)
+            yield Tensor(key, operation, values, None, None, apart, different is None, exact)
         elif unknown is not None:
             problem = f"not judged, since {unknown} before it cannot be compared"
             yield Tensor(key, operation, values, problem, None, None, passed=None)
         else:
-            found, wrong = distances(key, _both(values), exactly=False), None
+            found, exact = distances(key, _both(values), exactly=False), None
             assert found is not None
             if not all(side.found.passed for side in found):
                 exact = distances(key, _both(values), exactly=True)
-                found, wrong = exact or found, _wrong(exact)
-            one, other = found
+            one, other = exact or found
             worse = np.maximum(one.used, other.used)
             passed = one.found.passed and other.found.passed
-            yield Tensor(key, operation, values, None, (one, other), worse, passed, wrong)
+            yield Tensor(key, operation, values, None, (one, other), worse, passed, exact)
 
 
 def _both(values: Iterable[Array | None]) -> list[Array]:
     return [value for value in values if value is not None]
-
-
-def _wrong(found: Sequence[Distance] | None) -> str | None:
-    """Return which engine is too far from the exact witness."""
-    return None if found is None else wrong_of(*(side.found.passed for side in found))
 
 
 def traced(
@@ -177,9 +169,11 @@ def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:
         `phase`, `node`, `operation` and `tensor` as in `Traced`; `index`, `actual` and `expected`
         of the element that is furthest from the rule, or with `bits` the first that differs; its
         `budget`, with `bits` 0, and the share of it that is used, of the tensor as a whole
-        `aggregate_used`; the `rule` of minigrad that computes the tensor, and its `line`; who is
-        `wrong`, as in `Tensor`. If there is nothing to compare element by element, `problem` tells
-        why, and the index is empty. None if every node is right by itself.
+        `aggregate_used`; the `rule` of minigrad that computes the tensor, and its `line` and
+        `source`, as in `body_of`; who is `wrong`, as in `Tensor`, what is `true` of the element,
+        and the `factor` that the wrong engine's tensor is multiplied by, if it is all that is
+        wrong. If there is nothing to compare element by element, `problem` tells why, and the index
+        is empty. None if every node is right by itself.
     """
     tensor = next((found for found in tensors(traces, bits=bits) if not found.passed), None)
     if tensor is None:
@@ -211,16 +205,18 @@ def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:
         "budget": 0.0 if bits else None,
         **found,
         "rule": rule.__qualname__,
-        "line": line_of(rule),
+        **body_of(rule),
         "wrong": tensor.wrong,
+        **_truth(tensor, found["index"]),
     }
 
 
-def line_of(function: Callable[..., Any] | CodeType) -> str:
-    """Return where a function is defined, for example "minigrad/ops/linalg.py:31"."""
-    if not isinstance(function, CodeType):
-        function = inspect.unwrap(function)
-    file = Path(str(inspect.getsourcefile(function)))
-    root = Path(str(minigrad.__file__)).parents[1]
-    name = file.relative_to(root) if file.is_relative_to(root) else file
-    return f"{name.as_posix()}:{inspect.getsourcelines(function)[1]}"
+def _truth(tensor: Tensor, index: Sequence[int]) -> dict[str, Any]:
+    """Return what is true of an element, and by which factor the wrong engine's tensor is wrong."""
+    if tensor.exact is None or not tensor.wrong:
+        return {"true": None, "factor": None}
+    true = tensor.exact[0].due[tuple(index)]
+    sides = {"actual": tensor.exact[0], "expected": tensor.exact[1]}
+    values = dict(zip(sides, tensor.both, strict=True))
+    wrong = tensor.wrong if tensor.wrong in sides else "actual"
+    return {"true": float(true).hex(), "factor": sides[wrong].factor(values[wrong])}

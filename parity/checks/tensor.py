@@ -1,5 +1,8 @@
 """A tensor that both engines computed, and how far each of them is from what it should be."""
 
+from __future__ import annotations
+
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +33,27 @@ class Distance:
     used: Array
     found: Comparison
 
+    def factor(self, value: Array) -> float | None:
+        """Return the factor that the engine's values are multiplied by; None if it is not that."""
+        with np.errstate(all="ignore"):
+            due, weights = self.due.astype(np.float64), 1 / self.allowed**2
+            factor = float((weights * due * value).sum() / (weights * due * due).sum())
+            if not math.isfinite(factor) or abs(factor - 1) < 1e-12 or not due.any():
+                return None
+            explained = np.abs(value - factor * due) <= max(1.0, abs(factor)) * self.allowed
+        return factor if explained.all() else None
+
+
+Sides = tuple[Distance, Distance]
+"""Of the engine under test, and of the one it is held against."""
+
+
+def wrong_of(actual: bool, expected: bool) -> str | None:
+    """Return who is wrong, "actual", "expected", "both" or None, if these say who is right."""
+    return {(False, True): "actual", (True, False): "expected", (False, False): "both"}.get(
+        (actual, expected)
+    )
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -45,18 +69,23 @@ class Tensor:
             whether bits differ; None if there is a problem.
         passed: whether it is within its budget, or the same in every bit; None if that is not
             judged, since what it is computed from could not be compared.
-        wrong: which engine is further from the exact witness than its budget, "actual", "expected"
-            or "both"; None if neither is, or there is no witness.
+        exact: how far both are from what the exact witness makes of their inputs; None if they
+            agree anyway, or there is no witness.
     """
 
     key: Key
     operation: str
     values: tuple[Array | None, Array | None]
     problem: str | None
-    sides: tuple[Distance, Distance] | None
+    sides: Sides | None
     apart: Array | None
     passed: bool | None
-    wrong: str | None = None
+    exact: Sides | None = None
+
+    @property
+    def wrong(self) -> str | None:
+        """Who is out of the exact witness's budget, as in `wrong_of`; None without a witness."""
+        return None if self.exact is None else wrong_of(*(s.found.passed for s in self.exact))
 
     @property
     def both(self) -> tuple[Array, Array]:

@@ -48,10 +48,11 @@ def run_command(
     with processes_for(tasks, actual, expected) as processes, Progress() as progress:
         from parity.report.html import to_html  # which takes a while, and engines are starting
 
+        processes.require_two()
         report = run_on(processes, tasks, settings, progress.epochs, folder)
     write_whole(folder / "report.json", to_json(report.document))
     write_whole(folder / "report.html", to_html(report))
     console = Output()
-    console.print(summary(report.document, folder))
+    console.print(summary(report.document, folder), crop=False)
     console.print(f"Report: {folder / 'report.html'} and report.json", soft_wrap=True)
     return 0 if report.document["passed"] else 1

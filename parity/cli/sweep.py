@@ -6,10 +6,11 @@ import typer
 
 from parity.cli import options
 from parity.cli.command import INTERRUPTED, Output, command, complain
-from parity.engines.registry import factory
+from parity.engines.registry import ENGINES, factory
 from parity.environment import usable_cores
 from parity.errors import UsageError
 from parity.files import output_folder, write_whole
+from parity.processes import Processes, Side, trainer
 from parity.progress import Progress
 from parity.sweep import plan as plans
 from parity.sweep.compare import compare
@@ -62,8 +63,10 @@ def sweep_command(
     options.require_two(engine, against, trained_by)
     if scheduler is not None and workers is not None:
         raise UsageError("--workers is for this machine: a Dask cluster has its own, leave it out")
-    for name in (engine, against):
-        factory(name)
+    sides = [Side(name, factory(name)) for name in (engine, against)]
+    if not {engine, against} <= ENGINES.keys():
+        with Processes(trainer(sides[0]), trainer(sides[1])) as processes:
+            processes.require_two()
     networks = {
         named.name: (named, task)
         for named, task in options.tasks(

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context, resource_tracker
 from typing import Any, NoReturn
 
-from parity.engines.pipe import RAISED, ChildTraceback, EngineProcessError, Request
+from parity.engines.pipe import ChildTraceback, EngineProcessError, Request
 from parity.engines.serve import MOST_PICKLED, serve
 from parity.errors import harmless
 
@@ -112,14 +112,14 @@ class Child:
         method, self.busy = self.busy, None
         if kind == "return":
             return kind, value
-        pickled, said, trace = value
+        pickled, did, trace = value
         try:
             raised = pickle.loads(pickled)
         except Exception:
-            raised = EngineProcessError(f"{method!r} of the {self._name} process raised {said}")
+            raised = EngineProcessError(f"{method!r} of the {self._name} process {did}")
         if isinstance(raised, StopIteration):  # it would end a generator that it passes through
-            raised = RuntimeError(said)
-        raise raised from ChildTraceback(self._name, str(method), trace, RAISED + said)
+            raised = RuntimeError(did)
+        raise raised from ChildTraceback(self._name, str(method), trace, did)
 
     def _next(self) -> tuple[str, Any]:
         """Return the next message that is more than a sign of life."""

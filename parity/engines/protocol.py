@@ -1,15 +1,16 @@
 """What an engine is asked to do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from parity.errors import CannotBeJudgedError
+from parity.errors import CannotBeJudgedError, harmless
 
 Array = NDArray[Any]
 
@@ -51,23 +52,44 @@ class Start:
 def require_same(
     actual: Mapping[str, Array], expected: Mapping[str, Array], what: str = "gradients"
 ) -> None:
-    """Check that an engine returned the tensors it had to.
+    """Check that tensors are those that there must be.
 
     Raises:
-        ValueError: names, shapes or dtypes differ.
+        ValueError: names, shapes or dtypes differ; it names the first tensor that does.
     """
-    found, expected_ones = (
-        ", ".join(sorted(_described(name, array) for name, array in arrays.items())) or "none"
-        for arrays in (actual, expected)
-    )
-    if found != expected_ones:
-        raise ValueError(f"the engine returned the {what} {found}; it must return {expected_ones}")
+    if wrong := wrong_tensor(actual, expected):
+        raise ValueError(f"the engine returned {what} with {wrong}")
 
 
-def _described(name: str, array: Any) -> str:
+def wrong_tensor(actual: Any, expected: Mapping[str, Array]) -> str | None:
+    """Return which tensor is not as it must be, what was got and what is wanted, or None."""
+    if not isinstance(actual, Mapping):
+        return f"a {type(actual).__name__}; it must be a dictionary of NumPy arrays"
+    for name, like in expected.items():
+        wanted = f"{like.dtype} {list(like.shape)}"
+        if name not in actual:
+            return f"no {name}; there must be one, {wanted}"
+        if (got := _described(actual[name])) != wanted:
+            return f"{name} as {got}; it must be {wanted}"
+    for name in actual:
+        if name not in expected:
+            names = ", ".join(expected) or "none"
+            return f"{harmless(repr(name), 100)}, which is none of the tensors: {names}"
+    return None
+
+
+def _described(array: Any) -> str:
     if not isinstance(array, np.ndarray):
-        return f"{name}, a {type(array).__name__}, not a NumPy array"
-    return f"{name} {list(array.shape)} {array.dtype}"
+        return f"a {type(array).__name__}, not a NumPy array"
+    return f"{array.dtype} {list(array.shape)}"
+
+
+def parameter_shapes(sizes: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a network's parameters by torch's names, in torch's order."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for i, (inputs, outputs) in enumerate(pairwise(sizes)):
+        shapes |= {f"{2 * i}.weight": (outputs, inputs), f"{2 * i}.bias": (outputs,)}
+    return shapes
 
 
 BUFFER = ".momentum_buffer"
@@ -95,7 +117,8 @@ class Traced(NamedTuple):
     value: Array
 
 
-def _copied(start: Start) -> Start:
+def copied(start: Start) -> Start:
+    """Return a start in memory of its own."""
     return Start(
         start.x.copy(), start.y.copy(), {n: array.copy() for n, array in start.parameters.items()}
     )
@@ -110,9 +133,14 @@ class Engine(ABC):
     `trace` a defect is located (`TracingEngine`). One whose library has torch's names may have an
     attribute `namespace`, the module, and is then asked to run the probe suite.
 
-    An object is made without arguments; `parity run` makes it in a process of its own. Whatever a
-    method raises, SystemExit too, is a failure of the engine, and so is the death of the process,
+    An object is made without arguments; `parity run` makes two, each in a process of its own: one
+    is given a state before every step, the other trains alone (`free_steps`). Whatever a method
+    raises, SystemExit too, is a failure of the engine, and so is the death of the process,
     or no sign of life for a minute (`--timeout`): a step may take no longer.
+
+    An engine owns the arrays that it is given: it may keep them, and change them in place. What it
+    returns is copied before it is asked for anything else, so that it may return its own memory.
+    Tensors go by their names, in whatever order.
     """
 
     namespace: ModuleType | None = None
@@ -133,11 +161,15 @@ class Engine(ABC):
 
     @abstractmethod
     def step(self) -> object:
-        """Take one training step; return the loss before it in the engine's own type, unread."""
+        """Take one training step; return the loss before it in the engine's own type, unread.
+
+        Each step is judged from the parameters, and momentum buffers, that were shown before it.
+        They may be rounded: an engine may keep more bits than those of the task's dtype.
+        """
 
     @abstractmethod
     def parameters(self) -> dict[str, Array]:
-        """Return copies of the present parameters as NumPy arrays."""
+        """Return the present parameters as NumPy arrays."""
 
     @abstractmethod
     def predict(self) -> Array:
@@ -158,7 +190,7 @@ class Engine(ABC):
                 "judged with momentum: give --momentum 0, or give it `put` and `momentum_buffers`"
             )
         self._task, self._start = task, start
-        self.build(task, _copied(start))
+        self.build(task, copied(start))
 
     def put(
         self, parameters: Mapping[str, Array], momentum_buffers: Mapping[str, Array] = {}
@@ -167,10 +199,10 @@ class Engine(ABC):
 
         Buffers are by the parameters' names; without them the next step is the optimiser's first.
         """
-        self.build(self._task, _copied(replace(self._start, parameters=dict(parameters))))
+        self.build(self._task, copied(replace(self._start, parameters=dict(parameters))))
 
     def momentum_buffers(self) -> dict[str, Array]:
-        """Return copies of the momentum buffers by the parameters' names.
+        """Return the momentum buffers by the parameters' names.
 
         There are none before the first step, and none without momentum.
         """

@@ -14,8 +14,8 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from typing import Any
 
-from parity.engines.pipe import together
-from parity.errors import harmless, summary
+from parity.engines.pipe import RAISED, together
+from parity.errors import ReturnedWronglyError, harmless, summary
 
 SIGN_EVERY_S = 1.0
 """How often a process says that it is alive, in seconds, while it is at a long call."""
@@ -100,8 +100,12 @@ def _failure(error: BaseException) -> bytes:
             pickled = pickle.dumps(error)
     if len(pickled) > MOST_PICKLED:
         pickled = b""
+    if isinstance(error, ReturnedWronglyError):  # whose traceback is parity's own
+        return pickle.dumps(("raise", (pickled, harmless(str(error)), "")))
     lines = [harmless(line) for line in traceback.format_exception(error)]
-    return pickle.dumps(("raise", (pickled, summary(error), "".join(lines)[-MOST_PICKLED:])))
+    return pickle.dumps(
+        ("raise", (pickled, RAISED + summary(error), "".join(lines)[-MOST_PICKLED:]))
+    )
 
 
 def _end_with_parent() -> None:

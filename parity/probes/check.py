@@ -13,7 +13,7 @@ from minigrad.arrays.conversion import budgeted
 from parity.checks.bits import same, values_at
 from parity.checks.budget import Budget, budget_of
 from parity.checks.gradients import compare, tolerance
-from parity.checks.locate import line_of
+from parity.checks.source import body_of
 from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import Array
 from parity.engines.trainer import Trainer
@@ -199,10 +199,13 @@ def _failed(
         if not wrong and problem is None:
             continue
         first, each = wrong[0] if wrong else (None, ProbedTensor(0.0, {}))
-        rule, line = (problem.rule, problem.line) if problem is not None else (None, None)
+        place: dict[str, Any] = {
+            "rule": problem and problem.rule,
+            "line": problem and problem.line,
+        }
         code: Any = None if first is None else spectrum.likeliest(suspects[name, first])
         if code is not None:
-            rule, line = code.co_qualname, line_of(code)
+            place = {"rule": code.co_qualname, **body_of(code)}
         entries.append(
             {
                 "probe": name,
@@ -210,8 +213,7 @@ def _failed(
                 **dict.fromkeys(("index", "actual", "expected", "budget")),
                 **each.at,
                 "problem": each.problem or (problem.text if problem is not None else None),
-                "rule": rule,
-                "line": line,
+                **place,
             }
         )
     return entries

@@ -8,6 +8,7 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from parity.report import Curves, Report, plots, wording
 from parity.report.drawing import BOX, HIGH, drawing, marks, nodes
+from parity.report.findings import findings
 
 
 class Captioned(NamedTuple):
@@ -42,7 +43,7 @@ def to_html(report: Report) -> str:
             _network(report, number, architecture)
             for number, architecture in enumerate(document["architectures"], 1)
         ],
-        failures=wording.failures(document),
+        findings=findings(document),
         probes=document.get("probes"),
         remarks=wording.remarks(document),
         environment_rows=_environment_rows(sides),

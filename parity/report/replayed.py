@@ -9,7 +9,7 @@ from rich.text import Text
 from parity.cases.case import Case
 from parity.cases.replay import Replayed, document
 from parity.report import wording
-from parity.report.wording import failures
+from parity.report.findings import findings
 from parity.tables import STYLES, Trimmed, item
 
 VERSIONS = ("python", "numpy", "minigrad-parity")
@@ -27,9 +27,9 @@ def summary(replayed: Replayed, name: str) -> RenderableType:
     title, *lines = heading(replayed, name)
     parts: list[RenderableType] = [Text(title, style="bold"), *map(Text, lines), Text()]
     if replayed.verdict["passed"] is False:
-        for failure in failures(found):
-            node = [f"first apart: {failure.node}"] if failure.node else []
-            parts.append(item("FAIL", STYLES[False], Text("\n".join([failure.sentence, *node]))))
+        for finding in reversed(findings(found)):
+            said = Text("\n".join([finding.sentence, *finding.details]))
+            parts.append(item("FAIL", STYLES[False], said))
     else:
         entries = found["architectures"]
         line = wording.lines(entries[0], found["settings"]) if entries else [wording.probes(found)]

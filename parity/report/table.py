@@ -9,15 +9,17 @@ from rich.text import Text
 
 from parity.checks.words import Document
 from parity.report import wording
-from parity.report.wording import Failure, Line, failures, headline, replay
-from parity.tables import STYLES, Trimmed, grid, item
+from parity.report.findings import findings
+from parity.report.wording import Line, headline, replay
+from parity.tables import STYLES, Trimmed, Unwrapped, grid, item
 
 
 def summary(document: Document, folder: str | Path = "") -> RenderableType:
-    """Return the verdicts on every architecture and on the probes, what failed, and the result.
+    """Return the verdicts on every architecture and on the probes, the result, and what failed.
 
     `document` is the content of `report.json`, which lies in `folder`. Lines wrap at the console's
-    width; without a terminal it is plain text, and nothing is told by colour alone.
+    width, but for commands: print it with `crop=False`. Without a terminal it is plain text, and
+    nothing is told by colour alone.
     """
     parts: list[RenderableType] = []
     for architecture in document["architectures"]:
@@ -28,12 +30,16 @@ def summary(document: Document, folder: str | Path = "") -> RenderableType:
         parts += [Padding.indent(table, 2), Text()]
     for remark in wording.remarks(document):
         parts.append(item("!", "bold black on yellow", Text(remark, style="bold")))
-    failed = failures(document)
-    for failure in failed:
-        parts.append(item("FAIL", STYLES[False], _failure(failure, folder, document["settings"])))
-    result = ("FAIL", STYLES[False]) if failed else ("PASS", STYLES[True])
+    found = findings(document)
+    result = ("FAIL", STYLES[False]) if found else ("PASS", STYLES[True])
     parts.append(item(*result, Text(headline(document), style="bold")))
-    return Trimmed(Group(*parts))
+    whole: list[RenderableType] = [Trimmed(Group(*parts))]
+    for finding in reversed(found):  # what tells most stands last, where it is read first
+        said = Group(Text(finding.sentence, style="bold"), *map(Text, finding.details))
+        whole += [Text(), Trimmed(item("FAIL", STYLES[False], said))]
+        if finding.case:
+            whole.append(Unwrapped(f"      {replay(finding.case, folder, document['settings'])}"))
+    return Group(*whole)
 
 
 def _architecture(architecture: Document, settings: Document) -> list[RenderableType]:
@@ -47,16 +53,6 @@ def _architecture(architecture: Document, settings: Document) -> list[Renderable
         _add(table, Line("not judged", None, missing))
     table.add_row("state", "", Text(wording.state(architecture, settings)))
     return [title, Padding.indent(table, 2)]
-
-
-def _failure(failure: Failure, folder: str | Path, settings: Document) -> Group:
-    """The sentence, the first node, and the command that runs it again on a line of its own."""
-    parts = [Text(failure.sentence, style="bold")]
-    if failure.node:
-        parts.append(Text(f"first apart: {failure.node}"))
-    if failure.case:
-        parts.append(Text(replay(failure.case, folder, settings)))
-    return Group(*parts)
 
 
 def _add(table: Table, line: Line) -> None:

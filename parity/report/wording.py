@@ -4,9 +4,10 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from parity.checks.verdicts import VERDICTS
 from parity.checks.words import Document, element, number, worst
-from parity.engines.pipe import ChildTraceback
 from parity.environment import blas_warning
 
 LABELS = {name: verdict.label for name, verdict in VERDICTS.items()}
@@ -114,42 +115,10 @@ def probes(document: Document) -> Line | None:
     return Line("probes", found["passed"], said + worst(found["worst_budget_used"], "budget"))
 
 
-# ---- what failed -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A verdict that failed.
-
-    Attributes:
-        sentence: engines, network, seed, element and values, as far as they are known.
-        node: the first node at which the engines part; empty if that is not known.
-        case: the file in the report's folder that `parity replay` runs again; `None` without one.
-    """
-
-    sentence: str
-    node: str
-    case: str | None
-
-
-def failures(document: Document) -> list[Failure]:
-    """Every verdict that failed; never empty for a document that did not pass."""
-    settings = document["settings"]
-    found = [
-        failure
-        for architecture in document["architectures"]
-        for failure in _failures_of(architecture, settings)
-    ]
-    probes = document.get("probes")
-    if probes is not None and probes["passed"] is False:
-        found.append(_failure_of_probes(probes, settings))
-    if problem := document.get("problem"):
-        subject = f"probes: {_engines(settings)}, {conditions(settings)}"
-        found.append(_failure_of_engine(subject, problem))
-    if not found and not document["passed"]:
-        said = f"{_engines(settings)}: failed, but no network and no probe did"
-        found = [Failure(said, "", None)]
-    return found
+def failed(architecture: Document) -> bool:
+    """Whether a network failed: as a whole, or in any verdict."""
+    verdicts = filter(None, (architecture[name] for name in VERDICTS))
+    return not architecture["passed"] or any(each["passed"] is False for each in verdicts)
 
 
 def headline(document: Document) -> str:
@@ -158,14 +127,14 @@ def headline(document: Document) -> str:
     probes = document.get("probes")
     counts = {
         "network": (
-            sum(bool(_failures_of(architecture, settings)) for architecture in architectures),
+            sum(map(failed, architectures)),
             len(architectures),
         )
     }
     if probes is not None:
-        failed = {place["probe"] for place in probes["failed"]}
-        counts["probe"] = (len(failed), probes["probes"])
-    if failures(document):
+        wrong = {place["probe"] for place in probes["failed"]}
+        counts["probe"] = (len(wrong), probes["probes"])
+    if any(n for n, _ in counts.values()) or not document["passed"]:
         parts = [f"{n} of {_count(of, what)}" for what, (n, of) in counts.items() if n]
         said = f"disagree on {' and '.join(parts) or 'something unnamed'}"
     else:
@@ -189,17 +158,6 @@ def node(found: Document) -> str:
     return f"{said}; rule {found['rule']}, {found['line']}" if found.get("rule") else said
 
 
-def values(place: Document, settings: Document) -> str:
-    """Both engines' values in full precision, and how far apart they may be; or empty."""
-    parts = []
-    if "actual" in place and "expected" in place:
-        actual, expected = exactly(place["actual"]), exactly(place["expected"])
-        parts.append(f"{settings['engine']} has {actual}, {settings['against']} {expected}")
-    if place.get("budget") is not None:
-        parts.append(f"allowed difference {number(place['budget'], 3)}")
-    return "; ".join(parts)
-
-
 def where(place: Document) -> str:
     """The tensor and element of a probe, such as `backward, x[2, 1]`; or empty."""
     if place.get("tensor") is None:
@@ -207,11 +165,17 @@ def where(place: Document) -> str:
     return f"{place['phase']}, {element(place)}" if place.get("phase") else element(place)
 
 
-def exactly(value: float | str | None) -> str:
-    """A number in full; hexadecimal ones are texts, and stay as they are."""
+def exactly(value: float | str | None, dtype: str = "float64") -> str:
+    """A number with all the digits that tell it from others of its dtype, or `not finite`.
+
+    Args:
+        value: a number, or a text with a hexadecimal one.
+        dtype: float32 or float64.
+    """
     if value is None:
         return "not finite"
-    return value if isinstance(value, str) else repr(float(value))
+    number = float.fromhex(value) if isinstance(value, str) else float(value)
+    return str(np.dtype(dtype).type(number))
 
 
 def replay(case: str, folder: str | Path, settings: Document) -> str:
@@ -228,57 +192,3 @@ def replay(case: str, folder: str | Path, settings: Document) -> str:
 
 def _count(count: int, what: str) -> str:
     return f"{count:,} {what}{'s' * (count != 1)}"
-
-
-def _engines(settings: Document) -> str:
-    return f"{settings['engine']} against {settings['against']}"
-
-
-def _failures_of(architecture: Document, settings: Document) -> list[Failure]:
-    subject = f"{_engines(settings)}, {architecture['name']}, {conditions(settings)}"
-    found = [
-        _failure(name, subject, architecture, settings)
-        for name in VERDICTS
-        if architecture[name] is not None and architecture[name]["passed"] is False
-    ]
-    if problem := architecture.get("problem"):
-        found.append(_failure_of_engine(subject, problem))
-    if not found and not architecture["passed"]:
-        found = [Failure(f"{subject}: failed, but no verdict did", "", None)]
-    return found
-
-
-def _failure_of_engine(subject: str, problem: Document) -> Failure:
-    """What an engine did beside computing, and where: the last line that its traceback names."""
-    did = problem.get("did") or f"raised {problem['error']}"
-    said = ChildTraceback(problem["engine"], problem["call"], problem["traceback"], did).said()
-    return Failure(f"{subject}: {said}", "", None)
-
-
-def _failure(name: str, subject: str, architecture: Document, settings: Document) -> Failure:
-    """What a failing verdict holds: the element, both values in full precision, the first node."""
-    verdict = architecture[name]
-    places = (verdict.get(key) for key in ("first_failure", "first_difference", "worst_at"))
-    place: Document = next(filter(None, places), {})
-    parts = [
-        element(place) if place else "",
-        values(verdict if name == "final_mse" else place, settings),
-        VERDICTS[name].describe(verdict, architecture, settings),
-    ]
-    first = verdict.get("first_node")
-    return Failure(
-        f"{VERDICTS[name].label}: {subject}; {'; '.join(filter(None, parts))}",
-        "" if first is None else f"{node(first)}; {values(first, settings)}",
-        verdict.get("case"),
-    )
-
-
-def _failure_of_probes(probes: Document, settings: Document) -> Failure:
-    names = list(dict.fromkeys(place["probe"] for place in probes["failed"]))
-    said = f"probes: {_engines(settings)}, {conditions(settings)}; failed: {', '.join(names)}"
-    first = probes["failed"][0]
-    rule = f"rule {first['rule']}, {first['line']}" if first.get("rule") else ""
-    compared = values(first, settings) if where(first) else ""
-    parts = [first.get("problem"), where(first), compared, rule]
-    node = f"{first['probe']}: {'; '.join(filter(None, parts))}"
-    return Failure(said, node, probes.get("case"))

@@ -547,10 +547,7 @@ def test_where_the_order_decides_whether_a_sum_overflows_anything_goes() -> None
     largest = float(np.finfo(np.float32).max)
     x = np.array([[0.9, 0.9, -0.9], [0.1, 0.1, 0.1], [np.inf, 0, 0]], np.float32)
     x[:2] *= largest
-    for out in (
-        np.add.reduce(array(x), axis=1),
-        np.matmul(array(x), np.ones((3, 1), np.float32)),
-    ):
+    for out in (np.add.reduce(array(x), axis=1), np.matmul(array(x), np.ones((3, 1), np.float32))):
         assert np.isinf(out.slack).ravel().tolist() == [True, False, False]
 
 

@@ -95,10 +95,7 @@ def test_an_error_in_the_step_leaves_no_trace() -> None:
     assert w.grad.tolist() == [5.0]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error"),
-    [((5,), TypeError), ((print, 0), ValueError)],
-)
+@pytest.mark.parametrize(("arguments", "error"), [((5,), TypeError), ((print, 0), ValueError)])
 def test_what_is_no_step(arguments: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="capture"):
         torch.capture(arguments[0], **({"cache_size": arguments[1]} if arguments[1:] else {}))

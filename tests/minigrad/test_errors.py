@@ -180,10 +180,7 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         ("m.permute(0, 2)", "2", "[-2, 1]"),
         ("m.permute('a', 'b')", "str", "int"),
     ],
-    "transpose": [
-        ("m.transpose(0, 2)", "2", "[-2, 1]"),
-        ("m.transpose('a', 0)", "str", "int"),
-    ],
+    "transpose": [("m.transpose(0, 2)", "2", "[-2, 1]"), ("m.transpose('a', 0)", "str", "int")],
     "t": [("T.zeros(2, 2, 2).t()", "[2, 2, 2]", ".mT")],
     "mT": [("v.mT", "[2]", "matrix")],
     "expand": [
@@ -296,9 +293,7 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
     "mul_": [("w.mul_(2)", "leaf", "no_grad()"), ("v.mul_(T.ones(2, 2))", "[2, 2]", "[2]")],
     "div_": [("i.div_(2)", "float32", "int64"), ("w.div_(2)", "leaf", "no_grad()")],
     "pow_": [("i.pow_(2.5)", "float32", "int64"), ("w.pow_(2)", "leaf", "no_grad()")],
-    "zero_": [
-        ("w.zero_()", "leaf", "no_grad()"),
-    ],
+    "zero_": [("w.zero_()", "leaf", "no_grad()")],
     "uniform_": [
         ("w.uniform_()", "leaf", "no_grad()"),
         ("v.uniform_('a')", "str", "number"),
@@ -336,15 +331,10 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         ("T.nn.Linear(3, 2)(m.double())", "float64", "same dtype"),
         ("T.nn.Linear(3, 2)(3)", "int", "Tensor"),
     ],
-    "mse_loss": [
-        ("T.nn.MSELoss(reduction='x')(v, v)", "'x'", "'mean', 'sum' or 'none'"),
-    ],
+    "mse_loss": [("T.nn.MSELoss(reduction='x')(v, v)", "'x'", "'mean', 'sum' or 'none'")],
     "Sequential": [("T.nn.Sequential(3)", "int", "forward()")],
     "sigmoid": [("T.nn.Sigmoid()(3)", "int", "Tensor")],
-    "device": [
-        ("T.device('tpu')", "tpu", "cpu"),
-        ("T.device([])", "list", "cpu"),
-    ],
+    "device": [("T.device('tpu')", "tpu", "cpu"), ("T.device([])", "list", "cpu")],
     "mm": [
         ("T.mm(m, m)", "[2, 3] and [2, 3]", "as long as"),
         ("v.mm(m)", "[2]", "matrix"),

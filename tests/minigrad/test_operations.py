@@ -111,10 +111,7 @@ def test_memory_layouts(operation: Operation, data: Any, seed: int) -> None:
 
 NEVER = {
     "no elements": {"iteration"},
-    "no axes": {
-        *("T", "mT", "cat", "iteration"),
-        *("matmul", "mm", "linear", "linear(no bias)"),
-    },
+    "no axes": {*("T", "mT", "cat", "iteration"), *("matmul", "mm", "linear", "linear(no bias)")},
 }
 """Operations that are not defined for such inputs."""
 

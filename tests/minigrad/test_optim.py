@@ -311,10 +311,7 @@ def test_both_engines_show_the_same(name: str) -> None:
 def test_state_travels_between_the_engines() -> None:
     ours, p = trained(minigrad, momentum=0.9)
     theirs, q = trained(torch, momentum=0.9)
-    for T, source, target, parameters in (
-        (minigrad, theirs, ours, p),
-        (torch, ours, theirs, q),
-    ):
+    for T, source, target, parameters in ((minigrad, theirs, ours, p), (torch, ours, theirs, q)):
         state = source.state_dict()
         for values in state["state"].values():
             for name, value in values.items():

@@ -138,12 +138,7 @@ DEFECTS: dict[str, tuple[Any, str, Any, Any]] = {
         ],
         choices.choose_by_bits,
     ),
-    "same place": (
-        _Free,
-        "take",
-        lambda self, buffer: SAME_PLACE,
-        reuse_memory,
-    ),
+    "same place": (_Free, "take", lambda self, buffer: SAME_PLACE, reuse_memory),
     "lost": (Program, "lasting", lambda self: set(), choices.remove_dead_calls),
 }
 

@@ -417,10 +417,7 @@ def test_every_function_is_answered() -> None:
 
 @pytest.mark.parametrize(
     "call",
-    [
-        lambda x: np.matmul(x, np.ones(2)),
-        lambda x: np.add.reduce(np.astype(x, np.float16)),
-    ],
+    [lambda x: np.matmul(x, np.ones(2)), lambda x: np.add.reduce(np.astype(x, np.float16))],
 )
 def test_products_of_vectors_and_sums_in_other_dtypes_are_refused(call: Any) -> None:
     with pytest.raises(TypeError, match="a ReproducibleArray sums and multiplies matrices"):

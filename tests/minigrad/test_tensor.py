@@ -213,45 +213,29 @@ def test_there_are_no_two_cases_alike() -> None:
 
 # ---- in-place expressions, with the text afterwards -----------------------------------------
 
-STATEMENTS = """
-z = x * 1; z += 1
-z = x * 1; z -= y
-z = x * 1; z *= y
-z = x * 1; z /= 2
-z = x * 1; z.add_(1)
-z = x * 1; z.mul_(y)
-z = x.detach(); z.add_(1)
-z = x.detach(); z += T.tensor([1, 2, 3])
-z = x.detach().clone(); z.sub_(1, alpha=3)
-z = x.detach().clone(); z.fill_(7)
-z = x.detach().clone(); z.zero_()
-z = x.detach().clone(); z.copy_(v.detach())
-z = x.detach().clone(); z[0] = 9
-z = x.detach().clone(); z[0, 1] = p[0]
-z = x.detach().clone(); z[:, 1] = T.tensor([7.0, 8.0])
-z = x.detach().clone(); z[z > 2] = 0
-z = x.detach().clone(); z[[0, 1], [1, 1]] = -1
-z = x.detach().clone(); z[0] += 1
-z = x.detach().clone(); z[0][1] = 50
-z = x.detach().clone(); z[0, 0].zero_()
-z = v.detach().clone(); z[0].add_(5)
-z = v.detach().clone(); [e.mul_(2) for e in z]
-z = x.detach().clone(); z.view(-1)[3] = 99
-z = x.detach().clone(); z.T[0, 1] = 99
-z = i.clone(); z += 1
-z = i.clone(); z *= 2
-z = x.detach(); z.requires_grad_()
-z = x.detach(); z.requires_grad = True
-z = T.from_numpy(np.zeros(2)); z.numpy()[0] = 1
-z = x.detach().clone(); z.numpy()[0, 0] = 70
-"""
+STATEMENTS = {
+    "x * 1": "z += 1; z -= y; z *= y; z /= 2; z.add_(1); z.mul_(y)",
+    "x.detach().clone()": """
+        z.add_(1); z += T.tensor([1, 2, 3]); z.sub_(1, alpha=3); z.fill_(7); z.zero_(); z[0] = 9
+        z.copy_(v.detach()); z[0, 1] = p[0]; z[:, 1] = T.tensor([7.0, 8.0]); z[z > 2] = 0
+        z[[0, 1], [1, 1]] = -1; z[0] += 1; z[0][1] = 50; z[0, 0].zero_(); z.view(-1)[3] = 99
+        z.T[0, 1] = 99; z.numpy()[0, 0] = 70; z.requires_grad_(); z.requires_grad = True
+        [e.mul_(2) for e in z]
+    """,
+    "v.detach().clone()": "z[0].add_(5); [e.mul_(2) for e in z]",
+    "i.clone()": "z += 1; z *= 2",
+    "T.from_numpy(np.zeros(2))": "z.numpy()[0] = 1",
+}
 
 
-@pytest.mark.parametrize("statement", [line for line in STATEMENTS.splitlines() if line])
-def test_text_after_a_statement_is_torchs(statement: str) -> None:
+@pytest.mark.parametrize(
+    ("start", "statement"), [(z, part) for z, text in STATEMENTS.items() for part in parts(text)]
+)
+def test_text_after_a_statement_is_torchs(start: str, statement: str) -> None:
     texts = []
     for T in (minigrad, torch):
         scope = names(T)
+        scope["z"] = eval(start, scope)
         exec(statement, scope)
         texts.append(repr(scope["z"]))
     assert texts[0] == texts[1]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from parity import Engine
+from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.protocol import Array, Start, Task
 
 
@@ -194,10 +195,222 @@ class HalvedBias(Plain):
         return loss, {n: g / 2 if n.endswith("bias") else g for n, g in gradients.items()}
 
 
+# ---- memory and order -------------------------------------------------------------------------
+
+
+class OwnGradients(Plain):
+    """Awkward: returns its own buffers as gradients, which a step clears."""
+
+    def build(self, task: Task, start: Start) -> None:
+        super().build(task, start)
+        self.grads = {name: np.zeros_like(value) for name, value in self.values.items()}
+
+    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        loss, gradients = super().loss_and_gradients()
+        for name, gradient in self.grads.items():
+            gradient[...] = gradients[name]
+        return loss, self.grads
+
+    def update(self, gradients: dict[str, Array]) -> None:
+        super().update({name: gradient.copy() for name, gradient in gradients.items()})
+        for gradient in gradients.values():
+            gradient.fill(0)
+
+
+class ScaledGradients(OwnGradients):
+    """Awkward: its gradients are its own buffers, which a step scales by the learning rate."""
+
+    def update(self, gradients: dict[str, Array]) -> None:
+        Plain.update(self, {name: gradient.copy() for name, gradient in gradients.items()})
+        for gradient in gradients.values():
+            gradient *= np.dtype(self.task.dtype).type(self.task.learning_rate)
+
+
+class InPlace(Plain):
+    """Awkward: keeps the arrays it is given, changes them in place, and returns them."""
+
+    def update(self, gradients: dict[str, Array]) -> None:
+        task, number = self.task, np.dtype(self.task.dtype).type
+        for name, value in self.values.items():
+            direction = gradients[name]
+            if task.momentum:
+                if name in self.buffers:
+                    self.buffers[name] *= number(task.momentum)
+                    self.buffers[name] += gradients[name]
+                else:
+                    self.buffers[name] = gradients[name].copy()
+                direction = self.buffers[name]
+            value -= number(task.learning_rate) * direction
+
+    def parameters(self) -> dict[str, Array]:
+        return self.values
+
+    def momentum_buffers(self) -> dict[str, Array]:
+        return self.buffers
+
+
+class Spoiling(InPlace):
+    """Awkward: fills data, parameters and buffers with NaN where it is given new ones."""
+
+    def build(self, task: Task, start: Start) -> None:
+        if hasattr(self, "x"):
+            for array in (self.x, self.y, *self.values.values(), *self.buffers.values()):
+                array.fill(np.nan)
+        super().build(task, start)
+
+    def put(
+        self, parameters: Mapping[str, Array], momentum_buffers: Mapping[str, Array] = {}
+    ) -> None:
+        for array in (*self.values.values(), *self.buffers.values()):
+            array.fill(np.nan)
+        super().put(parameters, momentum_buffers)
+
+
+class Remembering(Plain):
+    """Awkward: reads everything that it was ever given in every step, long afterwards."""
+
+    def build(self, task: Task, start: Start) -> None:
+        super().build(task, start)
+        self.given: list[Array] = [start.x, start.y, *start.parameters.values()]
+
+    def put(
+        self, parameters: Mapping[str, Array], momentum_buffers: Mapping[str, Array] = {}
+    ) -> None:
+        super().put(parameters, momentum_buffers)
+        self.given += [*parameters.values(), *momentum_buffers.values()]
+
+    def step(self) -> object:
+        self.total = sum(array.sum() for array in self.given)
+        return super().step()
+
+    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        self.total = sum(array.sum() for array in self.given)
+        return super().loss_and_gradients()
+
+
+class Sorted(Plain):
+    """Awkward: its tensors come sorted by name, biases before weights, as those of JAX."""
+
+    def sort(self, arrays: dict[str, Array]) -> dict[str, Array]:
+        return dict(sorted(arrays.items()))
+
+    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        loss, gradients = super().loss_and_gradients()
+        return loss, self.sort(gradients)
+
+    def parameters(self) -> dict[str, Array]:
+        return self.sort(super().parameters())
+
+    def momentum_buffers(self) -> dict[str, Array]:
+        return self.sort(super().momentum_buffers())
+
+    def draw(self, task: Task) -> Start:
+        start = MinigradEngine().draw(task)
+        return Start(start.x, start.y, self.sort(start.parameters))
+
+
+class Matrices(Plain):
+    """Awkward: returns arrays of a class of its own, Fortran-ordered and read-only."""
+
+    class Own(np.ndarray):
+        """An array, and nothing else."""
+
+    def own(self, arrays: dict[str, Array]) -> dict[str, Array]:
+        found: dict[str, Array] = {
+            n: np.asfortranarray(array).view(self.Own) for n, array in arrays.items()
+        }
+        for array in found.values():
+            array.flags.writeable = False
+        return found
+
+    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        loss, gradients = super().loss_and_gradients()
+        return loss, self.own(gradients)
+
+    def parameters(self) -> dict[str, Array]:
+        return self.own(super().parameters())
+
+
+# ---- returned wrongly -------------------------------------------------------------------------
+
+
+class NoGradient(Plain):
+    """Wrong: there is no gradient by one of the parameters."""
+
+    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        loss, gradients = super().loss_and_gradients()
+        del gradients["2.weight"]
+        return loss, gradients
+
+
+class OneTooMany(Plain):
+    """Wrong: there is a parameter that the network does not have."""
+
+    def parameters(self) -> dict[str, Array]:
+        return {**super().parameters(), "learning_rate": np.zeros(1)}
+
+
+class Transposed(Plain):
+    """Wrong: a gradient is transposed."""
+
+    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        loss, gradients = super().loss_and_gradients()
+        return loss, {**gradients, "2.weight": gradients["2.weight"].T}
+
+
+class Wide(Plain):
+    """Wrong: parameters are returned in float64 in a run in float32."""
+
+    def parameters(self) -> dict[str, Array]:
+        return {name: value.astype(np.float64) for name, value in super().parameters().items()}
+
+
+class Listed(Plain):
+    """Wrong: the prediction is a list."""
+
+    def predict(self) -> Any:
+        return super().predict().tolist()
+
+
+class Silent(Plain):
+    """Wrong: a step returns no loss."""
+
+    def step(self) -> object:
+        super().step()
+        return None
+
+
+class OnlyGradients(Plain):
+    """Wrong: there are gradients, and no loss."""
+
+    def loss_and_gradients(self) -> Any:
+        return super().loss_and_gradients()[1]
+
+
+class NoBuffers(Plain):
+    """Wrong: with momentum it shows no buffers, though a step was taken."""
+
+    def momentum_buffers(self) -> dict[str, Array]:
+        return {}
+
+
+class Nothing(Plain):
+    """Wrong if held against `Plain`: it is the same engine."""
+
+
+Alias = Plain
+
 ENDING: tuple[type[Plain], ...] = (
     Exits, SaysAndExits, Interrupts, RaisesItsOwn, Vanishes, Crashes,
 )  # fmt: skip
 ENDING_WHEN_MADE: tuple[type[Plain], ...] = (ExitsWhenMade, SaysAndExitsWhenMade)
+RETURNING_WRONGLY: tuple[type[Plain], ...] = (
+    NoGradient, OneTooMany, Transposed, Wide, Listed, Silent, OnlyGradients, NoBuffers,
+)  # fmt: skip
 
-WRONG: tuple[type[Any], ...] = (*ENDING, *ENDING_WHEN_MADE, Hangs, ExitsInGradients, HalvedBias)
-AWKWARD: tuple[type[Any], ...] = (Plain,)
+WRONG: tuple[type[Plain], ...] = (
+    *ENDING, *ENDING_WHEN_MADE, *RETURNING_WRONGLY, Hangs, ExitsInGradients, HalvedBias,
+)  # fmt: skip
+AWKWARD: tuple[type[Plain], ...] = (
+    Plain, OwnGradients, ScaledGradients, InPlace, Spoiling, Remembering, Sorted, Matrices,
+)  # fmt: skip

@@ -30,8 +30,19 @@ FIRST_NODE: dict[str, Any] = {
     "budget": 1e-18,
     "rule": "linear_backward_weight",
     "line": "minigrad/ops/linalg.py:33",
+    "source": ["return np.matmul(grad_out.mT, x)"],
+    "wrong": "actual",
+    "true": (0.12345678901234569).hex(),
+    "factor": None,
 }
-BITWISE_NODE = FIRST_NODE | {"phase": "optimizer", "node": "4", "operation": "SGD", "budget": None}
+BITWISE_NODE = FIRST_NODE | {
+    "phase": "optimizer",
+    "node": "4",
+    "operation": "SGD",
+    "budget": None,
+    "wrong": None,
+    "true": None,
+}
 PROBES: dict[str, Any] = {
     "passed": True,
     "probes": 64,
@@ -187,6 +198,7 @@ def architecture_of(kind: str, name: str) -> dict[str, Any]:
     if kind == "failed":
         architecture["gradients"] |= {
             "first_node": FIRST_NODE,
+            "wrong": "actual",
             "case": f"case-{name}-gradients.safetensors",
         }
         architecture["gradients"]["worst_at"] |= {
@@ -217,6 +229,7 @@ def architecture_of(kind: str, name: str) -> dict[str, Any]:
             "epochs": epochs,
             "first_difference": {"epoch": 3, "parameter": "4.weight", "index": [0, 7]},
             "first_node": BITWISE_NODE,
+            "wrong": None,
             "case": "case-rightfit-bitwise.safetensors",
             "final_mse_hex": {"actual": "nan", "expected": (2.5).hex()},
         }

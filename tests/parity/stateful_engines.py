@@ -72,7 +72,7 @@ class Plain(Engine):
         gradients: list[Array] = []
         for weight, x in zip(self.weights()[::-1], inputs[::-1], strict=True):
             gradients = [grad.T @ x, grad.sum(axis=0), *gradients]
-            grad = (grad @ weight) * (x > 0)
+            grad = np.where(x <= 0, 0, grad @ weight)
         return float(np.mean(error**2)), dict(zip(self.values, gradients, strict=True))
 
     def weights(self) -> list[Array]:
@@ -243,7 +243,52 @@ class KeepsMomentum(Plain):
         return found
 
 
+class SkipsAStep(Plain):
+    """Its loss scaler tries a larger factor every 25th step, and skips that step's update."""
+
+    def update(self, name: str, direction: Array) -> None:
+        if self.taken % 25 != 24:
+            super().update(name, direction)
+
+
+class LowersItsPrecision(Plain):
+    """It has warmed up after 15 steps, and rounds its gradients to float16 from then on."""
+
+    def backward(self) -> tuple[float, Arrays]:
+        loss, gradients = super().backward()
+        if self.taken >= 15:
+            gradients = {n: g.astype(np.float16).astype(g.dtype) for n, g in gradients.items()}
+        return loss, gradients
+
+
+class ShowsAnAverage(Plain):
+    """From its eleventh step on it shows the mean of its last two states, not where it is."""
+
+    def step(self) -> object:
+        self.before = dict(self.values)
+        return super().step()
+
+    def parameters(self) -> Arrays:
+        found = super().parameters()
+        if self.taken > 10:
+            found = {name: (value + self.before[name]) / 2 for name, value in found.items()}
+        return found
+
+
+class ReusesActivations(Plain):
+    """From its ninth step on it takes the first layer's outputs for those of the step before."""
+
+    def forward(self) -> list[Array]:
+        x, first, *rest = super().forward()
+        before, self.cached = getattr(self, "cached", first), first
+        return [x, before if self.taken >= 8 else first, *rest]
+
+
 WRONG: dict[type[Plain], int] = {
+    SkipsAStep: 24,
+    LowersItsPrecision: 15,
+    ShowsAnAverage: 10,
+    ReusesActivations: 8,
     HalvesItsRate: 30,
     DecaysItsRate: 1,
     ForgetsABias: 12,

@@ -14,7 +14,8 @@ import minigrad
 from minigrad import optim
 from minigrad.arrays.reproducible import ReproducibleArray
 from minigrad.ops import RULES
-from parity.checks.locate import NotTracedError, first_node, line_of, traced
+from parity.checks.locate import NotTracedError, first_node, traced
+from parity.checks.source import body_of
 from parity.engines.adapters.torch import TorchEngine
 from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Array, Start, Task, Traced
@@ -72,10 +73,15 @@ def place(found: dict[str, Any] | None) -> tuple[str, ...]:
 
 
 def assert_line(found: dict[str, Any]) -> None:
-    """The line that is named holds the definition of the rule that is named."""
+    """The lines that are named are those after the definition and docstring of the rule."""
     file, _, number = found["line"].partition(":")
-    line = (ROOT / file).read_text().splitlines()[int(number) - 1]
-    assert line.strip().startswith(f"def {found['rule'].rpartition('.')[2]}(")
+    lines = [line.strip() for line in (ROOT / file).read_text().splitlines()]
+    first = int(number) - 1
+    source = [line.strip() for line in found["source"]]
+    assert lines[first : first + len(source)] == source
+    above = next(line for line in reversed(lines[:first]) if line.startswith("def "))
+    assert above.startswith(f"def {found['rule'].rpartition('.')[2]}(")
+    assert not source[0].startswith(("def ", '"'))
 
 
 # ---- no defect ----------------------------------------------------------------------------------
@@ -370,8 +376,8 @@ def test_in_processes(torch_process: EngineProcess[Trainer]) -> None:
 
 
 def test_lines() -> None:
-    assert line_of(optim.SGD.step).startswith("minigrad/optim.py:")
-    assert line_of(Both.located).startswith("tests/parity/test_locate.py:")
+    assert body_of(optim.SGD.step)["line"].startswith("minigrad/optim.py:")
+    assert body_of(Both.located)["line"].startswith("tests/parity/test_locate.py:")
     for rule in RULES.values():
         for function in (rule.forward, *rule._backwards.values()):
-            assert_line({"rule": function.__qualname__, "line": line_of(function)})
+            assert_line({"rule": function.__qualname__, **body_of(function)})

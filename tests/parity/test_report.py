@@ -13,15 +13,16 @@ from rich.text import Text
 
 from parity.checks.words import element
 from parity.report import Report, wording
+from parity.report.findings import findings
 from parity.report.html import to_html
 from parity.report.table import summary
 from parity.tables import Trimmed
-from tests.parity.samples import FAILED_PROBES, FIRST_NODE, KINDS, report_of
+from tests.parity.samples import FAILED_PROBES, FIRST_NODE, KINDS, PROBES, report_of
 
 
 def table(document: dict[str, Any], width: int = 60, *, terminal: bool = False) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=terminal)
-    console.print(summary(document, "out"))
+    console.print(summary(document, "out"), crop=False)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -47,7 +48,8 @@ def words(text: str) -> str:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_table_is_plain_and_legible_at_60_columns(kind: str) -> None:
     text = table(report_of(kind).document)
-    assert max(map(len, text.splitlines())) <= 60
+    lines = [line for line in text.splitlines() if not line.startswith("      parity replay")]
+    assert max(map(len, lines)) <= 60
     assert not [line for line in text.splitlines() if line != line.rstrip()]
     assert not set("\x1b┃│─━…") & set(text)
     assert "\x1b[" in table(report_of(kind).document, terminal=True)
@@ -69,18 +71,93 @@ def test_a_failure_names_everything() -> None:
     shown = table(report_of("failed").document)
     text = words(shown)
     assert text.count("FAIL") == 5
-    assert "minigrad against torch, rightfit, seed 0, float32, cpu; 2.weight[3, 1]" in text
-    assert "minigrad has 0.12345678901234566, torch 0.12345678901234569" in text
-    assert "first apart: backward, layer 2 (Linear): 2.weight[3, 1]; rule" in text
-    assert "rule linear_backward_weight, minigrad/ops/linalg.py:33" in text
-    assert "minigrad has 0x1.f9add3746f65ep-4, torch 0x1.f9add3746f660p-4" in text
+    said = "minigrad is wrong: the gradient of 2.weight, in linear_backward_weight, is wrong at"
+    assert f"{said} 2.weight[3, 1]" in text
+    assert "rule linear_backward_weight, minigrad/ops/linalg.py:33: return np.matmul(" in text
+    assert "minigrad has 0.12345679, torch 0.12345679, true is 0.12345679; allowed" in text
+    assert "found by gradients of rightfit; minigrad and torch differ, seed 0, float32, cpu" in text
     assert "parity replay out/case-rightfit-gradients.safetensors" in map(
         str.strip, shown.splitlines()
     )
     assert "failed: diamond, sgd_with_nesterov" in text
-    assert "diamond: backward, x[2]; minigrad has 0x1.8000000000000p+0" in text
+    assert "diamond: backward, x[2]: minigrad has 1.5, torch 3.0" in text
     assert "rule _accumulate, minigrad/tape.py:120" in text
     assert "disagree on 1 of 3 networks and 2 of 64 probes" in text
+
+
+def node(**changes: Any) -> str:
+    """What is said of a failure at one node, that minigrad's rule is wrong."""
+    document = report_of("failed").document
+    document["probes"] = PROBES
+    rightfit(document)["gradients"]["first_node"] = FIRST_NODE | changes
+    rightfit(document)["gradients"]["wrong"] = changes.get("wrong", "actual")
+    (finding,) = findings(document)
+    return finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("factor", "said"),
+    [
+        (1.00001, "is too large by a factor of 1.00001"),
+        (0.8, "is too small by a factor of 1.25"),
+        (2.0, "is too large by a factor of 2 (a factor of 2 too many?)"),
+        (0.5, "is too small by a factor of 2 (a factor of 2 missing?)"),
+        (100.0, "factor of 100 (the number of samples: a sum in place of a mean?)"),
+        (0.01, "factor of 100 (by the number of samples: a mean in place of a sum?)"),
+        (-1.0, "has the wrong sign"),
+        (-3.0, "is multiplied by -3"),
+        (0.0, "is zero"),
+        (None, "is wrong at 2.weight[3, 1]"),
+    ],
+)
+def test_a_factor_is_named(factor: float | None, said: str) -> None:
+    assert node(factor=factor).endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("actual", "minigrad is wrong: the gradient of"),
+        ("expected", "torch is wrong: the gradient of"),
+        ("both", "minigrad and torch are both wrong: the gradient of"),
+        (None, "minigrad and torch differ, and which is wrong cannot be told: the gradient of"),
+    ],
+)
+def test_the_guilty_is_named(wrong: str | None, said: str) -> None:
+    assert node(wrong=wrong).startswith(said)
+
+
+def test_what_a_node_computes_is_named() -> None:
+    def thing(phase: str, layer: str, tensor: str) -> str:
+        return node(phase=phase, node=layer, tensor=tensor).partition(": ")[2].partition(", in ")[0]
+
+    assert thing("forward", "2", "output") == "the output of layer 2 (Linear)"
+    assert thing("forward", "loss", "output") == "the loss"
+    assert thing("backward", "2", "input") == "the gradient of layer 2 (Linear) by its input"
+    assert thing("backward", "loss", "input") == "the gradient of the loss by its input"
+    assert (
+        thing("backward", "loss", "output") == "the derivative that the backward pass starts with"
+    )
+    assert thing("optimizer", "2", "2.bias") == "the updated 2.bias"
+    assert thing("optimizer", "2", "2.bias.momentum_buffer") == "the 2.bias.momentum_buffer"
+    assert "cannot be compared: actual is flat" in node(problem="actual is flat")
+
+
+def test_one_rule_is_one_finding_and_the_command_is_on_one_line() -> None:
+    document = report_of("failed").document
+    other = document["architectures"][2]
+    other["gradients"] |= {"passed": False, "first_node": FIRST_NODE, "wrong": "actual"}
+    other["final_mse"]["passed"] = False
+    rule = {key: FIRST_NODE[key] for key in ("rule", "line")}
+    same, another = FAILED_PROBES["failed"]
+    document["probes"] = FAILED_PROBES | {"failed": [same | rule, another]}
+    first, probe = findings(document)
+    (said,) = (line for line in first.details if line.startswith("found by"))
+    by = "found by gradients of rightfit; gradients and final MSE of overfit; the probe diamond"
+    assert said.startswith(by)
+    assert "sgd_with_nesterov" in probe.sentence
+    lines = table(document, 30).splitlines()
+    assert "      parity replay out/case-rightfit-gradients.safetensors" in lines
 
 
 def test_a_replay_can_be_typed() -> None:
@@ -141,12 +218,14 @@ def test_no_failing_verdict_is_overlooked(
     """Not even where the document as a whole says, wrongly, that it passed."""
     document = report_of("complete").document
     document["passed"] = rightfit(document)["passed"] = True
-    rightfit(document)["bitwise"] |= {"passed": True, "first_node": None}
+    for each in rightfit(document).values():
+        if isinstance(each, dict) and "passed" in each:
+            each |= {"passed": True, "first_node": None}
     assert "FAIL" not in words(render(document)).replace("budget fails", "")
     rightfit(document)[verdict]["passed"] = False
     text = words(render(document))
     assert "disagree on 1 of 3 networks" in text
-    assert f"{wording.LABELS[verdict]}: minigrad against torch, rightfit, seed 0" in text
+    assert f"found by {wording.LABELS[verdict]} of rightfit; minigrad and torch differ" in text
 
 
 @pytest.mark.parametrize("level", ["document", "architecture"])

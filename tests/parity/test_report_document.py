@@ -51,7 +51,7 @@ def objects(value: Any) -> list[dict[str, Any]]:
 
 
 OPTIONAL = {"samples", "quick", "actual", "expected", "budget", "case", "first_node", "probes"}
-OPTIONAL |= {"per_parameter", "aggregate_used", "problem"}
+OPTIONAL |= {"per_parameter", "aggregate_used", "problem", "wrong", "true", "factor", "source"}
 
 
 def test_every_field_that_is_fixed_is_required() -> None:
@@ -72,11 +72,14 @@ def test_every_field_has_its_type(wrong: object) -> None:
     complete = report_of("complete").document
     texts = {"name", "device", "engine", "against", "parameter", "probe", "tensor"}
     texts |= {"node", "operation", "rule"}
+    lists = {"index", "failed", "source"}
     free = texts if wrong == "x" else set()
     free |= {"learning_rate"} if wrong == -1.5 else set()
-    free |= {"index", "failed"} if wrong == [] else set()
+    free |= lists if wrong == [] else set()
     for position, place in enumerate(objects(complete)):
-        values = {"actual", "expected"} if wrong == -1.5 and "rule" in place else set()
+        values = (
+            {"actual", "expected", "true", "factor"} if wrong == -1.5 and "rule" in place else set()
+        )
         for field in set(place) - free - values:
             document = copy.deepcopy(complete)
             objects(document)[position][field] = wrong

@@ -21,8 +21,8 @@ from parity.engines.registry import factory
 from parity.errors import UsageError
 from parity.processes import Processes, Side, prepared
 from parity.report import Report
+from parity.report.findings import findings
 from parity.report.html import to_html
-from parity.report.wording import failures
 from parity.run import run, run_on
 from tests.parity import wrong_engines
 from tests.parity.sweeping import RefusingEngine
@@ -226,18 +226,22 @@ def test_an_engine_that_raises_fails_its_network_and_no_other(sides: tuple[Side,
     assert raising["problem"]["error"] == "ZeroDivisionError: planted"
     assert sound["passed"] is True
     assert set(finished.curves) == {"1-3-1"}
-    (failure,) = failures(document)
-    said = "seed 1, float32, cpu: wrong raised ZeroDivisionError: planted, in loss_and_gradients, "
-    assert said in failure.sentence
-    assert "wrong_engines.py:" in failure.sentence
+    (finding,) = findings(document)
+    said = "wrong raised ZeroDivisionError: planted, in loss_and_gradients, "
+    assert said in finding.sentence
+    assert finding.details == ["on 1-4-1, seed 1, float32, cpu"]
+    assert "wrong_engines.py:" in finding.sentence
     assert "ZeroDivisionError: planted" in to_html(finished)
 
 
 WRONGLY_RETURNED = {
-    wrong_engines.MISSING_GRADIENT: ("loss_and_gradients", "must return .*2.weight"),
-    wrong_engines.WIDE: ("loss_and_gradients", "bias \\[3\\] float64.*bias \\[3\\] float32"),
-    wrong_engines.LISTS: ("loss_and_gradients", "0.bias, a list, not a NumPy array"),
-    wrong_engines.FLAT: ("train", "the output prediction \\[30\\].*prediction \\[30, 1\\]"),
+    wrong_engines.MISSING_GRADIENT: ("loss_and_gradients", r"\(\) no 2\.weight; there must be one"),
+    wrong_engines.WIDE: (
+        "loss_and_gradients",
+        r"0\.weight as float64 \[3, 1\]; it must",
+    ),
+    wrong_engines.LISTS: ("loss_and_gradients", "0.weight as a list, not a NumPy array"),
+    wrong_engines.FLAT: ("train", r"prediction as float32 \[30\]; it must be float32 \[30, 1\]"),
     wrong_engines.STOPPING: ("loss_and_gradients", "StopIteration: planted"),
 }
 

@@ -25,9 +25,10 @@ from parity.checks.locate import Traces, first_node, tensors
 from parity.checks.tensor import Key, Tensor
 from parity.checks.verdicts import VERDICTS
 from parity.engines.protocol import BUFFER
+from parity.report.findings import findings
 from parity.report.pair.compared import data_of, said_of
 from parity.report.replayed import heading, outcome
-from parity.report.wording import failures, node
+from parity.report.wording import node
 
 PHASES = {"forward": "Forward", "backward": "Backward", "optimizer": "Update"}
 
@@ -55,7 +56,7 @@ def page(replayed: Replayed, name: str) -> str:
     lead = _rendered(
         "lead.html",
         lines=heading(replayed, name)[1:],
-        failures=failures(document_of(replayed)) if replayed.verdict["passed"] is False else [],
+        findings=findings(document_of(replayed)) if replayed.verdict["passed"] is False else [],
         outcome=outcome(replayed),
         which=_which(replayed, traces),
         bits=bits,

@@ -191,7 +191,8 @@ KNOWN = (
         lambda d: (
             d.what == "requires_grad"
             and "create_graph" in d.statement
-            and "requires_grad" in "\n".join(d.sides[0].program)
+            and re.search(r"m\d|linear", "\n".join(d.sides[0].program)) is not None
+            and re.search(r"requires_grad.*False", "\n".join(d.sides[0].program)) is not None
         ),
         (
             "m0 = torch.nn.Linear(2, 2)",
@@ -284,6 +285,13 @@ KNOWN = (
         "torch takes it for an int, which is wrong otherwise",
         two_faults(".", "dim must be an int, not bool"),
         ("torch.ones(1).squeeze((0, True))",),
+        then="accepted",
+    ),
+    Known(
+        "two faults: a bool among lengths",
+        "torch takes it for an int, which is wrong otherwise",
+        two_faults(".", "expected ints of 64 bits"),
+        ("torch.randn(1, True, dtype=torch.bool)",),
         then="accepted",
     ),
     Known(

@@ -1,0 +1,148 @@
+"""`Asked`: an engine, asked in such a way that it cannot change what others have, nor they its own.
+
+What it returns is copied before it is asked for anything else: it may be the engine's own memory,
+which its next step overwrites. What it is given are copies, too, which are the engine's to keep.
+Tensors go by their names: they come in whatever order the engine has them, and leave in torch's.
+"""
+
+from collections.abc import Iterable, Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from parity.engines.protocol import (
+    Array,
+    DrawingEngine,
+    Engine,
+    Start,
+    Task,
+    Traced,
+    TracingEngine,
+    copied,
+    parameter_shapes,
+    wrong_tensor,
+)
+from parity.errors import ReturnedWronglyError
+
+
+class Asked:
+    """What is asked of an engine; the methods are those of `Engine`.
+
+    Raises (all that return something):
+        ReturnedWronglyError: the engine returned other tensors, shapes, dtypes or types than there
+            must be.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def namespace(self) -> ModuleType | None:
+        """The engine's library, if that has torch's names."""
+        return self._engine.namespace
+
+    def identity(self) -> str:
+        """Return the class that makes the engine what it is, which is none that adds nothing."""
+        nothing = vars(type("Nothing", (Engine,), {"__doc__": ""})).keys() | {"__annotations__"}
+        classes = (each for each in type(self._engine).__mro__ if vars(each).keys() - nothing)
+        found = next(classes)
+        return f"{found.__module__}:{found.__qualname__}"
+
+    def draw(self, task: Task) -> Start | None:
+        """Return the data and parameters that the engine draws; None if it draws none."""
+        if not isinstance(self._engine, DrawingEngine):
+            return None
+        start = self._engine.draw(task)
+        shapes = parameter_shapes(task.sizes)
+        like = {name: np.empty(shape, task.dtype) for name, shape in shapes.items()}
+        data = {
+            name: np.empty((task.samples, size), task.dtype)
+            for name, size in (("x", task.sizes[0]), ("y", task.sizes[-1]))
+        }
+        found = _returned("draw", {"x": start.x, "y": start.y}, data)
+        return Start(found["x"], found["y"], _returned("draw", start.parameters, like))
+
+    def load(
+        self, task: Task, start: Start, momentum_buffers: Mapping[str, Array] | None = None
+    ) -> None:
+        """Begin a task; with `momentum_buffers` the optimiser is in the middle of its work."""
+        self._task, self._start = task, start
+        self._engine.load(task, copied(start))
+        if momentum_buffers:
+            self.put(start.parameters, momentum_buffers)
+
+    def put(
+        self, parameters: Mapping[str, Array], momentum_buffers: Mapping[str, Array] = {}
+    ) -> None:
+        """Replace parameters and momentum buffers."""
+        parameters, momentum_buffers = (
+            {name: array.copy() for name, array in arrays.items()}
+            for arrays in (parameters, momentum_buffers)
+        )
+        self._engine.put(parameters, momentum_buffers)
+
+    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        """Return the loss, and the gradients in the order of the parameters."""
+        returned = self._engine.loss_and_gradients()
+        if not isinstance(returned, tuple) or len(returned) != 2:
+            raise ReturnedWronglyError(
+                f"returned a {type(returned).__name__} from loss_and_gradients(); it must be the "
+                "loss and a dictionary of gradients"
+            )
+        loss, gradients = returned
+        copies = _returned("loss_and_gradients", gradients, self._start.parameters)
+        return _number("loss_and_gradients", loss), copies
+
+    def step(self) -> float:
+        """Take one training step; return the loss before it."""
+        return _number("step", self._engine.step())
+
+    def parameters(self) -> dict[str, Array]:
+        """Return the parameters."""
+        return _returned("parameters", self._engine.parameters(), self._start.parameters)
+
+    def momentum_buffers(self, *, after_a_step: bool = False) -> dict[str, Array]:
+        """Return the momentum buffers: none without momentum; before a step there may be none."""
+        if not self._task.momentum:
+            return {}
+        buffers = self._engine.momentum_buffers()
+        if not buffers and not after_a_step:
+            return {}
+        return _returned("momentum_buffers", buffers, self._start.parameters)
+
+    def predict(self) -> Array:
+        """Return the network's output for the data."""
+        like = {"prediction": self._start.y}
+        return _returned("predict", {"prediction": self._engine.predict()}, like)["prediction"]
+
+    @property
+    def traces(self) -> bool:
+        """Whether the engine can show what its steps compute."""
+        return isinstance(self._engine, TracingEngine)
+
+    def trace(self) -> list[Traced]:
+        """Take one training step; return all it computed."""
+        assert isinstance(self._engine, TracingEngine)
+        steps: Iterable[Traced] = self._engine.trace()
+        return [
+            Traced(str(phase), str(node), str(operation), str(tensor), np.array(value))
+            for phase, node, operation, tensor, value in steps
+        ]
+
+
+def _returned(method: str, arrays: Any, like: Mapping[str, Array]) -> dict[str, Array]:
+    """Return copies of what a method returned, in the order of the tensors that there must be."""
+    if wrong := wrong_tensor(arrays, like):
+        raise ReturnedWronglyError(f"returned from {method}() {wrong}")
+    return {name: np.array(arrays[name]) for name in like}
+
+
+def _number(method: str, loss: Any) -> float:
+    """Return the loss, which may be of a type of the engine's own."""
+    if not any(hasattr(type(loss), name) for name in ("__float__", "__index__")):
+        raise ReturnedWronglyError(
+            f"returned a loss from {method}() of type {type(loss).__name__}; it must be a number, "
+            "or something that float() can read"
+        )
+    return float(loss)
