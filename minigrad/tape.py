@@ -46,11 +46,8 @@ class Node:
         hooks: functions called with the complete gradient, which they may replace.
     """
 
-    # Few nodes have these; the rest share the values given here.
-    variable: ref[Any] | None = None
-    hooks: Sequence[Callable[[Array], Array]] = ()
-
-    __slots__ = ("__dict__", "dtype", "number", "parents", "plan", "rule", "saved", "shape")
+    # A value that nodes share in their class would take six times as long to read.
+    __slots__ = "dtype", "hooks", "number", "parents", "plan", "rule", "saved", "shape", "variable"
 
     def __init__(
         self,
@@ -67,6 +64,8 @@ class Node:
         self.number = next(numbers)
         self.shape = value.shape
         self.dtype = value.dtype
+        self.variable: ref[Any] | None = None
+        self.hooks: Sequence[Callable[[Array], Array]] = ()
 
     def name(self) -> str:
         """Return torch's name of the node, for example `AddmmBackward0`."""

@@ -9,7 +9,8 @@ differences of large outputs, and then the two engines may be many budgets apart
 How far is measured. The step is taken, in float64, from states drawn among those that read the
 same. How much its results vary is added to the budget. That takes as long as `DRAWS` steps, so it
 is done only where an engine is not within the budget of a step from exactly what was read, as all
-are that show all they keep.
+are that show all they keep. What is shown as infinite may be any number that is too large for the
+dtype of the run, and nothing follows from it; `steps` judges the step from infinite values.
 """
 
 from collections.abc import Mapping
@@ -43,6 +44,8 @@ def read_budget(
         task, start: what is trained, on which data.
         parameters, buffers: of the run's dtype; no buffers before the optimiser's first step.
     """
+    if any(np.isinf(array).any() for array in (*parameters.values(), *buffers.values())):
+        return _unlimited(budget)  # all that is too large for the run's dtype is shown as infinite
     engine = MinigradEngine()
     x, y = start.x.astype(np.float64), start.y.astype(np.float64)
     in_float64 = replace(task, dtype="float64", device="cpu")
@@ -73,6 +76,19 @@ def read_budget(
         momentum_buffers={
             name: widened(b, name + BUFFER) for name, b in budget.momentum_buffers.items()
         },
+    )
+
+
+def _unlimited(budget: StepBudget) -> StepBudget:
+    """Return a budget by which nothing is judged."""
+
+    def of(budget: Budget) -> Budget:
+        return budget._replace(slack=np.full(budget.value.shape, np.inf))
+
+    return budget._replace(
+        loss=of(budget.loss),
+        parameters={name: of(b) for name, b in budget.parameters.items()},
+        momentum_buffers={name: of(b) for name, b in budget.momentum_buffers.items()},
     )
 
 

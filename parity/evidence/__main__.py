@@ -32,7 +32,7 @@ File = Annotated[
 
 def calibration(
     cases: Annotated[int, Option(min=1, help="Comparisons.")] = 10_000,
-    free: Annotated[int, Option(min=0, help="Cases from which engines train freely.")] = 520,
+    free: Annotated[int, Option(min=0, help="Cases from which engines train freely.")] = 450,
     seeds: Annotated[int, Option(min=0, help="Seeds for detection.")] = 50,
     device: Annotated[Literal["cpu", "cuda"], Option(help="The device of torch.")] = "cpu",
     workers: Annotated[int, Option(min=1, help="Processes.")] = CORES,

@@ -72,7 +72,7 @@ class Plain(Engine):
         gradients: list[Array] = []
         for weight, x in zip(self.weights()[::-1], inputs[::-1], strict=True):
             gradients = [grad.T @ x, grad.sum(axis=0), *gradients]
-            grad = (grad @ weight) * (x > 0)
+            grad = np.where(x <= 0, 0, grad @ weight)
         return float(np.mean(error**2)), dict(zip(self.values, gradients, strict=True))
 
     def weights(self) -> list[Array]:

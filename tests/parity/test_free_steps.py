@@ -61,10 +61,33 @@ def test_right_engines_pass(engine: type[Engine], momentum: float, dtype: str) -
 
 
 @BOTH_DTYPES
-def test_right_engines_pass_when_they_diverge_and_when_they_are_dead(dtype: str) -> None:
-    for changes in ({"learning_rate": 3.0}, {"sizes": (1, 1, 1)}):
-        found = judged(check_free_steps, MinigradEngine, dtype=dtype, **changes)
+@pytest.mark.parametrize("engine", [MinigradEngine, Plain, Float64Inside, MoreBits])
+@pytest.mark.parametrize("changes", [{"learning_rate": 30.0, "epochs": 9}, {"sizes": (1, 1, 1)}])
+def test_right_engines_pass_when_they_diverge_and_when_they_are_dead(
+    changes: dict[str, Any], engine: type[Engine], dtype: str
+) -> None:
+    """Even those in which what is shown as infinite is not."""
+    for check in (check_steps, check_free_steps):
+        found = judged(check, engine, dtype=dtype, **changes)
         assert found["passed"], found["first_failure"]
+
+
+class RecoversAtOnce(Plain):
+    """It begins anew when it has come to NaN, though a step from NaN is right."""
+
+    def step(self) -> object:
+        loss = super().step()
+        if self.taken > 1 and any(np.isnan(value).any() for value in self.values.values()):
+            self.put(self._start.parameters)
+        return loss
+
+
+def test_a_recovery_from_nan_is_found() -> None:
+    changes = {"learning_rate": 30.0, "epochs": 12}
+    assert judged(check_steps, RecoversAtOnce, **changes)["passed"]
+    found = judged(check_free_steps, RecoversAtOnce, **changes)
+    assert not found["passed"]
+    assert found["first_failure"]["epoch"] == 2
 
 
 def fitted(dtype: str) -> tuple[Task, Start]:

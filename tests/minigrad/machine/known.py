@@ -1,7 +1,9 @@
 """The differences that are meant to be, each with its reason and a program that meets it."""
 
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 
@@ -43,6 +45,28 @@ def taken_from_another(d: Difference) -> bool:
     grad, tensor = (eval(where, dict(names)) for where in (d.where, d.where[: -len(".grad")]))
     others = [tensor, *(x for x in names.values() if isinstance(x, torch.Tensor) and x is not grad)]
     return grad.untyped_storage().data_ptr() in [x.untyped_storage().data_ptr() for x in others]
+
+
+def repeated_in_torch_alone(d: Difference) -> bool:
+    """Return whether torch refuses to change repeated elements, and has such that are none here."""
+    if not torch_raises("more than one element of the written-to tensor refers")(d):
+        return False
+    ours, theirs = (tensors([*side.names.values()]) for side in d.sides)
+    strides = ((a._array.strides, b.stride()) for a, b in zip(ours, theirs, strict=False))
+    return any(0 in there and 0 not in here for here, there in strides)
+
+
+def tensors(value: Any) -> Iterator[Any]:
+    """Yield the tensors in a value, and their gradients."""
+    if isinstance(value, (list, tuple)):
+        for part in value:
+            yield from tensors(part)
+    elif hasattr(value, "parameters"):
+        yield from tensors([*value.parameters()])
+    elif hasattr(value, "retain_grad"):
+        yield value
+        with warnings.catch_warnings(action="ignore"):
+            yield from tensors(value.grad)
 
 
 KNOWN = (
@@ -203,7 +227,7 @@ KNOWN = (
     Known(
         "a gradient that is repeated",
         "torch leaves some gradients expanded that are computed here, and refuses to change them",
-        torch_raises("more than one element of the written-to tensor refers"),
+        repeated_in_torch_alone,
         (
             "t0 = torch.ones(2, requires_grad=True)",
             "t1, = torch.autograd.grad(t0[...].sum(), t0)",
@@ -256,6 +280,13 @@ KNOWN = (
         "torch takes it for an int, which is wrong otherwise",
         two_faults(".", "dim must be an int, not bool"),
         ("torch.ones(1).squeeze((0, True))",),
+        then="accepted",
+    ),
+    Known(
+        "two faults: a bool among lengths",
+        "torch takes it for an int, which is wrong otherwise",
+        two_faults(".", "expected ints of 64 bits"),
+        ("torch.randn(1, True, dtype=torch.bool)",),
         then="accepted",
     ),
     Known(

@@ -29,7 +29,13 @@ GIVEN = frozenset({"torch", "np", "copy", "pickle", "__builtins__"})
 
 
 class Disagreement(AssertionError):
-    """The two libraries differ, in a way that no known difference explains."""
+    """The two libraries differ, in a way that no known difference explains.
+
+    Attributes:
+        program: what they differ on, as short as the machine could make it.
+    """
+
+    program: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
