@@ -184,15 +184,16 @@ def roots_of(outputs: Sequence[T], grad_outputs: Sequence[T | None]) -> list[tup
 def _root(output: T, grad: T | None) -> T:
     """Return the gradient that the sweep starts with at an output."""
     if grad is None:
-        if output.numel() != 1:
+        array = output._array
+        if array.size != 1:
             raise RuntimeError(
                 "backward: grad can be implicitly created only for scalar outputs, and this one "
                 f"has shape {list(output.shape)}: reduce it first, for example with .sum(), or "
                 "pass the gradient of the final result by it"
             )
-        one = np.array(1, output._array.dtype, ndmin=output.ndim)  # np.ones takes longer
-        if not isinstance(output._array, np.ndarray):  # go on in the same array type
-            one = np.add(np.zeros_like(output._array), one)
+        one = np.array(1, array.dtype, ndmin=array.ndim)  # np.ones takes longer
+        if not isinstance(array, np.ndarray):  # go on in the same array type
+            one = np.add(np.zeros_like(array), one)
         return output._wrapped(one)
     if not isinstance(grad, TensorBase):
         raise TypeError(
