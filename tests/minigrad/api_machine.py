@@ -1,8 +1,10 @@
 """A state machine that does to torch and to minigrad what a program may do, and compares them."""
 
 from random import Random
+from typing import Any
 
-from hypothesis.stateful import initialize
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import initialize, run_state_machine_as_test
 
 from tests.minigrad.machine.creation import Creation
 from tests.minigrad.machine.known import KNOWN
@@ -20,3 +22,21 @@ class Machine(Creation, Training):
         self.run("g0 = torch.Generator()")
         for _ in range(2):
             self.leaf(r)
+
+
+def run_programs(number: int) -> None:
+    """Run 50 programs of up to 30 steps, drawn from a seed.
+
+    Raises:
+        Disagreement: the libraries disagree on one of them.
+    """
+    some = settings(
+        max_examples=50,
+        stateful_step_count=30,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],  # a program that fails is made short by `reduced`
+        suppress_health_check=list(HealthCheck),
+    )
+    seeded: Any = seed(number)(lambda: Machine())
+    run_state_machine_as_test(seeded, settings=some)

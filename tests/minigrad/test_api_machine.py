@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, Phase, seed, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 import minigrad
-from tests.minigrad.api_machine import Machine
+from parity.evidence.detection.defect import planted
+from tests.minigrad.api_machine import run_programs
 from tests.minigrad.machine.comparison import differences
 from tests.minigrad.machine.known import KNOWN
+from tests.minigrad.machine.planted import PLANTED, Planted, search
 from tests.minigrad.machine.reduced import reduced
 from tests.minigrad.machine.twins import GIVEN, HEAD, Known, Twins, disagreement
 from tests.minigrad.operations import FUZZ
@@ -28,20 +28,27 @@ MINUTES = 30
 @pytest.mark.parametrize("part", range(PARTS))
 def test_random_programs_do_what_they_do_in_torch(part: int) -> None:
     end = time.monotonic() + 60 * MINUTES / PARTS
-    some = settings(
-        max_examples=50,
-        stateful_step_count=30,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],  # a program that fails is made short by `reduced`
-        suppress_health_check=list(HealthCheck),
-    )
     while True:
         number = random.SystemRandom().getrandbits(64) if FUZZ else part
-        seeded: Any = seed(number)(lambda: Machine())
-        run_state_machine_as_test(seeded, settings=some)
+        run_programs(number)
         if not FUZZ or time.monotonic() > end:
             return
+
+
+# ---- what it would find ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("each", PLANTED, ids=lambda each: str(each.defect.name))
+def test_what_is_put_back_shows_in_a_short_program(each: Planted) -> None:
+    assert disagreement(each.program, KNOWN) is None
+    with planted(each.defect):
+        assert disagreement(each.program, KNOWN) is not None
+
+
+def test_the_machine_finds_what_is_put_back() -> None:
+    (each,) = (each for each in PLANTED if each.defect.name == "no-warning-of-a-tensor-of-a-tensor")
+    found = search(each, limit_s=60)
+    assert "torch.tensor" in found["program"][-1]
 
 
 # ---- the machine itself ---------------------------------------------------------------------
@@ -67,6 +74,10 @@ TOLD_APART = {
         "a = torch.ones(1, requires_grad=True)",
         "a = torch.ones(1, requires_grad=True) * 1",
     ),
+    "retains_grad": (
+        "a = torch.ones(1, requires_grad=True) * 1",
+        "a = torch.ones(1, requires_grad=True) * 1; a.retain_grad()",
+    ),
     "grad_fn": (
         "a = torch.ones(1, requires_grad=True) * 1",
         "a = torch.ones(1, requires_grad=True) + 0",
@@ -81,7 +92,7 @@ def test_all_that_can_be_seen_is_compared(what: str) -> None:
     twins = Twins()
     ours, theirs = TOLD_APART[what]
     for side, code in ((twins.ours, ours), (twins.theirs, theirs)):
-        side.run(compile(code, "program", "exec"))
+        side.run(code)
     found = [d.what for d in differences(twins.ours, twins.theirs, GIVEN, "", again=False)]
     twins.end()
     assert what in found

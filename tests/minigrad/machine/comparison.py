@@ -177,6 +177,7 @@ class _Walk:
         pairs = (
             ("requires_grad", ours.requires_grad, theirs.requires_grad),
             ("is_leaf", *leaves),
+            ("retains_grad", ours.retains_grad, theirs.retains_grad),
         )
         for what, a, b in pairs:
             if a != b:

@@ -45,7 +45,11 @@ class Gradients(Operations):
 
     @rule(r=randoms)
     def kept(self, r: Random) -> None:
-        self.run(f"{self.tensor(r, is_result)}.retain_grad()")
+        """Retain a gradient, and then perhaps change its tensor."""
+        t = self.tensor(r, is_result)
+        self.run(f"{t}.retain_grad()")
+        if r.randrange(2):
+            self.run(self.change(r, t))
 
     @rule(r=randoms)
     def hooked(self, r: Random) -> None:
@@ -83,16 +87,16 @@ class Gradients(Operations):
         shape = self.value(t).shape
         more = options(r, retain_graph=[*FLAGS, "None"], create_graph=["True", "False", "False"],
                        inputs=lambda: self.sources(r))  # fmt: skip
-        if r.randrange(3):
-            self.run(f"{self.scalar(r, t)}.backward({more[2:]})")
-            return
         gradient = r.choice(
             [f"torch.ones_like({t})", self.tensor(r, lambda t: t.shape == shape), ""]
         )
+        call = f"{t}.backward({gradient}{more if gradient else more[2:]})"
         if r.randrange(3):
-            self.run(f"{t}.backward({gradient}{more if gradient else more[2:]})")
-        else:
-            self.run(f"torch.autograd.backward({t}{gradient and ', ' + gradient}{more})")
+            call = f"{self.scalar(r, t)}.backward({more[2:]})"
+        elif r.randrange(3) == 0:
+            call = f"torch.autograd.backward({t}{gradient and ', ' + gradient}{more})"
+        for _ in range(r.choice([1, 1, 2])):
+            self.run(call)
 
     def sources(self, r: Random) -> str:
         t, u = self.tensor(r, is_recorded), self.tensor(r, is_recorded)
@@ -116,16 +120,33 @@ class Gradients(Operations):
         if found and r.randrange(4):
             self.run(f"{self.new(r)} = grads[{r.choice(found)}]")
 
+    def made_of(self, r: Random, x: str) -> str:
+        """Return an operation on a tensor; which has to do with its derivatives is up to it."""
+        other = self.operand(r, x)
+        return r.choice([
+            x, f"{x} ** {r.choice(['1', '2', '3', '4', '0.5'])}", f"{x}.relu()", f"{x}.abs()",
+            f"{x}.square()", f"{x} * {x}", f"{x}.tanh()", f"2 / {x}", f"{x} * {other}",
+            f"{x}[{self.key(r, self.value(x).shape)}]", self.view_of(r, x),
+            f"{x}.add({other}, alpha=2)", f"torch.where({x} > 0, {x}, {other})",
+            f"{x}.clone().{r.choice(['fill_', 'copy_', 'mul_', 'add_'])}({other})",
+            f"torch.zeros_like({x}).{r.choice(['copy_', 'add_'])}({x})", f"{x}.exp() / {other}",
+        ])  # fmt: skip
+
+    @rule(r=randoms)
+    def twice(self, r: Random) -> None:
+        """Run backward twice from one operation, perhaps after a change of what it was made of."""
+        x = self.tensor(r, is_result if r.randrange(2) else is_recorded)
+        self.run(f"b0 = {self.made_of(r, x)}")
+        if r.randrange(3) == 0:
+            self.run(self.change(r, x))
+        for _ in range(2):
+            self.run("b0.backward(torch.ones_like(b0))")
+
     @rule(r=randoms)
     def derivatives(self, r: Random) -> None:
         """Take a first, second and third derivative, as long as there is a path."""
         x = self.tensor(r, is_recorded)
-        y = r.choice([f"{x}", self.tensor(r, is_result)])
-        y = r.choice([
-            y, f"{y} ** {r.choice(['1', '2', '3', '4', '0.5'])}", f"{y}.relu()", f"{y}.abs()",
-            f"{y}.square()", f"{y} * {y}", f"{y}.tanh()", f"2 / {y}", f"{y} * {self.operand(r, y)}",
-            f"{y}.clone().{r.choice(['fill_', 'copy_', 'mul_', 'add_'])}({self.operand(r, y)})",
-        ])  # fmt: skip
+        y = self.made_of(r, r.choice([x, x, self.tensor(r, is_result)]))
         self.run(f"d0 = ({y}).sum()")
         for order in range(1, 4):
             more = ", allow_unused=True" if r.randrange(3) == 0 else ""

@@ -47,7 +47,7 @@ class Operations(Views):
 
     @rule(r=randoms)
     def unary(self, r: Random) -> None:
-        t, name = self.tensor(r), r.choice(UNARY)
+        t, name = self.seen(r), r.choice(UNARY)
         self.assigned(r, r.choice([f"{t}.{name}()", f"torch.{name}({t})"]))
 
     @rule(r=randoms)
@@ -65,7 +65,7 @@ class Operations(Views):
 
     @rule(r=randoms)
     def power(self, r: Random) -> None:
-        t, exponent = self.tensor(r), r.choice(EXPONENTS)
+        t, exponent = self.seen(r), r.choice(EXPONENTS)
         self.assigned(
             r, r.choice([f"{t} ** {exponent}", f"{t}.pow({exponent})", f"{exponent} ** {t}"])
         )
@@ -81,7 +81,7 @@ class Operations(Views):
 
     @rule(r=randoms)
     def reduction(self, r: Random) -> None:
-        t = self.tensor(r)
+        t = self.seen(r)
         self.assigned(r, self.reduced(r, t))
 
     def reduced(self, r: Random, t: str) -> str:
@@ -117,7 +117,7 @@ class Operations(Views):
 
     @rule(r=randoms)
     def joined(self, r: Random) -> None:
-        t = self.tensor(r)
+        t = self.seen(r)
         shape, axis = self.value(t).shape, self.axis(r, self.value(t).ndim)
         parts = [self.tensor(r, lambda t: t.shape == shape) for _ in range(r.randrange(3))]
         parts.insert(r.randrange(len(parts) + 1), t)
@@ -128,7 +128,7 @@ class Operations(Views):
 
     @rule(r=randoms)
     def converted(self, r: Random) -> None:
-        t, dtype = self.tensor(r), self.dtype(r)
+        t, dtype = self.seen(r), self.dtype(r)
         self.assigned(r, f"{t}." + r.choice([
             f"to({dtype})", f"to(dtype={dtype})", "double()", "float()", "long()",
             f"to('cpu', {dtype})", f"to({self.tensor(r)})",

@@ -46,10 +46,12 @@ class Pool(RuleBasedStateMachine):
             for name in self.too_large():
                 self.twins.run(f"del {name}")
         except Disagreement as error:
-            program = reduced(self.twins.program, error, self.known)
-            raise Disagreement(
-                "\n".join(["", HEAD, *program[0], "", f"# {program[1]}".replace("\n", "\n# ")])
-            ) from None
+            program, error = reduced(self.twins.program, error, self.known)
+            found = Disagreement(
+                "\n".join(["", HEAD, *program, "", f"# {error}".replace("\n", "\n# ")])
+            )
+            found.program = program
+            raise found from None
 
     def teardown(self) -> None:
         self.twins.end()
@@ -105,6 +107,16 @@ class Pool(RuleBasedStateMachine):
         found = fitting or self.tensors()
         return r.choice(found) if found else "torch.ones(2, 3)"
 
+    def seen(self, r: Random) -> str:
+        """Return an expression for a tensor, or for one in its memory, laid out otherwise."""
+        t = self.tensor(r, lambda t: t.ndim > 1 if r.randrange(2) else True)
+        ndim = self.value(t).ndim
+        if ndim < 2 or r.randrange(2):
+            return t
+        turned = f"{t}.transpose({r.randrange(ndim)}, {r.randrange(ndim)})"
+        repeated = f"{t}.expand(2, {'-1, ' * ndim})"
+        return r.choice([turned, turned, repeated, f"{repeated}.mT", f"{t}[..., ::2]"])
+
     # ---- words ------------------------------------------------------------------------------
 
     def new(self, r: Random) -> str:
@@ -133,7 +145,7 @@ class Pool(RuleBasedStateMachine):
         if r.randrange(12) == 0:
             return [r.choice([16, 17, 24])]
         return [r.choice([1, 2, 2, 3, 3, 0][: 6 if r.randrange(4) == 0 else 5])
-                for _ in range(r.randrange(longest))]  # fmt: skip
+                for _ in range(r.choice([*range(longest), 2, 3]))]  # fmt: skip
 
     def same_size(self, r: Random, size: int) -> list[int]:
         """Return lengths for as many elements, one of them perhaps as -1."""

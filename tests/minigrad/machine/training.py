@@ -126,5 +126,9 @@ class Training(Gradients):
         """An ordinary training step, in three statements."""
         o, m = self.optimizer(r), self.module(r)
         self.run(f"{self.new(r)} = {m}({self.input_of(r, m)})")
-        self.run(f"{self.scalar(r, self.tensor(r, is_leaf))}.backward()")
+        t = self.tensor(r, is_leaf)
+        if o in self.names and r.randrange(3):
+            group = f"{o}.param_groups[{r.randrange(len(self.value(o).param_groups))}]['params']"
+            t = f"{group}[{r.randrange(len(self.value(group)))}]"
+        self.run(f"{self.scalar(r, t)}.backward()")
         self.run(f"{o}.step()")

@@ -75,15 +75,15 @@ class Views(Pool):
         """Return an index for a shape: a part for each of its first axes, or the last."""
         parts: list[str] = []
         length, axis = r.choice([1, 2, 2, 3]), 0
-        plain = r.randrange(3) == 0
+        kinds = r.choice([range(5), range(14), range(14), [0, 4, 8, 9]])
         while axis < len(shape) and r.randrange(6):
             if r.randrange(10) == 0:
                 parts.append("None")
-            if r.randrange(10) == 0 and "..." not in parts:
+            if r.randrange(7) == 0 and "..." not in parts:
                 parts.append("...")
-                axis += r.randrange(len(shape) - axis + 1)
+                axis += r.choice([0, r.randrange(len(shape) - axis + 1)])
                 continue
-            part, taken = self.part(r, shape, axis, length, plain)
+            part, taken = self.part(r, shape, axis, length, r.choice(kinds))
             parts.append(part)
             axis += taken
         if r.randrange(12) == 0:
@@ -95,11 +95,10 @@ class Views(Pool):
         return ", ".join(parts)
 
     def part(
-        self, r: Random, shape: Sequence[int], axis: int, length: int, plain: bool
+        self, r: Random, shape: Sequence[int], axis: int, length: int, kind: int
     ) -> tuple[str, int]:
-        """Return one part of an index, and how many axes it takes."""
+        """Return one part of an index, of a kind from 0 to 13, and how many axes it takes."""
         n = shape[axis]
-        kind = r.randrange(5 if plain else 14)
         if kind < 2 and n:
             place = r.randrange(-n, n) if r.randrange(40) else n
             return r.choice([f"{place}"] * 6 + [f"torch.tensor({place})", f"np.int64({place})"]), 1
@@ -128,6 +127,8 @@ class Views(Pool):
     @rule(r=randoms)
     def read(self, r: Random) -> None:
         t = self.tensor(r, lambda t: t.ndim > 1)
+        if r.randrange(3) == 0:
+            t = "torch.arange(24.0).reshape(2, 3, 4)"  # no two elements are equal
         self.assigned(r, f"{t}[{self.key(r, self.value(t).shape)}]")
 
     @rule(r=randoms)
