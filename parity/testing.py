@@ -13,6 +13,7 @@ traceback is its own; torch, which it is held against, in another.
 import atexit
 import functools
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -206,15 +207,25 @@ def assert_gradients_agree(
         what = f"no budget of {', '.join(missing)}" if expected else "no gradients"
         raise ValueError(f"there is {what}: give what `gradient_budget` returned for these inputs")
     found = compare(actual, expected, budget)
-    if found.unlimited == found.elements:
-        raise ValueError("no element has a finite budget: all lie beside an overflow")
     if found.worst_used > 1:
         at = found.worst_at
         values = [float.fromhex(at[side]) for side in ("actual", "expected")]
+        if "judge" in at:
+            raise AssertionError(
+                f"{at['parameter']}{at['index']}: actual and expected are both {values[0]!r}, and "
+                f"the budget's value is {float.fromhex(at['judge'])!r}: both are wrong"
+            )
+        if math.isfinite(values[0]) and not math.isfinite(values[1]):
+            raise AssertionError(
+                f"{at['parameter']}{at['index']}: expected {values[1]!r} is swallowed: actual is "
+                f"{values[0]!r}"
+            )
         raise AssertionError(
             f"{at['parameter']}{at['index']}: actual {values[0]!r}, expected {values[1]!r}, "
             f"allowed difference {at['budget']:.3g}: {found.worst_used:.3g} times the budget"
         )
+    if found.unlimited == found.elements:
+        raise ValueError("no element has a finite budget: all lie beside an overflow")
     if found.aggregate_used > 1:
         assert found.aggregate_at is not None
         raise AssertionError(

@@ -43,7 +43,8 @@ class Comparison(NamedTuple):
 
     Attributes:
         worst_used: the largest |actual - expected| / budget of all elements.
-        worst_at: where that is, both values in full, and the budget there.
+        worst_at: where that is, both values in full, and the budget there; the judge's own value
+            where both engines have the same NaN or infinity, and are wrong.
         elements: how many were compared.
         unlimited: elements whose budget is not finite, beside an overflow: nothing is judged there.
         choices: kinks at which the engines chose differently.
@@ -76,7 +77,8 @@ def check_gradients(
 ) -> dict[str, Any]:
     """Compare the gradients of two engines; `expected` names the tensors there must be.
 
-    A NaN or infinity agrees with the same one in the same place, and with nothing else.
+    A NaN or infinity agrees with the same one in the same place, and with nothing else; nor with
+    that one where the judge's own value is far from an overflow: then both engines are wrong.
 
     Args:
         actual, expected: the gradients by the parameters' names.
@@ -130,8 +132,8 @@ def compare(
         aggregate, aggregate_at = 0.0, None
         tensors: list[dict[str, Any]] = []
         for name, difference in differences.items():
-            slack_of, allowed_of = budgets[name].slack, allowed[name]
-            used = shares(difference, allowed_of, slack_of, actual[name], expected[name])
+            budget, allowed_of, sides = budgets[name], allowed[name], (actual[name], expected[name])
+            used = shares(difference, allowed_of, budget.slack, *sides, budget.value)
             unlimited += int(np.count_nonzero(~np.isfinite(allowed_of)))
             top = used.max(initial=0.0)
             tensors.append({"parameter": name, "elements": used.size, "worst": float(top)})
@@ -141,19 +143,22 @@ def compare(
                 worst, at = float(top), (name, int(used.argmax()) if used.size else 0)
             if what != "gradients":
                 continue
-            share, fit = _aggregate(difference, expected[name], budgets[name], slack[name])
+            share, fit = _aggregate(difference, expected[name], budget, slack[name])
             tensors[-1]["aggregate_used"] = share
             if share > aggregate:
                 aggregate, aggregate_at = share, {"parameter": name, **fit}
     name, flat = at
     index = np.unravel_index(flat, expected[name].shape)
+    place = {
+        "parameter": name,
+        **values_at(index, actual[name], expected[name]),
+        "budget": float(allowed[name][index]),
+    }
+    if worst == math.inf and same(actual[name], expected[name])[index]:
+        place["judge"] = float(budgets[name].value[index]).hex()
     return Comparison(
         worst,
-        {
-            "parameter": name,
-            **values_at(index, actual[name], expected[name]),
-            "budget": float(allowed[name][index]),
-        },
+        place,
         sum(tensor.size for tensor in expected.values()),
         int(unlimited),
         choices,
@@ -181,12 +186,17 @@ def tolerance(budget: Budget) -> Array:
 
 
 def shares(
-    difference: Array, allowed: Array, slack: Array | None, actual: Array, expected: Array
+    difference: Array,
+    allowed: Array,
+    slack: Array | None,
+    actual: Array,
+    expected: Array,
+    value: Array | None = None,
 ) -> Array:
     """Return the share of what is allowed that each element uses.
 
-    It is inf where one side is not finite and the other is not the same, and 0 where nothing is
-    judged, beside an overflow.
+    It is inf where one side is not finite and the other is not the same, or both are the same and
+    the judge's `value` is far from an overflow; 0 where nothing is judged, beside an overflow.
     """
     used = np.abs(difference)
     used /= allowed
@@ -194,7 +204,10 @@ def shares(
         return used
     used = np.where(np.isfinite(allowed), used, 0)
     finite = np.isfinite(actual) & np.isfinite(expected)
-    used = np.where(finite, used, np.where(same(actual, expected), 0, np.inf))
+    alike = same(actual, expected)
+    if value is not None:
+        alike &= ~(np.abs(value, dtype=np.float64) + allowed < np.finfo(value.dtype).max)
+    used = np.where(finite, used, np.where(alike, 0, np.inf))
     if slack is not None:  # the order of summation decides whether it overflows
         used = np.where(np.isfinite(slack), used, 0)
     return used

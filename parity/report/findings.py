@@ -178,6 +178,8 @@ def _values(place: Document, settings: Document) -> str:
     said = f"{settings['engine']} has {actual}, {settings['against']} {expected}"
     if place.get("true") is not None:
         said += f", true is {exactly(place['true'], dtype)}"
+    if "judge" in place:
+        said += f", the judge {exactly(place['judge'], dtype)}"
     if place.get("budget") is not None:
         said += f"; allowed difference {number(place['budget'], 3)}"
     return f"{element(place)}: {said}"

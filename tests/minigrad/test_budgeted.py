@@ -556,3 +556,23 @@ def test_beside_an_overflow_every_comparison_is_in_doubt() -> None:
     for x in (array(nan, None, np.array([np.inf])), array(np.ones(1), nan)):
         assert np.less(x, 0).slack.tolist() == [1]
     assert np.less(array(nan, np.ones(1)), 0)._budgeted.exact
+
+
+def test_a_nan_that_is_certain_leaves_no_slack() -> None:
+    """What becomes of values beside an overflow does not matter where a NaN comes in, too."""
+    doubtful = BudgetedArray(np.array([[0, 1]], np.float32), slack=np.array([[np.inf, 0]]))
+    nan = np.array([[np.nan], [1]], np.float32)
+    results: tuple[Any, ...] = (
+        np.matmul(doubtful, nan),
+        np.add(doubtful, nan.T)[:, :1],
+        np.multiply(nan.T, doubtful)[:, :1],
+        np.add.reduce(np.multiply(doubtful, nan.T), axis=1),
+    )
+    for found in results:
+        assert np.isnan(found._array).all()
+        assert not found.slack.any()
+    uncertain: Any = np.matmul(doubtful, np.ones((2, 1), np.float32))
+    assert np.isinf(uncertain.slack).all(), "without a NaN it is in doubt"
+    infinite = np.full(1, np.inf, np.float32)
+    of_doubt: Any = np.subtract(BudgetedArray(infinite, slack=np.array([np.inf])), infinite)
+    assert not np.equal(of_doubt.slack, 0).any(), "this NaN comes of what is in doubt"

@@ -40,8 +40,8 @@ class Plain(Engine):
     def relu(self, x: Array) -> Array:
         return np.maximum(x, 0)
 
-    def slope(self, x: Array) -> Array:
-        return x > 0
+    def through(self, grad: Array, out: Array) -> Array:
+        return np.where(out <= 0, np.zeros((), grad.dtype), grad)
 
     def forward(self) -> Array:
         self.inputs = [self.x]
@@ -59,7 +59,7 @@ class Plain(Engine):
         for i, (weight, bias) in reversed(list(enumerate(self.layers()))):
             gradients[weight], gradients[bias] = grad.T @ self.inputs[i], grad.sum(axis=0)
             if i:
-                grad = (grad @ self.values[weight]) * self.slope(self.inputs[i])
+                grad = self.through(grad @ self.values[weight], self.inputs[i])
         return float(np.mean(error**2)), {name: gradients[name] for name in self.values}
 
     def step(self) -> object:
@@ -193,6 +193,37 @@ class HalvedBias(Plain):
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
         loss, gradients = super().loss_and_gradients()
         return loss, {n: g / 2 if n.endswith("bias") else g for n, g in gradients.items()}
+
+
+class Swallows(Plain):
+    """Wrong: makes numbers of the NaNs and infinities of a run that has diverged."""
+
+    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        loss, gradients = super().loss_and_gradients()
+        return float(np.nan_to_num(loss)), {n: np.nan_to_num(g) for n, g in gradients.items()}
+
+
+class SwallowsParameters(Plain):
+    """Wrong: makes zeros of parameters that are NaN, after the step."""
+
+    def update(self, gradients: dict[str, Array]) -> None:
+        super().update(gradients)
+        self.values = {n: np.where(np.isnan(v), 0, v) for n, v in self.values.items()}
+
+
+class OneNaN(Plain):
+    """Wrong: an element of a gradient is NaN, where all is finite."""
+
+    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        loss, gradients = super().loss_and_gradients()
+        gradients["2.weight"].flat[0] = np.nan
+        return loss, gradients
+
+
+class OneNaNToo(OneNaN):
+    """Wrong in the same way as `OneNaN`, and by another class."""
+
+    wrong_alike = True
 
 
 # ---- memory and order -------------------------------------------------------------------------
@@ -409,7 +440,8 @@ RETURNING_WRONGLY: tuple[type[Plain], ...] = (
 )  # fmt: skip
 
 WRONG: tuple[type[Plain], ...] = (
-    *ENDING, *ENDING_WHEN_MADE, *RETURNING_WRONGLY, Hangs, ExitsInGradients, HalvedBias,
+    *ENDING, *ENDING_WHEN_MADE, *RETURNING_WRONGLY, Hangs, ExitsInGradients, HalvedBias, Swallows,
+    SwallowsParameters, OneNaN,
 )  # fmt: skip
 AWKWARD: tuple[type[Plain], ...] = (
     Plain, OwnGradients, ScaledGradients, InPlace, Spoiling, Remembering, Sorted, Matrices,

@@ -246,7 +246,7 @@ def test_a_factor_in_one_gradient_is_found(name: str, factor: float, dtype: str)
 
 @DTYPES
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("side", ["actual", "expected", "both", "opposite"])
+@pytest.mark.parametrize("side", ["actual", "expected", "both", "all", "opposite"])
 def test_values_that_are_not_finite(value: float, side: str, dtype: str) -> None:
     actual, expected = gradients(dtype), gradients(dtype)
     if side != "expected":
@@ -257,21 +257,27 @@ def test_values_that_are_not_finite(value: float, side: str, dtype: str) -> None
         expected["2.weight"][0, 1] = math.inf if value != math.inf else -math.inf
         if value == -math.inf:
             expected["2.weight"][0, 1] = math.nan
-    entry = judged(actual, expected)
-    assert entry["passed"] is (side == "both")
-    if side != "both":
+    own = budgets(dtype)
+    if side == "all":  # the judge, too
+        own["2.weight"].value[0, 1] = value
+    entry = judged(actual, expected, budgets=own)
+    assert entry["passed"] is (side == "all")
+    assert ("judge" in entry["worst_at"]) is (side == "both")
+    if side != "all":
         assert (entry["worst_at"]["parameter"], entry["worst_at"]["index"]) == ("2.weight", [0, 1])
         assert json.loads(to_json(entry))["worst_budget_used"] is None
     # A defect elsewhere is not hidden by a value that agrees.
     actual["0.bias"][0] *= 1.01
-    assert judged(actual, expected)["passed"] is False
+    assert judged(actual, expected, budgets=own)["passed"] is False
 
 
 def test_a_finite_difference_beside_values_that_are_not_is_found() -> None:
     actual, expected = gradients(), gradients()
     actual["2.weight"][0, 1] = expected["2.weight"][0, 1] = math.inf
     actual["2.weight"][0, 2] *= 1.01
-    entry = judged(actual, expected)
+    own = budgets()
+    own["2.weight"].value[0, 1] = math.inf
+    entry = judged(actual, expected, budgets=own)
     assert entry["passed"] is False
     assert entry["worst_at"]["index"] == [0, 2]
 
@@ -339,7 +345,9 @@ def test_all_zero_tensors() -> None:
 
 def test_all_nan_tensors_agree_with_themselves_alone() -> None:
     nan = {name: np.full_like(value, math.nan) for name, value in gradients().items()}
-    assert judged(nan, nan)["passed"] is True
+    own = {n: budget._replace(value=nan[n]) for n, budget in budgets("float32").items()}
+    assert judged(nan, nan, budgets=own)["passed"] is True
+    assert judged(nan, nan)["passed"] is False, "the judge has numbers there: both are wrong"
     assert judged(gradients(), nan)["passed"] is False
     assert judged(nan, gradients())["passed"] is False
 

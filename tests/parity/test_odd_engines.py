@@ -1,11 +1,19 @@
 """Engines at the edges of the protocol: wrong ones fail and say why, right ones pass."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from parity import Engine
+from parity.checks.steps import check_steps
+from parity.engines.adapters.minigrad import MinigradEngine
+from parity.engines.process import LocalObject
+from parity.engines.protocol import Start, Task
+from parity.engines.trainer import Trainer
 from tests.parity import odd_engines
 from tests.parity.commands import Finished, parity, report, words
 
@@ -136,6 +144,48 @@ def test_an_engine_that_is_silent_for_too_long_is_ended(tmp_path: Path) -> None:
     )
     assert ended.returncode == 1
     assert "gave no sign of life for 2 s" in words(ended.stderr)
+
+
+# ---- NaN ----------------------------------------------------------------------------------------
+
+
+def steps(
+    actual: type[Engine], expected: type[Engine], start: Start | None = None, **changes: Any
+) -> dict[str, Any]:
+    """The verdict `steps`, in this process."""
+    task = replace(Task((1, 16, 16, 1), 40, 0.01, 30, 0, "float32", "cpu"), **changes)
+    ours, theirs = (LocalObject(Trainer(engine), engine.__name__) for engine in (actual, expected))
+    with np.errstate(all="ignore"):
+        return check_steps(ours, theirs, task, start or MinigradEngine().draw(task))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(
+    ("engine", "of"),
+    [(odd_engines.Swallows, "loss"), (odd_engines.SwallowsParameters, "updated")],
+)
+def test_a_nan_that_is_certain_cannot_be_swallowed(engine: type[Any], of: str, seed: int) -> None:
+    rate = {1: 0.3, 2: 3.0}[seed]
+    found = steps(engine, MinigradEngine, learning_rate=rate, seed=seed, samples=100)
+    assert found["passed"] is False
+    assert found["first_failure"]["of"] == of
+    assert (found["first_failure"]["actual"], found["first_failure"]["expected"]) == (
+        (0.0).hex(),
+        "nan",
+    )
+    right = steps(odd_engines.Plain, MinigradEngine, learning_rate=rate, seed=seed, samples=100)
+    assert right["passed"] is True
+
+
+def test_the_same_nan_on_both_sides_fails_and_names_both(tmp_path: Path) -> None:
+    against = f"{name(odd_engines.OneNaN).partition(':')[0]}:OneNaNToo"
+    ended, entry, _ = judged(odd_engines.OneNaN, "--against", against, folder=tmp_path)
+    assert ended.returncode == 1
+    assert entry["gradients"]["passed"] is False
+    said = words(ended.stdout)
+    assert entry["gradients"]["wrong"] == entry["steps"]["wrong"] == "both"
+    assert f"{name(odd_engines.OneNaN)} and {against} are both wrong: 2.weight[0, 0]" in said
+    assert re.search(rf"OneNaN has nan, {against} nan, the judge -?\d+\.\d+", said)
 
 
 # ---- what they return ---------------------------------------------------------------------------

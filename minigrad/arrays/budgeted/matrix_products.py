@@ -19,7 +19,15 @@ from minigrad.arrays.budgeted.summation import (
     slack_of_overflow,
     wandering,
 )
-from minigrad.arrays.budgeted.values import ROUNDED, Budgeted, in_units_of, shaped, slack_and_shifts
+from minigrad.arrays.budgeted.values import (
+    ROUNDED,
+    Budgeted,
+    certain_nans,
+    in_units_of,
+    shaped,
+    slack_and_shifts,
+    without_certain,
+)
 
 SMALLEST = 1e-18
 """A bound above which products of two numbers do not underflow in float32."""
@@ -80,6 +88,13 @@ def matmul(x: Budgeted, y: Budgeted) -> Budgeted:
         lambda: (
             np.isfinite(x.value).all(axis=-1)[..., :, None]
             & np.isfinite(y.value).all(axis=-2)[..., None, :]
+        ),
+    )
+    slack, shifts = without_certain(
+        slack,
+        shifts,
+        lambda: (
+            certain_nans(x).any(axis=-1)[..., :, None] | certain_nans(y).any(axis=-2)[..., None, :]
         ),
     )
     found = [n for n in (x.copies(-2), copies(value) if value.ndim == 2 else None) if n is not None]

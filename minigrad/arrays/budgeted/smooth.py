@@ -8,6 +8,7 @@ different values are taken as independent, so σ² = f'ₓ²·σₓ² + f'_y²·
 (NumPy states up to 4): variance 4·v².
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,10 +19,12 @@ from minigrad.arrays.budgeted.matrix_products import added_to_product
 from minigrad.arrays.budgeted.values import (
     ROUNDED,
     Budgeted,
+    certain_nans,
     in_units_of,
     most_repeats,
     slack_and_shifts,
     unit_roundoff,
+    without_certain,
 )
 
 LIBRARY = 4.0
@@ -116,6 +119,11 @@ def elementwise(ufunc: np.ufunc, *inputs: Budgeted) -> Budgeted:
     if ufunc is np.multiply and all(x.slack is not None or x.shifts for x in inputs):
         both = inputs[0].total_slack() * inputs[1].total_slack()
         slack = both if slack is None else slack + both
+    slack, shifts = without_certain(
+        slack,
+        shifts,
+        lambda: np.isnan(value) & functools.reduce(np.logical_or, map(certain_nans, inputs)),
+    )
     return Budgeted(value, variance, slack, shifts, most_repeats(*inputs))
 
 

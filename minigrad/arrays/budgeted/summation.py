@@ -19,10 +19,12 @@ import numpy as np
 from minigrad.arrays.budgeted.values import (
     ROUNDED,
     Budgeted,
+    certain_nans,
     converted,
     shaped,
     slack_and_shifts,
     unit_roundoff,
+    without_certain,
 )
 
 ONE_SIDED = 1 / 64
@@ -161,6 +163,7 @@ def add_reduce(
         slack = slack_of_overflow(
             variance, slack, value.dtype, lambda: total(~np.isfinite(x.value)) == 0
         )
+    slack, shifts = without_certain(slack, shifts, lambda: total(certain_nans(x)) > 0)
     return Budgeted(value, variance, slack, shifts)
 
 

@@ -171,6 +171,26 @@ def slack_and_shifts(
     return slack, shifts
 
 
+def certain_nans(x: Budgeted) -> Any:
+    """Return where x is NaN in every correct engine."""
+    return np.isnan(x.value) & np.equal(x.total_slack(), 0)
+
+
+def without_certain(
+    slack: Any, shifts: dict[int, Any], certain: Callable[[], Any]
+) -> tuple[Any, dict[int, Any]]:
+    """Return slack and shifts with 0 where the result is certainly NaN.
+
+    What has a NaN among its inputs is NaN, whatever became of the others; but an infinite slack of
+    these, times NaN, would make it look as if it were in doubt. `certain` returns where that is.
+    """
+    parts = [part for part in (slack, *shifts.values()) if part is not None]
+    if all(math.isfinite(np.sum(part)) for part in parts) or not (mask := certain()).any():
+        return slack, shifts
+    cleared = {number: np.where(mask, 0.0, shift) for number, shift in shifts.items()}
+    return None if slack is None else np.where(mask, 0.0, slack), cleared
+
+
 def concatenated(xs: Sequence[Budgeted], axis: int = 0) -> Budgeted:
     """Join along an axis."""
     value = np.concatenate([x.value for x in xs], axis=axis)
