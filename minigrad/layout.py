@@ -6,6 +6,7 @@ tensor) where NumPy's copies make these the innermost, and it always stores what
 in index order.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,3 +35,25 @@ def repeats(x: Any) -> bool:
 def contiguous(x: Any) -> Any:
     """Return an array, but a copy in index order of one in another order."""
     return x if x.flags.c_contiguous else np.reshape(np.reshape(x, (-1,)), x.shape)
+
+
+def torch_order(shape: Sequence[int], *strides: Sequence[int]) -> list[int]:
+    """Return the axes of a result in torch's order, the innermost last, from its inputs' strides.
+
+    An axis of stride 0, which an input does not have, says nothing. So the order depends on how it
+    is sorted: as in TensorIterator (`reorder_dimensions`), from the innermost axis on.
+    """
+    order = [*reversed(range(len(shape)))]
+    for i in range(1, len(shape)):
+        for before in reversed(range(i)):
+            inner, outer = order[before], order[i]
+            sign = 0
+            for of in strides:
+                if of[inner] and of[outer] and not sign:
+                    sign = np.sign(of[inner] - of[outer]) or int(shape[inner] > shape[outer])
+            if sign > 0:
+                order[before], order[i] = outer, inner
+                i = before
+            elif sign < 0:
+                break
+    return order[::-1]

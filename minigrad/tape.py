@@ -22,11 +22,10 @@ from weakref import KeyedRef, ref
 
 import numpy as np
 
-from minigrad.layout import copied
+from minigrad.layout import copied, unrepeated
 
 Array: TypeAlias = Any
 """Any array that speaks NumPy's protocol: an ndarray, a `Tensor`, or another array type."""
-
 numbers = itertools.count(1)
 """The sequence that numbers nodes and in-place changes."""
 
@@ -41,13 +40,16 @@ class Node:
         saved: what the derivatives need; None once a sweep has used and released it.
         number: position in creation order.
         shape, dtype: of the value, hence of its gradient.
-        variable: a weak reference to the tensor whose `.grad` this node's gradient is added to: a
-            leaf, or a tensor that asked for it by `retain_grad`.
+        variable: a weak reference to the tensor whose `.grad` its gradient is added to: a leaf, or
+            a tensor that asked for it by `retain_grad`.
         hooks: functions called with the complete gradient, which they may replace.
+        is_in_order: whether a leaf's tensor is laid out in index order.
     """
 
+    is_in_order: bool
     # A value that nodes share in their class would take six times as long to read.
-    __slots__ = "dtype", "hooks", "number", "parents", "plan", "rule", "saved", "shape", "variable"
+    __slots__ = ("dtype", "hooks", "is_in_order", "number", "parents", "plan", "rule", "saved",
+                 "shape", "variable")  # fmt: skip
 
     def __init__(
         self,
@@ -78,7 +80,7 @@ class Node:
 def leaf(tensor: Array) -> Node:
     """Return the node of a tensor that no operation made: its `.grad` accumulates gradients."""
     node = Node(None, [], None, None, tensor)
-    node.variable = ref(tensor)
+    node.variable, node.is_in_order = ref(tensor), True
     return node
 
 
@@ -92,9 +94,8 @@ def sweep(
 ) -> Iterator[tuple[Node, Array]]:
     """Walk from the roots to the leaves; yield leaves with their gradients.
 
-    A node is run once all its consumers have been run: then its gradient is complete. The gradient
-    is dropped as soon as the node's derivatives have used it, so at any moment only the gradients
-    of the frontier are alive.
+    A node is run once all its consumers have been run: then its gradient is complete. That is
+    dropped once the node's derivatives have used it: only gradients of the frontier are alive.
 
     Args:
         roots: the nodes to start from, each with the gradient of the result by its value.
@@ -102,12 +103,12 @@ def sweep(
         watched: if given, the only nodes whose gradients are wanted. They are yielded, and only
             the nodes between the roots and them are run and released. Roots are yielded, too.
         wrap: if given, called with each saved value and the node that made it; derivatives get
-            what it returns. `create_graph=True` passes a function that returns tensors: the rules
-            then run on tensors, and the backward pass is recorded like any other computation.
-        passed: called with an inner node that is yielded, or has hooks, and its gradient; returns
-            the tensor to yield and to go on with.
-        accumulating: whether gradients are to be stored: else they may share memory, and a watched
-            inner node is not run.
+            what it returns. `create_graph=True` passes a function that returns tensors: rules then
+            run on tensors, and the pass is recorded like any other computation.
+        passed: called with an inner node to yield, or with hooks, and its gradient; returns the
+            tensor to yield and to go on with.
+        accumulating: gradients are to be stored. Else they may share memory, and a watched inner
+            node is not run.
 
     Raises:
         RuntimeError: a node's saved arrays have been released by an earlier sweep, or have been
@@ -119,7 +120,8 @@ def sweep(
         if node in gradients:
             _accumulate(gradients, node, grad)
         else:
-            gradients[node] = copied(grad) if accumulating and node.rule is None else grad
+            shares = not accumulating or node.rule is not None or node.hooks
+            gradients[node] = grad if shares else copied(grad)
     # A heap: the youngest inner node first.
     queue = [(-node.number, node) for node in gradients if node.rule is not None]
     heapq.heapify(queue)
@@ -150,10 +152,11 @@ def sweep(
             grad = derivative(grad_out, *arguments(saved))
             if not parent.shape and isinstance(grad, np.generic):
                 grad = np.asarray(grad)  # NumPy returns scalars in place of arrays without axes
-            if parent.rule is None:  # its gradient is the user's to change in place
+            if not accumulating:  # torch repeats the gradient of a sum, and stores a mean's
+                grad = unrepeated(grad) if node.rule.name == "mean" else grad
+            elif parent.rule is None and not parent.hooks:  # it is the user's to change in place
                 shared = grad is grad_out or getattr(grad, "base", None) is not None
-                is_copied = accumulating and not parent.hooks and (shared or wrap is not None)
-                if is_copied or id(grad) in map(id, saved):
+                if shared or wrap is not None or id(grad) in map(id, saved):
                     grad = copied(grad)
             if grad.shape != parent.shape:
                 grad = unbroadcast(grad, parent.shape)
@@ -178,7 +181,7 @@ def _leading_to(targets: Collection[Node], roots: list[tuple[Node, Array]]) -> s
 
 
 def _unpack(node: Node) -> Sequence[Any]:
-    """Return what the node saved, if it is still there and still what it was."""
+    """Return what the node saved, if it is there, and what it was."""
     if node.saved is None:
         raise RuntimeError(
             f"{node.name()}: Trying to backward through the graph a second time, after the arrays "
@@ -198,7 +201,6 @@ def _unpack(node: Node) -> Sequence[Any]:
 
 
 def _accumulate(gradients: dict[Node, Array], node: Node, grad: Array) -> None:
-    """Add a further gradient to one that a node has got already."""
     total = np.add(gradients[node], grad)
     gradients[node] = np.asarray(total) if isinstance(total, np.generic) else total
 
@@ -207,8 +209,7 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
     """Sum `grad` down to `shape`: the derivative of broadcasting.
 
     Broadcasting repeats a value along new or stretched axes; the derivative of a repetition is
-    the sum over the repetitions. This is the only place where broadcasting is undone, so rules can
-    ignore it.
+    the sum over the repetitions. Broadcasting is undone only here: rules can ignore it.
     """
     added = grad.ndim - len(shape)
     stretched = [added + i for i, n in enumerate(shape) if n == 1 and grad.shape[added + i] != 1]
@@ -217,7 +218,7 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
 
 
 def ancestors(*nodes: Node) -> list[Node]:
-    """Return the nodes and all they were made from, in creation order (a topological order)."""
+    """Return the nodes and all they were made from, in creation order."""
     found = set(nodes)
     unvisited = list(found)
     while unvisited:

@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from minigrad.layout import contiguous, unrepeated
+from minigrad.layout import contiguous
 from minigrad.tape import Array
 
 Axis = tuple[int, ...] | None
@@ -35,7 +35,7 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 def mean_backward_x(grad_out: Array, x_shape: tuple[int, ...], axis: Axis) -> Array:
     # If no elements were combined, the gradient is empty, but its own derivative is 0, not 0/0.
     share = np.divide(grad_out, max(_count(x_shape, axis), 1))
-    return unrepeated(np.broadcast_to(np.reshape(share, _with_axes(x_shape, axis)), x_shape))
+    return np.broadcast_to(np.reshape(share, _with_axes(x_shape, axis)), x_shape)
 
 
 def _count(shape: tuple[int, ...], axis: Axis) -> int:

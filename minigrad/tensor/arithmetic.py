@@ -12,7 +12,7 @@ from minigrad.dtypes import (
     python_number,
     result_type,
 )
-from minigrad.layout import contiguous
+from minigrad.layout import contiguous, torch_order
 from minigrad.ops import RULE_OF, Rule, comparison
 from minigrad.ops import elementwise as rules
 from minigrad.tensor.base import Number, TensorBase, require_tensor
@@ -174,13 +174,21 @@ class Elementwise(Conversions):
         if not same or dtype.kind != "f":
             x, y = promote(rule, x, y, floating_point)
         try:
-            return input._apply(rule, x, y)
+            result = input._apply(rule, x, y)
         except ValueError as error:
             shapes = [list(np.shape(getattr(z, "_array", z))) for z in (x, y)]
             raise RuntimeError(
                 f"{rule.name}: shapes {shapes[0]} and {shapes[1]} do not broadcast: counted from "
                 "the last axis, two lengths must be equal or one of them 1"
             ) from error
+        out = result._array
+        own = input._array
+        if len(out.shape) < 2 or (
+            (own.shape == out.shape or len(own.shape) < len(out.shape))
+            and (own.flags.c_contiguous and out.flags.c_contiguous)
+        ):
+            return result
+        return in_order_of(result, x, y)
 
     # ---- operators --------------------------------------------------------------------------
 
@@ -219,6 +227,26 @@ class Elementwise(Conversions):
 T = TypeVar("T", bound=Elementwise)
 
 
+def in_order_of(result: T, *operands: Any) -> T:
+    """Have a result laid out in memory as torch does: the first operand that says so decides."""
+    out = result._array
+    if not isinstance(out, np.ndarray):
+        return result
+    arrays = [x._array for x in operands if isinstance(x, TensorBase)]
+    strides = []
+    for x in arrays:
+        added = out.ndim - x.ndim
+        lengths = zip(x.strides, x.shape, out.shape[added:], strict=True)
+        strides.append([0] * added + [0 if n == 1 != m else step for step, n, m in lengths])
+    order = torch_order(out.shape, *strides)
+    lined_up = np.transpose(out, order)
+    if not lined_up.flags.c_contiguous:
+        result._array = np.transpose(contiguous(lined_up), np.argsort(order))
+        if result._node is not None and result._node.saved is not None:
+            result._node.saved = [result._array if x is out else x for x in result._node.saved]
+    return result
+
+
 def where(condition: T, input: Any, other: Any) -> T:
     """Return input where the condition holds, else other, broadcast.
 
@@ -242,7 +270,7 @@ def where(condition: T, input: Any, other: Any) -> T:
         x = condition._wrapped(np.asarray(x, result_type(x, y)))
     shapes = [list(np.shape(getattr(z, "_array", z))) for z in (condition, x, y)]
     try:
-        return condition._apply(RULE_OF[rules.where], condition, x, y)
+        return in_order_of(condition._apply(RULE_OF[rules.where], condition, x, y), condition, x, y)
     except ValueError as error:
         raise RuntimeError(
             f"where: shapes {shapes[0]}, {shapes[1]} and {shapes[2]} do not broadcast: counted "

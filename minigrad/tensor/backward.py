@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
-from weakref import ref
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from minigrad.layout import copied
 from minigrad.tape import Node
 from minigrad.tensor.base import OUTDATED, TensorBase, outdated_view
 from minigrad.tensor.inplace import InPlace
-from minigrad.tensor.passing import Passing, laid_out, rewrapped, sources
+from minigrad.tensor.passing import Passing, keep_gradient, laid_out, rewrapped, sources
 
 
 class Differentiable(InPlace):
@@ -89,12 +88,6 @@ def backward(
         accumulate(node, grad, create_graph)
 
 
-def keep_gradient(node: Node, tensor: TensorBase) -> None:
-    """Have `backward` keep the gradient of a node in the `grad` of its tensor."""
-    if node.variable is None and node.rule is not None:
-        node.variable = ref(tensor)
-
-
 def accumulate(node: Node, grad: Differentiable, recorded: bool) -> None:
     """Add a gradient to the `grad` of its tensor, as torch does: in place to a leaf's.
 
@@ -117,8 +110,9 @@ def accumulate(node: Node, grad: Differentiable, recorded: bool) -> None:
             "clone() of it instead."
         )
     elif kept is None:
-        same = grad._array.strides == tensor._array.strides
-        tensor._grad = grad if same else laid_out(grad, tensor._array)
+        if len(node.shape) > 1 and not (node.is_in_order and grad._array.flags.c_contiguous):
+            grad = laid_out(grad, tensor._array)
+        tensor._grad = grad
     elif recorded:
         tensor._grad = kept + grad
     else:
@@ -167,12 +161,16 @@ def gradients_of(
             leaves.append((node, grad))
         else:  # now, before its derivatives run
             yield node, grad
+    if watched:
+        for node, grad in leaves:
+            tensor = passed(node, grad)
+            if node in watched:
+                yield node, wrapped(copied(tensor._array)) if accumulating else tensor
+        return
     for node, grad in [(node, wrapped(grad)) for node, grad in leaves]:
-        if node.hooks or not accumulating:  # only now: gradients of earlier leaves are stored
-            tensor = passed(node, grad._array)
-            grad = wrapped(copied(tensor._array)) if accumulating else tensor
-        if not watched or node in watched:
-            yield node, grad
+        if node.hooks:  # only now: they see that the gradients of earlier leaves are stored
+            grad = wrapped(copied(passed(node, grad._array)._array))
+        yield node, grad
 
 
 def roots_of(outputs: Sequence[T], grad_outputs: Sequence[T | None]) -> list[tuple[Node, T]]:
@@ -186,15 +184,16 @@ def roots_of(outputs: Sequence[T], grad_outputs: Sequence[T | None]) -> list[tup
 def _root(output: T, grad: T | None) -> T:
     """Return the gradient that the sweep starts with at an output."""
     if grad is None:
-        if output.numel() != 1:
+        array = output._array
+        if array.size != 1:
             raise RuntimeError(
                 "backward: grad can be implicitly created only for scalar outputs, and this one "
                 f"has shape {list(output.shape)}: reduce it first, for example with .sum(), or "
                 "pass the gradient of the final result by it"
             )
-        one = np.array(1, output._array.dtype, ndmin=output.ndim)  # np.ones takes longer
-        if not isinstance(output._array, np.ndarray):  # go on in the same array type
-            one = np.add(np.zeros_like(output._array), one)
+        one = np.array(1, array.dtype, ndmin=array.ndim)  # np.ones takes longer
+        if not isinstance(array, np.ndarray):  # go on in the same array type
+            one = np.add(np.zeros_like(array), one)
         return output._wrapped(one)
     if not isinstance(grad, TensorBase):
         raise TypeError(

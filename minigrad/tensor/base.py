@@ -163,11 +163,16 @@ class TensorBase:
             if source._views is None:
                 source._views = WeakValueDictionary()
             source._views[id(self)] = self
-            root = source
-            while root._base is not None:
-                root = root._base
+            root = source._root()
             if root._node is not None and not grad_mode.enabled:
                 self._node = nowhere(self._array)
+
+    def _root(self) -> TensorBase:
+        """Return what this is a view of, or a view of a view, and so on."""
+        root = self
+        while root._base is not None:
+            root = root._base
+        return root
 
     def _views_in_use(self) -> list[Any]:
         return [] if self._views is None else list(self._views.values())
@@ -182,6 +187,8 @@ class TensorBase:
     def _outdate_views(self) -> None:
         """Mark the views in use: they show new values, but their nodes are those of the old."""
         for view in self._views_in_use():
+            if view._node is not None and view._node.rule is not None:
+                view._node.variable = None  # it retains the gradient of its new node, if of any
             view._node = OUTDATED
             view._outdate_views()
 

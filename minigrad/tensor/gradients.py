@@ -7,8 +7,9 @@ from typing import Any, Self
 from minigrad import tape
 from minigrad.nowhere import is_nowhere, nowhere
 from minigrad.tape import Node
-from minigrad.tensor.backward import Differentiable, keep_gradient
+from minigrad.tensor.backward import Differentiable
 from minigrad.tensor.base import OUTDATED, TensorBase
+from minigrad.tensor.passing import keep_gradient
 
 
 class RemovableHandle:
@@ -78,11 +79,14 @@ class Recorded(Differentiable):
         is_own = node is not None and not is_nowhere(node)
         if requires_grad and self.is_leaf and not is_own:
             self._node, self._frozen = self._frozen or tape.leaf(self), None
+            if not self._array.flags.c_contiguous:
+                self._node.is_in_order = False
         elif not requires_grad and is_own:
             self._node, self._frozen = None, node
-            if base is not None and base._node is not None:
+            if self._root()._node is not None and base is not None:
                 self._node = nowhere(self._array)
-        self._have_views_follow()
+        if base is None:
+            self._have_views_follow()
         return self
 
     def _have_views_follow(self) -> None:

@@ -1,20 +1,23 @@
 """Indexing with square brackets: reading and assigning elements."""
 
-from collections.abc import Sequence
+import math
 from typing import Any, NoReturn, Self
 
 import numpy as np
 
 from minigrad.dtypes import DType, number_as
 from minigrad.grad_mode import grad_mode
-from minigrad.layout import contiguous
-from minigrad.ops import RULE_OF
+from minigrad.layout import contiguous, torch_order
+from minigrad.ops import RULE_OF, shape
 from minigrad.ops import indexing as rules
 from minigrad.tape import Array
 from minigrad.tensor.inplace import COPY, FILL_TENSOR, InPlace, require_fit
-from minigrad.tensor.keys import Key, key_of, long
+from minigrad.tensor.keys import ALIAS, NEW_AXIS, Key, key_of, long
 from minigrad.tensor.overlap import require_apart
 from minigrad.tensor.shape import Shapes
+
+RESHAPING = {rule: RULE_OF[shape.reshape].named(rule.torch_name) for rule in (ALIAS, NEW_AXIS)}
+"""Keys that leave all elements in their order; the derivative is a view, as in torch."""
 
 INDEX = RULE_OF[rules.index]
 INDEX_PUT = RULE_OF[rules.index_put]
@@ -33,6 +36,10 @@ class Indexing(InPlace, Shapes):
         """Return what the first half of a key sees."""
         if key.arrays and key.is_whole:
             return input
+        if key.rule in RESHAPING:
+            lengths = input._array[key.view].shape
+            if math.prod(lengths) == math.prod(input._array.shape):
+                return input._apply(RESHAPING[key.rule], input, shape=lengths)
         return input._apply(key.rule, input, key=key.view)
 
     def _picked_at(input, key: Key) -> Self:
@@ -151,25 +158,3 @@ def in_torch_order(picked: Array, view: Array, key: Key) -> Array:
     if lined_up.flags.c_contiguous:
         return picked
     return np.transpose(contiguous(lined_up), np.argsort(order))
-
-
-def torch_order(shape: Sequence[int], *strides: Sequence[int]) -> list[int]:
-    """Return the axes of a result in torch's order, the innermost last, from its inputs' strides.
-
-    An axis of stride 0, which an input does not have, says nothing. So the order depends on how it
-    is sorted: as in TensorIterator (`reorder_dimensions`), from the innermost axis on.
-    """
-    order = [*reversed(range(len(shape)))]
-    for i in range(1, len(shape)):
-        for before in reversed(range(i)):
-            inner, outer = order[before], order[i]
-            sign = 0
-            for of in strides:
-                if of[inner] and of[outer] and not sign:
-                    sign = np.sign(of[inner] - of[outer]) or int(shape[inner] > shape[outer])
-            if sign > 0:
-                order[before], order[i] = outer, inner
-                i = before
-            elif sign < 0:
-                break
-    return order[::-1]

@@ -41,6 +41,8 @@ class InPlace(Elementwise):
                 f"the place of shape {list(input.shape)} and dtype {input.dtype}"
             )
         input._array = value._array
+        if input._node is not None:
+            input._node.is_in_order = value._array.flags.c_contiguous
 
     def add_(input, other: Any, *, alpha: Number = 1) -> Self:
         """Input += alpha·other."""

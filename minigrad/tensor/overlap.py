@@ -21,8 +21,9 @@ def require_apart(operation: str, target: Any, values: Any, entirely: bool = Fal
         entirely: whether the two may not have any element in common.
     """
     to, source = (getattr(x._array, "_array", x._array) for x in (target, values))
-    if np.shares_memory(to, source) and (
-        entirely or _are_apart_in_shape(to, source) or _order_matters(to, source)
+    if (entirely and to is source) or (
+        np.shares_memory(to, source)
+        and (entirely or _are_apart_in_shape(to, source) or _order_matters(to, source))
     ):
         raise _shared(operation, target, values)
 
@@ -52,7 +53,7 @@ def _are_apart_in_shape(to: Any, source: Any) -> bool:
     """Return whether two dense arrays of the same memory differ in their axes: torch raises."""
     low, high = byte_bounds(to)
     is_dense = high - low == to.nbytes and byte_bounds(source) == (low, high)
-    return is_dense and to.shape != source.shape
+    return is_dense and (to.shape, to.strides) != (source.shape, source.strides)
 
 
 def writable(array: Any) -> Any:

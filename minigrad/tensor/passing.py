@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -121,5 +122,14 @@ def sources(operation: str, inputs: Any) -> list[Any]:
 
 
 def rewrapped(wrapped: Callable[..., Any], value: Any, node: Node | None) -> Any:
-    """Return a saved array as a tensor again, in its place on the tape."""
+    """Return a saved array as a tensor again, in its place on the tape; a frozen leaf has none."""
+    tensor = None if node is None or node.variable is None else node.variable()
+    if tensor is not None and node is not None and node.rule is None and tensor._node is not node:
+        node = None
     return wrapped(value, node) if hasattr(value, "base") else value
+
+
+def keep_gradient(node: Node, tensor: TensorBase) -> None:
+    """Have `backward` keep the gradient of a node in the `grad` of its tensor."""
+    if node.variable is None and node.rule is not None:
+        node.variable = ref(tensor)

@@ -92,7 +92,7 @@ def test_all_that_can_be_seen_is_compared(what: str) -> None:
     twins = Twins()
     ours, theirs = TOLD_APART[what]
     for side, code in ((twins.ours, ours), (twins.theirs, theirs)):
-        side.run(compile(code, "program", "exec"))
+        side.run(code)
     found = [d.what for d in differences(twins.ours, twins.theirs, GIVEN, "", again=False)]
     twins.end()
     assert what in found

@@ -72,14 +72,18 @@ class Side:
     names: dict[str, Any] = field(default_factory=dict)
     error: BaseException | None = None
     warned: list[str] = field(default_factory=list)
+    program: list[str] = field(default_factory=list)
 
     def begin(self) -> None:
+        self.program = []
         self.names = {"torch": self.library, "np": np, "copy": copy, "pickle": pickle}
         self.library.set_grad_enabled(True)
         self.library.manual_seed(0)
 
-    def run(self, code: Any) -> None:
+    def run(self, statement: str) -> None:
         self.error = None
+        self.program.append(statement)
+        code = compiled(statement)
         # NumPy's warnings of overflow are switched off, since torch has none.
         with warnings.catch_warnings(record=True) as caught, np.errstate(all="ignore"):
             warnings.simplefilter("always")
@@ -136,9 +140,8 @@ class Twins:
         Raises:
             Disagreement: they differ.
         """
-        code = compiled(statement)
-        self.ours.run(code)
-        self.theirs.run(code)
+        self.ours.run(statement)
+        self.theirs.run(statement)
         self.program.append(statement)
         self._compare(statement)
 
@@ -168,7 +171,7 @@ class Twins:
         side.begin()
         for i, statement in enumerate(self.program):
             if i not in self.refused:
-                side.run(compiled(statement))
+                side.run(statement)
 
     def _begin_anew(self) -> None:
         """Bring both sides there."""
