@@ -56,7 +56,7 @@ def test_right_engines_pass(engine: type[Engine], momentum: float, dtype: str) -
     found = judged(check_free_steps, engine, **changes)
     assert found["passed"], found["first_failure"]
     assert found["epochs"] == TASK.epochs
-    assert found["elements"] == TASK.epochs * (321 * (2 if momentum else 1) + 1)
+    assert found["elements"] == TASK.epochs * (321 * (2 if momentum else 1) + 1) + TASK.samples
     assert found["worst_budget_used"] < 0.5
 
 
@@ -159,7 +159,7 @@ def test_both_verdicts_are_reached_together(engine: type[Plain], judges: int) ->
         judges=[LocalObject(Judge()) for _ in range(judges)],
     )
     assert found["steps"]["passed"]
-    assert found["steps"]["elements"] == 35 * (3 * 321 + 1)
+    assert found["steps"]["elements"] == 35 * (3 * 321 + 1 + 100)
     alone = check_free_steps(local(engine), local(MinigradEngine), task, start)
     assert alone["passed"] is (engine is Plain)
     assert found["free_steps"] == alone
