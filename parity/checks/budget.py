@@ -42,6 +42,7 @@ class StepBudget(NamedTuple):
         gradients, parameters: by the parameters' names; parameters are those after the update.
         kinks: how many comparisons were in doubt.
         momentum_buffers: those after the update, by the parameters' names; none without momentum.
+        prediction: the network's output before the update.
     """
 
     loss: Budget
@@ -49,6 +50,7 @@ class StepBudget(NamedTuple):
     parameters: dict[str, Budget]
     kinks: int
     momentum_buffers: dict[str, Budget]
+    prediction: Budget
 
 
 class BudgetedStep:
@@ -79,7 +81,8 @@ class BudgetedStep:
             }
         with np.errstate(all="ignore"), counting_kinks() as kinks:
             optimizer.zero_grad()
-            loss = self._loss_function(self._model(self._x), self._y)
+            prediction = self._model(self._x)
+            loss = self._loss_function(prediction, self._y)
             loss.backward()
             optimizer.step()
         gradients = {}
@@ -96,6 +99,7 @@ class BudgetedStep:
                 for name, parameter in named.items()
                 if parameter in optimizer.state
             },
+            budget_of(prediction.detach()),
         )
 
 

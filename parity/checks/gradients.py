@@ -155,7 +155,7 @@ def compare(
         "budget": float(allowed[name][index]),
     }
     if worst == math.inf and same(actual[name], expected[name])[index]:
-        place["judge"] = float(budgets[name].value[index]).hex()
+        place |= {"judge": float(budgets[name].value[index]).hex(), "wrong": "both"}
     return Comparison(
         worst,
         place,

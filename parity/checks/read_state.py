@@ -20,7 +20,7 @@ import numpy as np
 
 from parity.checks.budget import Budget, StepBudget
 from parity.engines.adapters.minigrad import MinigradEngine
-from parity.engines.protocol import BUFFER, Array, Start, Task
+from parity.engines.protocol import BUFFER, PREDICTION, Array, Start, Task
 
 DRAWS = 32
 """How many states are drawn. Of so few normal numbers the root mean square is less than half of the
@@ -53,9 +53,10 @@ def read_budget(
 
     def after(generator: np.random.Generator | None) -> dict[str, Array]:
         engine.put(_moved(parameters, generator), _moved(buffers, generator))
+        prediction = engine.predict()
         loss = np.array(float(engine.step()))  # type: ignore[arg-type]
         left = {name + BUFFER: array for name, array in engine.momentum_buffers().items()}
-        return {"": loss, **engine.parameters(), **left}
+        return {"": loss, PREDICTION: prediction, **engine.parameters(), **left}
 
     with np.errstate(all="ignore"):
         exact, generator = after(None), np.random.default_rng(0)
@@ -72,6 +73,7 @@ def read_budget(
 
     return budget._replace(
         loss=widened(budget.loss, ""),
+        prediction=widened(budget.prediction, PREDICTION),
         parameters={name: widened(b, name) for name, b in budget.parameters.items()},
         momentum_buffers={
             name: widened(b, name + BUFFER) for name, b in budget.momentum_buffers.items()
@@ -87,6 +89,7 @@ def _unlimited(budget: StepBudget) -> StepBudget:
 
     return budget._replace(
         loss=of(budget.loss),
+        prediction=of(budget.prediction),
         parameters={name: of(b) for name, b in budget.parameters.items()},
         momentum_buffers={name: of(b) for name, b in budget.momentum_buffers.items()},
     )

@@ -1,8 +1,8 @@
 """steps: at every epoch both engines take one step from the same state.
 
 Errors cannot accumulate, so each step is judged as sharply as the first, through chaos too. At
-every epoch both engines are given the same parameters, and momentum buffers. Loss, gradients,
-updated parameters and buffers are judged by the budget of that very step.
+every epoch both engines are given the same parameters, and momentum buffers. Loss, prediction,
+gradients, updated parameters and buffers are judged by the budget of that very step.
 
 A budget costs far more than a step, and that of one epoch does not depend on that of another. So
 judges work in processes of their own, an epoch each, while the engines take the next steps. For the
@@ -21,12 +21,13 @@ from parity.checks import words
 from parity.checks.budget import Budget, StepBudget, budgeted_step, step_budget
 from parity.checks.gradients import Comparison, check_gradients, compare
 from parity.checks.read_state import read_budget
+from parity.checks.tensor import wrong_of
 from parity.checks.words import Document
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.exchange import Exchange
 from parity.engines.process import EngineProcess, LocalObject
-from parity.engines.protocol import Array, Start, Task
-from parity.engines.trainer import Progress, Trainer, ignore
+from parity.engines.protocol import PREDICTION, Array, Start, Task
+from parity.engines.trainer import Progress, Told, Trainer, ignore
 
 VERDICT_OF = {"actual": "steps", "free": "free_steps"}
 """The sides that are held against "expected", and the verdict on each."""
@@ -55,14 +56,14 @@ class Judge:
         self._task, self._start, self._failed = task, start, False
 
     def step(
-        self, slot: int, momentum_buffers: bool, losses: Mapping[str, float]
+        self, slot: int, momentum_buffers: bool, told: Mapping[str, Told]
     ) -> dict[str, Compared]:
         """Compare the steps in the rooms of a slot.
 
         Args:
             slot: whose rooms.
             momentum_buffers: whether they were given.
-            losses: of every side that took the step.
+            told: by every side that took the step.
 
         Returns:
             how they compare, by the verdict that is on it.
@@ -71,25 +72,28 @@ class Judge:
         buffers = self._room(slot, "given buffers") if momentum_buffers else {}
         budget = self._budget(given, buffers)
         found = {
-            verdict: self._compared(slot, side, losses, budget)
+            verdict: self._compared(slot, side, told, budget)
             for side, verdict in VERDICT_OF.items()
-            if side in losses
+            if side in told
         }
         free = found.get("free_steps", {})
         # Nothing more can be lost once a step has failed: it need not be seen how wrong others are.
         if not self._failed and not all(compared.passed for compared in free.values()):
             wider = read_budget(budget, self._task, self._start, given, buffers)
-            found["free_steps"] = free = self._compared(slot, "free", losses, wider)
+            found["free_steps"] = free = self._compared(slot, "free", told, wider)
             self._failed = not all(compared.passed for compared in free.values())
         return {verdict: (compared, budget.kinks) for verdict, compared in found.items()}
 
     def _compared(
-        self, slot: int, side: str, losses: Mapping[str, float], budget: StepBudget
+        self, slot: int, side: str, told: Mapping[str, Told], budget: StepBudget
     ) -> dict[str, Comparison]:
         actual, expected = (
-            {"loss": np.array(losses[name], self._task.dtype)} for name in (side, "expected")
+            {"loss": np.array(told[name][0], self._task.dtype)} for name in (side, "expected")
         )
         found = {"loss": compare(actual, expected, {"loss": budget.loss}, "loss")}
+        ours, theirs = (told[name][1] for name in (side, "expected"))
+        if ours is not None and theirs is not None:
+            found[PREDICTION] = _predictions(ours, theirs, budget.prediction)
         of: dict[str, dict[str, Budget]] = {
             "gradients": budget.gradients,
             "updated": budget.parameters,
@@ -106,6 +110,20 @@ class Judge:
     def leave(self) -> None:
         """Release the exchange."""
         self._exchange.close()
+
+
+def _predictions(ours: Array, theirs: Array, budget: Budget) -> Comparison:
+    """Compare predictions; where they differ, the judge's own tells who is wrong."""
+
+    def compared(actual: Array, expected: Array) -> Comparison:
+        sides = ({PREDICTION: actual}, {PREDICTION: expected})
+        return compare(*sides, {PREDICTION: budget}, PREDICTION)
+
+    found = compared(ours, theirs)
+    if not found.passed:
+        right = (compared(side, budget.value).passed for side in (ours, theirs))
+        found.worst_at["wrong"] = wrong_of(*right)
+    return found
 
 
 def kinds(side: str, task: Task) -> tuple[str, ...]:
@@ -129,9 +147,9 @@ def check_steps(
         see `judge_steps`.
 
     Returns:
-        the verdict. `worst_at` says in `of` what was worst: `loss`, `gradients`, `updated`, the
-        parameters after the step, or `buffers`, those of the momentum; `first_failure` the same of
-        the first epoch out of its budget, None if there is none.
+        the verdict. `worst_at` says in `of` what was worst: `loss`, `prediction`, `gradients`,
+        `updated`, the parameters after the step, or `buffers`, those of the momentum;
+        `first_failure` the same of the first epoch out of its budget, None if there is none.
     """
     sides = {"actual": actual, "expected": expected}
     return judge_steps(sides, task, start, progress, momentum_buffers, judges)["steps"]
@@ -211,16 +229,16 @@ def _compared(
         slot, judge = epoch % slots, judges[epoch % len(judges)]
         if epoch < task.epochs:
             asked = {
-                side: process.ask(Trainer.free_step, slot)
+                side: process.ask(Trainer.free_step, slot, epoch == task.epochs - 1)
                 if side == "free"
                 else process.ask(Trainer.forced_step, slot, buffers)
                 for side, process in sides.items()
             }
-            losses = {side: loss() for side, loss in asked.items()}
+            told = {side: answer() for side, answer in asked.items()}
         if epoch >= len(judges):
             yield waiting.popleft()()
         if epoch < task.epochs:
-            waiting.append(judge.ask(Judge.step, slot, buffers, losses))
+            waiting.append(judge.ask(Judge.step, slot, buffers, told))
             after = (slot + 1) % slots
             for kind, room in (("updated", "parameters"), ("buffers", "buffers")):
                 if kind in kinds(leading, task):

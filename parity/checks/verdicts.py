@@ -145,8 +145,9 @@ class Match:
         epoch = verdict.failing_epoch(entry) if verdict.has_first_node else None
         if epoch is None:
             return {"first_node": None, "wrong": None}
-        if "judge" in (entry.get("first_failure") or entry.get("worst_at") or {}):
-            return {"first_node": None, "wrong": "both"}
+        place = entry.get("first_failure") or entry.get("worst_at") or {}
+        if "wrong" in place:  # the judge's own value told
+            return {"first_node": None, "wrong": place["wrong"]}
         sides = self.twins if verdict.bits and self.twins else self.sides
         try:
             traces = traced(

@@ -26,7 +26,7 @@ def element(place: Document) -> str:
     index = place.get("index")
     if index:
         name += f"[{', '.join(map(str, index))}]"
-    if place.get("of", name) not in (name, "gradients"):
+    if place.get("of") not in (None, name.partition("[")[0], "gradients"):
         name = f"{place['of']} {name}"
     return f"epoch {place['epoch']}, {name}" if "epoch" in place else name
 

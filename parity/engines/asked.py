@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from parity.engines.protocol import (
+    PREDICTION,
     Array,
     DrawingEngine,
     Engine,
@@ -113,8 +114,8 @@ class Asked:
 
     def predict(self) -> Array:
         """Return the network's output for the data."""
-        like = {"prediction": self._start.y}
-        return _returned("predict", {"prediction": self._engine.predict()}, like)["prediction"]
+        like = {PREDICTION: self._start.y}
+        return _returned("predict", {PREDICTION: self._engine.predict()}, like)[PREDICTION]
 
     @property
     def traces(self) -> bool:

@@ -96,6 +96,10 @@ BUFFER = ".momentum_buffer"
 """What follows a parameter's name in the name of its momentum buffer."""
 
 
+PREDICTION = "prediction"
+"""What the network's output is called where tensors have names."""
+
+
 class Traced(NamedTuple):
     """One of the values that a training step computes.
 
@@ -173,7 +177,10 @@ class Engine(ABC):
 
     @abstractmethod
     def predict(self) -> Array:
-        """Return the network's output for the data, (samples, 1)."""
+        """Return the network's output for the data, (samples, 1), of the task's dtype.
+
+        It is judged as all the rest, drawn as the fit, and tells whether the network is dead.
+        """
 
     def load(self, task: Task, start: Start) -> None:
         """Begin a task.

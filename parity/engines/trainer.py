@@ -24,6 +24,10 @@ Progress = Callable[[int, int], object]
 """Called as `progress(done, of how many)`."""
 
 
+Told = tuple[float, Array | None]
+"""What an engine tells of a step: the loss, and the prediction before the step if it was asked."""
+
+
 def ignore(done: int, total: int) -> None:
     """A `Progress` that nobody watches."""
 
@@ -116,11 +120,11 @@ class Trainer:
         self.engine.load(task, start, momentum_buffers)
         self._exchange, self._side = exchange, side
 
-    def forced_step(self, slot: int, momentum_buffers: bool) -> float:
+    def forced_step(self, slot: int, momentum_buffers: bool) -> Told:
         """Take one step from the state in the exchange's rooms `given …` of this slot.
 
-        Returns the loss before it; leaves gradients, updated parameters and, if there is momentum,
-        updated buffers in the exchange. `momentum_buffers` says whether buffers are given.
+        Returns loss and prediction before it; leaves gradients, updated parameters and, if there
+        is momentum, updated buffers in the exchange. `momentum_buffers` says whether any are given.
 
         Raises:
             ReturnedWronglyError: the engine returned other tensors than there must be.
@@ -129,15 +133,20 @@ class Trainer:
         buffers = self._exchange.room(f"{slot} given buffers") if momentum_buffers else {}
         self.engine.put(given, buffers)
         loss, gradients = self.engine.loss_and_gradients()
+        prediction = self.engine.predict()
         self.engine.step()
         self._leave(slot, gradients=gradients)
-        return loss
+        return loss, prediction
 
-    def free_step(self, slot: int) -> float:
-        """Take the next step of the engine's own run; otherwise as `forced_step`, no gradients."""
+    def free_step(self, slot: int, predict: bool) -> Told:
+        """Take the next step of the engine's own run; otherwise as `forced_step`, no gradients.
+
+        It is asked to `predict` at the end alone: nothing but steps belongs into its run.
+        """
+        prediction = self.engine.predict() if predict else None
         loss = self.engine.step()
         self._leave(slot)
-        return loss
+        return loss, prediction
 
     def _leave(self, slot: int, **left: Mapping[str, Array]) -> None:
         """Leave what a step has come to in the exchange."""

@@ -195,6 +195,35 @@ class HalvedBias(Plain):
         return loss, {n: g / 2 if n.endswith("bias") else g for n, g in gradients.items()}
 
 
+class Halved(Plain):
+    """Wrong: its prediction is half of the network's output, and 3 more."""
+
+    def predict(self) -> Array:
+        half: Array = super().predict() / self.y.dtype.type(2)
+        half += self.y.dtype.type(3)
+        return half
+
+
+class PredictsTheFirst(Plain):
+    """Wrong: it predicts with the parameters that it began with, in its own run."""
+
+    def build(self, task: Task, start: Start) -> None:
+        super().build(task, start)
+        self.first = dict(self.values)
+
+    def put(
+        self, parameters: Mapping[str, Array], momentum_buffers: Mapping[str, Array] = {}
+    ) -> None:
+        super().put(parameters, momentum_buffers)
+        self.first = dict(parameters)
+
+    def predict(self) -> Array:
+        now, self.values = self.values, self.first
+        out = super().predict()
+        self.values = now
+        return out
+
+
 class Swallows(Plain):
     """Wrong: makes numbers of the NaNs and infinities of a run that has diverged."""
 
@@ -440,8 +469,8 @@ RETURNING_WRONGLY: tuple[type[Plain], ...] = (
 )  # fmt: skip
 
 WRONG: tuple[type[Plain], ...] = (
-    *ENDING, *ENDING_WHEN_MADE, *RETURNING_WRONGLY, Hangs, ExitsInGradients, HalvedBias, Swallows,
-    SwallowsParameters, OneNaN,
+    *ENDING, *ENDING_WHEN_MADE, *RETURNING_WRONGLY, Hangs, ExitsInGradients, HalvedBias, Halved,
+    PredictsTheFirst, Swallows,    SwallowsParameters, OneNaN,
 )  # fmt: skip
 AWKWARD: tuple[type[Plain], ...] = (
     Plain, OwnGradients, ScaledGradients, InPlace, Spoiling, Remembering, Sorted, Matrices,

@@ -278,7 +278,7 @@ def test_correct_engines_pass_every_step(dtype: str) -> None:
     assert entry["epochs"] == 12
     assert done == [(epoch, 12) for epoch in range(1, 13)]
     assert 0 < entry["worst_budget_used"] < 0.7
-    assert entry["elements"] == 12 * (321 * 2 + 1)
+    assert entry["elements"] == 12 * (321 * 2 + 1 + 100)
     assert entry["worst_at"]["parameter"] in [*start.parameters, "loss"]
 
 
@@ -307,7 +307,7 @@ def test_momentum_is_given_and_judged(judges: int, dtype: str) -> None:
     assert entry == check_steps(*sides, job, start, momentum_buffers=buffers)
     assert entry["passed"] is True
     assert entry["first_failure"] is None
-    assert entry["elements"] == 5 * (321 * 3 + 1)
+    assert entry["elements"] == 5 * (321 * 3 + 1 + 100)
     assert 0 < entry["worst_budget_used"] < 0.7
     # Without them it is another run.
     assert entry["worst_at"] != check_steps(*sides, job, start)["worst_at"]

@@ -146,6 +146,30 @@ def test_an_engine_that_is_silent_for_too_long_is_ended(tmp_path: Path) -> None:
     assert "gave no sign of life for 2 s" in words(ended.stderr)
 
 
+# ---- predictions --------------------------------------------------------------------------------
+
+
+def test_predictions_are_judged(tmp_path: Path) -> None:
+    ended, entry, _ = judged(odd_engines.Halved, folder=tmp_path)
+    assert ended.returncode == 1
+    for verdict in ("steps", "free_steps"):
+        at = entry[verdict]["first_failure"]
+        assert (at["of"], at["parameter"], len(at["index"])) == ("prediction", "prediction", 2)
+        assert entry[verdict]["wrong"] == "actual"
+        assert entry[verdict]["case"]
+    assert f"{name(odd_engines.Halved)} is wrong: epoch 0, prediction[" in words(ended.stdout)
+    case = (tmp_path / entry["steps"]["case"], "--engine", name(odd_engines.Halved))
+    assert parity("replay", *case, "--against", "minigrad").returncode == 1
+
+
+def test_predictions_at_the_end_of_its_own_run_are_judged(tmp_path: Path) -> None:
+    _, entry, _ = judged(odd_engines.PredictsTheFirst, folder=tmp_path)
+    assert entry["steps"]["passed"] is True
+    at = entry["free_steps"]["first_failure"]
+    assert (at["epoch"], at["of"]) == (7, "prediction")
+    assert entry["free_steps"]["wrong"] == "actual"
+
+
 # ---- NaN ----------------------------------------------------------------------------------------
 
 

@@ -129,7 +129,7 @@ class Gradients(Operations):
             f"{x}[{self.key(r, self.value(x).shape)}]", self.view_of(r, x),
             f"{x}.add({other}, alpha=2)", f"torch.where({x} > 0, {x}, {other})",
             f"{x}.clone().{r.choice(['fill_', 'copy_', 'mul_', 'add_'])}({other})",
-            f"torch.zeros_like({x}).{r.choice(['copy_', 'add_'])}({x})", f"{x}.exp() / {other}",
+            f"torch.zeros_like({x}).{r.choice(['copy_', 'add_'])}({x})", f"{x} / {other}",
         ])  # fmt: skip
 
     @rule(r=randoms)
