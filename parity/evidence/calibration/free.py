@@ -51,6 +51,10 @@ class InFloat64(MinigradEngine):
         """Round the buffers."""
         return _converted(super().momentum_buffers(), self._shown)
 
+    def predict(self) -> Array:
+        """Round the output."""
+        return super().predict().astype(self._shown)
+
 
 def _converted(arrays: Mapping[str, Array], dtype: str) -> dict[str, Array]:
     return {name: array.astype(dtype) for name, array in arrays.items()}
