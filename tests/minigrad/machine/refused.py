@@ -110,6 +110,24 @@ REFUSED = (
         ("torch.zeros(1, 0, 2, dtype=torch.int64) @ torch.zeros(1, 2, 0)",),
     ),
     Known(
+        "a layer's result in place",
+        "in torch a vector's is a view, and so derivatives of what was there before are zeros",
+        lambda d: (
+            refuses("appears to not have been used in the graph")(d)
+            and re.search(r"m\d[^\n]*\(", "\n".join(d.sides[0].program)) is not None
+            and re.search(r"copy_|fill_|zero_|uniform_|normal_|\] =", "\n".join(d.sides[0].program))
+            is not None
+        ),
+        (
+            "m0 = torch.nn.Linear(2, 2)",
+            "t0 = m0(m0.bias)",
+            "t0.copy_(m0.bias)",
+            "d0 = t0.relu().sum()",
+            "d1, = torch.autograd.grad(d0, m0.weight, create_graph=True)",
+            "torch.autograd.grad(d1.sum(), m0.weight)",
+        ),
+    ),
+    Known(
         "integers to negative powers",
         "torch has those of 0 and 1 where the base is a number",
         refuses("Integers to negative integer powers"),
