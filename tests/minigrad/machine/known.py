@@ -294,6 +294,13 @@ KNOWN = (
         then="forgotten",
     ),
     Known(
+        "an array on the left",
+        "NumPy asks the tensor, which answers here; torch's has no answer",
+        lambda d: torch_raises("Can't call numpy")(d) and d.ours is None,
+        ("t0 = torch.ones(2, requires_grad=True)", "np.array(True) / t0"),
+        then="forgotten",
+    ),
+    Known(
         "loaded in part",
         "torch has loaded what fits by the time that it raises; here nothing has changed",
         lambda d: (

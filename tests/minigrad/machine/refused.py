@@ -128,6 +128,21 @@ REFUSED = (
         ),
     ),
     Known(
+        "derivatives that share a part of their graph",
+        "the nodes of derivatives are others than torch's, and so is what one sweep releases",
+        lambda d: (
+            refuses("backward through the graph a second time")(d)
+            and "create_graph" in "\n".join(d.sides[0].program)
+        ),
+        (
+            "t0 = torch.ones(2, requires_grad=True)",
+            "d1, = torch.autograd.grad((t0 ** 0.5).sum(), t0, create_graph=True)",
+            "d2, = torch.autograd.grad(d1.sum(), t0, create_graph=True)",
+            "d1.sum().backward()",
+            "d2.mean().backward()",
+        ),
+    ),
+    Known(
         "integers to negative powers",
         "torch has those of 0 and 1 where the base is a number",
         refuses("Integers to negative integer powers"),
