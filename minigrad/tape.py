@@ -43,13 +43,14 @@ class Node:
         variable: a weak reference to the tensor whose `.grad` its gradient is added to: a leaf, or
             a tensor that asked for it by `retain_grad`.
         hooks: functions called with the complete gradient, which they may replace.
-        is_in_order: whether a leaf's tensor is laid out in index order.
+        attributes, is_in_order: of a leaf's tensor, and whether that is laid out in index order.
     """
 
+    attributes: dict[str, Any]
     is_in_order: bool
     # A value that nodes share in their class would take six times as long to read.
-    __slots__ = ("dtype", "hooks", "is_in_order", "number", "parents", "plan", "rule", "saved",
-                 "shape", "variable")  # fmt: skip
+    __slots__ = ("attributes", "dtype", "hooks", "is_in_order", "number", "parents", "plan",
+                 "rule", "saved", "shape", "variable")  # fmt: skip
 
     def __init__(
         self,
@@ -78,9 +79,10 @@ class Node:
 
 
 def leaf(tensor: Array) -> Node:
-    """Return the node of a tensor that no operation made: its `.grad` accumulates gradients."""
+    """Return the node of a tensor that no operation made."""
     node = Node(None, [], None, None, tensor)
     node.variable, node.is_in_order = ref(tensor), True
+    node.attributes = getattr(tensor, "__dict__", {})
     return node
 
 
@@ -184,11 +186,9 @@ def _unpack(node: Node) -> Sequence[Any]:
     """Return what the node saved, if it is there, and what it was."""
     if node.saved is None:
         raise RuntimeError(
-            f"{node.name()}: Trying to backward through the graph a second time, after the arrays "
-            "it had saved were released. Pass retain_graph=True to the first call of backward() "
-            "or grad() if a second one is wanted."
+            f"{node.name()}: Trying to backward through the graph a second time, after what it had "
+            "saved was released. Pass retain_graph=True to the first call of backward() or grad()."
         )
-    # The indices of an index are a tuple of arrays.
     values = [part for x in node.saved for part in (x if isinstance(x, tuple) else (x,))]
     for value in values:
         if hasattr(value, "base") and changes.last(value) > node.number:

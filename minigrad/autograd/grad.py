@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from minigrad.creation import zeros_like
-from minigrad.nowhere import is_nowhere
 from minigrad.tensor import Tensor
 from minigrad.tensor import backward as sweeps
 from minigrad.tensor.backward import accumulate, gradients_of
 from minigrad.tensor.passing import sequence, sources
+from minigrad.tensor.views import is_nowhere
 
 Tensors = Tensor | Sequence[Tensor]
 Cotangents = Tensor | Sequence[Tensor | None] | None

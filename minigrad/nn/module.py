@@ -255,6 +255,7 @@ class Module:
         for parameter in self.parameters():
             if parameter.dtype != wanted:
                 grad, requires_grad = parameter.grad, parameter.requires_grad
+                parameter._frozen = None  # its node is of the old dtype
                 parameter.__init__(parameter.detach().to(wanted), requires_grad)  # type: ignore[misc]
                 if grad is not None:  # it stays the same tensor
                     grad._array = grad.detach().to(wanted)._array

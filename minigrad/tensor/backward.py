@@ -11,9 +11,10 @@ from minigrad import tape
 from minigrad.grad_mode import enable_grad, in_mode
 from minigrad.layout import copied
 from minigrad.tape import Node
-from minigrad.tensor.base import OUTDATED, TensorBase, outdated_view
+from minigrad.tensor.base import TensorBase
 from minigrad.tensor.inplace import InPlace
 from minigrad.tensor.passing import Passing, keep_gradient, laid_out, rewrapped, sources
+from minigrad.tensor.views import OUTDATED, outdated_view
 
 
 class Differentiable(InPlace):
@@ -99,6 +100,10 @@ def accumulate(node: Node, grad: Differentiable, recorded: bool) -> None:
     """
     tensor = None if node.variable is None else node.variable()
     if tensor is None or tensor._node is None:
+        if tensor is None and node.rule is None and node.variable is not None and not recorded:
+            gone: Any = node.attributes.get("_grad")  # which somebody may have kept
+            if gone is not None:
+                gone._write(..., np.add(gone._array, grad._array), "backward")
         return
     kept = tensor._grad
     if node.rule is not None:  # its derivatives still use this array: keep a copy

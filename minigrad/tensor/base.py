@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import math
-from types import SimpleNamespace
 from typing import Any, ClassVar, Self, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
@@ -18,20 +17,21 @@ import numpy as np
 from minigrad.dtypes import DType
 from minigrad.grad_mode import grad_mode
 from minigrad.layout import repeats
-from minigrad.nowhere import nowhere
 from minigrad.ops import Rule
 from minigrad.tape import Array, Node, changed, changes, owner
 from minigrad.tensor.overlap import writable
 from minigrad.tensor.size import Size
+from minigrad.tensor.views import (
+    OUTDATED,
+    nowhere,
+    outdate,
+    outdate_nowhere,
+    outdated_view,
+    root_of,
+)
 
 Number: TypeAlias = float | int | bool
 T = TypeVar("T")
-
-OUTDATED = Node(SimpleNamespace(torch_name="OutdatedView"), [], None, None, np.zeros(()))
-"""The node of every view whose tensor was since changed in place by a recorded operation.
-
-There is no record of what such a view holds: whatever needs one raises `outdated_view`.
-"""
 
 _new: Any = object.__new__
 _size: Any = tuple.__new__  # `Size` without its check
@@ -163,34 +163,15 @@ class TensorBase:
             if source._views is None:
                 source._views = WeakValueDictionary()
             source._views[id(self)] = self
-            root = source._root()
-            if root._node is not None and not grad_mode.enabled:
+            if not grad_mode.enabled and root_of(source)._node is not None:
                 self._node = nowhere(self._array)
-
-    def _root(self) -> TensorBase:
-        """Return what this is a view of, or a view of a view, and so on."""
-        root = self
-        while root._base is not None:
-            root = root._base
-        return root
-
-    def _views_in_use(self) -> list[Any]:
-        return [] if self._views is None else list(self._views.values())
 
     def _continue_from(self, node: Node) -> None:
         """Take the place on the tape of what a recorded operation has put into this tensor."""
         before, self._node = self._node, node
         if before is not None and before.variable is not None:
             before.variable, node.variable = None, before.variable  # by `retain_grad`
-        self._outdate_views()
-
-    def _outdate_views(self) -> None:
-        """Mark the views in use: they show new values, but their nodes are those of the old."""
-        for view in self._views_in_use():
-            if view._node is not None and view._node.rule is not None:
-                view._node.variable = None  # it retains the gradient of its new node, if of any
-            view._node = OUTDATED
-            view._outdate_views()
+        outdate(self)
 
     def _own(self) -> Self:
         """Return this view, which nothing else can refer to as a tensor in its own right.
@@ -210,6 +191,7 @@ class TensorBase:
             if array.flags.writeable:
                 changed(array)  # first, or Ctrl-C could leave a change that is not noted
             array[key] = values
+            outdate_nowhere(self)
         except ValueError as error:
             raise RuntimeError(
                 f"{name}: {error}: several elements of an expanded tensor share one memory "
@@ -238,11 +220,3 @@ def require_tensor(operation: str, *values: T) -> T:
                 "make one with tensor(...)"
             )
     return values[0]
-
-
-def outdated_view(operation: str) -> RuntimeError:
-    """Return the error for an operation that needs the record of such a view."""
-    return RuntimeError(
-        f"{operation}: this view was taken before its tensor was changed in place by a recorded "
-        "operation, which minigrad does not follow through views. Take the view again."
-    )

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from minigrad import tape
-from minigrad.nowhere import is_nowhere, nowhere
 from minigrad.tape import Node
 from minigrad.tensor.backward import Differentiable
-from minigrad.tensor.base import OUTDATED, TensorBase
+from minigrad.tensor.base import TensorBase
 from minigrad.tensor.passing import keep_gradient
+from minigrad.tensor.views import OUTDATED, is_nowhere, nowhere, root_of, views_of
 
 
 class RemovableHandle:
@@ -83,7 +83,7 @@ class Recorded(Differentiable):
                 self._node.is_in_order = False
         elif not requires_grad and is_own:
             self._node, self._frozen = None, node
-            if self._root()._node is not None and base is not None:
+            if root_of(self)._node is not None and base is not None:
                 self._node = nowhere(self._array)
         if base is None:
             self._have_views_follow()
@@ -91,10 +91,7 @@ class Recorded(Differentiable):
 
     def _have_views_follow(self) -> None:
         """Have views require a gradient if this does: those that are leaves on no other ground."""
-        views = self._views_in_use()
-        while views:
-            view = views.pop()
-            views += view._views_in_use()
+        for view in views_of(self):
             if self._node is not None and view._node is None:
                 has_changed = tape.changes.last(view._array) > view._made
                 view._node = OUTDATED if has_changed else nowhere(view._array)

@@ -85,7 +85,8 @@ class Indexing(InPlace, Shapes):
             if fills or (by_one and not found.arrays):
                 input._refuse_gradient(NAME, value)
             if not fills:
-                require_apart(NAME, view, value, entirely=bool(found.arrays))
+                is_one = extra > 0 and value.numel() == 1  # which torch then expands
+                require_apart(NAME, view, value, entirely=bool(found.arrays) or is_one)
             value = value.to(input.dtype)
         if not (grad_mode.enabled and (input._node or getattr(value, "_node", None))):
             input._put_now(found, getattr(value, "_array", value))

@@ -10,8 +10,9 @@ from minigrad.grad_mode import grad_mode
 from minigrad.ops import RULE_OF, Rule, elementwise
 from minigrad.random import Generator, chosen
 from minigrad.tensor.arithmetic import Elementwise
-from minigrad.tensor.base import OUTDATED, Number, TensorBase, outdated_view, require_tensor
+from minigrad.tensor.base import Number, TensorBase, require_tensor
 from minigrad.tensor.overlap import require_apart, require_same_or_apart
+from minigrad.tensor.views import OUTDATED, outdated_view
 
 COPY = RULE_OF[elementwise.fill].named("torch::autograd::CopyBackwards")
 FILL = RULE_OF[elementwise.fill].named("FillBackward2")

@@ -8,10 +8,10 @@ from weakref import ref
 import numpy as np
 
 from minigrad.grad_mode import in_mode
-from minigrad.nowhere import is_nowhere
 from minigrad.tape import Array, Node, owner
 from minigrad.tensor.base import TensorBase
 from minigrad.tensor.overlap import writable
+from minigrad.tensor.views import is_nowhere
 
 
 class Passing:

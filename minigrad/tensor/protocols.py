@@ -175,9 +175,12 @@ class Protocols(NumPyCalls):
 
     def _reduced(self) -> tuple[Any, ...]:
         whole, place = self._array, None
-        if not whole.flags.forc and owner(whole).flags.forc:  # it has gaps, or repeats elements
-            place = start_of(whole), whole.shape, whole.strides
-            whole = owner(whole)
+        if not whole.flags.forc:  # it has gaps, repeats elements, or has its axes in another order
+            everything = owner(whole)
+            order = sorted(range(everything.ndim), key=lambda axis: -everything.strides[axis])
+            if (lined_up := np.transpose(everything, order)).flags.c_contiguous:
+                place = start_of(whole), whole.shape, whole.strides
+                whole = lined_up
         return rebuilt, (type(self), whole, self.requires_grad, self._attributes(), place)
 
     # ---- text -------------------------------------------------------------------------------

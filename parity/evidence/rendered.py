@@ -192,21 +192,23 @@ HEADINGS = {
 
 
 def proof_table(runs: Sequence[Mapping[str, Any]]) -> Table:
-    """Return a row for each kind of run: how many, how many passed, and each verdict's worst."""
-    found = Table(box=None, pad_edge=False, collapse_padding=True)
-    names = (VERDICTS[name].label for name in HEADINGS)
-    for heading in ("", "passed", *names, "probes", "min"):
-        found.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    """Return a column for each kind of run: how many passed, and the worst of each verdict."""
+    found = Table(box=None, pad_edge=False)
+    found.add_column("", no_wrap=True)
+    columns = []
     for quick, dtype in dict.fromkeys(job_of(run)[:2] for run in runs):
+        found.add_column(f"{'quick' if quick else 'full'} {dtype}", justify="right", no_wrap=True)
         some = [run for run in runs if job_of(run)[:2] == (quick, dtype)]
         entries = [entry for run in some for entry in run["architectures"]]
-        found.add_row(
-            f"{'quick' if quick else 'full'} {dtype}",
+        columns.append([
             f"{sum(run['passed'] for run in some)} of {len(some)}",
             *(_worst([e.get(name) for e in entries], field) for name, field in HEADINGS.items()),
             _worst([run["probes"] for run in some], "worst_budget_used"),
             f"{sum(run['time_s'] for run in some) / 60:.0f}",
-        )
+        ])  # fmt: skip
+    labels = (VERDICTS[name].label for name in HEADINGS)
+    for row in zip(("passed", *labels, "probes", "minutes"), *columns, strict=True):
+        found.add_row(*row)
     return found
 
 

@@ -8,11 +8,13 @@ import ctypes
 import os
 import sys
 import time
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+import minigrad
 from parity import Engine
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.protocol import Array, Start, Task
@@ -255,6 +257,47 @@ class OneNaNToo(OneNaN):
     wrong_alike = True
 
 
+class Noisy(Plain):
+    """Wrong: one gradient in four is moved by a part in a thousand, at random."""
+
+    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        loss, gradients = super().loss_and_gradients()
+        if np.random.rand() < 0.25:  # noqa: NPY002
+            gradients = {n: g * g.dtype.type(1.001) for n, g in gradients.items()}
+        return loss, gradients
+
+
+class Forgets(Plain):
+    """Wrong: the first gradients that its process computes are wrong, and no others."""
+
+    computed = 0
+
+    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        loss, gradients = super().loss_and_gradients()
+        Forgets.computed += 1
+        if Forgets.computed == 1:
+            gradients["2.weight"] = gradients["2.weight"] + np.ones((), self.y.dtype)
+        return loss, gradients
+
+
+class ForgetsProbes(MinigradEngine):
+    """Wrong: in the first probe that its process runs a tensor has other values."""
+
+    made = 0
+
+    @property
+    def namespace(self) -> Any:  # type: ignore[override]
+        library = types.ModuleType("library")
+        vars(library).update(vars(minigrad))
+
+        def tensor(values: Any, *args: Any, **options: Any) -> Any:
+            ForgetsProbes.made += 1
+            return minigrad.tensor(values * 2 if self.made == 1 else values, *args, **options)
+
+        vars(library)["tensor"] = tensor
+        return library
+
+
 # ---- memory and order -------------------------------------------------------------------------
 
 
@@ -470,7 +513,7 @@ RETURNING_WRONGLY: tuple[type[Plain], ...] = (
 
 WRONG: tuple[type[Plain], ...] = (
     *ENDING, *ENDING_WHEN_MADE, *RETURNING_WRONGLY, Hangs, ExitsInGradients, HalvedBias, Halved,
-    PredictsTheFirst, Swallows,    SwallowsParameters, OneNaN,
+    PredictsTheFirst, Noisy, Forgets, Swallows,    SwallowsParameters, OneNaN,
 )  # fmt: skip
 AWKWARD: tuple[type[Plain], ...] = (
     Plain, OwnGradients, ScaledGradients, InPlace, Spoiling, Remembering, Sorted, Matrices,

@@ -22,6 +22,9 @@ COMBINING = re.compile(
 )
 """Statements whose results combine many values; other results are correctly rounded, or nearly."""
 
+INEXACT = re.compile(r"exp|log|tanh|sigmoid|sqrt|pow|\*\*|/")
+"""Operations that are rounded: in float32, where a statement goes on to float64 with the result."""
+
 
 @dataclass(frozen=True)
 class Named:
@@ -85,6 +88,8 @@ class _Walk:
     """One walk over all that a program has named, on both sides at once."""
 
     def __init__(self, statement: str) -> None:
+        self.statement = statement
+        self.narrow = False
         self.combining = COMBINING.search(statement) is not None
         self.seen: dict[int, str] = {}  # by id of torch's object, where it was seen first
         self.ours_seen: dict[int, str] = {}
@@ -95,6 +100,11 @@ class _Walk:
         if left != right:
             yield "names", "", sorted(left), sorted(right)
             return
+        self.narrow = INEXACT.search(self.statement) is not None and any(
+            isinstance(value, torch.nn.Module) or getattr(value, "dtype", None) == torch.float32
+            for name, value in theirs.names.items()
+            if re.search(rf"\b{name}\b", self.statement)
+        )
         modes = [side.library.is_grad_enabled() for side in (ours, theirs)]
         if modes[0] != modes[1]:
             yield "is_grad_enabled()", "", *modes
@@ -202,7 +212,9 @@ class _Walk:
         a, b = layout(ours), layout(theirs)
         if a != b:
             yield "layout", where, a, b
-        if ours.tobytes() != theirs.tobytes() and not close(ours, theirs, self.combining):
+        if ours.tobytes() != theirs.tobytes() and not close(
+            ours, theirs, self.combining, self.narrow
+        ):
             yield "values", where, ours.tolist(), theirs.tolist()
 
 
@@ -217,7 +229,7 @@ def layout(x: Any) -> list[str]:
     ]
 
 
-def close(ours: Any, theirs: Any, combining: bool) -> bool:
+def close(ours: Any, theirs: Any, combining: bool, narrow: bool) -> bool:
     """Return whether values agree up to the roundings of the operation; then make them equal.
 
     Both sides go on from the same values, so that roundings do not add up.
@@ -225,12 +237,16 @@ def close(ours: Any, theirs: Any, combining: bool) -> bool:
     if theirs.dtype.kind != "f":
         return bool((ours == theirs).all())
     within = ulp_distance(ours, theirs) <= LARGEST_ULP
+    if narrow and theirs.dtype == np.float64:
+        with np.errstate(all="ignore"):
+            a, b = (x.astype(np.float32) for x in (ours, theirs))
+        within |= ulp_distance(a, b) <= LARGEST_ULP
     if combining or not ours.flags.writeable:
         largest = float(np.max(np.abs(theirs), initial=1, where=np.isfinite(theirs)))
         with np.errstate(all="ignore"):
-            narrow = theirs.astype(np.float32)  # float64, but computed from float32
+            shorter = theirs.astype(np.float32)  # float64, but computed from float32
             was_narrow = any((x == x.astype(np.float32)).all() for x in (ours, theirs))
-            roundoff = unit_roundoff(narrow if was_narrow else theirs)
+            roundoff = unit_roundoff(shorter if was_narrow else theirs)
             within |= np.abs(ours - theirs) <= TERMS * roundoff * largest
     if not bool(within.all()):
         return False

@@ -1,7 +1,8 @@
 """The differences that are meant to be, each with its reason and a program that meets it."""
 
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -37,14 +38,32 @@ def renamed(statement: str, theirs: str = "") -> Callable[[Difference], bool]:
     )
 
 
-def taken_from_another(d: Difference) -> bool:
+def gradients_elsewhere(d: Difference) -> bool:
     """Return whether a gradient on torch's side lies in the memory of another tensor."""
-    if d.what != "values" or not d.where.endswith(".grad"):
-        return False
-    names = d.sides[1].names
-    grad, tensor = (eval(where, dict(names)) for where in (d.where, d.where[: -len(".grad")]))
-    others = [tensor, *(x for x in names.values() if isinstance(x, torch.Tensor) and x is not grad)]
-    return grad.untyped_storage().data_ptr() in [x.untyped_storage().data_ptr() for x in others]
+    found = list(named_tensors(d))
+    with warnings.catch_warnings(action="ignore"):
+        gradients = [x.grad for x in found if x.grad is not None]
+    places = [x.untyped_storage().data_ptr() for x in found]
+    return d.what == "values" and any(
+        g.untyped_storage().data_ptr() in places and not any(g is x for x in found)
+        for g in gradients
+    )
+
+
+def named_tensors(d: Difference) -> Iterator[torch.Tensor]:
+    """Yield torch's tensors that have a name, and the parameters of modules that have one."""
+    for value in d.sides[1].names.values():
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, torch.nn.Module):
+            yield from value.parameters()
+
+
+def of_a_result(d: Difference) -> bool:
+    """Return whether a gradient is not that of a leaf."""
+    if re.search(r"\.grad$", d.where) is None:
+        return d.where.startswith("seen")
+    return not eval(d.where.removesuffix(".grad"), dict(d.sides[1].names)).is_leaf
 
 
 KNOWN = (
@@ -186,6 +205,63 @@ KNOWN = (
         then="forgotten",
     ),
     Known(
+        "a derivative's operand",
+        "torch's derivatives look at operands that they do not need",
+        lambda d: (
+            torch_raises("modified by an inplace operation")(d)
+            and d.ours is None
+            and "create_graph" in "\n".join(d.sides[0].program)
+        ),
+        (
+            "t0 = torch.ones(2, requires_grad=True)",
+            "t1 = t0 * 1",
+            "t2, = torch.autograd.grad(t1.abs().sum(), t0, create_graph=True)",
+            "t1.mul_(2.0)",
+            "t2.sum().backward()",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "a retained gradient's layout",
+        "torch's depends on which of several gradients arrived first",
+        lambda d: d.what == "layout" and of_a_result(d),
+        (
+            "t0 = torch.ones(3, 2, requires_grad=True).T * 1",
+            "(t0 * t0).sum().backward(inputs=t0)",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "an outdated view's gradient",
+        "without a record it has none to retain",
+        lambda d: (
+            d.what == "retains_grad"
+            and not d.ours
+            and eval(d.where, dict(d.sides[0].names)).grad_fn.name() == "OutdatedView"
+        ),
+        (
+            "t0 = torch.ones(2, requires_grad=True) * 1",
+            "t1 = t0[:1]",
+            "t1.retain_grad()",
+            "t0.mul_(2)",
+        ),
+        then="accepted",
+    ),
+    Known(
+        "a view's new node, and hooks",
+        "those that are registered on the view stay at its old one",
+        lambda d: d.what == "length" and d.where == "seen" and len(d.ours) > len(d.theirs),
+        (
+            "t0 = torch.ones(2, requires_grad=True)",
+            "t1 = t0[:1]",
+            "seen = []",
+            "t1.register_hook(seen.append)",
+            "with torch.no_grad():\n    t0.mul_(2)",
+            "t1.sum().backward()",
+        ),
+        then="forgotten",
+    ),
+    Known(
         "frozen within linear",
         "torch keeps the weight transposed, and that goes on to require a gradient",
         lambda d: (
@@ -201,6 +277,27 @@ KNOWN = (
             "m0.requires_grad_(False)",
             "t1.backward(torch.ones(2), create_graph=True)",
         ),
+        then="forgotten",
+    ),
+    Known(
+        "changed in part",
+        "torch raises too, but after it has changed the view",
+        lambda d: (
+            d.sides[1].error is not None
+            and "does not record an in-place operation on a view" in str(d.sides[0].error)
+        ),
+        (
+            "t0 = torch.ones(1, requires_grad=True)",
+            "t1 = torch.ones(2).view(2)",
+            "t1[...] *= t0",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "an array on the left",
+        "NumPy asks the tensor, which answers here; torch's has no answer",
+        lambda d: torch_raises("Can't call numpy")(d) and d.ours is None,
+        ("t0 = torch.ones(2, requires_grad=True)", "np.array(True) / t0"),
         then="forgotten",
     ),
     Known(
@@ -243,7 +340,7 @@ KNOWN = (
     Known(
         "a gradient in a parameter's memory",
         "torch keeps a gradient that it was given, even if it is a view of the parameter",
-        taken_from_another,
+        gradients_elsewhere,
         (
             "t0 = torch.ones(2, requires_grad=True)",
             "t1 = t0.view(-1)",
@@ -281,6 +378,18 @@ KNOWN = (
         then="accepted",
     ),
     Known(
+        "two faults: an outdated view",
+        "which is seen first",
+        two_faults(".", "this view was taken before its tensor"),
+        (
+            "t0 = torch.ones(2, requires_grad=True) * 1",
+            "t1 = t0[:1]",
+            "t0.mul_(2)",
+            "torch.stack([torch.ones(()), t1.expand(1)], 3)",
+        ),
+        then="accepted",
+    ),
+    Known(
         "two faults: a bool among axes",
         "torch takes it for an int, which is wrong otherwise",
         two_faults(".", "dim must be an int, not bool"),
@@ -304,7 +413,7 @@ KNOWN = (
     Known(
         "two faults: products of bools",
         "torch has none, and says so before it says that dtypes differ",
-        two_faults("not implemented for 'Bool'", "same dtype"),
+        two_faults("not implemented for 'Bool'", "same dtype|two-dimensional|for each row"),
         ("(torch.ones(2, 2, 2) > 0) @ torch.ones(2, 2, 2)",),
         then="accepted",
     ),

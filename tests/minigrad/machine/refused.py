@@ -110,6 +110,39 @@ REFUSED = (
         ("torch.zeros(1, 0, 2, dtype=torch.int64) @ torch.zeros(1, 2, 0)",),
     ),
     Known(
+        "a layer's result in place",
+        "in torch a vector's is a view, and so derivatives of what was there before are zeros",
+        lambda d: (
+            refuses("appears to not have been used in the graph")(d)
+            and re.search(r"m\d[^\n]*\(", "\n".join(d.sides[0].program)) is not None
+            and re.search(r"copy_|fill_|zero_|uniform_|normal_|\] =", "\n".join(d.sides[0].program))
+            is not None
+        ),
+        (
+            "m0 = torch.nn.Linear(2, 2)",
+            "t0 = m0(m0.bias)",
+            "t0.copy_(m0.bias)",
+            "d0 = t0.relu().sum()",
+            "d1, = torch.autograd.grad(d0, m0.weight, create_graph=True)",
+            "torch.autograd.grad(d1.sum(), m0.weight)",
+        ),
+    ),
+    Known(
+        "derivatives that share a part of their graph",
+        "the nodes of derivatives are others than torch's, and so is what one sweep releases",
+        lambda d: (
+            refuses("backward through the graph a second time")(d)
+            and "create_graph" in "\n".join(d.sides[0].program)
+        ),
+        (
+            "t0 = torch.ones(2, requires_grad=True)",
+            "d1, = torch.autograd.grad((t0 ** 0.5).sum(), t0, create_graph=True)",
+            "d2, = torch.autograd.grad(d1.sum(), t0, create_graph=True)",
+            "d1.sum().backward()",
+            "d2.mean().backward()",
+        ),
+    ),
+    Known(
         "integers to negative powers",
         "torch has those of 0 and 1 where the base is a number",
         refuses("Integers to negative integer powers"),

@@ -110,7 +110,7 @@ def in_memory(value: Any, made: dict[int, torch.Tensor]) -> Any:
     if type(value) is tuple:
         return tuple(in_memory(part, made) for part in value)
     if type(value) is list:
-        value[:] = [in_memory(part, made) for part in value]
+        value[:] = [part if type(part) is list else in_memory(part, made) for part in value]
     return value
 
 
@@ -196,6 +196,8 @@ def disagreement(program: Sequence[str], known: Sequence[Known] = ()) -> Disagre
             twins.run(statement)
     except Disagreement as error:
         return error
+    except RecursionError:
+        pass  # a list that is in itself, which is no program of the machine's
     finally:
         twins.end()
     return None
