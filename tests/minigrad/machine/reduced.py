@@ -16,7 +16,10 @@ def reduced(
 
     def fails(candidate: list[str]) -> bool:
         nonlocal error, statements
-        found = disagreement(candidate, known)
+        try:
+            found = disagreement(candidate, known)
+        except RecursionError:  # a module has become a part of itself
+            return False
         if found is None or kind(found) != kind(error):
             return False
         error, statements = found, candidate
