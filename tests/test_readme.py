@@ -218,11 +218,16 @@ def test_what_is_said_of_the_evidence_is_what_was_measured() -> None:
     calibration, detection, proof = map(result, ("calibration", "detection", "proof"))
     judges = detection["judges"]
     assert judges["parity"] == {"caught": detection["defects"], "false_alarms": 0}
+    assert calibration["free_steps"]["false_alarms"] == 0
+    assert f"used {calibration['free_steps']['worst_budget_used']:.2f} of it" in WORDS[NAMES[2]]
     assert proof["passed"] is True
     assert proof["failed"] == []
     for pattern, measured in (
         (r"In ([\d,]+) training steps", calibration["comparisons"]),
         (r"(\d+) million gradient elements", calibration["elements"] // 10**6),
+        (r"In ([\d,]+) steps of own runs", calibration["free_steps"]["comparisons"]),
+        (r"(\d+) died", calibration["free_steps"]["states"]["dead"]),
+        (r"(\d+) diverged", calibration["free_steps"]["states"]["diverged"]),
         (r"(\d+) defects", detection["defects"]),
         (r"All (\d+) are caught", judges["parity"]["caught"]),
         (r"(\d+) located at the right node", detection["located"]),

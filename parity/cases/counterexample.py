@@ -17,6 +17,7 @@ from parity.cases.shrink_steps import epochs
 from parity.checks.verdicts import VERDICTS
 from parity.engines.protocol import Start, Task
 from parity.engines.trainer import Progress, Trainer, ignore
+from parity.errors import EngineFailedError, UsageError
 from parity.processes import Processes
 
 
@@ -74,6 +75,8 @@ def add_probe_counterexample(
 ) -> None:
     """Save the first probe that failed, and name its file in the entry; a probe is not shrunk.
 
+    `case` is None if it did not fail again: what is wrong depends on what the engine did before.
+
     Args:
         probes: the entry of the report.
         seed, dtype: that the probes ran with.
@@ -92,8 +95,11 @@ def add_probe_counterexample(
         processes.environment(),
         probe,
     )
-    probes["case"] = f"case-{probe}-probe.safetensors"
-    save(replace(case, verdict=verdict_on(case, processes)), folder / probes["case"])
+    probes["case"] = None
+    verdict = _failing(case, processes)
+    if verdict is not None:
+        probes["case"] = f"case-{probe}-probe.safetensors"
+        save(replace(case, verdict=verdict), folder / probes["case"])
 
 
 def counterexample(
@@ -118,11 +124,20 @@ def counterexample(
 
     with threadpool_limits(1):
         for candidate in _beginnings(case, processes):
-            verdict = verdict_on(candidate, processes)
-            if verdict["passed"] is False:
+            verdict = _failing(candidate, processes)
+            if verdict is not None:
                 found = shrink(replace(candidate, verdict=verdict), tried, seconds=seconds)
                 return replace(found, verdict=located(found, found.verdict, processes))
     return None
+
+
+def _failing(case: Case, processes: Processes) -> dict[str, Any] | None:
+    """Return the verdict if the case fails; None if it passes, or an engine does something else."""
+    try:
+        verdict = verdict_on(case, processes)
+    except (UsageError, EngineFailedError):
+        return None
+    return verdict if verdict["passed"] is False else None
 
 
 def _bits_decided(entry: Mapping[str, Any]) -> bool:

@@ -4,6 +4,9 @@ The budget is derived, not chosen: see `parity.checks.budget` and `minigrad.arra
 values, each with a rounding error of deviation σ, differ by √2·σ; an element passes up to `Z` times
 that. `make calibrate` tells how often correct engines differ by how much.
 
+Where the input of a ReLU is exactly 0 there is no choice: the derivative is torch's, 0. Networks
+hardly ever meet that, so gradients are judged at such a start (`at_zero`), too.
+
 At a kink the other engine may have made the other choice. What that changes is known for every
 element of every gradient, so it is not simply allowed. The differences tell, for each kink as a
 whole, whether the choice was made; what remains is judged as usual.
@@ -14,6 +17,7 @@ elements can be told from rounding long before any single element is out of its 
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,8 +25,9 @@ import numpy as np
 from parity.checks import words
 from parity.checks.bits import same, ulp_distance, values_at
 from parity.checks.budget import Budget
+from parity.checks.choices import explain_kinks
 from parity.checks.words import Document
-from parity.engines.protocol import Array, require_same
+from parity.engines.protocol import Array, Start, require_same
 
 Z = 6.0
 """An element's budget, in standard deviations of a difference."""
@@ -30,9 +35,6 @@ Z = 6.0
 AGGREGATE_Z, COMMON = 6.0, 0.2
 """The aggregate's budget in standard errors, and the share of the variance of an element's error
 that all elements of a tensor may have in common: at batch 1 errors are nearly the same in all."""
-
-UNDECIDED = 0.1
-"""The largest standard error, in budgets, of a coefficient that tells the choice at a kink."""
 
 LEVELS = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 """Shares of a tensor's elements; the report tells which share of its budget each stays below."""
@@ -105,9 +107,25 @@ def check_gradients(
     }
 
 
+def at_zero(start: Start) -> Start | None:
+    """Return the start with the first unit of each hidden layer 0, weights and bias; None without.
+
+    Its ReLU's input is exactly 0 for every sample, whatever the order of summation. So there is no
+    kink in doubt, and the derivative is torch's, which is 0.
+    """
+    hidden = list(start.parameters)[:-2]
+    if not hidden:
+        return None
+    parameters = {name: array.copy() for name, array in start.parameters.items()}
+    for name in hidden:
+        parameters[name][0] = 0
+    return replace(start, parameters=parameters)
+
+
 def describe_gradients(verdict: Document, architecture: Document, settings: Document) -> str:
     """Return how many elements were compared, and how much of their budgets they use."""
-    return f"{verdict['elements']:,} elements; {words.budget(verdict)}"
+    where = "; where the inputs of some ReLUs are exactly 0" if verdict.get("at_zero") else ""
+    return f"{verdict['elements']:,} elements; {words.budget(verdict)}{where}"
 
 
 def compare(
@@ -127,7 +145,7 @@ def compare(
         differences = {n: np.subtract(actual[n], expected[n], dtype=np.float64) for n in expected}
         allowed = {name: tolerance(budgets[name]) for name in expected}
         slack = {name: budgets[name].slack for name in expected}
-        choices = _explain_kinks(differences, budgets, allowed, slack)
+        choices = explain_kinks(actual, expected, differences, budgets, allowed, slack)
         worst, at, unlimited = 0.0, ("", 0), 0
         aggregate, aggregate_at = 0.0, None
         tensors: list[dict[str, Any]] = []
@@ -211,49 +229,6 @@ def shares(
     if slack is not None:  # the order of summation decides whether it overflows
         used = np.where(np.isfinite(slack), used, 0)
     return used
-
-
-def _explain_kinks(
-    differences: dict[str, Array],
-    budgets: Mapping[str, Budget],
-    allowed: dict[str, Array],
-    slack: dict[str, Array | None],
-) -> int:
-    """Find the kinks at which the engines chose differently; subtract what that changed.
-
-    The differences are fitted by the shifts, weighted by the budgets. A coefficient near 1 or -1
-    is a choice that one engine made and the other did not. It is believed: were it wrong, the
-    differences would grow. A kink whose coefficient cannot be told, because it changes too little
-    or the same as another kink, is added to the slack.
-    """
-    touched = [name for name in differences if budgets[name].shifts]
-    if not any((np.abs(differences[n]) > allowed[n]).any() for n in touched):
-        return 0
-    numbers = sorted({number for name in touched for number in budgets[name].shifts})
-    normal, right = np.zeros((len(numbers),) * 2), np.zeros(len(numbers))
-    for name in touched:
-        weights = 1 / np.where(np.isfinite(differences[name]), allowed[name], np.inf).ravel()
-        rows = [i for i, number in enumerate(numbers) if number in budgets[name].shifts]
-        shifts = np.stack([budgets[name].shifts[numbers[i]].ravel() * weights for i in rows])
-        shifts = np.where(np.isfinite(shifts), shifts, 0)
-        normal[np.ix_(rows, rows)] += shifts @ shifts.T
-        right[rows] += shifts @ np.nan_to_num(differences[name].ravel() * weights)
-    # Scaled to a diagonal of 1, with so little added that what is not determined has huge errors.
-    scale = np.sqrt(np.where(np.diag(normal) > 0, np.diag(normal), 1))
-    inverse = np.linalg.inv(normal / np.outer(scale, scale) + 1e-10 * np.eye(len(numbers)))
-    chosen = np.clip(np.round(inverse @ (right / scale) / scale), -1, 1)
-    undecided = np.sqrt(np.diag(inverse)) / scale > UNDECIDED
-    for name in touched:
-        for choice, unknown, number in zip(chosen, undecided, numbers, strict=True):
-            shift = budgets[name].shifts.get(number)
-            if shift is None:
-                continue
-            if unknown:
-                allowed[name] = allowed[name] + np.abs(shift)
-                slack[name] = np.abs(shift) + (0 if slack[name] is None else slack[name])
-            elif choice:
-                differences[name] = differences[name] - choice * shift
-    return int(np.count_nonzero(chosen * ~undecided))
 
 
 def _aggregate(

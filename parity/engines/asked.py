@@ -5,7 +5,9 @@ which its next step overwrites. What it is given are copies, too, which are the 
 Tensors go by their names: they come in whatever order the engine has them, and leave in torch's.
 """
 
+import random
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -67,8 +69,17 @@ class Asked:
     def load(
         self, task: Task, start: Start, momentum_buffers: Mapping[str, Array] | None = None
     ) -> None:
-        """Begin a task; with `momentum_buffers` the optimiser is in the middle of its work."""
+        """Begin a task; with `momentum_buffers` the optimiser is in the middle of its work.
+
+        All random numbers begin anew, those of the engine by a draw that is not used: what depends
+        on them is the same whenever the task is begun, and so in a case that is replayed.
+        """
         self._task, self._start = task, start
+        random.seed(task.seed)
+        np.random.seed(task.seed % 2**32)  # noqa: NPY002 - an engine may use it
+        if isinstance(self._engine, DrawingEngine):
+            with suppress(Exception):  # it may draw for fewer tasks than it takes
+                self._engine.draw(task)
         self._engine.load(task, copied(start))
         if momentum_buffers:
             self.put(start.parameters, momentum_buffers)

@@ -224,7 +224,10 @@ class DrawingEngine(Protocol):
     """An engine with torch's random numbers, which the verdict `start` judges."""
 
     def draw(self, task: Task) -> Start:
-        """Seed the engine's own generator; draw the data, then the initial parameters."""
+        """Seed the engine's own generator; draw the data, then the initial parameters.
+
+        It is also called before every task, for the generator's state alone.
+        """
         ...
 
 

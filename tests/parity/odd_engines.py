@@ -8,11 +8,13 @@ import ctypes
 import os
 import sys
 import time
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+import minigrad
 from parity import Engine
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.protocol import Array, Start, Task
@@ -44,9 +46,11 @@ class Plain(Engine):
         return np.where(out <= 0, np.zeros((), grad.dtype), grad)
 
     def forward(self) -> Array:
-        self.inputs = [self.x]
+        self.inputs: list[Array] = [self.x]
+        self.outputs: list[Array] = []
         for weight, bias in self.layers():
             out = self.inputs[-1] @ self.values[weight].T + self.values[bias]
+            self.outputs.append(out)
             self.inputs.append(self.relu(out))
         return out
 
@@ -59,7 +63,7 @@ class Plain(Engine):
         for i, (weight, bias) in reversed(list(enumerate(self.layers()))):
             gradients[weight], gradients[bias] = grad.T @ self.inputs[i], grad.sum(axis=0)
             if i:
-                grad = self.through(grad @ self.values[weight], self.inputs[i])
+                grad = self.through(grad @ self.values[weight], self.outputs[i - 1])
         return float(np.mean(error**2)), {name: gradients[name] for name in self.values}
 
     def step(self) -> object:
@@ -195,6 +199,20 @@ class HalvedBias(Plain):
         return loss, {n: g / 2 if n.endswith("bias") else g for n, g in gradients.items()}
 
 
+class OneAtZero(Plain):
+    """Wrong: the derivative of ReLU is 1 where its input is 0."""
+
+    def through(self, grad: Array, out: Array) -> Array:
+        return np.where(out < 0, np.zeros((), grad.dtype), grad)
+
+
+class HalfAtZero(Plain):
+    """Wrong: the derivative of ReLU is one half where its input is 0."""
+
+    def through(self, grad: Array, out: Array) -> Array:
+        return np.where(out == 0, grad / grad.dtype.type(2), super().through(grad, out))
+
+
 class Halved(Plain):
     """Wrong: its prediction is half of the network's output, and 3 more."""
 
@@ -253,6 +271,47 @@ class OneNaNToo(OneNaN):
     """Wrong in the same way as `OneNaN`, and by another class."""
 
     wrong_alike = True
+
+
+class Noisy(Plain):
+    """Wrong: one gradient in four is moved by a part in a thousand, at random."""
+
+    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        loss, gradients = super().loss_and_gradients()
+        if np.random.rand() < 0.25:  # noqa: NPY002
+            gradients = {n: g * g.dtype.type(1.001) for n, g in gradients.items()}
+        return loss, gradients
+
+
+class Forgets(Plain):
+    """Wrong: the first gradients that its process computes are wrong, and no others."""
+
+    computed = 0
+
+    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
+        loss, gradients = super().loss_and_gradients()
+        Forgets.computed += 1
+        if Forgets.computed == 1:
+            gradients["2.weight"] = gradients["2.weight"] + np.ones((), self.y.dtype)
+        return loss, gradients
+
+
+class ForgetsProbes(MinigradEngine):
+    """Wrong: in the first probe that its process runs a tensor has other values."""
+
+    made = 0
+
+    @property
+    def namespace(self) -> Any:  # type: ignore[override]
+        library = types.ModuleType("library")
+        vars(library).update(vars(minigrad))
+
+        def tensor(values: Any, *args: Any, **options: Any) -> Any:
+            ForgetsProbes.made += 1
+            return minigrad.tensor(values * 2 if self.made == 1 else values, *args, **options)
+
+        vars(library)["tensor"] = tensor
+        return library
 
 
 # ---- memory and order -------------------------------------------------------------------------
@@ -469,8 +528,9 @@ RETURNING_WRONGLY: tuple[type[Plain], ...] = (
 )  # fmt: skip
 
 WRONG: tuple[type[Plain], ...] = (
-    *ENDING, *ENDING_WHEN_MADE, *RETURNING_WRONGLY, Hangs, ExitsInGradients, HalvedBias, Halved,
-    PredictsTheFirst, Swallows,    SwallowsParameters, OneNaN,
+    *ENDING, *ENDING_WHEN_MADE, *RETURNING_WRONGLY, Hangs, ExitsInGradients, HalvedBias,
+    OneAtZero, HalfAtZero, Halved,
+    PredictsTheFirst, Noisy, Forgets, Swallows, SwallowsParameters, OneNaN,
 )  # fmt: skip
 AWKWARD: tuple[type[Plain], ...] = (
     Plain, OwnGradients, ScaledGradients, InPlace, Spoiling, Remembering, Sorted, Matrices,

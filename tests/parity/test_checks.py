@@ -16,7 +16,7 @@ from parity.checks.final_mse import check_final_mse
 from parity.checks.gradients import Z, check_gradients, compare
 from parity.checks.start import check_start
 from parity.checks.state import state
-from parity.checks.steps import Tally
+from parity.checks.tally import Tally
 from parity.checks.verdicts import VERDICTS
 from parity.documents import schema, to_json
 from parity.engines.protocol import Start, Task
@@ -378,11 +378,16 @@ def moved(choices: dict[int, float]) -> dict[str, Array]:
     return actual
 
 
-@pytest.mark.parametrize("choices", [{7: 1}, {9: 1}, {7: 1, 9: -1}, {7: -1, 9: 1}])
+@pytest.mark.parametrize("choices", [{7: 1}, {9: -1}, {7: 1, 9: -1}, {7: -1, 9: 1}])
 def test_the_other_choice_at_a_kink_passes(choices: dict[int, float]) -> None:
     own = budgets("float64", **SHIFT)
-    entry = judged(moved(choices), gradients("float64"), budgets=own)
+    ours = moved({number: 1 for number, side in choices.items() if side == 1})
+    theirs = moved({number: 1 for number, side in choices.items() if side == -1})
+    entry = judged(ours, theirs, budgets=own)
     assert (entry["passed"], entry["choices"]) == (True, len(choices))
+    if -1 in choices.values():  # what neither the one derivative nor the other gives
+        assert judged(moved(choices), gradients("float64"), budgets=own)["passed"] is False
+        assert judged(gradients("float64"), moved(choices), budgets=own)["passed"] is False
     assert entry["worst_budget_used"] < 1e-3
     assert judged(moved(choices), gradients("float64"))["passed"] is False
 

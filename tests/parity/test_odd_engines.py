@@ -146,6 +146,45 @@ def test_an_engine_that_is_silent_for_too_long_is_ended(tmp_path: Path) -> None:
     assert "gave no sign of life for 2 s" in words(ended.stderr)
 
 
+# ---- history ------------------------------------------------------------------------------------
+
+
+def test_what_fails_by_chance_fails_alike_when_it_is_replayed(tmp_path: Path) -> None:
+    ended, entry, _ = judged(odd_engines.Noisy, folder=tmp_path)
+    assert ended.returncode == 1
+    case = (tmp_path / entry["steps"]["case"], "--engine", name(odd_engines.Noisy))
+    for _ in range(2):
+        ended = parity("replay", *case, "--against", "minigrad")
+        assert ended.returncode == 1, ended.stdout
+
+
+@pytest.mark.parametrize("engine", [odd_engines.Forgets, odd_engines.ForgetsProbes])
+def test_what_does_not_fail_again_ends_with_a_report(engine: type[Any], tmp_path: Path) -> None:
+    ended, entry, document = judged(engine, "--against", "torch", folder=tmp_path)
+    assert ended.returncode == 1
+    failed = document["probes"] if engine is odd_engines.ForgetsProbes else entry["gradients"]
+    assert failed["passed"] is False
+    assert failed["case"] is None
+    assert not list(tmp_path.glob("case-*"))
+
+
+# ---- kinks --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", [odd_engines.OneAtZero, odd_engines.HalfAtZero])
+def test_the_derivative_at_an_exact_zero_is_torchs(engine: type[Any], tmp_path: Path) -> None:
+    ended, entry, _ = judged(engine, folder=tmp_path)
+    assert ended.returncode == 1
+    found = entry["gradients"]
+    assert (found["passed"], found["at_zero"], found["wrong"]) == (False, True, "actual")
+    assert found["worst_at"]["index"][0] == 0
+    assert float.fromhex(found["worst_at"]["expected"]) == 0
+    assert entry["steps"]["passed"] is True, "which never meets one"
+    assert "where the inputs of some ReLUs are exactly 0" in words(ended.stdout)
+    case = (tmp_path / found["case"], "--engine", name(engine))
+    assert parity("replay", *case, "--against", "minigrad").returncode == 1
+
+
 # ---- predictions --------------------------------------------------------------------------------
 
 
