@@ -4,6 +4,9 @@ The budget is derived, not chosen: see `parity.checks.budget` and `minigrad.arra
 values, each with a rounding error of deviation σ, differ by √2·σ; an element passes up to `Z` times
 that. `make calibrate` tells how often correct engines differ by how much.
 
+Where the input of a ReLU is exactly 0 there is no choice: the derivative is torch's, 0. Networks
+hardly ever meet that, so gradients are judged at such a start (`at_zero`), too.
+
 At a kink the other engine may have made the other choice. What that changes is known for every
 element of every gradient, so it is not simply allowed. The differences tell, for each kink as a
 whole, whether the choice was made; what remains is judged as usual.
@@ -14,6 +17,7 @@ elements can be told from rounding long before any single element is out of its 
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +27,7 @@ from parity.checks.bits import same, ulp_distance, values_at
 from parity.checks.budget import Budget
 from parity.checks.choices import explain_kinks
 from parity.checks.words import Document
-from parity.engines.protocol import Array, require_same
+from parity.engines.protocol import Array, Start, require_same
 
 Z = 6.0
 """An element's budget, in standard deviations of a difference."""
@@ -103,9 +107,25 @@ def check_gradients(
     }
 
 
+def at_zero(start: Start) -> Start | None:
+    """Return the start with the first unit of each hidden layer 0, weights and bias; None without.
+
+    Its ReLU's input is exactly 0 for every sample, whatever the order of summation. So there is no
+    kink in doubt, and the derivative is torch's, which is 0.
+    """
+    hidden = list(start.parameters)[:-2]
+    if not hidden:
+        return None
+    parameters = {name: array.copy() for name, array in start.parameters.items()}
+    for name in hidden:
+        parameters[name][0] = 0
+    return replace(start, parameters=parameters)
+
+
 def describe_gradients(verdict: Document, architecture: Document, settings: Document) -> str:
     """Return how many elements were compared, and how much of their budgets they use."""
-    return f"{verdict['elements']:,} elements; {words.budget(verdict)}"
+    where = "; where the inputs of some ReLUs are exactly 0" if verdict.get("at_zero") else ""
+    return f"{verdict['elements']:,} elements; {words.budget(verdict)}{where}"
 
 
 def compare(

@@ -21,6 +21,7 @@ from parity.checks import words
 from parity.checks.budget import Budget, StepBudget, budgeted_step, step_budget
 from parity.checks.gradients import Comparison, check_gradients, compare
 from parity.checks.read_state import read_budget
+from parity.checks.tally import Compared, Tally
 from parity.checks.tensor import wrong_of
 from parity.checks.words import Document
 from parity.engines.adapters.minigrad import MinigradEngine
@@ -31,9 +32,6 @@ from parity.engines.trainer import Progress, Told, Trainer, ignore
 
 VERDICT_OF = {"actual": "steps", "free": "free_steps"}
 """The sides that are held against "expected", and the verdict on each."""
-
-Compared = tuple[dict[str, Comparison], int]
-"""How two sides' tensors compare, by what they are, and how many kinks there were."""
 
 
 class Judge:
@@ -49,6 +47,18 @@ class Judge:
         """Return the verdict on the gradients at the start."""
         budget = step_budget(task, start)
         return check_gradients(actual, expected, budget.gradients, budget.kinks)
+
+    def gradients_at_zero(
+        self, task: Task, start: Start, actual: Mapping[str, Array], expected: Mapping[str, Array]
+    ) -> dict[str, Any]:
+        """Return the verdict at a start from `at_zero`; its `worst_at` says who is wrong."""
+        budgets = step_budget(task, start).gradients
+        found = check_gradients(actual, expected, budgets, 0)
+        if not found["passed"]:
+            own = {name: budget.value for name, budget in budgets.items()}
+            right = (compare(side, own, budgets).passed for side in (actual, expected))
+            found["worst_at"]["wrong"] = wrong_of(*right)
+        return found
 
     def join(self, task: Task, start: Start, exchange: Exchange) -> None:
         """Prepare for `step`."""
@@ -250,47 +260,3 @@ def _compared(
 def _copy(source: Mapping[str, Array], target: Mapping[str, Array]) -> None:
     for name, value in source.items():
         target[name][...] = value
-
-
-class Tally:
-    """The worst of many comparisons, and the first that failed."""
-
-    def __init__(self) -> None:
-        self._worst: tuple[float, dict[str, Any] | None] = (-1.0, None)
-        self._aggregate: tuple[float, dict[str, Any] | None] = (-1.0, None)
-        self._first_failure: dict[str, Any] | None = None
-        self._elements = self._unlimited = self._choices = self._kinks = self._epochs = 0
-
-    def add(self, epoch: int, compared: Compared) -> None:
-        """Count the comparisons of an epoch."""
-        comparisons, kinks = compared
-        self._kinks += kinks
-        self._epochs = epoch + 1
-        for of, found in comparisons.items():
-            place = {"epoch": epoch, "of": of}
-            if found.worst_used > self._worst[0]:
-                self._worst = found.worst_used, place | found.worst_at
-            if found.aggregate_at is not None and found.aggregate_used > self._aggregate[0]:
-                self._aggregate = found.aggregate_used, place | found.aggregate_at
-            if not found.passed and self._first_failure is None:
-                at = found.worst_at if found.worst_used > 1 else found.aggregate_at
-                self._first_failure = place | (at or {})
-            self._elements += found.elements
-            self._unlimited += found.unlimited
-            self._choices += found.choices
-
-    def entry(self) -> dict[str, Any]:
-        """Return the verdict."""
-        return {
-            "passed": self._first_failure is None,
-            "epochs": self._epochs,
-            "worst_budget_used": max(self._worst[0], 0.0),
-            "worst_at": self._worst[1],
-            "first_failure": self._first_failure,
-            "kinks": self._kinks,
-            "choices": self._choices,
-            "elements": self._elements,
-            "unlimited": self._unlimited,
-            "aggregate_used": max(self._aggregate[0], 0.0),
-            "aggregate_at": self._aggregate[1],
-        }

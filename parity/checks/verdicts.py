@@ -12,7 +12,7 @@ from typing import Any, Literal
 from parity.checks.bitwise import check_bitwise, describe_bitwise
 from parity.checks.final_mse import check_final_mse, describe_final_mse
 from parity.checks.free_steps import describe_free_steps
-from parity.checks.gradients import describe_gradients
+from parity.checks.gradients import at_zero, describe_gradients
 from parity.checks.locate import NotTracedError, first_node, state_at, traced
 from parity.checks.start import check_start, describe_start
 from parity.checks.state import state
@@ -78,12 +78,19 @@ class Match:
 
     @cached_property
     def gradients(self) -> Entry:
-        """The verdict on the gradients at the start."""
-        actual, expected = (
-            process.call(Trainer.loss_and_gradients, self.task, self.start)[1]
-            for process in self.sides
-        )
-        return self.judges[0].call(Judge.gradients, self.task, self.start, actual, expected)
+        """The verdict on the gradients at the start, and where some ReLUs' inputs are exactly 0."""
+        judge, zero = self.judges[0], at_zero(self.start)
+        sides = self._gradients(self.start)
+        found = judge.call(Judge.gradients, self.task, self.start, *sides)
+        if found["passed"] and zero is not None:
+            sides = self._gradients(zero)
+            there = judge.call(Judge.gradients_at_zero, self.task, zero, *sides)
+            if not there["passed"]:
+                found = {**there, "kinks": found["kinks"], "at_zero": True}
+        return found
+
+    def _gradients(self, start: Start) -> list[dict[str, Array]]:
+        return [p.call(Trainer.loss_and_gradients, self.task, start)[1] for p in self.sides]
 
     @cached_property
     def runs(self) -> tuple[Run, Run]:

@@ -154,6 +154,15 @@ def test_what_is_simpler_can_be_run() -> None:
         compile(statement, "program", "exec")
 
 
+def test_no_program_made_short_changes_a_library() -> None:
+    given = ["t0[np.array([0])] = torch.ones(1)", "m0._parameters['bias'] = torch.zeros(1)"]
+    shorter = [text for statement in given for text in simpler(statement, ["t1"])]
+    assert "t0[0] = torch.ones(1)" in shorter
+    left = {text.split(" = ")[0] for text in shorter if " = " in text}
+    assert not left & {"np.array", "np", "m0._parameters"}
+    assert not any(text.endswith((" = torch", " = np", "torch.ones")) for text in shorter)
+
+
 def test_what_is_refused_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     program = [*KNOWN[0].example, "t1 = t0 + 1"]
     assert disagreement(program, KNOWN) is None

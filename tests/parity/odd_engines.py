@@ -46,9 +46,11 @@ class Plain(Engine):
         return np.where(out <= 0, np.zeros((), grad.dtype), grad)
 
     def forward(self) -> Array:
-        self.inputs = [self.x]
+        self.inputs: list[Array] = [self.x]
+        self.outputs: list[Array] = []
         for weight, bias in self.layers():
             out = self.inputs[-1] @ self.values[weight].T + self.values[bias]
+            self.outputs.append(out)
             self.inputs.append(self.relu(out))
         return out
 
@@ -61,7 +63,7 @@ class Plain(Engine):
         for i, (weight, bias) in reversed(list(enumerate(self.layers()))):
             gradients[weight], gradients[bias] = grad.T @ self.inputs[i], grad.sum(axis=0)
             if i:
-                grad = self.through(grad @ self.values[weight], self.inputs[i])
+                grad = self.through(grad @ self.values[weight], self.outputs[i - 1])
         return float(np.mean(error**2)), {name: gradients[name] for name in self.values}
 
     def step(self) -> object:
@@ -195,6 +197,20 @@ class HalvedBias(Plain):
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
         loss, gradients = super().loss_and_gradients()
         return loss, {n: g / 2 if n.endswith("bias") else g for n, g in gradients.items()}
+
+
+class OneAtZero(Plain):
+    """Wrong: the derivative of ReLU is 1 where its input is 0."""
+
+    def through(self, grad: Array, out: Array) -> Array:
+        return np.where(out < 0, np.zeros((), grad.dtype), grad)
+
+
+class HalfAtZero(Plain):
+    """Wrong: the derivative of ReLU is one half where its input is 0."""
+
+    def through(self, grad: Array, out: Array) -> Array:
+        return np.where(out == 0, grad / grad.dtype.type(2), super().through(grad, out))
 
 
 class Halved(Plain):
@@ -512,8 +528,9 @@ RETURNING_WRONGLY: tuple[type[Plain], ...] = (
 )  # fmt: skip
 
 WRONG: tuple[type[Plain], ...] = (
-    *ENDING, *ENDING_WHEN_MADE, *RETURNING_WRONGLY, Hangs, ExitsInGradients, HalvedBias, Halved,
-    PredictsTheFirst, Noisy, Forgets, Swallows,    SwallowsParameters, OneNaN,
+    *ENDING, *ENDING_WHEN_MADE, *RETURNING_WRONGLY, Hangs, ExitsInGradients, HalvedBias,
+    OneAtZero, HalfAtZero, Halved,
+    PredictsTheFirst, Noisy, Forgets, Swallows, SwallowsParameters, OneNaN,
 )  # fmt: skip
 AWKWARD: tuple[type[Plain], ...] = (
     Plain, OwnGradients, ScaledGradients, InPlace, Spoiling, Remembering, Sorted, Matrices,

@@ -16,7 +16,7 @@ from parity.checks.final_mse import check_final_mse
 from parity.checks.gradients import Z, check_gradients, compare
 from parity.checks.start import check_start
 from parity.checks.state import state
-from parity.checks.steps import Tally
+from parity.checks.tally import Tally
 from parity.checks.verdicts import VERDICTS
 from parity.documents import schema, to_json
 from parity.engines.protocol import Start, Task

@@ -168,6 +168,23 @@ def test_what_does_not_fail_again_ends_with_a_report(engine: type[Any], tmp_path
     assert not list(tmp_path.glob("case-*"))
 
 
+# ---- kinks --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", [odd_engines.OneAtZero, odd_engines.HalfAtZero])
+def test_the_derivative_at_an_exact_zero_is_torchs(engine: type[Any], tmp_path: Path) -> None:
+    ended, entry, _ = judged(engine, folder=tmp_path)
+    assert ended.returncode == 1
+    found = entry["gradients"]
+    assert (found["passed"], found["at_zero"], found["wrong"]) == (False, True, "actual")
+    assert found["worst_at"]["index"][0] == 0
+    assert float.fromhex(found["worst_at"]["expected"]) == 0
+    assert entry["steps"]["passed"] is True, "which never meets one"
+    assert "where the inputs of some ReLUs are exactly 0" in words(ended.stdout)
+    case = (tmp_path / found["case"], "--engine", name(engine))
+    assert parity("replay", *case, "--against", "minigrad").returncode == 1
+
+
 # ---- predictions --------------------------------------------------------------------------------
 
 
