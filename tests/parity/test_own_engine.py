@@ -183,14 +183,14 @@ def test_the_adapter_of_readme_passes_every_check_that_can_judge_it() -> None:
 @pytest.mark.parametrize(
     ("engine", "place"),
     [
-        ("HalvedWeight", "backward, layer 2 (Linear): 2.weight"),
-        ("BarelyWrongBias", "backward, layer 0 (Linear): 0.bias"),
-        ("AnotherRate", "optimizer, layer 0 (SGD): 0.weight"),
-        ("Leaking", "forward, layer 1 (ReLU): output"),
+        ("HalvedWeight", "the gradient of 2.weight, in linear_backward_weight"),
+        ("BarelyWrongBias", "the gradient of 0.bias, in linear_backward_bias"),
+        ("AnotherRate", "the updated 0.weight, in SGD.step"),
+        ("Leaking", "the output of layer 1 (ReLU), in relu"),
     ],
 )
 def test_a_defect_is_caught_and_located(engine: str, place: str) -> None:
-    with pytest.raises(AssertionError, match=re.escape(f"first apart: {place}")):
+    with pytest.raises(AssertionError, match=re.escape(f"tracing:{engine} is wrong: {place}, is ")):
         Check("steps", "1-8-1", "float32")(f"tracing:{engine}")
 
 
