@@ -255,8 +255,10 @@ class Module:
         for parameter in self.parameters():
             if parameter.dtype != wanted:
                 grad, requires_grad = parameter.grad, parameter.requires_grad
-                parameter._frozen = None  # its node is of the old dtype
+                before, parameter._frozen = parameter._node or parameter._frozen, None
                 parameter.__init__(parameter.detach().to(wanted), requires_grad)  # type: ignore[misc]
+                if before is not None and parameter._node is not None:
+                    parameter._node.hooks = before.hooks
                 if grad is not None:  # it stays the same tensor
                     grad._array = grad.detach().to(wanted)._array
                     parameter._grad = grad

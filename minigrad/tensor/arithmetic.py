@@ -206,8 +206,7 @@ class Elementwise(Conversions):
 
     def __rpow__(input, other: Any) -> Self:
         result = input._binary(POW_NUMBER, other, input)
-        result._array = contiguous(result._array)  # as torch stores it
-        return result
+        return stored(result, contiguous(result._array))  # in index order, as torch does
 
     def __pow__(input, other: Any) -> Self:
         return input.pow(other)
@@ -241,9 +240,15 @@ def in_order_of(result: T, *operands: Any) -> T:
     order = torch_order(out.shape, *strides)
     lined_up = np.transpose(out, order)
     if not lined_up.flags.c_contiguous:
-        result._array = np.transpose(contiguous(lined_up), np.argsort(order))
-        if result._node is not None and result._node.saved is not None:
-            result._node.saved = [result._array if x is out else x for x in result._node.saved]
+        return stored(result, np.transpose(contiguous(lined_up), np.argsort(order)))
+    return result
+
+
+def stored(result: T, array: Any) -> T:
+    """Have a result, and its record, hold the same values in another array."""
+    out, result._array = result._array, array
+    if array is not out and result._node is not None and result._node.saved is not None:
+        result._node.saved = [array if x is out else x for x in result._node.saved]
     return result
 
 

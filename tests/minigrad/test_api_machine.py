@@ -14,7 +14,7 @@ from tests.minigrad.api_machine import run_programs
 from tests.minigrad.machine.comparison import differences
 from tests.minigrad.machine.known import KNOWN
 from tests.minigrad.machine.planted import PLANTED, Planted, search
-from tests.minigrad.machine.reduced import reduced
+from tests.minigrad.machine.reduced import reduced, simpler
 from tests.minigrad.machine.twins import GIVEN, HEAD, Known, Twins, disagreement
 from tests.minigrad.operations import FUZZ
 
@@ -140,6 +140,15 @@ def test_a_failure_is_made_short_and_can_be_pasted(monkeypatch: pytest.MonkeyPat
         exec(given, names)
         texts.append(str(names["t3"].requires_grad))
     assert texts == ["True", "False"]
+
+
+def test_no_program_made_short_changes_a_library() -> None:
+    given = ["t0[np.array([0])] = torch.ones(1)", "m0._parameters['bias'] = torch.zeros(1)"]
+    shorter = [text for statement in given for text in simpler(statement, ["t1"])]
+    assert "t0[0] = torch.ones(1)" in shorter
+    left = {text.split(" = ")[0] for text in shorter if " = " in text}
+    assert not left & {"np.array", "np", "m0._parameters"}
+    assert not any(text.endswith((" = torch", " = np", "torch.ones")) for text in shorter)
 
 
 def test_what_is_refused_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:

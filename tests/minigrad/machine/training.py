@@ -129,6 +129,7 @@ class Training(Gradients):
         t = self.tensor(r, is_leaf)
         if o in self.names and r.randrange(3):
             group = f"{o}.param_groups[{r.randrange(len(self.value(o).param_groups))}]['params']"
-            t = f"{group}[{r.randrange(len(self.value(group)))}]"
+            if size := len(self.value(group)):
+                t = f"{group}[{r.randrange(size)}]"
         self.run(f"{self.scalar(r, t)}.backward()")
         self.run(f"{o}.step()")
