@@ -16,7 +16,8 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import TracebackType
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from parity.checks.gradients import compare
 from parity.checks.steps import Judge
 from parity.checks.verdicts import VERDICTS, not_reached
 from parity.checks.words import fit
+from parity.engines import asked
 from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Array, Engine, Task
 from parity.engines.registry import factory, same
@@ -72,18 +74,21 @@ class Check:
             AssertionError: the verdict fails; it says at which tensor, element and node.
             pytest.skip.Exception: the verdict cannot be reached with this engine, and why.
             UsageError: there is no such engine, or it is the reference itself.
-            Exception: whatever the engine raises.
+            BaseException: whatever the engine raises; the judge's frames are not in its traceback.
         """
+        __tracebackhide__ = True
         try:
             document = _document(engine, self.architecture, self.dtype, self.momentum)
         except CannotBeJudgedError as error:
-            pytest.skip(str(error))
+            _skip(str(error))
+        except BaseException as error:
+            raise error.with_traceback(_outside(error.__traceback__)) from error.__cause__
         (entry,) = document["architectures"]
         found = (document if self.verdict == PROBES else entry)[self.verdict]
         if found is not None and found["passed"] is None:
-            pytest.skip(f"{self.verdict} cannot be judged: torch itself is not predictable so far")
+            _skip(f"{self.verdict} cannot be judged: torch itself is not predictable so far")
         if found is None:
-            pytest.skip(f"{self.verdict} cannot be judged: {self._reason(document, entry)}")
+            _skip(f"{self.verdict} cannot be judged: {self._reason(document, entry)}")
         if not found["passed"]:
             raise AssertionError("\n".join(map(_said, findings(self._alone(document, entry)))))
 
@@ -93,6 +98,7 @@ class Check:
         Raises:
             AssertionError: it should have been, but the reference raised an exception.
         """
+        __tracebackhide__ = True
         for problem in (document.get("problem"), entry.get("problem")):
             if problem:
                 raise AssertionError(f"{problem['engine']} {problem['did']}")
@@ -203,6 +209,7 @@ def assert_gradients_agree(
         ValueError: names, shapes or dtypes differ from the expected ones, a budget is missing, or
             there is nothing that could be judged.
     """
+    __tracebackhide__ = True
     if not expected or (missing := sorted(expected.keys() - budget.keys())):
         what = f"no budget of {', '.join(missing)}" if expected else "no gradients"
         raise ValueError(f"there is {what}: give what `gradient_budget` returned for these inputs")
@@ -266,6 +273,21 @@ def _reference() -> EngineProcess[Trainer]:
     process.__enter__()
     atexit.register(process.close)
     return process
+
+
+def _skip(reason: str) -> NoReturn:
+    """Skip the test; the short summary, with `pytest -rs`, has its line, and the reason."""
+    raise pytest.skip.Exception(reason, _use_item_location=True)
+
+
+def _outside(trace: TracebackType | None) -> TracebackType | None:
+    """Return a traceback from where the engine was asked, the whole of it if it was not."""
+    found = inner = trace
+    while inner is not None:
+        if inner.tb_frame.f_code.co_filename == asked.__file__:
+            found = inner.tb_next
+        inner = inner.tb_next
+    return found or trace
 
 
 def _name(engine: AnyEngine) -> str:

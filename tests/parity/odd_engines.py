@@ -174,6 +174,26 @@ class Crashes(Late):
         ctypes.string_at(0)
 
 
+class Shouts(Late):
+    """Wrong: raises an exception whose text is of megabytes, with escapes and lone surrogates."""
+
+    def ends(self) -> None:
+        raise ValueError("\x1b]0;title\x07\x1b[2J\ud800" + "x" * 5_000_000)
+
+
+class Mute(Late):
+    """Wrong: raises an exception that has no text, since to ask for that raises another."""
+
+    class Error(Exception):
+        """Has no text."""
+
+        def __str__(self) -> str:
+            raise SystemExit(0)
+
+    def ends(self) -> None:
+        raise self.Error
+
+
 class Hangs(Late):
     """Wrong: a step does not come to an end."""
 
@@ -528,8 +548,8 @@ RETURNING_WRONGLY: tuple[type[Plain], ...] = (
 )  # fmt: skip
 
 WRONG: tuple[type[Plain], ...] = (
-    *ENDING, *ENDING_WHEN_MADE, *RETURNING_WRONGLY, Hangs, ExitsInGradients, HalvedBias,
-    OneAtZero, HalfAtZero, Halved,
+    *ENDING, *ENDING_WHEN_MADE, *RETURNING_WRONGLY, Hangs, Shouts, Mute, ExitsInGradients,
+    HalvedBias, OneAtZero, HalfAtZero, Halved,
     PredictsTheFirst, Noisy, Forgets, Swallows, SwallowsParameters, OneNaN,
 )  # fmt: skip
 AWKWARD: tuple[type[Plain], ...] = (

@@ -42,6 +42,27 @@ def line_of(text: str) -> int:
     return found
 
 
+# ---- messages -----------------------------------------------------------------------------------
+
+
+def test_an_engines_messages_do_no_harm(tmp_path: Path) -> None:
+    ended, entry, _ = judged(odd_engines.Shouts, folder=tmp_path)
+    assert ended.returncode == 1
+    said = r"raised ValueError: \x1b]0;title\x07\x1b[2J\ud800xxx"
+    assert entry["problem"]["did"].startswith(said)
+    assert "characters more" in entry["problem"]["did"]
+    for text in (ended.stdout, *(path.read_text("utf-8") for path in tmp_path.glob("report.*"))):
+        assert not set(text) & {"\x1b", "\x07", "\ud800"}
+        assert len(text) < 1_000_000
+    ended = parity("train", "1-2-1", "--engine", name(odd_engines.Shouts), "--output", tmp_path)
+    assert ended.returncode == 1
+    assert "\x1b" not in ended.stderr
+    assert len(ended.stderr) < 10_000
+    ended, entry, _ = judged(odd_engines.Mute, folder=tmp_path)
+    assert ended.returncode == 1
+    assert entry["problem"]["did"].startswith("raised Error: (its text cannot be had)")
+
+
 # ---- right but awkward --------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import types
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -202,3 +203,30 @@ def test_a_failing_check_says_where() -> None:
     assert "rule linear_backward_weight, minigrad/ops/linalg.py" in str(told.value)
     assert "found by gradients of underfit" in str(told.value)
     Check("start", "underfit", "float32")(HookedEngine)  # a verdict stands alone
+
+
+class RaisesInAStep(MinigradEngine):
+    """Raises in its first step."""
+
+    def step(self) -> object:
+        raise LookupError("no such step")
+
+
+def test_the_judges_frames_are_not_in_a_traceback() -> None:
+    with pytest.raises(LookupError) as caught:
+        Check("steps", "1-8-1", "float32")(RaisesInAStep)
+    files = [Path(str(entry.path)).name for entry in caught.traceback]
+    assert files == ["test_testing.py", "testing.py", "test_testing.py"]
+
+
+def test_equal_nans_and_swallowed_ones_are_told_apart() -> None:
+    x, w = np.array([[1.5, -2]], np.float32), np.array([[0.3], [0.7]], np.float32)
+    budget = gradient_budget(lambda x, w: (x @ w).sum(), x=x, w=w)
+    right = {name: each.value for name, each in budget.items()}
+    nan = {**right, "x": np.full_like(right["x"], np.nan)}
+    with pytest.raises(AssertionError, match=r"x\[0, 0\].*are both nan.*both are wrong"):
+        assert_gradients_agree(nan, nan, budget)
+    with pytest.raises(AssertionError, match=r"x\[0, 0\]: expected nan is swallowed: actual is "):
+        assert_gradients_agree(right, nan, budget)
+    with pytest.raises(AssertionError, match=r"x\[0, 0\]: actual nan, expected "):
+        assert_gradients_agree(nan, right, budget)
