@@ -66,6 +66,7 @@ calibrate: $(MADE) ## measure the budget: false alarms against z, defects caught
 # Resumes where it was stopped.
 detection: $(MADE) ## plant every defect of the catalogue in a copy, see what finds it, report in out/
 	$(BIN)/python -m parity.evidence detection --output out $(ARGS)
+	$(if $(ARGS),,$(BIN)/python -m tests.parity.engine_catalogue)
 
 peers: $(MADE) ## judge the other engines against torch; put the result into parity/README.md
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m parity.evidence peers $(ARGS)

@@ -29,6 +29,7 @@ from parity.evidence.detection.usual_tests import PRACTICES, assert_close, finit
 from parity.evidence.rendered import detection_table
 from parity.probes import PROBES
 from parity.source_digest import ROOT, digest
+from tests.parity import engine_catalogue, odd_engines
 from tests.parity.commands import evidence
 
 LINEAR = Defect(
@@ -407,3 +408,24 @@ def test_all_defects_are_tried_unless_some_are_named() -> None:
     assert chosen(None) == DEFECTS
     with pytest.raises(UsageError, match="unknown defect 'x', 'y'"):
         chosen("x,y")
+
+
+# ---- the second chapter: engines ----------------------------------------------------------------
+
+
+def test_the_record_is_of_every_engine_and_none_is_judged_wrongly() -> None:
+    record = json.loads(engine_catalogue.RESULT.read_text(encoding="utf-8"))
+    named = {row["engine"]: row["right"] for row in record["engines"]}
+    assert named == {engine_catalogue.name(e): r for e, r in engine_catalogue.ENGINES.items()}
+    assert len(named) >= 40
+    assert record["passed"]
+    assert (record["caught"], record["false_alarms"]) == (record["wrong"], 0)
+
+
+def test_a_wrong_engine_that_passes_and_a_right_one_that_fails_are_counted(tmp_path: Path) -> None:
+    told = {odd_engines.HalvedBias: True, odd_engines.Plain: False}
+    found = engine_catalogue.judge_engines(tmp_path / "engines.json", told)
+    assert not found["passed"]
+    assert (found["caught"], found["wrong"]) == (0, 1)
+    assert (found["false_alarms"], found["correct"]) == (1, 1)
+    assert "gradients" in found["engines"][0]["caught_by"]
