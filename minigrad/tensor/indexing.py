@@ -65,8 +65,9 @@ class Indexing(InPlace, Shapes):
             input._refuse_leaf(NAME)  # torch looks at index tensors later
         place = view._picked_at(found)
         fills = found.is_mask and getattr(value, "_array", np.zeros(())).size == 1
+        memory = getattr(input._array, "_array", input._array)
         for part in () if fills else found.arrays:
-            if isinstance(part, np.ndarray) and np.shares_memory(part, input._array):
+            if isinstance(part, np.ndarray) and np.shares_memory(part, memory):
                 raise RuntimeError(
                     f"{NAME}: the index is in the same memory as what is changed: give a clone() "
                     "of the index"

@@ -15,6 +15,7 @@ import torch
 import minigrad
 from minigrad import ops
 from minigrad.ops import RULES
+from parity.checks.source import body_of
 from parity.documents import to_json
 from parity.engines.process import EngineProcess
 from parity.engines.registry import factory
@@ -195,14 +196,11 @@ def test_the_first_tensor_that_leaves_its_budget_is_named() -> None:
 
 
 def place(rule: str, by: str | None = None) -> str:
-    """Return where a rule or its derivative is defined."""
+    """Return where a rule or its derivative computes: the line after what is said of it."""
     name = rule if by is None else f"{rule}_backward_{by}"
     (function,) = (f for f in functions_of_rules() if f.__name__ == name)
-    module = inspect.getmodule(function)
-    assert module is not None
-    lines = inspect.getsource(module).splitlines()
-    (line,) = (i for i, text in enumerate(lines, 1) if text.startswith(f"def {name}("))
-    return f"{module.__name__.replace('.', '/')}.py:{line}"
+    line: str = body_of(function)["line"]
+    return line
 
 
 def test_an_exception_fails_the_probe_and_no_more() -> None:
