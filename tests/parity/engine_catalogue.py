@@ -98,7 +98,7 @@ def _judged(engine: type[Engine]) -> dict[str, Any]:
         report = Path(folder) / "report.json"
         if not report.exists():
             return {"status": ended.returncode, "caught_by": [], "epoch": None,
-                    "said": ended.stderr.strip()[-500:]}  # fmt: skip
+                    "said": ended.stderr.strip().replace(f"{ROOT}/", "")[-500:]}  # fmt: skip
         document = json.loads(report.read_text(encoding="utf-8"))
     (network,) = document["architectures"]
     places = (

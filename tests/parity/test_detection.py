@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 import minigrad
+from parity.engines.protocol import Engine
 from parity.errors import UsageError
 from parity.evidence.detection import runs
 from parity.evidence.detection.defect import DEFECTS, Defect, chosen, planted, read
@@ -423,7 +424,7 @@ def test_the_record_is_of_every_engine_and_none_is_judged_wrongly() -> None:
 
 
 def test_a_wrong_engine_that_passes_and_a_right_one_that_fails_are_counted(tmp_path: Path) -> None:
-    told = {odd_engines.HalvedBias: True, odd_engines.Plain: False}
+    told: dict[type[Engine], bool] = {odd_engines.HalvedBias: True, odd_engines.Plain: False}
     found = engine_catalogue.judge_engines(tmp_path / "engines.json", told)
     assert not found["passed"]
     assert (found["caught"], found["wrong"]) == (0, 1)
