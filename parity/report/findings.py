@@ -195,7 +195,7 @@ def _found_by(group: list[Failed], probes: list[str], settings: Document) -> str
         more = f" and {len(probes) - 3} more" if len(probes) > 4 else ""
         shown = probes[:3] if more else probes
         parts.append(f"the probe{'s' * (len(probes) != 1)} {', '.join(shown)}{more}")
-    return f"found by {'; '.join(parts)}; {_engines(settings)}, {conditions(settings)}"
+    return f"found by {'; '.join(parts)}; {_run(settings)}"
 
 
 def _place(failed: Failed) -> Document:
@@ -220,7 +220,7 @@ def _of_probes(failed: list[Document], probes: Document, settings: Document) -> 
         details.append(f"{first['probe']}: {where(first)}{values and ': '}{values}")
     if first.get("problem"):
         details.append(f"{first['probe']}: {first['problem']}")
-    details.append(f"failed: {', '.join(names)}; {_engines(settings)}, {conditions(settings)}")
+    details.append(f"failed: {', '.join(names)}; {_run(settings)}")
     sentence = f"{_engines(settings)}, and which is wrong cannot be told: {said}"
     return Finding(sentence, details, probes.get("case"))
 
@@ -234,6 +234,10 @@ def _of_engine(subject: str, problem: Document) -> Finding:
 
 def _engines(settings: Document) -> str:
     return f"{settings['engine']} and {settings['against']} differ"
+
+
+def _run(settings: Document) -> str:
+    return f"{settings['engine']} against {settings['against']}, {conditions(settings)}"
 
 
 def _listed(names: list[str]) -> str:

@@ -75,7 +75,7 @@ def test_a_failure_names_everything() -> None:
     assert f"{said} 2.weight[3, 1]" in text
     assert "rule linear_backward_weight, minigrad/ops/linalg.py:33: return np.matmul(" in text
     assert "minigrad has 0.12345679, torch 0.12345679, true is 0.12345679; allowed" in text
-    assert "found by gradients of rightfit; minigrad and torch differ, seed 0, float32, cpu" in text
+    assert "found by gradients of rightfit; minigrad against torch, seed 0, float32, cpu" in text
     assert "parity replay out/case-rightfit-gradients.safetensors" in map(
         str.strip, shown.splitlines()
     )
@@ -225,7 +225,7 @@ def test_no_failing_verdict_is_overlooked(
     rightfit(document)[verdict]["passed"] = False
     text = words(render(document))
     assert "disagree on 1 of 3 networks" in text
-    assert f"found by {wording.LABELS[verdict]} of rightfit; minigrad and torch differ" in text
+    assert f"found by {wording.LABELS[verdict]} of rightfit; minigrad against torch" in text
 
 
 @pytest.mark.parametrize("level", ["document", "architecture"])
