@@ -12,7 +12,6 @@ import pytest
 from rich.console import Console
 
 import minigrad
-from parity.engines.protocol import Engine
 from parity.errors import UsageError
 from parity.evidence.detection import runs
 from parity.evidence.detection.defect import DEFECTS, Defect, chosen, planted, read
@@ -30,7 +29,7 @@ from parity.evidence.detection.usual_tests import PRACTICES, assert_close, finit
 from parity.evidence.rendered import detection_table
 from parity.probes import PROBES
 from parity.source_digest import ROOT, digest
-from tests.parity import engine_catalogue, odd_engines
+from tests.parity import engine_catalogue
 from tests.parity.commands import evidence
 
 LINEAR = Defect(
@@ -423,10 +422,9 @@ def test_the_record_is_of_every_engine_and_none_is_judged_wrongly() -> None:
     assert (record["caught"], record["false_alarms"]) == (record["wrong"], 0)
 
 
-def test_a_wrong_engine_that_passes_and_a_right_one_that_fails_are_counted(tmp_path: Path) -> None:
-    told: dict[type[Engine], bool] = {odd_engines.HalvedBias: True, odd_engines.Plain: False}
-    found = engine_catalogue.judge_engines(tmp_path / "engines.json", told)
-    assert not found["passed"]
-    assert (found["caught"], found["wrong"]) == (0, 1)
-    assert (found["false_alarms"], found["correct"]) == (1, 1)
-    assert "gradients" in found["engines"][0]["caught_by"]
+def test_a_wrong_engine_that_passes_and_a_right_one_that_fails_are_counted() -> None:
+    rows = [{"right": right, "status": status} for right in (True, False) for status in (0, 1, 2)]
+    assert engine_catalogue.totals(rows) == {
+        "passed": False, "wrong": 3, "caught": 1, "correct": 3, "false_alarms": 2,
+    }  # fmt: skip
+    assert engine_catalogue.totals([rows[0], rows[4]])["passed"]

@@ -67,7 +67,13 @@ def test_an_engines_messages_do_no_harm(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", odd_engines.AWKWARD)
-def test_a_right_engine_passes(engine: type[Any], tmp_path: Path) -> None:
+def test_a_right_engine_passes(engine: type[Any]) -> None:
+    assert steps(engine, MinigradEngine, momentum=0.9, epochs=8)["passed"] is True
+
+
+@pytest.mark.parametrize("engine", [odd_engines.Spoiling, odd_engines.Remembering])
+def test_memory_that_an_engine_was_given_is_its_own(engine: type[Any], tmp_path: Path) -> None:
+    """Also that which processes share, and long after it was let go."""
     ended, entry, _ = judged(engine, "--momentum", "0.9", folder=tmp_path)
     assert ended.returncode == 0, ended.stdout
     assert entry["passed"] is entry["steps"]["passed"] is True
