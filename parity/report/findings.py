@@ -90,7 +90,7 @@ def _of_verdicts(group: list[Failed], probes: list[str], settings: Document) -> 
     first = next((each for each in group if each.node and each.verdict.get("wrong")), group[0])
     node, wrong = first.node, first.verdict.get("wrong")
     if node:
-        said = f"{_thing(node)}, {_how(node, wrong, first.architecture, settings)}"
+        said = f"{_thing(node)}, {_how(node, wrong, settings)}"
     else:
         place = _place(first)
         said = f"{element(place)} of {first.architecture['name']}" if place else ""
@@ -99,15 +99,10 @@ def _of_verdicts(group: list[Failed], probes: list[str], settings: Document) -> 
     details.append(_values(node or _place(first), settings))
     if node and "epoch" in _place(first):
         details.append(f"first seen at {element(_place(first))}")
-    if not node or any(each.name == "free_steps" for each in group):
-        described = group if not node else [each for each in group if each.name == "free_steps"]
-        details += [
-            f"{LABELS[each.name]}: "
-            + VERDICTS[each.name].describe(each.verdict, each.architecture, settings)
-            for each in described
-            if not node or "only its own run" in
-            VERDICTS[each.name].describe(each.verdict, each.architecture, settings)
-        ]  # fmt: skip
+    for each in group:
+        seen = VERDICTS[each.name].describe(each.verdict, each.architecture, settings)
+        if not node or "only its own run" in seen:
+            details.append(f"{LABELS[each.name]}: {seen}")
     details.append(_found_by(group, probes, settings))
     case = next((each.verdict["case"] for each in group if each.verdict.get("case")), None)
     return Finding(f"{_who(wrong, settings)}: {said}", list(filter(None, details)), case)
@@ -139,7 +134,7 @@ def _thing(node: Document) -> str:
     return f"{said}, in {node['rule']}" if node.get("rule") else said
 
 
-def _how(node: Document, wrong: str | None, architecture: Document, settings: Document) -> str:
+def _how(node: Document, wrong: str | None, settings: Document) -> str:
     """What is wrong with it, such as `is too large by a factor of 2`."""
     if node.get("problem"):
         return f"cannot be compared: {node['problem']}"
