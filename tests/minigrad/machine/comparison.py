@@ -89,7 +89,7 @@ class _Walk:
 
     def __init__(self, statement: str) -> None:
         self.statement = statement
-        self.narrow = False
+        self.float32 = self.narrow = False
         self.combining = COMBINING.search(statement) is not None
         self.seen: dict[int, str] = {}  # by id of torch's object, where it was seen first
         self.ours_seen: dict[int, str] = {}
@@ -100,10 +100,14 @@ class _Walk:
         if left != right:
             yield "names", "", sorted(left), sorted(right)
             return
-        self.narrow = INEXACT.search(self.statement) is not None and any(
-            isinstance(value, torch.nn.Module) or getattr(value, "dtype", None) == torch.float32
+        float32 = {
+            name
             for name, value in theirs.names.items()
-            if re.search(rf"\b{name}\b", self.statement)
+            if isinstance(value, torch.nn.Module) or getattr(value, "dtype", None) == torch.float32
+        }
+        self.float32 = bool(float32)
+        self.narrow = INEXACT.search(self.statement) is not None and any(
+            re.search(rf"\b{name}\b", self.statement) for name in float32
         )
         modes = [side.library.is_grad_enabled() for side in (ours, theirs)]
         if modes[0] != modes[1]:
@@ -213,7 +217,7 @@ class _Walk:
         if a != b:
             yield "layout", where, a, b
         if ours.tobytes() != theirs.tobytes() and not close(
-            ours, theirs, self.combining, self.narrow
+            ours, theirs, self.combining, self.narrow, self.float32
         ):
             yield "values", where, ours.tolist(), theirs.tolist()
 
@@ -229,10 +233,16 @@ def layout(x: Any) -> list[str]:
     ]
 
 
-def close(ours: Any, theirs: Any, combining: bool, narrow: bool) -> bool:
+def close(ours: Any, theirs: Any, combining: bool, narrow: bool, float32: bool) -> bool:
     """Return whether values agree up to the roundings of the operation; then make them equal.
 
     Both sides go on from the same values, so that roundings do not add up.
+
+    Args:
+        ours, theirs: the values.
+        combining, narrow: whether the statement is `COMBINING`, or `INEXACT` on float32.
+        float32: whether the program has anything in float32, so that what is float64 may have
+            been rounded to that before.
     """
     if theirs.dtype.kind != "f":
         return bool((ours == theirs).all())
@@ -245,7 +255,7 @@ def close(ours: Any, theirs: Any, combining: bool, narrow: bool) -> bool:
         largest = float(np.max(np.abs(theirs), initial=1, where=np.isfinite(theirs)))
         with np.errstate(all="ignore"):
             shorter = theirs.astype(np.float32)  # float64, but computed from float32
-            was_narrow = any((x == x.astype(np.float32)).all() for x in (ours, theirs))
+            was_narrow = float32 and any((x == x.astype(np.float32)).all() for x in (ours, theirs))
             roundoff = unit_roundoff(shorter if was_narrow else theirs)
             within |= np.abs(ours - theirs) <= TERMS * roundoff * largest
     if not bool(within.all()):
