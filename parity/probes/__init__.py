@@ -43,4 +43,4 @@ def probe_named(name: str) -> Probe:
     return WRITTEN.get(name) or FAMILIES[name.partition("-")[0]].probe(name)
 
 
-__all__ = ["FAMILIES", "PARTS", "WRITTEN", "Probe", "probe_named", "share"]
+__all__ = ["FAMILIES", "WRITTEN", "Probe", "probe_named", "share"]

@@ -1,15 +1,13 @@
 """Probes of single operations, for every pair of the ways in which one is used."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from parity.probes.covering import Row
 from parity.probes.family import Family, singly
-from parity.probes.probe import Draw, Probe, integers, twelve_bits
-from parity.probes.suite.table import OPERATIONS, Operation, Shapes
+from parity.probes.probe import Probe
+from parity.probes.suite.inputs import drawn, given, stretched, view_of
+from parity.probes.suite.table import OPERATIONS, Operation
 
 MOST = 1_600
 """Elements of a tensor; larger ones are those of the networks."""
@@ -45,20 +43,6 @@ DIMENSIONS: dict[str, tuple[Any, ...]] = {
     memory          of views that are transposed, or every other row
     values          of the leaves; "digits": odd integers of twelve bits in one
 """
-
-VALUES: dict[str, tuple[float, ...]] = {
-    "integers": (0.0, -0.0, 1.0, 2.0, 3.0, -1.0, -2.0, -3.0),
-    "special": (math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -2.0),
-    "subnormal": tuple(k * 2.0**-149 for k in (1, -2, 3, -5)),
-    "tiny": tuple(k * 2.0**-60 for k in (1, -2, 3, -5)),
-    "huge": tuple(k * 2.0**40 for k in (1, -2, 3, -5)),
-}
-CUT: dict[str, Callable[[tuple[int, ...]], tuple[int, ...]]] = {
-    "rows": lambda shape: (1, *shape[1:]),
-    "columns": lambda shape: (*shape[:-1], 1),
-    "axis": lambda shape: shape[1:],
-    "all": lambda shape: (),
-}
 
 
 def letters(operation: Operation) -> str:
@@ -178,13 +162,18 @@ def make(
     if sweep == "second":
         exact = exact and batch * width <= 64 and not values.startswith("digits")
     if values.startswith("digits"):
-        exact = exact and uses in ("once", "itself")
-    if values in ("tiny", "huge"):  # one of the terms is of another size
-        exact = exact and operation not in MIXED
+        exact = exact and uses == "once"
+    if values in ("subnormal", "tiny", "huge"):
+        exact = exact and uses != "branches" and not operation.startswith(MIXING)
     return Probe(function, draws, exact)
 
 
-MIXED = {name for name in OPERATIONS if name.startswith("linear")} | {"add_number", "number_sub"}
+MIXING = (
+    *("mul", "div", "square", "pow", "two_dtypes", "mat", "row_matrix", "batch_column", "dot"),
+    *("linear", "mse", "add_number", "number_sub", "where_number"),
+)
+"""How the names of operations begin that multiply, or add constants: values that are not near 1 are
+rounded."""
 
 
 def differentiate(
@@ -216,50 +205,6 @@ def differentiate(
                 leaf.mul_(-1)
         roots = call("again: ")
         lib.autograd.backward(roots, [given(lib, root, 1) for root in roots])
-
-
-def stretched(shapes: Shapes, stretch: str) -> Shapes:
-    """Return the shapes, of which one or both are cut to be broadcast."""
-    if stretch == "crossed":
-        return [CUT["columns"](shapes[0]), CUT["rows"](shapes[1])]
-    if stretch != "none":
-        which = "xyz".index(stretch[0])
-        shapes[which] = CUT[stretch[2:]](shapes[which])
-    return shapes
-
-
-def view_of(shape: tuple[int, ...], memory: str) -> tuple[tuple[int, ...], Callable[[Any], Any]]:
-    """Return the shape of a leaf, and what makes of it a tensor of `shape` in such memory."""
-    if memory == "turned" and len(shape) > 1:
-        return (shape[-1], *shape[1:-1], shape[0]), lambda leaf: leaf.transpose(0, -1)
-    if memory == "stepped" and shape:
-        return (2 * shape[0], *shape[1:]), lambda leaf: leaf[::2]
-    return shape, lambda leaf: leaf
-
-
-def drawn(values: str, name: str, shape: tuple[int, ...], domain: str) -> Draw:
-    """Return what draws such values for a tensor."""
-    if values.startswith("digits"):
-        return twelve_bits(*shape) if values.endswith(name) else integers(*shape, below=4)
-
-    def draw(rng: np.random.Generator) -> Any:
-        if values in VALUES:
-            found = rng.permuted(np.resize(VALUES[values], shape).reshape(-1)).reshape(shape)
-        elif domain == "any":
-            found = rng.standard_normal(shape)
-        else:
-            found = rng.uniform(0.5, 2, shape) * rng.choice([-1, 1], shape)
-        if values == "equal" and found.ndim:
-            found = found[[0] * len(found)]
-        return np.abs(found) if domain == "positive" else found
-
-    return draw
-
-
-def given(lib: Any, out: Any, turn: int = 0) -> Any:
-    """Return a gradient to begin with: odd numbers from -7 to 7, in no simple order."""
-    numbers = (np.arange(out.numel()) * 37 + turn) % 101 % 8 * 2.0 - 7.0
-    return lib.tensor(numbers.reshape(tuple(out.shape)), dtype=out.dtype)
 
 
 def plain(*kinds: str, **changed: Any) -> list[Row]:
