@@ -42,7 +42,7 @@ class Node:
         shape, dtype: of the value, hence of its gradient.
         variable: a weak reference to the tensor whose `.grad` its gradient is added to: a leaf, or
             a tensor that asked for it by `retain_grad`.
-        hooks: functions called with the complete gradient, which they may replace.
+        hooks: functions that are called with the complete gradient, and may replace it, by handle.
         attributes, is_in_order: of a leaf's tensor, and whether that is laid out in index order.
     """
 
@@ -68,7 +68,7 @@ class Node:
         self.shape = value.shape
         self.dtype = value.dtype
         self.variable: ref[Any] | None = None
-        self.hooks: Sequence[Callable[[Array], Array]] = ()
+        self.hooks: dict[Any, Callable[[Array], Array]] | None = None
 
     def name(self) -> str:
         """Return torch's name of the node, for example `AddmmBackward0`."""

@@ -9,6 +9,7 @@ from minigrad.dtypes import bool_, common_type
 from minigrad.grad_mode import grad_mode
 from minigrad.ops import RULE_OF, elementwise, linalg, loss, reduction
 from minigrad.tensor import Tensor
+from minigrad.tensor.arithmetic import in_order_of
 from minigrad.tensor.base import require_tensor
 
 _LINEAR = RULE_OF[linalg.linear]
@@ -86,7 +87,7 @@ def relu(input: Tensor) -> Tensor:
     try:
         if input._array.dtype == bool_:
             return input.relu()  # which refuses it
-        return input._apply(_RELU, input)
+        return input._each(_RELU)
     except AttributeError:
         require_tensor("relu", input)
         raise
@@ -142,7 +143,7 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tenso
         )
     if reduction == "mean":
         return input._apply(_MSE_LOSS, input, target)
-    errors = input._apply(_SQUARED_ERROR, input, target)
+    errors = in_order_of(input._apply(_SQUARED_ERROR, input, target), input, target)
     return errors if reduction == "none" else input._apply(_SUMMED_ERROR, errors, axis=None)
 
 

@@ -256,9 +256,10 @@ class Module:
             if parameter.dtype != wanted:
                 grad, requires_grad = parameter.grad, parameter.requires_grad
                 before, parameter._frozen = parameter._node or parameter._frozen, None
-                parameter.__init__(parameter.detach().to(wanted), requires_grad)  # type: ignore[misc]
+                parameter.__init__(parameter.detach().to(wanted))  # type: ignore[misc]
                 if before is not None and parameter._node is not None:
                     parameter._node.hooks = before.hooks
+                parameter.requires_grad_(requires_grad)
                 if grad is not None:  # it stays the same tensor
                     grad._array = grad.detach().to(wanted)._array
                     parameter._grad = grad

@@ -16,13 +16,12 @@ class RemovableHandle:
     """A registered hook: `remove()`, or the end of a `with` block, removes it."""
 
     def __init__(self, node: Node, hook: Callable[[Any], Any]) -> None:
-        self._node = node
-        self._hook = hook
-        node.hooks = [*node.hooks, hook]
+        self._hooks = node.hooks = node.hooks or {}
+        self._hooks[self] = hook
 
     def remove(self) -> None:
         """Remove the hook; a second call does nothing."""
-        self._node.hooks = [kept for kept in self._node.hooks if kept is not self._hook]
+        self._hooks.pop(self, None)
 
     def __enter__(self) -> Self:
         return self
