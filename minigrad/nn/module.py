@@ -242,7 +242,7 @@ class Module:
 
         Raises:
             TypeError: the dtype is not floating point, or not supported.
-            RuntimeError: the device is not the CPU.
+            RuntimeError: the device is not the CPU, or a parameter is not a leaf any more.
         """
         wanted = dtype_among("Module.to", target, device, dtype)
         if wanted is None:
@@ -254,6 +254,11 @@ class Module:
             )
         for parameter in self.parameters():
             if parameter.dtype != wanted:
+                if not parameter.is_leaf:
+                    raise RuntimeError(
+                        "Module.to: a recorded operation has changed a parameter in place, and "
+                        "its record is of the old dtype: call detach_() on the parameter first"
+                    )
                 grad, requires_grad = parameter.grad, parameter.requires_grad
                 before, parameter._frozen = parameter._node or parameter._frozen, None
                 parameter.__init__(parameter.detach().to(wanted))  # type: ignore[misc]
