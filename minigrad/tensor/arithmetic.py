@@ -13,7 +13,7 @@ from minigrad.dtypes import (
     result_type,
 )
 from minigrad.layout import contiguous, torch_order
-from minigrad.ops import RULE_OF, Rule, comparison
+from minigrad.ops import RULE_OF, Rule, activation, comparison
 from minigrad.ops import elementwise as rules
 from minigrad.tensor.base import Number, TensorBase, require_tensor
 from minigrad.tensor.conversion import (
@@ -131,15 +131,15 @@ class Elementwise(Conversions):
 
     def tanh(input) -> Self:
         """Hyperbolic tangent."""
-        return input._apply(RULE_OF[rules.tanh], floating(input))
+        return input._apply(RULE_OF[activation.tanh], floating(input))
 
     def sigmoid(input) -> Self:
         """1 / (1 + e^-input)."""
-        return input._apply(RULE_OF[rules.sigmoid], floating(input))
+        return input._apply(RULE_OF[activation.sigmoid], floating(input))
 
     def relu(input) -> Self:
         """max(input, 0); the gradient at 0 is 0."""
-        return input._apply(RULE_OF[rules.relu], not_bool("relu", input))
+        return input._apply(RULE_OF[activation.relu], not_bool("relu", input))
 
     def clone(input) -> Self:
         """A copy with memory of its own that passes gradients on."""

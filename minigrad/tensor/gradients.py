@@ -1,11 +1,11 @@
 """Whether a tensor is recorded, its gradient, and the hooks that see the gradient."""
 
+import itertools
 import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
 from minigrad import tape
-from minigrad.tape import Node
 from minigrad.tensor.backward import Differentiable
 from minigrad.tensor.base import TensorBase
 from minigrad.tensor.passing import keep_gradient
@@ -13,16 +13,25 @@ from minigrad.tensor.views import OUTDATED, is_nowhere, nowhere, root_of, views_
 
 
 class RemovableHandle:
-    """A registered hook: `remove()`, or the end of a `with` block, removes it."""
+    """A registered hook: `remove()`, or the end of a `with` block, removes it.
 
-    def __init__(self, node: Node, hook: Callable[[Any], Any]) -> None:
-        self._node = node
-        self._hook = hook
-        node.hooks = [*node.hooks, hook]
+    Args:
+        owner, name: whose attribute has the hooks, a dict by the number of each registration.
+        hook: the hook, which may be registered several times.
+        prepend: whether to have it called before the others.
+    """
+
+    _numbers = itertools.count()
+
+    def __init__(self, owner: Any, name: str, hook: Any, prepend: bool = False) -> None:
+        self._owner, self._name, self._number = owner, name, next(self._numbers)
+        new, known = {self._number: hook}, getattr(owner, name)
+        setattr(owner, name, {**new, **known} if prepend else {**known, **new})
 
     def remove(self) -> None:
         """Remove the hook; a second call does nothing."""
-        self._node.hooks = [kept for kept in self._node.hooks if kept is not self._hook]
+        known = getattr(self._owner, self._name)
+        setattr(self._owner, self._name, {n: h for n, h in known.items() if n != self._number})
 
     def __enter__(self) -> Self:
         return self
@@ -174,4 +183,4 @@ class Recorded(Differentiable):
                 f"register_hook: hook must be a function of the gradient, not {hook!r} of type "
                 f"{type(hook).__name__}"
             )
-        return RemovableHandle(self._recorded("register_hook"), hook)
+        return RemovableHandle(self._recorded("register_hook"), "hooks", hook)
