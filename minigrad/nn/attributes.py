@@ -129,8 +129,9 @@ class Attributes:
             raise TypeError(f"name should be a string, not {type(name).__name__}")
         if value is not None and not isinstance(value, kind):
             raise TypeError(
-                f"cannot assign '{type(value).__name__}' to {name!r}: "
+                f"{type(self).__name__}: cannot assign '{type(value).__name__}' to {name!r}: "
                 f"a {known_as} or None is expected"
+                + (": a function is called in the forward() of one" if kind is Attributes else "")
             )
         if not name or "." in name:
             raise KeyError(f'name {name!r} can\'t be empty or contain "."')

@@ -40,7 +40,9 @@ class Numbered(Module):
             KeyError: the modules have names that are no numbers.
         """
         if not isinstance(module, Module):
-            raise AssertionError(f"module should be a Module, not {type(module).__name__}")
+            raise AssertionError(
+                f"{type(self).__name__}: insert takes a Module, not {type(module).__name__}"
+            )
         index, size = operator.index(index), len(self)
         if not -size <= index <= size:
             raise IndexError(f"index {index} is out of range: there are {size} modules")

@@ -5,6 +5,7 @@ All other modules are in `activations`, `losses` and `containers`.
 
 import math
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any, Self, overload
 
 from minigrad.creation import zeros
@@ -121,6 +122,10 @@ class Sequential(Numbered):
         if isinstance(position, slice):
             return type(self)(OrderedDict(list(self._modules.items())[position]))
         return self._modules[self._name(position)]
+
+    def extend(self, sequential: Iterable[Module]) -> Self:
+        """Add several modules at the end; see `append`."""
+        return super().extend(sequential)
 
     def __add__(self, other: "Sequential") -> "Sequential":
         return Sequential(*self).extend(_sequential(other))

@@ -69,9 +69,15 @@ def clip_grad_value_(
         parameters: one tensor or several; those without a gradient are left out.
         clip_value: the largest magnitude.
         foreach: chooses among torch's kernels, and makes no difference here.
+
+    Raises:
+        RuntimeError: there are no gradients.
     """
     bound = float(clip_value)
-    for grad in _gradients(parameters):
+    grads = _gradients(parameters)
+    if not grads:
+        raise RuntimeError("clip_grad_value_: there are no gradients: call backward() first")
+    for grad in grads:
         clipped = np.minimum(np.maximum(grad._array, -bound), bound)
         grad._write(..., clipped, "clip_grad_value_")
 
