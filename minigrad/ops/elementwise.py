@@ -158,36 +158,6 @@ def sqrt_backward_x(grad_out: Array, out: Array) -> Array:
     return np.divide(grad_out, np.multiply(out, 2))
 
 
-def tanh(x: Array) -> Array:
-    return np.tanh(x)
-
-
-def tanh_backward_x(grad_out: Array, out: Array) -> Array:
-    # tanh' = 1 - tanh²
-    return np.multiply(grad_out, np.subtract(1, np.square(out)))
-
-
-def sigmoid(x: Array) -> Array:
-    # For large negative x, exp overflows to infinity, and 1/(1 + inf) is 0, which is right.
-    return np.divide(1, np.add(np.exp(np.negative(x)), 1))
-
-
-def sigmoid_backward_x(grad_out: Array, out: Array) -> Array:
-    # s' = (1 - s)·s
-    return np.multiply(np.multiply(grad_out, np.subtract(1, out)), out)
-
-
-def relu(x: Array) -> Array:
-    # Of two equal operands NumPy returns the second, so with 0 first -0.0 stays -0.0, as in torch.
-    return np.maximum(0, x)
-
-
-def relu_backward_x(grad_out: Array, out: Array) -> Array:
-    # As in torch: the incoming gradient, but 0 where out is 0. Multiplying by (out > 0) instead
-    # would differ where out is NaN, and turn an infinite gradient times 0 into NaN.
-    return np.where(out, grad_out, 0)
-
-
 def maximum(x: Array, y: Array) -> Array:
     return np.maximum(x, y)
 

@@ -13,7 +13,7 @@ from minigrad.dtypes import (
     result_type,
 )
 from minigrad.layout import contiguous, in_order, torch_order
-from minigrad.ops import RULE_OF, Rule, comparison
+from minigrad.ops import RULE_OF, Rule, activation, comparison
 from minigrad.ops import elementwise as rules
 from minigrad.tensor.base import Number, TensorBase, require_tensor
 from minigrad.tensor.conversion import (
@@ -132,15 +132,15 @@ class Elementwise(Conversions):
 
     def tanh(input) -> Self:
         """Hyperbolic tangent."""
-        return floating(input)._each(RULE_OF[rules.tanh])
+        return floating(input)._each(RULE_OF[activation.tanh])
 
     def sigmoid(input) -> Self:
         """1 / (1 + e^-input)."""
-        return floating(input)._each(RULE_OF[rules.sigmoid])
+        return floating(input)._each(RULE_OF[activation.sigmoid])
 
     def relu(input) -> Self:
         """max(input, 0); the gradient at 0 is 0."""
-        return not_bool("relu", input)._each(RULE_OF[rules.relu])
+        return not_bool("relu", input)._each(RULE_OF[activation.relu])
 
     def clone(input) -> Self:
         """A copy with memory of its own that passes gradients on."""

@@ -57,7 +57,7 @@ class Passing:
     def hooked(self, node: Node, grad: Array) -> Any:
         """Return the tensor of a gradient, or what the hooks of its node make of it."""
         tensor = self.tensor(grad)
-        for hook in () if is_nowhere(node) else [*(node.hooks or {}).values()]:
+        for hook in () if is_nowhere(node) else [*node.hooks.values()]:
             replaced = in_mode(self._recorded, partial(hook, tensor))
             if replaced is not None:
                 tensor = replacement(hook, replaced, node)

@@ -125,12 +125,12 @@ CATALOGUE = {defect.name: defect for defect in DEFECTS}
 
 OWN = """In one layer alone, or of another kind than the catalogue's; and the node where each shows.
 
-relu-gradient-scaled minigrad/ops/elementwise.py relu_backward_x
+relu-gradient-scaled minigrad/ops/activation.py relu_backward_x
 - return np.where(out, grad_out, 0)
 + return np.multiply(np.where(out, grad_out, 0), 1 + 1e-5)
 at backward 3 input relu_backward_x
 
-relu-leaks minigrad/ops/elementwise.py relu
+relu-leaks minigrad/ops/activation.py relu
 - return np.maximum(0, x)
 + return np.maximum(np.multiply(0.01, x), x)
 at forward 1 output relu
