@@ -114,7 +114,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     slope = _number("leaky_relu", "negative_slope", negative_slope)
     _require_floating("leaky_relu", require_tensor("leaky_relu", input))
     if not inplace:
-        return input._apply(_LEAKY_RELU, input, negative_slope=slope)
+        return input._each(_LEAKY_RELU, negative_slope=slope)
     if slope < 0 and input.requires_grad:
         raise RuntimeError(
             f"leaky_relu: in place the negative_slope must be at least 0, not {slope}, if the "
@@ -135,7 +135,7 @@ def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
         "beta": _number("softplus", "beta", beta),
         "threshold": _number("softplus", "threshold", threshold),
     }
-    return input._apply(_SOFTPLUS, input, **options)
+    return input._each(_SOFTPLUS, **options)
 
 
 def tanh(input: Tensor) -> Tensor:
