@@ -86,4 +86,17 @@ FAULTS = (
         ("(torch.ones(2, 2, 2) > 0) @ torch.ones(2, 2, 2)",),
         then="accepted",
     ),
+    Known(
+        "two faults: a hook that raises, and a graph that was released",
+        "torch runs the hooks of leaves between other nodes, and here they are the last",
+        two_faults("division by zero", "a second time"),
+        (
+            "t0 = torch.ones(2, requires_grad=True)",
+            "t1 = torch.ones(2, requires_grad=True).exp()",
+            "t1.sum().backward()",
+            "t0.register_hook(lambda g: 1 / 0)",
+            "torch.where(t0 > 0, t0, t1).sum().backward()",
+        ),
+        then="forgotten",
+    ),
 )
