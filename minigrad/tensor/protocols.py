@@ -155,8 +155,8 @@ class Protocols(NumPyCalls):
                 ".clone() it to stay in the graph"
             )
         array = deep_copied(self._array, memo)
-        copied = memo[id(self)] = rebuilt(type(self), array, self.requires_grad, {})
-        vars(copied).update(copy.deepcopy(self._attributes(), memo))  # it may be among them
+        attributes = copy.deepcopy(self._attributes(), memo)
+        copied = rebuilt(type(self), array, self.requires_grad, attributes)
         copied.grad = copy.deepcopy(self.grad, memo)
         return copied
 

@@ -18,6 +18,7 @@ from tests.minigrad.machine.comparison import differences
 from tests.minigrad.machine.known import KNOWN
 from tests.minigrad.machine.planted import LIMIT_S, PLANTED, RESULT, Planted, search
 from tests.minigrad.machine.reduced import reduced, simpler
+from tests.minigrad.machine.refused import REFUSED
 from tests.minigrad.machine.twins import GIVEN, HEAD, Known, Twins, disagreement
 from tests.minigrad.operations import FUZZ
 
@@ -206,7 +207,7 @@ def test_no_program_made_short_changes_a_library() -> None:
 
 
 def test_what_is_refused_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = [*KNOWN[0].example, "t1 = t0 + 1"]
+    program = [*REFUSED[0].example, "t1 = t0 + 1"]
     assert disagreement(program, KNOWN) is None
     right = minigrad.Tensor.mul_
 

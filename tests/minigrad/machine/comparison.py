@@ -46,6 +46,19 @@ class Difference:
     statement: str
     sides: tuple[Any, Any]
 
+    @property
+    def program(self) -> str:
+        """All statements that have been run."""
+        return "\n".join(self.sides[0].program)
+
+    def tensors(self) -> Iterator[torch.Tensor]:
+        """Yield torch's tensors that have a name, and the parameters of modules that have one."""
+        for value in self.sides[1].names.values():
+            if isinstance(value, torch.Tensor):
+                yield value
+            elif isinstance(value, torch.nn.Module):
+                yield from value.parameters()
+
     def __str__(self) -> str:
         where = f" of {self.where}" if self.where else ""
         return f"{self.what}{where}\n  torch:    {self.theirs!r}\n  minigrad: {self.ours!r}"

@@ -11,7 +11,7 @@ def two_faults(theirs: str, ours: str) -> Callable[[Difference], bool]:
     """Return whether both raise, each an error with the words given."""
     return lambda d: (
         d.what == "raises"
-        and d.theirs is not None
+        and None not in (d.ours, d.theirs)
         and re.search(theirs, str(d.theirs)) is not None
         and re.search(ours, str(d.ours)) is not None
     )

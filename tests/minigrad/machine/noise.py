@@ -30,11 +30,11 @@ FUNCTIONS = {"exp", "log", "pow", "pow_", "sigmoid", "tanh"}
 """What is not correctly rounded: moved by two units of the last place, everything else by one."""
 
 
-class Noise(TorchDispatchMode):  # type: ignore[misc]
+class Noise(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Within it, what torch computes is a few units of the last place away."""
 
     def __init__(self, seed: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.random = torch.Generator().manual_seed(seed)
 
     def moved(self, x: Any, units: int = 1) -> Any:

@@ -24,7 +24,7 @@ def goes_nowhere(value: Any) -> bool:
 
 def changes_unseen(d: Difference) -> bool:
     """Return whether a program has other names for memory, by which torch sees no change."""
-    return re.search(r"\.data\b|copy\.copy|numpy", "\n".join(d.sides[0].program)) is not None
+    return re.search(r"\.data\b|copy\.copy|numpy", d.program) is not None
 
 
 REFUSED = (
@@ -133,9 +133,8 @@ REFUSED = (
         "in torch a vector's is a view, and so derivatives of what was there before are zeros",
         lambda d: (
             refuses("appears to not have been used in the graph")(d)
-            and re.search(r"m\d[^\n]*\(", "\n".join(d.sides[0].program)) is not None
-            and re.search(r"copy_|fill_|zero_|uniform_|normal_|\] =", "\n".join(d.sides[0].program))
-            is not None
+            and re.search(r"m\d[^\n]*\(", d.program) is not None
+            and re.search(r"copy_|fill_|zero_|uniform_|normal_|\] =", d.program) is not None
         ),
         (
             "m0 = torch.nn.Linear(2, 2)",
@@ -150,8 +149,7 @@ REFUSED = (
         "derivatives that share a part of their graph",
         "the nodes of derivatives are others than torch's, and so is what one sweep releases",
         lambda d: (
-            refuses("backward through the graph a second time")(d)
-            and "create_graph" in "\n".join(d.sides[0].program)
+            refuses("backward through the graph a second time")(d) and "create_graph" in d.program
         ),
         (
             "t0 = torch.ones(2, requires_grad=True)",
@@ -242,5 +240,11 @@ REFUSED = (
             "t1 = torch.zeros(2, dtype=torch.int64)",
             "t1.fill_(t0)",
         ),
+    ),
+    Known(
+        "an attribute that leads back",
+        "a tensor that is among its own attributes cannot be copied",
+        lambda d: d.what == "raises" and isinstance(d.ours, RecursionError),
+        ("t0 = torch.ones(1)", "t0.note = t0", "t1 = copy.deepcopy(t0)"),
     ),
 )
