@@ -45,8 +45,8 @@ class SGD:
         state: for each parameter that has one its 'momentum_buffer'.
 
     Raises:
-        ValueError: there are no parameters, one is no leaf or stands in two groups, an option is
-            negative, or nesterov is asked for without momentum or with dampening.
+        ValueError: there are no parameters, one is no leaf or stands in two groups, lr, momentum
+            or weight_decay is negative, or nesterov is asked for without momentum or with dampening.
         TypeError: one of the parameters is no tensor, or they are a tensor and not several.
         NotImplementedError: `differentiable`, or a parameter given twice with `foreach` or `fused`.
     """

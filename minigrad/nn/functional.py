@@ -88,8 +88,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
     Raises:
         TypeError: the input is no tensor.
-        NotImplementedError: it is of dtype bool (RuntimeError in place).
-        RuntimeError: `inplace`, and the input is a leaf that requires a gradient.
+        RuntimeError: it is of dtype bool; or `inplace`, and a leaf that requires a gradient.
     """
     try:
         if inplace:
