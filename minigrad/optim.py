@@ -46,7 +46,7 @@ class SGD:
 
     Raises:
         ValueError: there are no parameters, one is no leaf or stands in two groups, lr, momentum
-            or weight_decay is negative, or nesterov is asked for without momentum or with dampening.
+            or weight_decay is negative, or nesterov comes without momentum or with dampening.
         TypeError: one of the parameters is no tensor, or they are a tensor and not several.
         NotImplementedError: `differentiable`, or a parameter given twice with `foreach` or `fused`.
     """
