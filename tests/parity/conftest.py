@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from parity import processes
 from parity.engines.process import EngineProcess
 from parity.engines.registry import factory
 from parity.engines.trainer import Trainer
 from parity.processes import Side, trainer
+from tests.parity.here import Here
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +21,12 @@ def unchanged_settings() -> Iterator[None]:
         yield
     if torch := sys.modules.get("torch"):
         torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have `parity` run its engines in this process."""
+    monkeypatch.setattr(processes, "EngineProcess", Here)
 
 
 @pytest.fixture(scope="session")
