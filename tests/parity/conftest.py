@@ -11,7 +11,6 @@ from parity import processes
 from parity.engines.process import EngineProcess
 from parity.engines.registry import factory
 from parity.engines.trainer import Trainer
-from parity.processes import Side, trainer
 from tests.parity.here import Here
 
 
@@ -30,10 +29,9 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def torch_process() -> Iterator[EngineProcess[Trainer]]:
-    """The usual reference, which takes a while to start."""
-    with trainer(Side("torch", factory("torch"))) as process:
-        yield process
+def torch_process() -> EngineProcess[Trainer]:
+    """The usual reference."""
+    return Here(functools.partial(Trainer, factory("torch")), name="torch")
 
 
 @pytest.fixture(scope="session")
