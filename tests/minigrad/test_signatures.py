@@ -21,6 +21,7 @@ NAMESPACES: dict[str, tuple[Any, Any]] = {
     "Size": (minigrad.Size, torch.Size),
     "Generator": (minigrad.Generator, torch.Generator),
     "autograd": (minigrad.autograd, torch.autograd),
+    "autograd.Function": (minigrad.autograd.Function, torch.autograd.Function),
     "autograd.functional": (minigrad.autograd.functional, torch.autograd.functional),
     "nn": (minigrad.nn, torch.nn),
     **{
@@ -61,7 +62,7 @@ DIFFERENCES: dict[str, str] = {
         f"{name} (no signature)": NO_SIGNATURE
         for name in (
             *("Generator.get_state", "Generator.set_state", "Tensor", "dtype"),
-            *("nn.Identity", "nn.Module", "nn.Sequential", "nn.Sigmoid", "nn.Tanh"),
+            *("autograd.Function", "nn.Identity", "nn.Module", "nn.Sequential", "nn.Sigmoid", "nn.Tanh"),
         )
     },
     "CaptureError": "of minigrad's own `capture`",
