@@ -10,6 +10,7 @@ from minigrad.dtypes import bool_, common_type, python_number
 from minigrad.grad_mode import grad_mode
 from minigrad.ops import RULE_OF, Rule, activation, linalg, loss, reduction
 from minigrad.tensor import Tensor
+from minigrad.tensor.arithmetic import in_order_of
 from minigrad.tensor.base import require_tensor
 
 _HUBER_LOSS = RULE_OF[loss.huber_loss]
@@ -95,7 +96,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
             return input.relu_()
         if input._array.dtype == bool_:
             return input.relu()  # which refuses it
-        return input._apply(_RELU, input)
+        return input._each(_RELU)
     except AttributeError:
         require_tensor("relu", input)
         raise
@@ -113,7 +114,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     slope = _number("leaky_relu", "negative_slope", negative_slope)
     _require_floating("leaky_relu", require_tensor("leaky_relu", input))
     if not inplace:
-        return input._apply(_LEAKY_RELU, input, negative_slope=slope)
+        return input._each(_LEAKY_RELU, negative_slope=slope)
     if slope < 0 and input.requires_grad:
         raise RuntimeError(
             f"leaky_relu: in place the negative_slope must be at least 0, not {slope}, if the "
@@ -134,7 +135,7 @@ def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
         "beta": _number("softplus", "beta", beta),
         "threshold": _number("softplus", "threshold", threshold),
     }
-    return input._apply(_SOFTPLUS, input, **options)
+    return input._each(_SOFTPLUS, **options)
 
 
 def tanh(input: Tensor) -> Tensor:
@@ -223,7 +224,7 @@ def smooth_l1_loss(
 
 def _reduced(rule: Rule, input: Tensor, target: Tensor, reduction: str, **options: Any) -> Tensor:
     """Return the errors that a rule gives, or their sum or mean, under the rule's name."""
-    errors = input._apply(rule, input, target, **options)
+    errors = in_order_of(input._apply(rule, input, target, **options), input, target)
     if reduction == "none":
         return errors
     return input._apply(_REDUCED[reduction].named(rule.torch_name), errors, axis=None)

@@ -38,7 +38,7 @@ class Module(Attributes):
         """Return what `forward` does, or what the hooks make of it."""
         output = self.forward(*inputs, **options)
         if self._forward_hooks:
-            for hook, with_options in self._forward_hooks.values():
+            for hook, with_options in [*self._forward_hooks.values()]:
                 given = (inputs, options) if with_options else (inputs,)
                 changed = hook(self, *given, output)
                 output = output if changed is None else changed
@@ -204,7 +204,7 @@ class Module(Attributes):
 
         Raises:
             TypeError: the dtype is not floating point, or not supported.
-            RuntimeError: the device is not the CPU.
+            RuntimeError: the device is not the CPU, or a parameter is not a leaf any more.
         """
         wanted = dtype_among("Module.to", target, device, dtype)
         if wanted is None:
@@ -216,11 +216,17 @@ class Module(Attributes):
             )
         for parameter in self.parameters():
             if parameter.dtype != wanted:
+                if not parameter.is_leaf:
+                    raise RuntimeError(
+                        "Module.to: a recorded operation has changed a parameter in place, and "
+                        "its record is of the old dtype: call detach_() on the parameter first"
+                    )
                 grad, requires_grad = parameter.grad, parameter.requires_grad
                 before, parameter._frozen = parameter._node or parameter._frozen, None
-                parameter.__init__(parameter.detach().to(wanted), requires_grad)  # type: ignore[misc]
+                parameter.__init__(parameter.detach().to(wanted))  # type: ignore[misc]
                 if before is not None and parameter._node is not None:
                     parameter._node.hooks = before.hooks
+                parameter.requires_grad_(requires_grad)
                 if grad is not None:  # it stays the same tensor
                     grad._array = grad.detach().to(wanted)._array
                     parameter._grad = grad

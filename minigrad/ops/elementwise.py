@@ -113,11 +113,13 @@ def power(x: Array, *, exponent: float) -> Array:
         return np.positive(x)
     if exponent == 2:
         return np.square(x)
+    if x.dtype == np.float32 and not -(2**24) <= exponent <= 2**24:  # it has no odd ones of these
+        return np.astype(np.power(np.astype(x, np.float64), exponent), np.float32)
     return np.power(x, exponent)
 
 
 def power_backward_x(grad_out: Array, x: Array, exponent: float) -> Array:
-    if exponent == 0:  # constant, even at 0 and NaN
+    if exponent == 0 and exponent is not False:  # constant, even at 0 and NaN
         return np.zeros_like(grad_out)
     # Also for the simplest powers: x² has the derivatives 2·x¹, 2·x⁰ and 0, and then no more.
     return np.multiply(grad_out, np.multiply(power(x, exponent=exponent - 1), exponent))

@@ -24,14 +24,17 @@ class RemovableHandle:
     _numbers = itertools.count()
 
     def __init__(self, owner: Any, name: str, hook: Any, prepend: bool = False) -> None:
-        self._owner, self._name, self._number = owner, name, next(self._numbers)
-        new, known = {self._number: hook}, getattr(owner, name)
-        setattr(owner, name, {**new, **known} if prepend else {**known, **new})
+        if not getattr(owner, name):
+            setattr(owner, name, {})
+        self._hooks, self._number = getattr(owner, name), next(self._numbers)
+        earlier = [*self._hooks] if prepend else []
+        self._hooks[self._number] = hook
+        for number in earlier:
+            self._hooks[number] = self._hooks.pop(number)
 
     def remove(self) -> None:
         """Remove the hook; a second call does nothing."""
-        known = getattr(self._owner, self._name)
-        setattr(self._owner, self._name, {n: h for n, h in known.items() if n != self._number})
+        self._hooks.pop(self._number, None)
 
     def __enter__(self) -> Self:
         return self

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import minigrad
+from minigrad.tensor.reduction import VOID
 
 Parameters = dict[str, Any]  # default by name, in order; REQUIRED where there is none
 REQUIRED = inspect.Parameter.empty
@@ -241,7 +242,7 @@ def differences(path: str, ours: Parameters, theirs: list[Parameters]) -> Iterat
     best: Parameters = max(theirs, key=lambda them: (len(set(ours) & set(them)), -len(them)))
     everything = {name: default for them in theirs for name, default in them.items()}
     for name, default in ours.items():
-        if default is None and NUMPY_NAMES.get(name) in everything:
+        if default is VOID and NUMPY_NAMES.get(name) in everything:
             continue
         if default is None and any(name not in them for them in theirs):
             theirs_too = name in everything  # by another signature, it may be left out
@@ -312,7 +313,7 @@ def other_default(input: Any, dim: Any = None, keepdim: bool = True) -> None: ..
 def other_order(input: Any, keepdim: bool = False, dim: Any = None) -> None: ...
 def required(input: Any, dim: Any, keepdim: bool = False) -> None: ...
 def numpys(
-    input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: Any = None
+    input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = VOID, keepdims: Any = VOID
 ) -> None: ...
 def other_default_of_axis(
     input: Any, dim: Any = None, keepdim: bool = False, axis: int = 0
