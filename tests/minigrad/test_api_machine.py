@@ -32,7 +32,7 @@ PACKAGE = Path(minigrad.__file__).parent
 
 
 @pytest.mark.skipif(FUZZ, reason="make fuzz runs random ones")
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_programs_do_what_they_do_in_torch(seed: int) -> None:
     run_programs(seed)
 
@@ -91,9 +91,9 @@ def test_what_is_put_back_shows_in_a_short_program(each: Planted) -> None:
 
 def test_the_machine_finds_what_is_put_back() -> None:
     """It searches anew for one, and has found all within ten minutes of two cores."""
-    (each,) = (each for each in PLANTED if each.defect.name == "no-warning-of-a-tensor-of-a-tensor")
+    (each,) = (each for each in PLANTED if each.defect.name == "negative-strides-are-taken")
     found = search(each, limit_s=60)
-    assert "torch.tensor" in found["program"][-1]
+    assert "torch.from_numpy" in found["program"][-1]
     kept = {row["name"]: row for row in json.loads(RESULT.read_text("utf-8"))["found"]}
     assert kept.keys() == {each.defect.name for each in PLANTED}
     assert all(row["program"] and row["found_s"] <= LIMIT_S for row in kept.values())

@@ -22,6 +22,7 @@ NAMESPACES: dict[str, tuple[Any, Any]] = {
     "Size": (minigrad.Size, torch.Size),
     "Generator": (minigrad.Generator, torch.Generator),
     "autograd": (minigrad.autograd, torch.autograd),
+    "autograd.Function": (minigrad.autograd.Function, torch.autograd.Function),
     "autograd.functional": (minigrad.autograd.functional, torch.autograd.functional),
     "nn": (minigrad.nn, torch.nn),
     **{
@@ -32,6 +33,14 @@ NAMESPACES: dict[str, tuple[Any, Any]] = {
     "nn.init": (minigrad.nn.init, torch.nn.init),
     "nn.utils": (minigrad.nn.utils, torch.nn.utils),
     "optim": (minigrad.optim, torch.optim),
+    "optim.lr_scheduler": (minigrad.optim.lr_scheduler, torch.optim.lr_scheduler),
+    **{
+        f"optim.lr_scheduler.{name}": (
+            getattr(minigrad.optim.lr_scheduler, name),
+            getattr(torch.optim.lr_scheduler, name),
+        )
+        for name in ("LRScheduler", "LambdaLR", "StepLR")
+    },
     "optim.SGD": (minigrad.optim.SGD, torch.optim.SGD),
 }
 
@@ -62,7 +71,14 @@ DIFFERENCES: dict[str, str] = {
         f"{name} (no signature)": NO_SIGNATURE
         for name in (
             *("Generator.get_state", "Generator.set_state", "Tensor", "dtype"),
-            *("nn.Identity", "nn.Module", "nn.Sequential", "nn.Sigmoid", "nn.Tanh"),
+            *(
+                "autograd.Function",
+                "nn.Identity",
+                "nn.Module",
+                "nn.Sequential",
+                "nn.Sigmoid",
+                "nn.Tanh",
+            ),
         )
     },
     "CaptureError": "of minigrad's own `capture`",
@@ -101,6 +117,8 @@ DIFFERENCES: dict[str, str] = {
     "enable_grad.function": DECORATOR,
     "enable_grad.orig_func": DECORATOR,
     "no_grad.function": DECORATOR,
+    "autograd.Function.apply.kwargs": "arguments are given by position",
+    "autograd.Function.forward.kwargs": "arguments are given by position",
     "autograd.backward.grad_variables": "deprecated in torch",
     **{
         f"autograd.{function}.{option}": CHOSEN
@@ -131,6 +149,10 @@ DIFFERENCES: dict[str, str] = {
     "nn.Module.to.copy": "use copy.deepcopy",
     "nn.Module.to.other": "given by position",
     "nn.Parameter.data": "always made from a tensor",
+    **{
+        f"optim.lr_scheduler.{name}.step.epoch": "deprecated in torch"
+        for name in ("LRScheduler", "LambdaLR", "StepLR")
+    },
     "nn.Module.register_forward_hook.always_call": "an error ends the call, hooks included",
     **{
         f"nn.functional.{loss}.weight": "errors are not weighted"

@@ -90,6 +90,7 @@ class SGD:
             )
         self.defaults: dict[str, Any] = options
         self.state: dict[Tensor, dict[str, Any]] = {}
+        self._opt_called = False  # since a scheduler was made
         self._numbers: dict[tuple[int, str, DType], list[Any]] = {}
         self.param_groups: list[dict[str, Any]] = []
         groups: list[Any] = list(params)
@@ -157,6 +158,7 @@ class SGD:
         Returns:
             what the closure returns, the loss by convention; None without one.
         """
+        self._opt_called = True
         loss = None
         if closure is not None:
             loss = in_mode(True, closure)
