@@ -204,6 +204,28 @@ def randn(
     return Tensor(values).requires_grad_(requires_grad)
 
 
+def randperm(
+    n: int, *, generator: Generator | None = None, dtype: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return the integers from 0 to n - 1 in random order, equal to torch's; int64 by default.
+
+    Raises:
+        TypeError: n is no int, the generator no Generator, or the dtype is not supported.
+        RuntimeError: n is negative, or beyond what the dtype counts exactly.
+        NotImplementedError: the dtype is bool, or n above 200 million.
+    """
+    source = chosen("randperm", generator)
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"randperm: n must be an int, not {type(n).__name__}")
+    kind = int64 if dtype is None else as_dtype(dtype)
+    if kind == bool_:
+        raise NotImplementedError("randperm: dtype must be a number's, not bool")
+    if kind.kind == "f" and n > 2 ** (np.finfo(kind).nmant + 1) + 1:
+        raise RuntimeError(f"randperm: n = {n} is too large for {kind}: use int64")
+    values = source.permutation(n.__index__()).astype(kind)
+    return Tensor(values).requires_grad_(requires_grad)
+
+
 def _checked(
     operation: str, size: tuple[int, ...], generator: Generator | None, dtype: Any
 ) -> tuple[Generator, tuple[int, ...], DType]:
