@@ -95,7 +95,8 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
             return input.relu_()
         if input._array.dtype == bool_:
             return input.relu()  # which refuses it
-        return input._each(_RELU)
+        result = input._apply(_RELU, input)  # not by a call more: it is in every step
+        return result if len(result._array.shape) < 3 else in_order_of(result, input)
     except AttributeError:
         require_tensor("relu", input)
         raise
