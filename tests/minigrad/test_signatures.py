@@ -102,6 +102,7 @@ DIFFERENCES: dict[str, str] = {
     "sum.dtype": "convert first: x.double().sum()",
     "Tensor.numpy.force": "use .detach().numpy()",
     "Tensor.to.copy": "use .clone()",
+    "Tensor.type.kwargs": "deprecated in torch",
     "Tensor.mm.out_dtype": "there is no mixed precision",
     "mm.out_dtype": "there is no mixed precision",
     "device.index": "there is only one CPU",
