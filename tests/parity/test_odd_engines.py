@@ -1,5 +1,6 @@
 """Engines at the edges of the protocol: wrong ones fail and say why, right ones pass."""
 
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from parity import Engine
 from parity.checks.steps import check_steps
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.process import LocalObject
-from parity.engines.protocol import Start, Task
+from parity.engines.protocol import Array, Start, Task
 from parity.engines.trainer import Trainer
 from tests.parity import odd_engines
 from tests.parity.commands import Finished, parity, report, words
@@ -251,20 +252,39 @@ def steps(
 
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize(
-    ("engine", "of"),
-    [(odd_engines.Swallows, "loss"), (odd_engines.SwallowsParameters, "updated")],
+    ("engine", "of", "actual", "expected"),
+    [
+        (odd_engines.Swallows, "gradients", float(np.finfo(np.float32).max), "inf"),
+        (odd_engines.SwallowsParameters, "updated", 0.0, "nan"),
+    ],
 )
-def test_a_nan_that_is_certain_cannot_be_swallowed(engine: type[Any], of: str, seed: int) -> None:
+def test_a_nan_that_is_certain_cannot_be_swallowed_nor_an_infinity(
+    engine: type[Any], of: str, actual: float, expected: str, seed: int
+) -> None:
     rate = {1: 0.3, 2: 3.0}[seed]
     found = steps(engine, MinigradEngine, learning_rate=rate, seed=seed, samples=100)
     assert found["passed"] is False
-    assert found["first_failure"]["of"] == of
-    assert (found["first_failure"]["actual"], found["first_failure"]["expected"]) == (
-        (0.0).hex(),
-        "nan",
-    )
+    at = found["first_failure"]
+    assert (at["of"], at["actual"], at["expected"]) == (of, actual.hex(), expected)
     right = steps(odd_engines.Plain, MinigradEngine, learning_rate=rate, seed=seed, samples=100)
     assert right["passed"] is True
+
+
+class Clips(odd_engines.Plain):
+    """Wrong: makes the largest number of what overflows, and zeros of NaNs, after the step."""
+
+    def update(self, gradients: dict[str, Array]) -> None:
+        super().update(gradients)
+        self.values = {name: np.nan_to_num(value) for name, value in self.values.items()}
+
+
+@pytest.mark.parametrize("engine", [Clips, odd_engines.SwallowsParameters])
+def test_nor_can_what_the_order_of_summation_decides(engine: type[Any]) -> None:
+    """At the fourth step of this run 66 parameters overflow, or not, as sums are ordered."""
+    found = steps(engine, MinigradEngine, learning_rate=3.0, seed=2, samples=30, epochs=4)
+    at = found["first_failure"]
+    assert (at["epoch"], at["of"], at["wrong"]) == (3, "updated", "actual")
+    assert not math.isfinite(float.fromhex(at["judge"]))
 
 
 def test_the_same_nan_on_both_sides_fails_and_names_both(tmp_path: Path) -> None:
