@@ -93,7 +93,7 @@ def sweep_command(
     for line in lost:
         complain(line, 2)
     empty = [name for name, found in compared.items() if found["passed"] is None]
-    if empty:
+    if empty and not lost:
         complain(f"no verdict was reached on {', '.join(empty)}: give more --seeds", 2)
     errors = [error for stream in streams for error in stream.lost.values()]
     if passed(compared) is False or any(isinstance(each, EngineFailedError) for each in errors):

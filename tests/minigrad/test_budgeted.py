@@ -566,7 +566,7 @@ def test_a_relu_beside_an_overflow_is_in_doubt_only_if_its_sign_is() -> None:
     x = np.array([[0.9, 0.9, -0.1], [-0.9, -0.9, 0.1], [0.9, 0.9, -0.9], [-0.9, -0.9, 0.9]])
     x, one = (x * np.finfo(np.float32).max).astype(np.float32), np.ones(1, np.float32)
     with counting_kinks() as kinks:
-        out = np.maximum(0, np.add(np.matmul(array(x), np.ones((3, 1), np.float32)), one))
+        out: Any = np.maximum(0, np.add(np.matmul(array(x), np.ones((3, 1), np.float32)), one))
         np.where(out, one, 0)
     assert kinks.count == 2
     assert np.isinf(out.slack).ravel().tolist() == [True, False, True, True]
