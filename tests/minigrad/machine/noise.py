@@ -49,8 +49,8 @@ class Noise(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func._schema.name.removeprefix("aten::")
-        if name in COMBINING:
-            args = self.moved(args)
+        if name in COMBINING or "alpha" in (kwargs or {}):  # the product is rounded, too, or not
+            args = (args[0] if name[-1] == "_" else self.moved(args[0]), *self.moved(args[1:]))
         result = func(*args, **(kwargs or {}))
         if name not in ROUNDING:
             return result
