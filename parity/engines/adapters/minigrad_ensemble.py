@@ -12,8 +12,9 @@ from minigrad.architectures import build
 from minigrad.arrays.conversion import reproducible
 from minigrad.ensembles import ensemble, mse_losses
 from parity.engines.adapters.minigrad import MinigradEngine
+from parity.engines.adapters.recorded import replayed
 from parity.engines.adapters.sequential import SequentialEngine
-from parity.engines.protocol import Array, Engine, Start, Task
+from parity.engines.protocol import Array, Engine, Start, Task, Traced
 from parity.engines.trainer import Run
 
 CACHE = 2**20
@@ -118,17 +119,23 @@ class Ensemble(SequentialEngine):
         self._x, self._y = self._tensor(start.x), self._tensor(start.y)
         self._step: Callable[[], Any] = super().step
         self._losses: Callable[[], Any] = self._backward
+        self._values: Any = self._traced
         if self._eager:
             reproducible(self._model)
         else:
-            self._step, self._losses = map(minigrad.capture, (self._step, self._losses))
+            self._step, self._losses, self._values = map(
+                minigrad.capture, (self._step, self._losses, self._values)
+            )
         self._optimizer = self._sgd(task)
 
     def begin_again(self, start: Start) -> None:
         """Begin the task from another start, with the steps that were captured."""
-        self._x.copy_(self._tensor(start.x))
-        self._y.copy_(self._tensor(start.y))
+        self.put_data(start.x, start.y)
         self.put(start.parameters)
+
+    def targets(self) -> Array:
+        """Copy the y of all members, (members, samples, out)."""
+        return self._copy(self._y)
 
     def step(self) -> Array:
         """Take one training step; return the losses before it, (members,)."""
@@ -139,11 +146,12 @@ class Ensemble(SequentialEngine):
         """Run forward and backward; return the losses, (members,), and the gradients."""
         return self._losses().detach().numpy(), self._gradients()
 
-    def _backward(self) -> Any:
-        self._optimizer.zero_grad()
-        losses = self._loss_function(self._model(self._x), self._y)
-        losses.sum().backward()
-        return losses
+    def _sweep(self, loss: Any) -> None:
+        loss.sum().backward()
+
+    def trace(self) -> list[Traced]:
+        """Take one training step by a replay; return all it computed, of all members."""
+        return replayed(self, self._values)
 
     def _tensor(self, array: Array) -> minigrad.Tensor:
         tensor = minigrad.tensor(array)
@@ -209,6 +217,12 @@ class EnsembleEngine(Engine):
                 values[name][self._shown] = value
         self._ensemble.put(all_parameters, all_buffers)
 
+    def put_data(self, x: Array, y: Array) -> None:
+        """Replace x, which all members have, and the y of the member shown."""
+        targets = self._ensemble.targets()
+        targets[self._shown] = y
+        self._ensemble.put_data(x, targets)
+
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
         """Run forward and backward."""
         losses, gradients = self._ensemble.loss_and_gradients()
@@ -227,6 +241,18 @@ class EnsembleEngine(Engine):
     def momentum_buffers(self) -> dict[str, Array]:
         """Copy the optimiser's buffers."""
         return self._of_shown(self._ensemble.momentum_buffers())
+
+    def trace(self) -> list[Traced]:
+        """Take one training step; return all that the member shown computed."""
+        loss = f"minigrad/ensembles.py:{mse_losses.__code__.co_firstlineno}"
+        return [
+            step._replace(
+                operation=step.operation.removesuffix("Ensemble"),
+                value=step.value[self._shown],
+                rule=loss if step.node == "loss" else step.rule,
+            )
+            for step in self._ensemble.trace()
+        ]
 
     def predict(self) -> Array:
         """Run forward without recording."""
