@@ -176,19 +176,27 @@ class Ensemble(SequentialEngine):
         ]
 
 
+def _beside(start: Start, distance: float) -> Start:
+    """Return another start with the same x."""
+    parameters = {
+        name: value * value.dtype.type(1 + distance) for name, value in start.parameters.items()
+    }
+    return Start(start.x, start.y + start.y.dtype.type(distance), parameters)
+
+
 class EnsembleEngine(Engine):
-    """One member of an ensemble, as an engine; the others have the seeds after the task's.
+    """One member of an ensemble, as an engine; the others have other targets and parameters.
 
     To time it is to time the whole ensemble, as the steps of `STEPS` networks.
 
     Args:
         members: how many there are; None for `members_at_once`.
-        shown: which of them is the engine's, counted from 0.
+        shown: which of them is the engine's, counted from 0; None for another one at each seed.
     """
 
-    def __init__(self, members: int | None = None, shown: int = 0) -> None:
+    def __init__(self, members: int | None = None, shown: int | None = None) -> None:
         np.seterr(all="ignore")  # as in MinigradEngine
-        self._members, self._shown = members, shown
+        self._members, self._given = members, shown
 
     def draw(self, task: Task) -> Start:
         """Draw data and parameters with `minigrad.random`."""
@@ -197,10 +205,8 @@ class EnsembleEngine(Engine):
     def build(self, task: Task, start: Start) -> None:
         """Put the ensemble together: the start given is that of the member shown."""
         self.STEPS = self._members or members_at_once(task)
-        seeds = [(task.seed + i) % 2**64 for i in range(1, self.STEPS)]
-        others = [self.draw(dataclasses.replace(task, seed=seed)) for seed in seeds]
-        starts = [dataclasses.replace(other, x=start.x) for other in others]
-        starts.insert(self._shown, start)
+        self._shown = (task.seed + 1 if self._given is None else self._given) % self.STEPS
+        starts = [_beside(start, (i - self._shown) / self.STEPS) for i in range(self.STEPS)]
         self._ensemble = Ensemble()
         self._ensemble.load(task, stacked(starts))
 
