@@ -6,7 +6,7 @@ Tensors go by their names: they come in whatever order the engine has them, and 
 """
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import ModuleType
 from typing import Any
@@ -45,6 +45,11 @@ class Asked:
     def namespace(self) -> ModuleType | None:
         """The engine's library, if that has torch's names."""
         return self._engine.namespace
+
+    @property
+    def capture(self) -> Callable[[Callable[..., Any]], Callable[..., Any]] | None:
+        """What records a function of that library, and replays it; None without it."""
+        return self._engine.capture
 
     def identity(self) -> str:
         """Return the class that makes the engine what it is, which is none that adds nothing."""

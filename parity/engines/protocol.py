@@ -1,7 +1,7 @@
 """What an engine is asked to do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import ModuleType
@@ -147,7 +147,8 @@ class Engine(ABC):
     judged with momentum, too; with `put_data` recorded steps are given other data; with `draw` its
     random numbers are judged (`DrawingEngine`), with `trace` a defect is located (`TracingEngine`).
     One whose library has torch's names may have an attribute `namespace`, the module, and is then
-    asked to run the probe suite.
+    asked to run the probe suite; with `capture`, a function that returns a recorded one in place of
+    a function, by replays.
 
     An object is made without arguments; `parity run` makes two, each in a process of its own: one
     is given a state before every step, the other trains alone (`free_steps`). Whatever a method
@@ -160,6 +161,7 @@ class Engine(ABC):
     """
 
     namespace: ModuleType | None = None
+    capture: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
 
     @abstractmethod
     def build(self, task: Task, start: Start) -> None:

@@ -42,7 +42,7 @@ class MinigradEngine(SequentialEngine):
 class MinigradCapturedEngine(MinigradEngine):
     """`minigrad.capture` of a training step, and of the forward and backward pass alone."""
 
-    namespace = None
+    capture = staticmethod(minigrad.capture)
 
     def build(self, task: Task, start: Start) -> None:
         """Build the network, copy the parameters into it, and have its steps captured."""

@@ -194,6 +194,9 @@ class EnsembleEngine(Engine):
         shown: which of them is the engine's, counted from 0; None for another one at each seed.
     """
 
+    namespace = minigrad
+    capture = staticmethod(minigrad.capture)
+
     def __init__(self, members: int | None = None, shown: int | None = None) -> None:
         np.seterr(all="ignore")  # as in MinigradEngine
         self._members, self._given = members, shown
