@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -150,8 +151,8 @@ class Ensemble(SequentialEngine):
         loss.sum().backward()
 
     def trace(self) -> list[Traced]:
-        """Take one training step by a replay; return all it computed, of all members."""
-        return replayed(self, self._values)
+        """Take one training step, by a replay if captured; return all it computed, of all."""
+        return super().trace() if self._eager else replayed(self, self._values)
 
     def _tensor(self, array: Array) -> minigrad.Tensor:
         tensor = minigrad.tensor(array)
@@ -194,8 +195,9 @@ class EnsembleEngine(Engine):
         shown: which of them is the engine's, counted from 0; None for another one at each seed.
     """
 
-    namespace = minigrad
-    capture = staticmethod(minigrad.capture)
+    namespace: ModuleType | None = minigrad
+    capture: Any = staticmethod(minigrad.capture)
+    _reproducible = False
 
     def __init__(self, members: int | None = None, shown: int | None = None) -> None:
         np.seterr(all="ignore")  # as in MinigradEngine
@@ -210,7 +212,7 @@ class EnsembleEngine(Engine):
         self.STEPS = self._members or members_at_once(task)
         self._shown = (task.seed + 1 if self._given is None else self._given) % self.STEPS
         starts = [_beside(start, (i - self._shown) / self.STEPS) for i in range(self.STEPS)]
-        self._ensemble = Ensemble()
+        self._ensemble = Ensemble(in_reproducible_arithmetic=self._reproducible)
         self._ensemble.load(task, stacked(starts))
 
     def put(
@@ -270,3 +272,14 @@ class EnsembleEngine(Engine):
 
     def _of_shown(self, values: Mapping[str, Array]) -> dict[str, Array]:
         return {name: value[self._shown] for name, value in values.items()}
+
+
+class ReproducibleEnsembleEngine(EnsembleEngine):
+    """One of two members, each with the bits of its network trained by itself."""
+
+    namespace = None
+    capture = None
+    _reproducible = True
+
+    def __init__(self) -> None:
+        super().__init__(members=2)
