@@ -160,15 +160,16 @@ class Match:
             traces = traced(
                 *sides, self.task, self.start, self.momentum_buffers, epoch, free=verdict.free
             )
+            if node := first_node(traces, bits=verdict.bits):
+                return {"first_node": node, "wrong": node["wrong"]}
         except NotTracedError:
-            leading = sides[0] if verdict.free else sides[1]
-            state = state_at(leading, self.task, self.start, self.momentum_buffers, epoch)
-            wrong = wrong_in_step(*sides, self.task, *state)
-            if wrong == "neither":  # a free step that is wrong only where the engine came by itself
-                wrong = "actual" if verdict.free else None
-            return {"first_node": None, "wrong": wrong}
-        node = first_node(traces, bits=verdict.bits)
-        return {"first_node": node, "wrong": node and node["wrong"]}
+            pass
+        leading = sides[0] if verdict.free else sides[1]
+        state = state_at(leading, self.task, self.start, self.momentum_buffers, epoch)
+        wrong = wrong_in_step(*sides, self.task, *state)
+        if wrong == "neither":  # a free step that is wrong only where the engine came by itself
+            wrong = "actual" if verdict.free else None
+        return {"first_node": None, "wrong": wrong}
 
 
 @dataclass(frozen=True)

@@ -101,17 +101,25 @@ class Asked:
         self._engine.put(parameters, momentum_buffers)
 
     def begin(
-        self, task: Task, start: Start, momentum_buffers: Mapping[str, Array] | None = None
+        self,
+        task: Task,
+        start: Start,
+        momentum_buffers: Mapping[str, Array] | None = None,
+        *,
+        traced: bool = False,
     ) -> None:
         """Begin a task; whatever it is asked then is nothing that it is asked for the first time.
 
         An engine may record its first call, and keep what it should not: the data, a target, an
-        option. So it is used elsewhere before, twice: a recording may be another one at first.
+        option. So it is used elsewhere before, twice: a recording may be another one at first. With
+        `traced` it has shown its steps there, too.
         """
         self.load(task, elsewhere(start))
         for _ in range(2):
             self.loss_and_gradients()
             self.step()
+        if traced:
+            self.trace()
         self._start = start
         self._engine.put_data(start.x.copy(), start.y.copy())
         self.put(start.parameters, momentum_buffers or {})

@@ -81,7 +81,7 @@ class Trainer:
         """Return all that a step from this state computes; None if the engine cannot show it."""
         if not self.engine.traces:
             return None
-        self.engine.begin(task, start, momentum_buffers)
+        self.engine.begin(task, start, momentum_buffers, traced=True)
         return self.trace_next()
 
     def trace_next(self) -> list[Traced] | None:
