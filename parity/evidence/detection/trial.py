@@ -52,8 +52,9 @@ def trial(
     """
     if defect is not None:
         defect.plant(tree)
-    dtype = "float32" if defect is None else defect.dtype
+    dtype, engine = ("float32", "minigrad") if defect is None else (defect.dtype, defect.engine)
     options = ("--quick", "--seed", str(seed), "--dtype", dtype, "--output", "out")
+    options += ("--engine", engine)
     ended = run_in(tree, "parity", "run", *networks, *options)
     failures: list[dict[str, Any]] = [{"verdict": DIED}]
     problem: str | None = ended.stderr
