@@ -37,6 +37,7 @@ CALLS: dict[str, tuple[Callable[..., Any], list[tuple[float, float]]]] = {
     "divide": (np.divide, [(-3, 3), (0.5, 3)]),
     "exp": (np.exp, [(-3, 3)]),
     "log": (np.log, [(1.5, 9)]),
+    "log1p": (np.log1p, [(0.5, 8)]),
     "maximum": (np.maximum, [(-3, 3), (-3, 3)]),
     "minimum": (np.minimum, [(-3, 3), (-3, 3)]),
     "multiply": (np.multiply, [(-3, 3), (-3, 3)]),
@@ -64,7 +65,8 @@ CALLS: dict[str, tuple[Callable[..., Any], list[tuple[float, float]]]] = {
     "getitem": (lambda x: x[1:, ::2], [(-3, 3)]),
     "astype": (lambda x: np.astype(x, np.float64), [(-3, 3)]),
 }
-ROUNDED = ["add", "divide", "exp", "log", "multiply", "power", "sqrt", "square", "subtract", "tanh"]
+ROUNDED = ["add", "divide", "exp", "log", "log1p", "multiply", "power", "sqrt", "square"]
+ROUNDED += ["subtract", "tanh"]
 ROUNDED += [name for name in CALLS if name.startswith(("matmul", "add.reduce"))]
 
 

@@ -1,6 +1,7 @@
 """Ctrl-C at every line of a step, a recording and a replay: what comes next is right."""
 
 import contextlib
+import copy
 import gc
 import sys
 from collections.abc import Callable, Iterator
@@ -90,7 +91,7 @@ class Training:
         """Return another one in the same state."""
         twin = Training(self.set_to_none)
         twin.model.load_state_dict(self.model.state_dict())
-        twin.optimizer.load_state_dict(self.optimizer.state_dict())
+        twin.optimizer.load_state_dict(copy.deepcopy(self.optimizer.state_dict()))
         return twin
 
     def values(self) -> Any:

@@ -28,7 +28,7 @@ from minigrad.arrays.budgeted.values import (
 )
 
 LIBRARY = 4.0
-"""The variance of the relative error of exp, log, tanh and power, in u²."""
+"""The variance of the relative error of exp, log, log1p, tanh and power, in u²."""
 
 
 class Smooth(NamedTuple):
@@ -62,6 +62,7 @@ SMOOTH: dict[np.ufunc, Smooth] = {
     np.sqrt: Smooth((lambda out, x: _double(np.divide, 0.5, out),), ROUNDED),
     np.exp: Smooth((lambda out, x: out,), LIBRARY),
     np.log: Smooth((lambda out, x: _double(np.divide, 1, x),), LIBRARY),
+    np.log1p: Smooth((lambda out, x: _double(np.divide, 1, _double(np.add, x, 1)),), LIBRARY),
     np.tanh: Smooth((lambda out, x: 1 - _double(np.square, out),), LIBRARY),
     np.power: Smooth(
         (
