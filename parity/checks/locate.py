@@ -10,6 +10,7 @@ the exact witness makes of their inputs, and that decides which of them is wrong
 With `bits`, for engines that compute reproducibly, it is the first node whose bits differ.
 """
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -196,10 +197,9 @@ def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:
         }
     own = traces.sides[tensor.wrong == "expected"].get(tensor.key)
     if own is not None and own.rule:
-        rule = {"rule": (code := function_at(own.rule)).co_qualname, **body_of(code)}
+        rule = function_at(own.rule)
     else:
-        function = traces.nodes(traces.sides[1]).rule(*tensor.key)
-        rule = {"rule": function.__qualname__, **body_of(function)}
+        rule = inspect.unwrap(traces.nodes(traces.sides[1]).rule(*tensor.key)).__code__
     return {
         "phase": phase,
         "node": node,
@@ -209,7 +209,8 @@ def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:
         "expected": None,
         "budget": 0.0 if bits else None,
         **found,
-        **rule,
+        "rule": rule.co_qualname,
+        **body_of(rule),
         "calls": [] if own is None else list(own.calls),
         "wrong": tensor.wrong,
         **_truth(tensor, found["index"]),

@@ -58,13 +58,13 @@ class FirstTarget(nn.Module):
 class KeepsItsTarget(MinigradEngine):
     def __init__(self) -> None:
         super().__init__()
-        self._loss_function = FirstTarget()  # type: ignore[assignment]
+        self._loss_function = FirstTarget()
 
 
 class KeepsItsCapturedTarget(MinigradCapturedEngine):
     def __init__(self) -> None:
         super().__init__()
-        self._loss_function = FirstTarget()  # type: ignore[assignment]
+        self._loss_function = FirstTarget()
 
 
 class KeepsItsInputs(MinigradCapturedEngine):
@@ -189,11 +189,11 @@ def test_replayed_probes_have_the_bits_of_eager_ones() -> None:
 def test_a_defect_of_replays_is_caught(defect: Defect) -> None:
     """By the steps of a network, and then at the right place; or by a probe."""
     with planted(defect):
-        match = Match((local(defect.engine), local("torch")), TASK, drawn())  # type: ignore[arg-type]
+        match = Match((local(defect.engine), local("torch")), TASK, drawn())
         entry = match.stepped("steps")
         if entry["passed"] and defect.engine == "minigrad-ensemble":
-            twins = (local(str(reproducible(name))) for name in (defect.engine, "torch"))
-            assert not check_bitwise(*twins, TASK, drawn())["passed"]
+            twin, other = (local(str(reproducible(name))) for name in (defect.engine, "torch"))
+            assert not check_bitwise(twin, other, TASK, drawn())["passed"]
             return
         if entry["passed"]:
             found = [by_replay(each) for each in PROBED]

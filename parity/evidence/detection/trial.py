@@ -53,9 +53,8 @@ def trial(
     if defect is not None:
         defect.plant(tree)
     dtype, engine = ("float32", "minigrad") if defect is None else (defect.dtype, defect.engine)
-    options = ("--quick", "--seed", str(seed), "--dtype", dtype, "--output", "out")
-    options += ("--engine", engine)
-    ended = run_in(tree, "parity", "run", *networks, *options)
+    options = ("--quick", "--engine", engine, "--seed", str(seed), "--dtype", dtype)
+    ended = run_in(tree, "parity", "run", *networks, *options, "--output", "out")
     failures: list[dict[str, Any]] = [{"verdict": DIED}]
     problem: str | None = ended.stderr
     if ended.returncode in (0, 1):
