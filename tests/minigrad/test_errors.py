@@ -388,6 +388,13 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         ("T.relu_(3)", "int", "Tensor"),
         ("T.nn.ReLU(True)(w)", "leaf", "no_grad()"),
     ],
+    "randperm": [
+        ("T.randperm(-1)", "-1", "non-negative"),
+        ("T.randperm(1.5)", "float", "int"),
+        ("T.randperm(3, generator=3)", "int", "Generator"),
+        ("T.randperm(3, dtype=T.bool)", "bool", "number"),
+        ("T.randperm(2**24 + 2, dtype=T.float32)", "16777218", "int64"),
+    ],
     "fan in": [
         ("T.nn.init.xavier_uniform_(v)", "[2]", "matrix"),
         ("T.nn.init.xavier_normal_(v)", "[2]", "matrix"),

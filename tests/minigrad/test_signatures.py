@@ -33,6 +33,7 @@ NAMESPACES: dict[str, tuple[Any, Any]] = {
     "nn.init": (minigrad.nn.init, torch.nn.init),
     "nn.utils": (minigrad.nn.utils, torch.nn.utils),
     "optim": (minigrad.optim, torch.optim),
+    "utils.data": (minigrad.utils.data, torch.utils.data),
     "optim.lr_scheduler": (minigrad.optim.lr_scheduler, torch.optim.lr_scheduler),
     **{
         f"optim.lr_scheduler.{name}": (
@@ -82,7 +83,9 @@ DIFFERENCES: dict[str, str] = {
         )
     },
     "CaptureError": "of minigrad's own `capture`",
+    "Generator.integer": RANDOM,
     "Generator.normal": RANDOM,
+    "Generator.permutation": RANDOM,
     "Generator.uniform": RANDOM,
     "Generator.seed": "made with its seed in place of a device",
     "Tensor.add_.b": "an overload for lists, which are not tensors",
@@ -106,6 +109,7 @@ DIFFERENCES: dict[str, str] = {
     "Tensor.to.other": "given by position",
     "Tensor.uniform_.from": "a word of Python's, and no name",
     "Tensor.uniform_.from_": "torch's `from`",
+    "randperm.dtype": "None, for int64, which torch's schema gives as a number",
     "arange.end": "given alone it stands in the place of start",
     "nn.Module.state_dict.destination": "a new dict each time; the caller may merge it",
     "Tensor.unsqueeze.dim": "required, but under either of two names: dim or axis",
@@ -152,6 +156,14 @@ DIFFERENCES: dict[str, str] = {
     **{
         f"optim.lr_scheduler.{name}.step.epoch": "deprecated in torch"
         for name in ("LRScheduler", "LambdaLR", "StepLR")
+    },
+    **{
+        f"utils.data.DataLoader.{name}": "a dataset in memory is read in this process, in batches"
+        for name in (
+            *("batch_sampler", "collate_fn", "in_order", "multiprocessing_context", "num_workers"),
+            *("persistent_workers", "pin_memory_device", "prefetch_factor", "sampler", "timeout"),
+            "worker_init_fn",
+        )
     },
     "nn.Module.register_forward_hook.always_call": "an error ends the call, hooks included",
     **{

@@ -103,11 +103,10 @@ def assert_line(found: dict[str, Any]) -> None:
 def test_nothing_is_found_in_correct_engines(
     sizes: tuple[int, ...], changes: dict[str, Any], dtype: str
 ) -> None:
-    for seed in range(2):
-        job = task(dtype, sizes=sizes, seed=seed, **changes)
-        for epochs in (0, 6):
-            assert Both(job, "minigrad", "torch", epochs).located() is None
-            assert Both(job, *TWINS, epochs).located(bits=True) is None
+    job = task(dtype, sizes=sizes, **changes)
+    for epochs in (0, 6):
+        assert Both(job, "minigrad", "torch", epochs).located() is None
+        assert Both(job, *TWINS, epochs).located(bits=True) is None
 
 
 def test_plain_engines_differ_in_bits() -> None:

@@ -87,7 +87,9 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     return done
 
 
-def test_a_small_network_for_real(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_small_network_for_real(
+    file: Path, capsys: pytest.CaptureFixture[str], here: None
+) -> None:
     small = arguments(file, "1-4-1", "--full", "0", "--quick", "1", "--workers", "1")
     assert evidence(*small) == 0
     content = json.loads(file.read_text())
