@@ -71,7 +71,12 @@ class Trainer:
         return self.engine.draw(task)
 
     def loss_and_gradients(self, task: Task, start: Start) -> tuple[float, dict[str, Array]]:
-        """Return loss and gradients at the given parameters, by no call that is a first one."""
+        """Return loss and gradients at the given parameters, by the first call for this task."""
+        self.engine.load(task, start)
+        return self.engine.loss_and_gradients()
+
+    def later_loss_and_gradients(self, task: Task, start: Start) -> tuple[float, dict[str, Array]]:
+        """Return the same by a call that is no first one: of a recorded step, by a replay."""
         self.engine.begin(task, start)
         return self.engine.loss_and_gradients()
 
