@@ -13,7 +13,8 @@ label = np.where(np.arange(80) % 2 == 0, 1.0, -1.0)
 upper = np.stack([np.cos(angle), np.sin(angle)], axis=1)
 lower = np.stack([1 - np.cos(angle), 0.5 - np.sin(angle)], axis=1)
 points = np.where(label[:, None] > 0, upper, lower) + 0.1 * rng.normal(size=(80, 2))
-x, y = torch.from_numpy(points).float(), torch.tensor(label).float().reshape(-1, 1)
+x = torch.from_numpy(points.astype(np.float32))
+y = torch.tensor(label).float().reshape(-1, 1)
 
 
 class Network(nn.Module):
