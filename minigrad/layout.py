@@ -3,7 +3,8 @@
 NumPy and torch both give the result of an operation the order of axes that its inputs have in
 memory. But torch keeps axes in their place along which elements are repeated (stride 0: an expanded
 tensor) where NumPy's copies make these the innermost, and it always stores what it reduces or joins
-in index order.
+in index order. In torch an axis of length 1 has a step in memory, too, of which NumPy's views lose
+track: where only this would decide, the order may be another.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ def unrepeated(x: Any) -> Any:
     if strides is None:
         return np.copy(x)  # a tensor, whose own copy keeps them in place
     if 0 in strides and repeats(x):
-        return np.where(True, x, x)  # which, unlike np.copy, keeps the repeated axes in place
+        return in_order(np.where(True, x, x), torch_order(x.shape, strides))
     return x
 
 
@@ -35,6 +36,14 @@ def repeats(x: Any) -> bool:
 def contiguous(x: Any) -> Any:
     """Return an array, but a copy in index order of one in another order."""
     return x if x.flags.c_contiguous else np.reshape(np.reshape(x, (-1,)), x.shape)
+
+
+def in_order(x: Any, order: Sequence[int]) -> Any:
+    """Return an array laid out in memory in this order of its axes, a copy if it is in another."""
+    lined_up = np.transpose(x, order)
+    whole = np.reshape(np.reshape(lined_up, (-1,)), lined_up.shape)
+    laid_out = np.transpose(whole, [order.index(axis) for axis in range(x.ndim)])
+    return x if laid_out.strides == x.strides else laid_out
 
 
 def torch_order(shape: Sequence[int], *strides: Sequence[int]) -> list[int]:

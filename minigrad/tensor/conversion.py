@@ -22,6 +22,13 @@ from minigrad.ops import RULE_OF, Rule, elementwise
 from minigrad.tensor.base import TensorBase
 
 CPU = device("cpu")
+TYPES = {
+    float32: "torch.FloatTensor",
+    float64: "torch.DoubleTensor",
+    int64: "torch.LongTensor",
+    bool_: "torch.BoolTensor",
+}
+"""torch's names of types of tensors."""
 
 
 class Conversions(TensorBase):
@@ -60,6 +67,24 @@ class Conversions(TensorBase):
     def long(input) -> Self:
         """The same values as int64, truncated."""
         return input.to(int64)
+
+    def type(input, dtype: Any = None) -> Any:
+        """The name of the tensor's type, as 'torch.FloatTensor'; or the values as another type.
+
+        Raises:
+            ValueError: there is no type of this name.
+            TypeError: the type is neither a dtype nor a name.
+        """
+        if dtype is None:
+            return TYPES[input.dtype]
+        if isinstance(dtype, np.dtype):
+            return input.to(dtype)
+        names = {name: kind for kind, name in TYPES.items()}
+        if dtype in names:
+            return input.to(names[dtype])
+        if isinstance(dtype, str) or hasattr(dtype, "__mro__"):
+            raise ValueError(f"type: invalid type {dtype!r}: known are {', '.join(names)}")
+        raise TypeError(f"type: dtype must be a dtype or a name, not {dtype!r}")
 
     def cpu(input) -> Self:
         """The tensor itself."""
@@ -111,12 +136,13 @@ def promote(rule: Rule, x: Any, y: Any, floating_point: bool = False) -> tuple[A
     name = "pow" if rule.name == "power" else rule.name
     arrays: list[Any] = [getattr(z, "_array", z) for z in operands]
     dtype = result_type(*arrays)
+    is_bool = bool_ in map(result_type, arrays)
+    for number in operands:
+        if isinstance(number, int) and (beyond_c(number) or (is_bool and number >= 2**63)):
+            raise beyond(name, number, dtype)
     if floating_point and dtype.kind != "f":
         dtype = float32
-    for number in operands:
-        if not isinstance(number, Conversions) and beyond_c(number):
-            raise beyond(name, number, dtype)
-    if name == "sub" and bool_ in map(result_type, arrays):
+    if name == "sub" and is_bool:
         refuse_bool("sub", "~mask is not here either: compare with mask == False")
     if name == "pow" and dtype.kind in "ib":
         if dtype == bool_:

@@ -352,6 +352,41 @@ def test_all_nan_tensors_agree_with_themselves_alone() -> None:
     assert judged(nan, gradients())["passed"] is False
 
 
+def beside_an_overflow(due: float) -> dict[str, Budget]:
+    """Budgets of an element that is infinite, or `due` within a hundredth, as sums are ordered."""
+    limit = 1e-2 * abs(due) if math.isfinite(due) else 0.0
+    finite = np.array([due]), np.array([limit / (Z * math.sqrt(2))])
+    value = np.array([np.inf], np.float32)
+    return {"w": Budget(value, np.array([np.inf]), np.array([np.inf]), {}, finite)}
+
+
+@pytest.mark.parametrize("due", [3e38, -1e37, 1e39, math.inf, math.nan])
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 0.0, 3.4e38, 3.01e38, -1e37])
+def test_beside_an_overflow_an_element_is_not_finite_or_what_it_is_without(
+    value: float, due: float
+) -> None:
+    ours, theirs = ({"w": np.array([x], np.float32)} for x in (value, math.nan))
+    own = beside_an_overflow(due)
+    found = judged(ours, theirs, budgets=own)
+    right = not math.isfinite(value) or abs(value - due) <= 1e-2 * abs(due) < math.inf
+    assert found["passed"] is right
+    if not right:
+        at = found["worst_at"]
+        assert (at["wrong"], at["judge"]) == ("actual", due.hex())
+        assert judged(theirs, ours, budgets=own)["worst_at"]["wrong"] == "expected"
+        assert judged(ours, ours, budgets=own)["worst_at"]["wrong"] == "both"
+    unknown = {"w": own["w"]._replace(finite=None)}
+    assert judged(ours, theirs, budgets=unknown)["passed"] is True
+
+
+def test_what_overflows_may_be_finite_with_more_bits() -> None:
+    own = {"w": beside_an_overflow(3e38)["w"]._replace(slack=None)}
+    inf = {"w": np.array([np.inf], np.float32)}
+    for value, right in ((math.inf, True), (3e38, True), (0.0, False), (math.nan, False)):
+        ours = {"w": np.array([value], np.float32)}
+        assert judged(ours, inf, budgets=own)["passed"] is right
+
+
 @pytest.mark.parametrize("change", ["missing", "extra", "transposed", "dtype", "flat"])
 def test_gradients_that_do_not_correspond_are_refused(change: str) -> None:
     with pytest.raises(
@@ -399,6 +434,28 @@ def test_a_choice_is_made_as_a_whole() -> None:
     assert judged(half, gradients("float64"), budgets=own)["passed"] is False
     # Twice the effect is no choice either.
     assert judged(moved({7: 2}), gradients("float64"), budgets=own)["passed"] is False
+
+
+@pytest.mark.parametrize("theirs", [0, 1, 2])
+@pytest.mark.parametrize("ours", [-1, -0.1, 0, 1, 2, 2.1, 3])
+def test_what_two_like_kinks_change_is_between_nothing_and_all(ours: float, theirs: int) -> None:
+    """Two equal samples at a kink: which of them chose otherwise cannot be told."""
+    once = np.array([[0.1, 0, -0.2, 0]])
+    own = budgets("float64", **{"2_weight": {"shifts": {7: once, 9: once}}})
+    sides = [gradients("float64"), gradients("float64")]
+    for side, times in zip(sides, (ours, theirs), strict=True):
+        side["2.weight"] += times * once
+    assert judged(*sides, budgets=own)["passed"] is (0 <= ours <= 2)
+    assert judged(*sides[::-1], budgets=own)["passed"] is (0 <= ours <= 2)
+    assert judged(*sides)["passed"] is (ours == theirs)
+
+
+@pytest.mark.parametrize(("times", "passes"), [(-1, False), (0, True), (1, True), (2, False)])
+def test_nor_is_a_kink_that_changes_little_an_excuse(times: int, passes: bool) -> None:
+    own = budgets("float64", **{"2_weight": {"shifts": {7: np.array([[3 * ALLOWED, 0, 0, 0]])}}})
+    actual = gradients("float64")
+    actual["2.weight"][0, 0] += times * 3 * ALLOWED
+    assert judged(actual, gradients("float64"), budgets=own)["passed"] is passes
 
 
 def test_a_defect_beside_the_other_choice_is_found() -> None:

@@ -116,6 +116,8 @@ def initial_values(lib: Any, inputs: Any, note: Any) -> None:
             w, mode="fan_out", nonlinearity="relu"
         ),
         "kaiming_normal_": init.kaiming_normal_,
+        "xavier_uniform_": init.xavier_uniform_,
+        "xavier_normal_": lambda w: init.xavier_normal_(w, 1.5),
     }.items():
         note(name, fill(lib.full((5, 3), 9.0, dtype=dtype)))
     for steps in (1, 2, 3, 100):

@@ -103,6 +103,8 @@ _add(of(1), False, "each",
     sigmoid=lambda lib, x: lib.sigmoid(x),
     exp=lambda lib, x: lib.exp(x),
     number_pow=lambda lib, x: 2**x,
+    leaky_relu=lambda lib, x: lib.nn.functional.leaky_relu(x, 0.2),
+    softplus=lambda lib, x: lib.nn.functional.softplus(x, 1.5, 1.0),
 )
 _add(of(1), False, "each", "positive",
     log=lambda lib, x: lib.log(x),
@@ -220,4 +222,9 @@ _add(square(2, 2, 1), linear_square=linear)
 _add(lambda b, w: [(2, b, 3), (w, 3), (w,)], linear_axes=linear)
 _add(lambda b, w: [(w,), (2, w), (2,)], linear_row=linear)
 _add(of(2), mse_sum=loss("sum"), mse_none=loss("none"))
-_add(of(2), False, mse_mean=loss("mean"))
+_add(of(2), False, mse_mean=loss("mean"),
+    l1=lambda lib, x, y: lib.nn.functional.l1_loss(x, y, reduction="sum"),
+    huber=lambda lib, x, y: lib.nn.functional.huber_loss(x, y, "none", 0.75),
+    huber_mean=lambda lib, x, y: lib.nn.functional.huber_loss(x, y, delta=0.75),
+    smooth_l1=lambda lib, x, y: lib.nn.functional.smooth_l1_loss(x, y, reduction="sum", beta=0.75),
+)
