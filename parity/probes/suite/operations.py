@@ -92,7 +92,10 @@ def fits_operation(
         return False  # NumPy takes an empty index for integers if it is of the judge's arrays
     if operation == "pow" and values in ("special", "integers"):
         return False  # there is no budget beside an infinite slope
-    if operation.startswith(("amax", "amin", "softplus")) and values == "special":
+    if (
+        operation.startswith(("amax", "amin", "softplus", "huber", "smooth_l1"))
+        and values == "special"
+    ):
         return False  # nor where two infinities may be equal
     if values.startswith("digits") and not operation.startswith(("linear", "matmul")):
         return False  # the sums of products that reduced precision is made for
