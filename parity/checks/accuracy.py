@@ -15,9 +15,9 @@ it is counted in roundings. The median over the states of a kind is compared wit
 is the median since in a single state a tensor may be nearly zero by luck, or the input of a ReLU so
 near to zero that rounding decides.
 
-- Near the start: each parameter is multiplied by 1 + r, r at random in ±2⁻⁸. The targets are what
-  the network predicts at the start, so the prediction nearly hits them. A loss that is computed as
-  a difference of large numbers has no correct digit there.
+- Near the start: each parameter is multiplied by 1 + r, r at random in ±2⁻¹². The targets are what
+  the network predicts at the start, so the prediction hits them in half of float32's digits. A loss
+  that is computed as a difference of large numbers has no correct digit there.
 - Far from it: r is in ±1/2. The prediction misses the targets, nothing is nearly equal, and
   gradients are as exact as products and sums can be.
 - Near the end of training, of the reference; left out if that is not finite.
@@ -51,7 +51,7 @@ from parity.engines.trainer import Progress, Step, Trainer, ignore
 STATES = 8
 """How many states there are of each kind."""
 
-NEAR, FAR = 2.0**-8, 0.5
+NEAR, FAR = 2.0**-12, 0.5
 """By how much of itself a parameter is moved at most."""
 
 LIMIT = 16.0

@@ -184,6 +184,7 @@ HEADINGS = {
     "gradients": "worst_budget_used",
     "steps": "worst_budget_used",
     "free_steps": "worst_budget_used",
+    "accuracy": "worst_ratio",
     "trajectory": "worst_envelope_used",
     "bitwise": None,
     "final_mse": None,
