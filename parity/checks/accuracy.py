@@ -124,13 +124,14 @@ def describe_accuracy(verdict: Document, architecture: Document, settings: Docum
     said, place = f"{verdict['steps']} steps", verdict["worst_at"]
     if place is None:
         return f"{said}; all that there is is zero, or not finite"
-    times = f"worst {number(verdict['worst_ratio'], 2)} times as far from the truth as rounding"
+    said += f"; worst error {number(verdict['worst_ratio'], 2)} times what rounding makes"
     if verdict["passed"]:
-        return f"{said}; {times}"
+        return said
     found = place["roundings"]
     sides = {settings["engine"]: "actual", settings["against"]: "expected", "plain NumPy": "plain"}
     errors = (f"{name} {number(found[side], 2)}" for name, side in sides.items())
-    return f"{said}; {times}, at {element(place)}: in roundings {', '.join(errors)}"
+    said += f", at {element(place)}; limit {number(verdict['limit'])}"
+    return f"{said}; in roundings {', '.join(errors)}"
 
 
 Anchor = tuple[int, float, Mapping[str, Array]]
