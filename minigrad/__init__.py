@@ -25,6 +25,7 @@ from minigrad import cuda as cuda
 from minigrad import dtypes
 from minigrad import nn as nn
 from minigrad import optim as optim
+from minigrad import utils as utils
 from minigrad.capture import CaptureError as CaptureError
 from minigrad.capture import capture as capture
 from minigrad.creation import arange as arange
@@ -34,6 +35,7 @@ from minigrad.creation import ones as ones
 from minigrad.creation import ones_like as ones_like
 from minigrad.creation import rand as rand
 from minigrad.creation import randn as randn
+from minigrad.creation import randperm as randperm
 from minigrad.creation import zeros as zeros
 from minigrad.creation import zeros_like as zeros_like
 from minigrad.devices import device as device
@@ -90,6 +92,7 @@ numel = _function(Tensor.numel)
 permute = _function(Tensor.permute)
 pow = _function(Tensor.pow)
 relu = _function(Tensor.relu)
+relu_ = _function(Tensor.relu_)
 reshape = _function(Tensor.reshape)
 sigmoid = _function(Tensor.sigmoid)
 sqrt = _function(Tensor.sqrt)
@@ -105,5 +108,6 @@ unsqueeze = _function(Tensor.unsqueeze)
 __all__ = [
     name
     for name, value in globals().items()
-    if name[0] != "_" and (not isinstance(value, type(nn)) or value in (autograd, cuda, nn, optim))
+    if name[0] != "_"
+    and (not isinstance(value, type(nn)) or value in (autograd, cuda, nn, optim, utils))
 ]

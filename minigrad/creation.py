@@ -137,7 +137,7 @@ def arange(
             dtype is not supported.
         NotImplementedError: the dtype is bool.
         RuntimeError: the step is 0 or leads away from the end, or the range is not finite or beyond
-            the dtype (OverflowError for ints).
+            the dtype (OverflowError for an int of more than 64 bits).
     """
     if step is None:
         start, end, step = (0, start, 1) if end is None else (0 if start is None else start, end, 1)
@@ -201,6 +201,28 @@ def randn(
     """
     source, shape, kind = _checked("randn", varargs("randn", lengths, size), generator, dtype)
     values = source.normal(shape, 0, 1, kind)
+    return Tensor(values).requires_grad_(requires_grad)
+
+
+def randperm(
+    n: int, *, generator: Generator | None = None, dtype: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return the integers from 0 to n - 1 in random order, equal to torch's; int64 by default.
+
+    Raises:
+        TypeError: n is no int, the generator no Generator, or the dtype is not supported.
+        RuntimeError: n is negative, or beyond what the dtype counts exactly.
+        NotImplementedError: the dtype is bool, or n above 200 million.
+    """
+    source = chosen("randperm", generator)
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"randperm: n must be an int, not {type(n).__name__}")
+    kind = int64 if dtype is None else as_dtype(dtype)
+    if kind == bool_:
+        raise NotImplementedError("randperm: dtype must be a number's, not bool")
+    if kind.kind == "f" and n > 2 ** (np.finfo(kind).nmant + 1) + 1:
+        raise RuntimeError(f"randperm: n = {n} is too large for {kind}: use int64")
+    values = source.permutation(n.__index__()).astype(kind)
     return Tensor(values).requires_grad_(requires_grad)
 
 

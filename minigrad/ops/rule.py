@@ -16,6 +16,7 @@ TORCH_NAMES = {
     "matmul": "MmBackward0",
     "power": "PowBackward0",
     "reshape": "ViewBackward0",
+    "smooth_l1_loss": "SmoothL1LossBackward0",
     "squared_error": "MseLossBackward0",
 }
 """The nodes that torch names after the kernel behind them."""

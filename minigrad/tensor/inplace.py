@@ -65,6 +65,10 @@ class InPlace(Elementwise):
         """Input **= exponent."""
         return input._in_place("pow_", lambda x: x.pow(exponent), exponent)
 
+    def relu_(input) -> Self:
+        """max(input, 0), in place."""
+        return input._in_place("relu_", lambda x: x.relu())
+
     def copy_(input, other: Any) -> Self:
         """Take over the values of other, broadcast and converted to this dtype.
 
@@ -85,8 +89,8 @@ class InPlace(Elementwise):
 
         Raises:
             TypeError: the value is neither.
-            RuntimeError: it is a tensor with axes, or a float that the dtype cannot hold.
-            OverflowError: it is an int that the dtype cannot hold.
+            RuntimeError: it is a tensor with axes, or a number that the dtype cannot hold
+                (OverflowError for an int of more than 64 bits).
         """
         value = python_number(value)
         if isinstance(value, InPlace):

@@ -12,7 +12,17 @@ import numpy as np
 
 from minigrad.dtypes import python_number
 from minigrad.grad_mode import grad_mode
-from minigrad.ops import RULE_OF, Rule, comparison, elementwise, indexing, linalg, reduction, shape
+from minigrad.ops import (
+    RULE_OF,
+    Rule,
+    activation,
+    comparison,
+    elementwise,
+    indexing,
+    linalg,
+    reduction,
+    shape,
+)
 from minigrad.tensor.base import TensorBase
 from minigrad.tensor.gradients import Recorded
 from minigrad.tensor.indexing import Indexing
@@ -40,7 +50,7 @@ UFUNC_RULES = {
     np.sign: RULE_OF[elementwise.sign],
     np.sqrt: RULE_OF[elementwise.sqrt],
     np.subtract: RULE_OF[elementwise.sub],
-    np.tanh: RULE_OF[elementwise.tanh],
+    np.tanh: RULE_OF[activation.tanh],
 }
 EXPONENTS = {np.positive: 1, np.square: 2}
 """Functions that are a power with a known exponent."""

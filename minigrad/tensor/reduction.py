@@ -11,7 +11,8 @@ from minigrad.ops import reduction as rules
 from minigrad.tensor.conversion import Conversions
 
 Dims: TypeAlias = int | Sequence[int] | None
-Flag: TypeAlias = bool | None
+VOID: Any = object()
+"""The default of an argument of NumPy's name, which may be given as None."""
 
 
 class Reductions(Conversions):
@@ -21,14 +22,14 @@ class Reductions(Conversions):
     """
 
     def sum(
-        input, dim: Dims = None, keepdim: bool = False, *, axis: Dims = None, keepdims: Flag = None
+        input, dim: Dims = None, keepdim: bool = False, *, axis: Dims = VOID, keepdims: bool = VOID
     ) -> Self:
         """Sum over `dim` (one axis or several; all by default); integers and bools as int64."""
         x = input if input.dtype.kind == "f" else input.to(int64)
         return reduce(RULE_OF[rules.sum], x, dim, keepdim, axis, keepdims, "SumBackward1")
 
     def mean(
-        input, dim: Dims = None, keepdim: bool = False, *, axis: Dims = None, keepdims: Flag = None
+        input, dim: Dims = None, keepdim: bool = False, *, axis: Dims = VOID, keepdims: bool = VOID
     ) -> Self:
         """Mean over `dim` (one axis or several; all by default).
 
@@ -43,13 +44,13 @@ class Reductions(Conversions):
         return reduce(RULE_OF[rules.mean], input, dim, keepdim, axis, keepdims, "MeanBackward1")
 
     def amax(
-        input, dim: Dims = (), keepdim: bool = False, *, axis: Dims = None, keepdims: Flag = None
+        input, dim: Dims = (), keepdim: bool = False, *, axis: Dims = VOID, keepdims: bool = VOID
     ) -> Self:
         """Largest element over `dim`; equal ones share its gradient evenly."""
         return extremum(RULE_OF[rules.amax], input, dim, keepdim, axis, keepdims)
 
     def amin(
-        input, dim: Dims = (), keepdim: bool = False, *, axis: Dims = None, keepdims: Flag = None
+        input, dim: Dims = (), keepdim: bool = False, *, axis: Dims = VOID, keepdims: bool = VOID
     ) -> Self:
         """Smallest element over `dim`; equal ones share its gradient evenly."""
         return extremum(RULE_OF[rules.amin], input, dim, keepdim, axis, keepdims)
@@ -64,7 +65,7 @@ def reduce(
     dim: Dims,
     keepdim: bool,
     axis: Dims,
-    keepdims: Flag,
+    keepdims: bool,
     torch_name: str | None = None,
 ) -> T:
     """Apply a reduction over `dim`; None and the empty sequence mean all axes."""
@@ -80,10 +81,10 @@ def reduce(
     return x._apply(rule, x, axis=axes if x.ndim and axes else None, keepdims=keepdim)
 
 
-def extremum(rule: Rule, x: T, dim: Dims, keepdim: bool, axis: Dims, keepdims: Flag) -> T:
+def extremum(rule: Rule, x: T, dim: Dims, keepdim: bool, axis: Dims, keepdims: bool) -> T:
     """Apply `amax` or `amin`, which have no value where there is nothing to choose from."""
     if 0 in x._array.shape:
-        dims = dim if axis is None else axis
+        dims = dim if axis is VOID else axis
         axes = () if dims is None else axes_of(rule.name, dims, x.ndim)
         if not axes:
             raise RuntimeError(
@@ -129,10 +130,10 @@ def one_of(
     Args:
         operation: its name, for messages.
         name, given: torch's name, and what was given under it.
-        other_name, other: NumPy's name, and what was given under it; None for nothing.
+        other_name, other: NumPy's name, and what was given under it, or `VOID`.
         default: the values of `given` that count as nothing.
     """
-    if other is None:
+    if other is VOID:
         return given
     if not any(given is nothing or given == nothing for nothing in default):
         raise TypeError(

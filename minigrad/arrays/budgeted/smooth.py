@@ -28,7 +28,7 @@ from minigrad.arrays.budgeted.values import (
 )
 
 LIBRARY = 4.0
-"""The variance of the relative error of exp, log, tanh and power, in u²."""
+"""The variance of the relative error of exp, log, log1p, tanh and power, in u²."""
 
 
 class Smooth(NamedTuple):
@@ -62,6 +62,7 @@ SMOOTH: dict[np.ufunc, Smooth] = {
     np.sqrt: Smooth((lambda out, x: _double(np.divide, 0.5, out),), ROUNDED),
     np.exp: Smooth((lambda out, x: out,), LIBRARY),
     np.log: Smooth((lambda out, x: _double(np.divide, 1, x),), LIBRARY),
+    np.log1p: Smooth((lambda out, x: _double(np.divide, 1, _double(np.add, x, 1)),), LIBRARY),
     np.tanh: Smooth((lambda out, x: 1 - _double(np.square, out),), LIBRARY),
     np.power: Smooth(
         (
@@ -124,7 +125,13 @@ def elementwise(ufunc: np.ufunc, *inputs: Budgeted) -> Budgeted:
         shifts,
         lambda: np.isnan(value) & functools.reduce(np.logical_or, map(certain_nans, inputs)),
     )
-    return Budgeted(value, variance, slack, shifts, most_repeats(*inputs))
+    away = None
+    if ufunc is np.add:
+        quarter = float(np.finfo(value.dtype).max) / 4 if value.dtype.kind == "f" else 0.0
+        for x, other in (inputs, inputs[::-1]):
+            if x.away is not None:
+                away = x.away & (np.abs(other.value) < quarter)
+    return Budgeted(value, variance, slack, shifts, most_repeats(*inputs), away=away)
 
 
 def _propagated(slopes: list[Any], variances: list[Any]) -> Any:

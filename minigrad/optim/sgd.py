@@ -45,8 +45,8 @@ class SGD:
         state: for each parameter that has one its 'momentum_buffer'.
 
     Raises:
-        ValueError: there are no parameters, one is no leaf or stands in two groups, an option is
-            negative, or nesterov is asked for without momentum or with dampening.
+        ValueError: there are no parameters, one is no leaf or stands in two groups, lr, momentum
+            or weight_decay is negative, or nesterov comes without momentum or with dampening.
         TypeError: one of the parameters is no tensor, or they are a tensor and not several.
         NotImplementedError: `differentiable`, or a parameter given twice with `foreach` or `fused`.
     """
@@ -90,6 +90,7 @@ class SGD:
             )
         self.defaults: dict[str, Any] = options
         self.state: dict[Tensor, dict[str, Any]] = {}
+        self._opt_called = False  # since a scheduler was made
         self._numbers: dict[tuple[int, str, DType], list[Any]] = {}
         self.param_groups: list[dict[str, Any]] = []
         groups: list[Any] = list(params)
@@ -157,6 +158,7 @@ class SGD:
         Returns:
             what the closure returns, the loss by convention; None without one.
         """
+        self._opt_called = True
         loss = None
         if closure is not None:
             loss = in_mode(True, closure)
@@ -168,7 +170,8 @@ class SGD:
             written = [p._array for p in moved]
             buffers: dict[Tensor, Any] = {}
             if group["momentum"]:  # as torch, all before the step: a parameter may come twice
-                buffers = {p: self.state.get(p, {}).get("momentum_buffer") for p in moved}
+                state = self.state
+                buffers = {p: state[p].get("momentum_buffer") for p in moved if p in state}
                 written += [buffer._array for buffer in buffers.values() if buffer is not None]
             changed(*written)
             for parameter in moved:
@@ -209,13 +212,15 @@ class SGD:
 
         It stays the same array when the option changes, for captured steps to follow.
         """
-        value = group[name]
+        value, key = group[name], (id(group), name, dtype)
+        known = self._numbers.get(key) or [..., np.zeros((), dtype)]
+        if known[0] is value:
+            return known[1]
         if isinstance(value, Tensor):
             return np.astype(np.reshape(value._array, ()), dtype)
-        known = self._numbers.get((id(group), name, dtype)) or [None, np.zeros((), dtype)]
         if known[0] != value:
-            known[1][...] = 1 - value if name == "dampening" else value
-            self._numbers[id(group), name, dtype] = [value, known[1]]  # once it is so
+            known[1][...] = float(1 - value if name == "dampening" else value)
+            self._numbers[key] = [value, known[1]]  # once it is so
         return known[1]
 
     # ---- saving and loading -----------------------------------------------------------------
@@ -239,7 +244,10 @@ class SGD:
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over options and buffers, of minigrad's tensors, torch's or arrays, as copies.
+        """Take over options and buffers, of minigrad's tensors, torch's or arrays.
+
+        As in torch, a tensor of the parameter's dtype is not copied: two optimizers of one state
+        would both move its buffers. Give a copy.deepcopy() of the state for them to part.
 
         Raises:
             ValueError: the groups are other in number or size, or a buffer has another shape than
@@ -281,12 +289,10 @@ def _loaded(name: str, value: Any, parameter: Tensor) -> Any:
     """Return a saved buffer as a tensor of the parameter's dtype."""
     if value is None:
         return None
-    values = value._array if isinstance(value, Tensor) else np.asarray(value)
-    if values.shape != parameter.shape:
+    tensor = value if isinstance(value, Tensor) else Tensor(np.copy(np.asarray(value)))
+    if tensor.shape != parameter.shape:
         raise ValueError(
-            f"SGD: {name} of shape {list(values.shape)} does not belong to a parameter of shape "
+            f"SGD: {name} of shape {list(tensor.shape)} does not belong to a parameter of shape "
             f"{list(parameter.shape)}"
         )
-    array = np.zeros_like(parameter._array)
-    array[...] = values
-    return Tensor(array)
+    return tensor.to(parameter.dtype)
