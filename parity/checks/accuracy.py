@@ -42,8 +42,7 @@ import numpy as np
 
 from parity.checks import plain
 from parity.checks.steps import Judge
-from parity.checks.tensor import wrong_of
-from parity.checks.words import Document, element, number
+from parity.checks.words import Document, element, number, wrong_of
 from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Array, Start, Task
 from parity.engines.trainer import Progress, Step, Trainer, ignore

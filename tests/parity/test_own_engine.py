@@ -174,8 +174,8 @@ def test_the_adapter_of_readme_passes_every_check_that_can_judge_it() -> None:
         except pytest.skip.Exception as skipped:
             outcomes[str(skipped)] += 1
     reasons = "|".join(outcomes)
-    assert outcomes["passed"] == 15
-    assert outcomes.total() == 15 + 10
+    assert outcomes["passed"] == 18
+    assert outcomes.total() == 18 + 11
     assert "nothing is drawn by toy:ToyEngine" in reasons
     assert "does not have its momentum buffers" in reasons
 
