@@ -27,8 +27,10 @@ t the k-th sum is k·t, and rounding it errs by at most u·k·t, at random by u�
 sum errs by u·t·√(Σk²/3) = u·t·√K³/3, that is by √K/3 roundings. Hence a right engine may be √K/3
 times as far from the truth as plain NumPy, or as one rounding if that is more, K being the most
 terms of a sum in the step. `worst_ratio` is in these units. What else right engines do differently
-is measured (`make calibrate`): none is above 4. An unstable mean squared error is at 80 or more in
-the three networks, a product in half precision at 70.
+was measured on 129 cases of the calibration's families: torch, plain sums and float64 inside were
+at most at 3.5; reproducible arithmetic at 1.6, but for one case at 11, whose rows it rounds beside
+a far larger one. An unstable mean squared error is at 470 in `rightfit`, a product in half
+precision at 4,900, one in the backward pass alone at 100.
 """
 
 import math
