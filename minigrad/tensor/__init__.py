@@ -8,6 +8,7 @@ from minigrad.tensor.products import MatrixProducts
 from minigrad.tensor.protocols import Protocols
 from minigrad.tensor.reduction import Reductions
 from minigrad.tensor.size import Size
+from minigrad.tensor.strides import Strides
 
 __all__ = ["Size", "Tensor", "function"]
 
@@ -15,7 +16,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Tensor(Protocols, MatrixProducts, Reductions):
+class Tensor(Protocols, MatrixProducts, Strides, Reductions):
     """An array that remembers how it was computed, with torch's names and semantics.
 
     Make one with `minigrad.tensor`. It wraps the array it is given, without a copy: an ndarray,

@@ -186,7 +186,7 @@ def _errors(
             found[epoch, part, of, name].append(errors)
 
     for side in sides:
-        side.call(Trainer.load, task, start)
+        side.call(Trainer.begin, task, start)
     for done, anchor in enumerate(anchors):
         state, buffers = _near(anchor, task, start, rng)
         asked = [side.ask(Trainer.take, state.parameters, buffers) for side in sides]

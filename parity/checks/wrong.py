@@ -44,7 +44,7 @@ def wrong_in_step(
     }
 
     def right(engine: EngineProcess[Trainer]) -> bool:
-        engine.call(Trainer.load, task, start)
+        engine.call(Trainer.begin, task, start)
         found = engine.call(Trainer.take, start.parameters, momentum_buffers)
         return all(compare(found[kind], true[kind], budgets[kind], kind).passed for kind in found)
 
