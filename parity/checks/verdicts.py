@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from parity.checks import plain
-from parity.checks.accuracy import check_accuracy, describe_accuracy
+from parity.checks.accuracy import check_accuracy, describe_accuracy, numbers_lacking
 from parity.checks.bitwise import check_bitwise, describe_bitwise
 from parity.checks.final_mse import check_final_mse, describe_final_mse
 from parity.checks.free_steps import describe_free_steps
@@ -141,15 +140,6 @@ class Match:
             self._stepped |= judge_steps(sides, self.task, self.start, report, buffers, self.judges)
         return self._stepped[verdict]
 
-    @property
-    def accuracy(self) -> Entry | None:
-        """The verdict on single steps against the truth; None without numbers for that."""
-        if plain.wider(self.task.dtype) is None:
-            return None
-        trained = self.runs[1].parameters
-        report = self.report("accuracy")
-        return check_accuracy(*self.sides, self.task, self.start, trained, report, self.judges)
-
     @cached_property
     def bitwise(self) -> Entry | None:
         """The verdict on the reproducible twins; None without them."""
@@ -256,10 +246,6 @@ def _has_no_twin(match: Match) -> list[str]:
     return [p.name for p in match.sides if not match.twins and reproducible(p.name) is None]
 
 
-def _has_no_wider(match: Match) -> list[str]:
-    return [] if plain.wider(match.task.dtype) else [match.task.dtype]
-
-
 def _start(match: Match) -> Entry | None:
     actual, expected = match.draws
     return check_start(actual, expected) if actual and expected else None
@@ -271,10 +257,8 @@ def _final_mse(match: Match) -> Entry:
 
 
 ROWS = (
-    Verdict(
-        "start", "start", 0, "draw", _start, describe_start,
-        lacking=_draws_nothing, reason="nothing is drawn by",
-    ),
+    Verdict("start", "start", 0, "draw", _start, describe_start,
+            lacking=_draws_nothing, reason="nothing is drawn by"),
     Verdict("gradients", "gradients", 1, "first step", lambda m: m.gradients, describe_gradients),
     Verdict("steps", "steps", 3, "every step", lambda m: m.stepped("steps"), describe_steps),
     Verdict(
@@ -282,8 +266,9 @@ ROWS = (
         describe_free_steps, free=True,
     ),
     Verdict(
-        "accuracy", "accuracy", 7, "whole run", lambda m: m.accuracy, describe_accuracy,
-        lacking=_has_no_wider, reason="this machine has no numbers that are more exact than",
+        "accuracy", "accuracy", 7, "whole run", lambda m: check_accuracy(
+            *m.sides, m.task, m.start, m.runs[1].parameters, m.report("accuracy"), m.judges
+        ), describe_accuracy, lacking=lambda m: numbers_lacking(m.task), reason="no numbers beyond",
     ),
     Verdict(
         "trajectory", "trajectory", 2, "whole run", lambda m: m.trajectory, describe_trajectory,

@@ -94,7 +94,9 @@ def judged(
     start = start or MinigradEngine().draw(task)
     sides = local(actual), local(expected)
     trained, _ = sides[1].call(Trainer.state_before, task, start, task.epochs)
-    return check_accuracy(*sides, task, start, trained)
+    found = check_accuracy(*sides, task, start, trained)
+    assert found is not None
+    return found
 
 
 # ---- the truth ----------------------------------------------------------------------------------
