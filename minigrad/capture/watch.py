@@ -223,7 +223,7 @@ WATCHED: dict[tuple[Any, str], Callable[[Any], Any]] = {
     (SGD, "step"): _watched_step,
     **{
         (Generator, name): _refused
-        for name in ("uniform", "normal", "manual_seed", "get_state", "set_state")
+        for name in ("uniform", "normal", "integers", "manual_seed", "get_state", "set_state")
     },
 }
 """What is other while a watch is open."""

@@ -20,12 +20,21 @@ Rules only make the NumPy calls listed in `minigrad.vocabulary`. Every array typ
 these can flow through them.
 """
 
-from minigrad.ops import comparison, elementwise, indexing, linalg, loss, reduction, shape
+from minigrad.ops import (
+    clamping,
+    comparison,
+    elementwise,
+    indexing,
+    linalg,
+    loss,
+    reduction,
+    shape,
+)
 from minigrad.ops.rule import Plan, Rule, rules_of
 
 RULES: dict[str, Rule] = {
     rule.name: rule
-    for module in (elementwise, comparison, reduction, shape, linalg, indexing, loss)
+    for module in (elementwise, clamping, comparison, reduction, shape, linalg, indexing, loss)
     for rule in rules_of(module)
 }
 """Every rule by its name."""

@@ -165,6 +165,22 @@ def tanh_backward_x(grad_out: Array, out: Array) -> Array:
     return np.multiply(grad_out, np.subtract(1, np.square(out)))
 
 
+def sin(x: Array) -> Array:
+    return np.sin(x)
+
+
+def sin_backward_x(grad_out: Array, x: Array) -> Array:
+    return np.multiply(grad_out, np.cos(x))
+
+
+def cos(x: Array) -> Array:
+    return np.cos(x)
+
+
+def cos_backward_x(grad_out: Array, x: Array) -> Array:
+    return np.multiply(grad_out, np.negative(np.sin(x)))
+
+
 def sigmoid(x: Array) -> Array:
     # For large negative x, exp overflows to infinity, and 1/(1 + inf) is 0, which is right.
     return np.divide(1, np.add(np.exp(np.negative(x)), 1))

@@ -3,9 +3,10 @@
 NumPy's type stubs want `keepdims` to be a literal; hence the ignores.
 """
 
-from math import prod
+from math import inf, nan, prod
 
 import numpy as np
+from numpy import iinfo, int64
 
 from minigrad.layout import contiguous
 from minigrad.tape import Array
@@ -71,3 +72,117 @@ def _share_among_equals(
     tied = np.equal(x, np.reshape(out, kept))
     ties = np.add.reduce(tied, axis=axis, keepdims=True, dtype=grad_out.dtype)
     return np.divide(np.multiply(np.reshape(grad_out, kept), tied), ties)
+
+
+def max(x: Array) -> Array:
+    return np.maximum.reduce(x, axis=None)
+
+
+def max_backward_x(grad_out: Array, out: Array, x: Array) -> Array:
+    return _share_of_all(grad_out, out, x)
+
+
+def min(x: Array) -> Array:
+    return np.minimum.reduce(x, axis=None)
+
+
+def min_backward_x(grad_out: Array, out: Array, x: Array) -> Array:
+    return _share_of_all(grad_out, out, x)
+
+
+def _share_of_all(grad_out: Array, out: Array, x: Array) -> Array:
+    """Share the gradient evenly among the elements that are the extremum, also if it is NaN."""
+    tied = _equal_to(x, out)
+    share = np.divide(grad_out, np.add.reduce(tied, axis=None, dtype=grad_out.dtype))
+    return np.where(tied, share, 0)
+
+
+def _equal_to(x: Array, extremum: Array) -> Array:
+    return np.where(np.equal(extremum, extremum), np.equal(x, extremum), np.not_equal(x, x))
+
+
+def argmax(x: Array, *, axis: int, keepdims: bool = False) -> Array:
+    return _first(_equal_to(x, np.maximum.reduce(x, axis=axis, keepdims=True)), axis, keepdims)
+
+
+def argmin(x: Array, *, axis: int, keepdims: bool = False) -> Array:
+    return _first(_equal_to(x, np.minimum.reduce(x, axis=axis, keepdims=True)), axis, keepdims)
+
+
+def _first(mask: Array, axis: int, keepdims: bool) -> Array:
+    """Return along an axis the position of the first element that is true."""
+    places = np.where(mask, _positions(mask.shape, axis), mask.shape[axis])
+    return np.minimum.reduce(places, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
+
+
+def _positions(shape: tuple[int, ...], axis: int) -> Array:
+    return np.reshape(np.arange(shape[axis]), (-1, *[1] * (len(shape) - 1 - axis)))
+
+
+def pick(x: Array, index: Array, *, axis: int, keepdims: bool = False) -> Array:
+    """The elements of x along an axis that `index` names, one for each place."""
+    # The others become the lowest number, and do not count.
+    lowest = {"f": -inf, "i": iinfo(int64).min, "b": False}[x.dtype.kind]
+    chosen = np.where(_named(index, x.shape, axis), x, lowest)
+    return np.maximum.reduce(chosen, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
+
+
+def pick_backward_x(grad_out: Array, index: Array, x_shape: tuple[int, ...], axis: int) -> Array:
+    kept = np.reshape(grad_out, _with_axes(x_shape, (axis,)))
+    return np.where(_named(index, x_shape, axis), kept, 0)
+
+
+def _named(index: Array, shape: tuple[int, ...], axis: int) -> Array:
+    return np.equal(_positions(shape, axis), np.reshape(index, _with_axes(shape, (axis,))))
+
+
+def var(x: Array, *, axis: Axis = None, keepdims: bool = False, correction: float = 1) -> Array:
+    """Squared distances from the mean, added up and divided by their number less `correction`."""
+    squares = np.square(_from_mean(x, axis))
+    return np.divide(
+        sum(squares, axis=axis, keepdims=keepdims), _freedom(x.shape, axis, correction)
+    )
+
+
+def var_backward_x(grad_out: Array, x: Array, axis: Axis, correction: float) -> Array:
+    kept, freedom = _with_axes(x.shape, axis), _freedom(x.shape, axis, correction)
+    distance = _from_mean(x, axis)
+    slope = np.multiply(2 / freedom, distance) if freedom else np.where(distance, inf, nan)
+    return np.multiply(np.reshape(grad_out, kept), slope)
+
+
+def std(x: Array, *, axis: Axis = None, keepdims: bool = False, correction: float = 1) -> Array:
+    return np.sqrt(var(x, axis=axis, keepdims=keepdims, correction=correction))
+
+
+def std_backward_x(grad_out: Array, out: Array, x: Array, axis: Axis, correction: float) -> Array:
+    # By the chain rule √v' = v'/(2·√v); where all elements are equal the gradient is 0.
+    grad = np.divide(_divided(grad_out, out), 2)
+    return var_backward_x(grad, x, axis, correction)
+
+
+def _from_mean(x: Array, axis: Axis) -> Array:
+    mean = np.divide(np.add.reduce(x, axis=axis, keepdims=True), _count(x.shape, axis))
+    return np.subtract(x, mean)
+
+
+def _freedom(shape: tuple[int, ...], axis: Axis, correction: float) -> float:
+    left = _count(shape, axis) - correction
+    return left if left > 0 else 0
+
+
+def norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    """The length of a vector, the root of the sum of squares."""
+    return np.sqrt(sum(np.square(x), axis=axis, keepdims=keepdims))
+
+
+def norm_backward_x(grad_out: Array, out: Array, x: Array, axis: Axis) -> Array:
+    # x/|x|, and 0 at 0.
+    kept = _with_axes(x.shape, axis)
+    return np.multiply(x, np.reshape(_divided(grad_out, out), kept))
+
+
+def _divided(x: Array, y: Array) -> Array:
+    """Divide, but where y is 0 return 0."""
+    zero = np.equal(y, 0)
+    return np.where(zero, 0, np.divide(x, np.where(zero, 1, y)))

@@ -14,7 +14,12 @@ TORCH_NAMES = {
     "astype": "ToCopyBackward0",
     "linear": "AddmmBackward0",
     "matmul": "MmBackward0",
+    "max": "MaxBackward1",
+    "min": "MinBackward1",
+    "norm": "LinalgVectorNormBackward0",
+    "pick": "MaxBackward0",
     "power": "PowBackward0",
+    "remainder": "RemainderBackward1",
     "reshape": "ViewBackward0",
     "squared_error": "MseLossBackward0",
 }

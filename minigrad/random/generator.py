@@ -203,6 +203,24 @@ class Generator:
             values = fused_multiply_add(values, width, center).astype(kind)
         return values.reshape(dimensions)
 
+    def integers(self, shape: _Shape, low: int, high: int) -> NDArray[np.int64]:
+        """Return integers from [low, high), as `torch.randint` draws them.
+
+        Each is the rest of 32 random bits, of 64 for a range of 2**28 and more, divided by the
+        range: the smaller ones are a little more likely.
+
+        Raises:
+            TypeError: the shape is not made of ints.
+            RuntimeError: ``low >= high``, or a dimension is negative.
+        """
+        dimensions, size = _dimensions("integers", shape)
+        if low >= high:
+            raise RuntimeError(f"integers expects low < high, but got low = {low}, high = {high}")
+        bits = 64 if high - low >= 2**28 else 32
+        words = locked(self._lock, partial(self._words, size, bits))
+        rests = (words % np.uint64(high - low)).view(np.int64)
+        return (rests + np.int64(low)).reshape(dimensions)
+
     def _continue(
         self, seed: int, key: NDArray[np.uint32], position: int, normal: float | None
     ) -> None:
@@ -214,13 +232,17 @@ class Generator:
 
         locked(self._lock, store)
 
+    def _words(self, count: int, bits: int) -> NDArray[np.uint64]:
+        """Return words of 32 or 64 random bits."""
+        if bits == 32:
+            return self._engine.random_raw(count)
+        halves = self._engine.random_raw(2 * count)  # the upper one is drawn first
+        return halves[0::2] << np.uint64(32) | halves[1::2]
+
     def _fractions(self, count: int, kind: np.dtype[Any]) -> NDArray[Any]:
         """Return numbers from [0, 1): as many random bits as the dtype has, the word's lowest."""
-        if kind == np.float32:
-            words, bits = self._engine.random_raw(count), 24
-        else:
-            halves = self._engine.random_raw(2 * count)  # the upper one is drawn first
-            words, bits = halves[0::2] << np.uint64(32) | halves[1::2], 53
+        bits = 24 if kind == np.float32 else 53
+        words = self._words(count, 32 if bits < 32 else 64)
         # Through int64, from which NumPy converts several times as fast.
         fractions = (words & np.uint64(2**bits - 1)).view(np.int64).astype(kind)
         fractions *= kind.type(2.0**-bits)

@@ -1,4 +1,4 @@
-"""Arithmetic, comparisons and functions of corresponding elements."""
+"""Arithmetic and functions of corresponding elements."""
 
 from typing import Any, Self, TypeVar
 
@@ -13,13 +13,12 @@ from minigrad.dtypes import (
     result_type,
 )
 from minigrad.layout import contiguous, torch_order
-from minigrad.ops import RULE_OF, Rule, comparison
+from minigrad.ops import RULE_OF, Rule
 from minigrad.ops import elementwise as rules
 from minigrad.tensor.base import Number, TensorBase, require_tensor
 from minigrad.tensor.conversion import (
     Conversions,
     floating,
-    is_operand,
     is_plain,
     not_bool,
     promote,
@@ -80,30 +79,6 @@ class Elementwise(Conversions):
         result: Self = where(condition, input, other)
         return result
 
-    def eq(input, other: Any) -> Self:
-        """Whether the elements are equal, a bool tensor."""
-        return input._binary(RULE_OF[comparison.eq], input, other)
-
-    def ne(input, other: Any) -> Self:
-        """Whether the elements differ, a bool tensor."""
-        return input._binary(RULE_OF[comparison.ne], input, other)
-
-    def lt(input, other: Any) -> Self:
-        """Whether input is less than other, a bool tensor."""
-        return input._binary(RULE_OF[comparison.lt], input, other)
-
-    def le(input, other: Any) -> Self:
-        """Whether input is at most other, a bool tensor."""
-        return input._binary(RULE_OF[comparison.le], input, other)
-
-    def gt(input, other: Any) -> Self:
-        """Whether input is greater than other, a bool tensor."""
-        return input._binary(RULE_OF[comparison.gt], input, other)
-
-    def ge(input, other: Any) -> Self:
-        """Whether input is at least other, a bool tensor."""
-        return input._binary(RULE_OF[comparison.ge], input, other)
-
     def neg(input) -> Self:
         """-input."""
         return input._apply(RULE_OF[rules.neg], not_bool("neg", input))
@@ -132,6 +107,14 @@ class Elementwise(Conversions):
     def tanh(input) -> Self:
         """Hyperbolic tangent."""
         return input._apply(RULE_OF[rules.tanh], floating(input))
+
+    def sin(input) -> Self:
+        """Sine of an angle in radians."""
+        return input._apply(RULE_OF[rules.sin], floating(input))
+
+    def cos(input) -> Self:
+        """Cosine of an angle in radians."""
+        return input._apply(RULE_OF[rules.cos], floating(input))
 
     def sigmoid(input) -> Self:
         """1 / (1 + e^-input)."""
@@ -192,6 +175,9 @@ class Elementwise(Conversions):
 
     # ---- operators --------------------------------------------------------------------------
 
+    def __pos__(input) -> Self:
+        return not_bool("+", input)
+
     def __radd__(input, other: Any) -> Self:
         return input.add(other)
 
@@ -211,16 +197,8 @@ class Elementwise(Conversions):
     def __pow__(input, other: Any) -> Self:
         return input.pow(other)
 
-    def __eq__(input, other: Any) -> Any:
-        return input.eq(other) if is_operand(other) else NotImplemented
-
-    def __ne__(input, other: Any) -> Any:
-        return input.ne(other) if is_operand(other) else NotImplemented
-
-    __hash__ = object.__hash__
     __add__, __sub__, __mul__, __truediv__ = add, sub, mul, div
     __neg__, __abs__ = neg, abs  # noqa: A003
-    __lt__, __le__, __gt__, __ge__ = lt, le, gt, ge
 
 
 T = TypeVar("T", bound=Elementwise)

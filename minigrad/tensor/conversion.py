@@ -13,6 +13,7 @@ from minigrad.dtypes import (
     bool_,
     float32,
     float64,
+    get_default_dtype,
     int64,
     number_as,
     python_number,
@@ -112,7 +113,7 @@ def promote(rule: Rule, x: Any, y: Any, floating_point: bool = False) -> tuple[A
     arrays: list[Any] = [getattr(z, "_array", z) for z in operands]
     dtype = result_type(*arrays)
     if floating_point and dtype.kind != "f":
-        dtype = float32
+        dtype = get_default_dtype()
     for number in operands:
         if not isinstance(number, Conversions) and beyond_c(number):
             raise beyond(name, number, dtype)
@@ -154,5 +155,5 @@ def not_bool(operation: str, x: T, kind: type[RuntimeError] = RuntimeError) -> T
 
 
 def floating(x: T) -> T:
-    """Return the tensor itself if it is floating point, else as float32."""
-    return x if x._array.dtype.kind == "f" else x.to(float32)
+    """Return the tensor itself if it is floating point, else in the default dtype."""
+    return x if x._array.dtype.kind == "f" else x.to(get_default_dtype())

@@ -12,7 +12,17 @@ import numpy as np
 
 from minigrad.dtypes import python_number
 from minigrad.grad_mode import grad_mode
-from minigrad.ops import RULE_OF, Rule, comparison, elementwise, indexing, linalg, reduction, shape
+from minigrad.ops import (
+    RULE_OF,
+    Rule,
+    clamping,
+    comparison,
+    elementwise,
+    indexing,
+    linalg,
+    reduction,
+    shape,
+)
 from minigrad.tensor.base import TensorBase
 from minigrad.tensor.gradients import Recorded
 from minigrad.tensor.indexing import Indexing
@@ -21,9 +31,11 @@ from minigrad.tensor.overlap import writable
 UFUNC_RULES = {
     np.absolute: RULE_OF[elementwise.abs],
     np.add: RULE_OF[elementwise.add],
+    np.cos: RULE_OF[elementwise.cos],
     np.divide: RULE_OF[elementwise.div],
     np.equal: RULE_OF[comparison.eq],
     np.exp: RULE_OF[elementwise.exp],
+    np.floor_divide: RULE_OF[clamping.floor_divide],
     np.greater: RULE_OF[comparison.gt],
     np.greater_equal: RULE_OF[comparison.ge],
     np.less: RULE_OF[comparison.lt],
@@ -37,7 +49,9 @@ UFUNC_RULES = {
     np.negative: RULE_OF[elementwise.neg],
     np.not_equal: RULE_OF[comparison.ne],
     np.power: RULE_OF[elementwise.pow],
+    np.remainder: RULE_OF[clamping.remainder],
     np.sign: RULE_OF[elementwise.sign],
+    np.sin: RULE_OF[elementwise.sin],
     np.sqrt: RULE_OF[elementwise.sqrt],
     np.subtract: RULE_OF[elementwise.sub],
     np.tanh: RULE_OF[elementwise.tanh],
@@ -49,6 +63,7 @@ OPERATORS = {
     np.add: operator.add,
     np.divide: operator.truediv,
     np.equal: operator.eq,
+    np.floor_divide: operator.floordiv,
     np.greater: operator.gt,
     np.greater_equal: operator.ge,
     np.less: operator.lt,
@@ -56,6 +71,7 @@ OPERATORS = {
     np.multiply: operator.mul,
     np.not_equal: operator.ne,
     np.power: operator.pow,
+    np.remainder: operator.mod,
     np.subtract: operator.sub,
 }
 REDUCTION_OPTIONS = {"axis", "dtype", "keepdims"}

@@ -1,0 +1,155 @@
+"""Making tensors of random numbers, which are those of torch's CPU generator."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minigrad.creation import empty, full_like, made
+from minigrad.devices import device as device_of
+from minigrad.dtypes import as_dtype, bool_, int64
+from minigrad.grad_mode import no_grad
+from minigrad.random import Generator, chosen
+from minigrad.tensor import Tensor
+from minigrad.tensor.base import require_tensor
+from minigrad.tensor.shape import fitting, varargs
+
+
+def rand(
+    *lengths: Any,
+    size: Sequence[int] | None = None,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return uniform values in [0, 1), equal to torch's CPU generator's in every bit.
+
+    Raises:
+        TypeError: a length is not an int, the dtype not supported, or the generator none.
+        RuntimeError: a length is negative, or the device is another than the CPU.
+        NotImplementedError: the dtype is not floating point; draw floats and convert them.
+    """
+    source = chosen("rand", generator)
+    blank = empty(varargs("rand", lengths, size), dtype=dtype, device=device)
+    return blank.uniform_(generator=source).requires_grad_(requires_grad)
+
+
+def randn(
+    *lengths: Any,
+    size: Sequence[int] | None = None,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return standard normal values of torch's CPU generator; errors as of `rand`.
+
+    See `minigrad.random.Generator.normal` for where they are equal in every bit.
+    """
+    source = chosen("randn", generator)
+    blank = empty(varargs("randn", lengths, size), dtype=dtype, device=device)
+    return blank.normal_(generator=source).requires_grad_(requires_grad)
+
+
+def rand_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return uniform values in [0, 1), laid out as `input` is; see `rand`."""
+    require_tensor("rand_like", input)
+    blank = full_like(input, 0, dtype=dtype, device=device)
+    return blank.uniform_().requires_grad_(requires_grad)
+
+
+def randn_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return standard normal values, laid out as `input` is; see `randn`."""
+    require_tensor("randn_like", input)
+    blank = full_like(input, 0, dtype=dtype, device=device)
+    return blank.normal_().requires_grad_(requires_grad)
+
+
+def normal(
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    size: Sequence[int] | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return normal values of these means and standard deviations, numbers or tensors.
+
+    Args:
+        mean, std: numbers, or tensors that broadcast. The result has the first tensor's dtype.
+        size: of the result, if both are numbers; with `dtype`, `device` and `requires_grad` it
+            cannot be given otherwise.
+        generator: by default `minigrad.default_generator`.
+
+    Raises:
+        TypeError: the size is missing or not needed, or an argument has a wrong type.
+        RuntimeError: a standard deviation is negative, a mean or deviation requires a gradient, or
+            the shapes do not broadcast.
+    """
+    tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
+    given = [x for x in (size, dtype, device) if x is not None] + [True] * requires_grad
+    if given if tensors else size is None:
+        raise TypeError(
+            "normal: give size, dtype, device and requires_grad where mean and std are both "
+            "numbers, and only there: tensors have them"
+        )
+    source = chosen("normal", generator)
+    if not tensors:
+        blank = empty(varargs("normal", (size,)), dtype=dtype, device=device)
+        return blank.normal_(mean, std, generator=source).requires_grad_(requires_grad)
+    if any(x.requires_grad for x in tensors):
+        raise RuntimeError("normal: mean and std have no gradient here: give .detach() of them")
+    wide = isinstance(std, Tensor)
+    if wide and not (std >= 0).all():
+        raise RuntimeError("normal expects all elements of std >= 0: take .abs() of it")
+    with no_grad():
+        shape = (tensors[0] + tensors[-1]).shape
+        drawn = empty(shape, dtype=tensors[0].dtype)
+        drawn.normal_(0, 1 if wide else std, generator=source)
+        if wide:
+            drawn *= std
+        drawn += mean
+    return drawn
+
+
+def randint(
+    low: Any = 0,
+    high: Any = None,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return integers from low to high - 1, equal to torch's; `randint(high, size)` is from 0.
+
+    Raises:
+        TypeError: low or high is not an int, or the size no tuple of ints.
+        RuntimeError: low is not less than high, the dtype cannot hold them, a length is negative,
+            or the device is another than the CPU.
+    """
+    if size is None:  # randint(high, size)
+        low, high, size = 0, low, high
+    elif high is None:  # randint(high, size=size)
+        low, high = 0, low
+    if not isinstance(size, (tuple, list)):
+        raise TypeError(f"randint: size must be a tuple of ints, not {type(size).__name__}")
+    first, end = varargs("randint", (low, high))
+    kind = int64 if dtype is None else as_dtype(dtype)
+    shape = fitting("randint", varargs("randint", (size,)))
+    if kind == bool_ and not 0 <= first < end <= 2:
+        raise RuntimeError(f"randint: [{first}, {end}) is out of bounds for bool: give 0 and 2")
+    if kind.kind == "f" and max(-first, end) > 2 ** (np.finfo(kind).nmant + 1):
+        raise RuntimeError(f"randint: {kind} does not hold all of [{first}, {end}): draw int64")
+    if device is not None:
+        device_of(device)
+    drawn = chosen("randint", generator).integers(shape, first, end)
+    return made(drawn.astype(kind), device, requires_grad)
