@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.creation import empty, full_like, made
+from minigrad.creation import empty, float_or, full_like, made
 from minigrad.devices import device as device_of
-from minigrad.dtypes import as_dtype, bool_, int64
+from minigrad.dtypes import DType, as_dtype, bool_, int64
 from minigrad.grad_mode import no_grad
 from minigrad.random import Generator, chosen
 from minigrad.tensor import Tensor
@@ -31,7 +31,7 @@ def rand(
         NotImplementedError: the dtype is not floating point; draw floats and convert them.
     """
     source = chosen("rand", generator)
-    blank = empty(varargs("rand", lengths, size), dtype=dtype, device=device)
+    blank = _blank("rand", varargs("rand", lengths, size), dtype, device)
     return blank.uniform_(generator=source).requires_grad_(requires_grad)
 
 
@@ -48,26 +48,54 @@ def randn(
     See `minigrad.random.Generator.normal` for where they are equal in every bit.
     """
     source = chosen("randn", generator)
-    blank = empty(varargs("randn", lengths, size), dtype=dtype, device=device)
+    blank = _blank("randn", varargs("randn", lengths, size), dtype, device)
     return blank.normal_(generator=source).requires_grad_(requires_grad)
 
 
+def _blank(operation: str, size: tuple[int, ...], dtype: Any, device: Any) -> Tensor:
+    """Return a tensor to be filled with random numbers."""
+    require_floating(operation, float_or(dtype))
+    return empty(fitting(operation, size), dtype=dtype, device=device)
+
+
+def require_floating(operation: str, kind: DType) -> None:
+    """Raise a NotImplementedError for a dtype that no random numbers are drawn in."""
+    if kind.kind != "f":
+        raise NotImplementedError(
+            f"{operation}: dtype must be float32 or float64, not {kind}: draw floats and convert"
+        )
+
+
 def rand_like(
-    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Return uniform values in [0, 1), laid out as `input` is; see `rand`."""
     require_tensor("rand_like", input)
+    require_floating("rand_like", input.dtype if dtype is None else as_dtype(dtype))
+    source = chosen("rand_like", generator)
     blank = full_like(input, 0, dtype=dtype, device=device)
-    return blank.uniform_().requires_grad_(requires_grad)
+    return blank.uniform_(generator=source).requires_grad_(requires_grad)
 
 
 def randn_like(
-    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """Return standard normal values, laid out as `input` is; see `randn`."""
     require_tensor("randn_like", input)
+    require_floating("randn_like", input.dtype if dtype is None else as_dtype(dtype))
+    source = chosen("randn_like", generator)
     blank = full_like(input, 0, dtype=dtype, device=device)
-    return blank.normal_().requires_grad_(requires_grad)
+    return blank.normal_(generator=source).requires_grad_(requires_grad)
 
 
 def normal(
@@ -102,7 +130,7 @@ def normal(
         )
     source = chosen("normal", generator)
     if not tensors:
-        blank = empty(varargs("normal", (size,)), dtype=dtype, device=device)
+        blank = _blank("normal", varargs("normal", (size,)), dtype, device)
         return blank.normal_(mean, std, generator=source).requires_grad_(requires_grad)
     if any(x.requires_grad for x in tensors):
         raise RuntimeError("normal: mean and std have no gradient here: give .detach() of them")

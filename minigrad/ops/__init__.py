@@ -24,6 +24,7 @@ from minigrad.ops import (
     clamping,
     comparison,
     elementwise,
+    extrema,
     indexing,
     linalg,
     loss,
@@ -34,7 +35,17 @@ from minigrad.ops.rule import Plan, Rule, rules_of
 
 RULES: dict[str, Rule] = {
     rule.name: rule
-    for module in (elementwise, clamping, comparison, reduction, shape, linalg, indexing, loss)
+    for module in (
+        elementwise,
+        clamping,
+        comparison,
+        reduction,
+        extrema,
+        shape,
+        linalg,
+        indexing,
+        loss,
+    )
     for rule in rules_of(module)
 }
 """Every rule by its name."""

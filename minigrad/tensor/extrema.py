@@ -3,8 +3,8 @@
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 from minigrad.dtypes import bool_
-from minigrad.ops import RULE_OF, RULES, Rule
-from minigrad.ops import reduction as rules
+from minigrad.ops import RULE_OF, RULES, Rule, reduction
+from minigrad.ops import extrema as rules
 from minigrad.tensor.arithmetic import Elementwise
 from minigrad.tensor.base import TensorBase
 from minigrad.tensor.conversion import refuse_bool
@@ -19,13 +19,13 @@ class Extrema(Elementwise, Shapes):
         input, dim: Dims = (), keepdim: bool = False, *, axis: Dims = None, keepdims: Flag = None
     ) -> Self:
         """Largest element over `dim`; equal ones share its gradient evenly."""
-        return extremum(RULE_OF[rules.amax], input, dim, keepdim, axis, keepdims)
+        return extremum(RULE_OF[reduction.amax], input, dim, keepdim, axis, keepdims)
 
     def amin(
         input, dim: Dims = (), keepdim: bool = False, *, axis: Dims = None, keepdims: Flag = None
     ) -> Self:
         """Smallest element over `dim`; equal ones share its gradient evenly."""
-        return extremum(RULE_OF[rules.amin], input, dim, keepdim, axis, keepdims)
+        return extremum(RULE_OF[reduction.amin], input, dim, keepdim, axis, keepdims)
 
     def max(
         input,

@@ -501,9 +501,9 @@ def _refusal(
         return "a number as input", TypeError
     if operation == "to" and any(isinstance(x, bool) for x in arguments):
         return "non_blocking and copy by position", TypeError
-    if operation in ("__rand__", "__ror__", "__rxor__"):
-        if torch.result_type(*arguments) != torch.bool:
-            return "bits of integers", NotImplementedError
+    logical = operation in ("__rand__", "__ror__", "__rxor__")
+    if logical and torch.result_type(*arguments) != torch.bool:
+        return "bits of integers", NotImplementedError
     if operation == "norm" and (arguments[1:] or [options.get("p", 2)])[0] not in (2, "fro", None):
         return "norms but for p=2", NotImplementedError
     if operation in ("clamp", "clip") and any(is_tensor(x) for x in arguments[1:]):
