@@ -25,6 +25,7 @@ from minigrad import cuda as cuda
 from minigrad import dtypes
 from minigrad import nn as nn
 from minigrad import optim as optim
+from minigrad import utils as utils
 from minigrad.capture import CaptureError as CaptureError
 from minigrad.capture import capture as capture
 from minigrad.creation import arange as arange
@@ -61,6 +62,7 @@ from minigrad.random_tensors import rand_like as rand_like
 from minigrad.random_tensors import randint as randint
 from minigrad.random_tensors import randn as randn
 from minigrad.random_tensors import randn_like as randn_like
+from minigrad.random_tensors import randperm as randperm
 from minigrad.tensor import Size as Size
 from minigrad.tensor import Tensor as Tensor
 from minigrad.tensor import function as _function
@@ -125,6 +127,7 @@ permute = _function(Tensor.permute)
 pow = _function(Tensor.pow)
 relu = _function(Tensor.relu)
 remainder = _function(Tensor.remainder)
+relu_ = _function(Tensor.relu_)
 reshape = _function(Tensor.reshape)
 sigmoid = _function(Tensor.sigmoid)
 sin = _function(Tensor.sin)
@@ -144,5 +147,5 @@ __all__ = [
     name
     for name, value in globals().items()
     if (name[0] != "_" or name == "__version__")
-    and (not isinstance(value, type(nn)) or value in (autograd, cuda, nn, optim))
+    and (not isinstance(value, type(nn)) or value in (autograd, cuda, nn, optim, utils))
 ]

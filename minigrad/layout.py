@@ -23,7 +23,7 @@ def unrepeated(x: Any) -> Any:
     if strides is None:
         return np.copy(x)  # a tensor, whose own copy keeps them in place
     if 0 in strides and repeats(x):
-        return np.where(True, x, x)  # which, unlike np.copy, keeps the repeated axes in place
+        return in_order(np.where(True, x, x), torch_order(x.shape, strides))
     return x
 
 
@@ -35,6 +35,14 @@ def repeats(x: Any) -> bool:
 def contiguous(x: Any) -> Any:
     """Return an array, but a copy in index order of one in another order."""
     return x if x.flags.c_contiguous else np.reshape(np.reshape(x, (-1,)), x.shape)
+
+
+def in_order(x: Any, order: Sequence[int]) -> Any:
+    """Return an array laid out in memory in this order of its axes, a copy if it is in another."""
+    lined_up = np.transpose(x, order)
+    whole = np.reshape(np.reshape(lined_up, (-1,)), lined_up.shape)
+    laid_out = np.transpose(whole, [order.index(axis) for axis in range(x.ndim)])
+    return x if laid_out.strides == x.strides else laid_out
 
 
 def torch_order(shape: Sequence[int], *strides: Sequence[int]) -> list[int]:

@@ -181,3 +181,32 @@ def randint(
         device_of(device)
     drawn = chosen("randint", generator).integers(shape, first, end)
     return made(drawn.astype(kind), device, requires_grad)
+
+
+def randperm(
+    n: int,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return the integers from 0 to n - 1 in random order, equal to torch's; int64 by default.
+
+    Raises:
+        TypeError: n is no int, the generator no Generator, or the dtype is not supported.
+        RuntimeError: n is negative, or beyond what the dtype counts exactly, or the device is
+            another than the CPU.
+        NotImplementedError: the dtype is bool, or n above 200 million.
+    """
+    source = chosen("randperm", generator)
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"randperm: n must be an int, not {type(n).__name__}")
+    kind = int64 if dtype is None else as_dtype(dtype)
+    if kind == bool_:
+        raise NotImplementedError("randperm: dtype must be a number's, not bool")
+    if kind.kind == "f" and n > 2 ** (np.finfo(kind).nmant + 1) + 1:
+        raise RuntimeError(f"randperm: n = {n} is too large for {kind}: use int64")
+    if device is not None:
+        device_of(device)
+    return made(source.permutation(n.__index__()).astype(kind), None, requires_grad)

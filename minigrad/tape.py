@@ -16,16 +16,19 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 from weakref import KeyedRef, ref
 
 import numpy as np
 
+from minigrad.graph import ancestors as ancestors
+from minigrad.graph import leading_to, next_functions
 from minigrad.layout import copied, unrepeated
 
 Array: TypeAlias = Any
 """Any array that speaks NumPy's protocol: an ndarray, a `Tensor`, or another array type."""
+NO_HOOKS: Mapping[int, Any] = {}
 numbers = itertools.count(1)
 """The sequence that numbers nodes and in-place changes."""
 
@@ -42,7 +45,7 @@ class Node:
         shape, dtype: of the value, hence of its gradient.
         variable: a weak reference to the tensor whose `.grad` its gradient is added to: a leaf, or
             a tensor that asked for it by `retain_grad`.
-        hooks: functions called with the complete gradient, which they may replace.
+        hooks: by number functions called with the complete gradient, which they may replace.
         attributes, is_in_order: of a leaf's tensor, and whether that is laid out in index order.
     """
 
@@ -68,11 +71,13 @@ class Node:
         self.shape = value.shape
         self.dtype = value.dtype
         self.variable: ref[Any] | None = None
-        self.hooks: Sequence[Callable[[Array], Array]] = ()
+        self.hooks: Mapping[int, Callable[[Array], Array]] = NO_HOOKS
 
     def name(self) -> str:
         """Return torch's name of the node, for example `AddmmBackward0`."""
         return self.rule.torch_name if self.rule is not None else "AccumulateGrad"
+
+    next_functions = property(next_functions)
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
@@ -117,7 +122,7 @@ def sweep(
             changed in place.
     """
     gradients: dict[Node, Array] = {}  # of nodes that are still to be run, complete or not
-    needed = _leading_to(watched, roots) if watched else None
+    needed = leading_to(watched, roots) if watched else None
     for node, grad in roots:
         if node in gradients:
             _accumulate(gradients, node, grad)
@@ -152,6 +157,8 @@ def sweep(
             parent = node.parents[i]
             assert parent is not None
             grad = derivative(grad_out, *arguments(saved))
+            if grad is None:  # a user's `Function` says that there is none
+                continue
             if not parent.shape and isinstance(grad, np.generic):
                 grad = np.asarray(grad)  # NumPy returns scalars in place of arrays without axes
             if not accumulating:  # torch repeats the gradient of a sum, and stores a mean's
@@ -171,15 +178,6 @@ def sweep(
                 if parent.rule is not None:
                     heapq.heappush(queue, (-parent.number, parent))
     yield from gradients.items()
-
-
-def _leading_to(targets: Collection[Node], roots: list[tuple[Node, Array]]) -> set[Node]:
-    """Return the targets and all that was made from one of them on the way to the roots."""
-    needed = set(targets)
-    for node in ancestors(*(node for node, _ in roots)):
-        if not needed.isdisjoint(node.parents):
-            needed.add(node)
-    return needed
 
 
 def _unpack(node: Node) -> Sequence[Any]:
@@ -215,18 +213,6 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
     stretched = [added + i for i, n in enumerate(shape) if n == 1 and grad.shape[added + i] != 1]
     summed = np.add.reduce(grad, axis=(*range(added), *stretched), keepdims=True)
     return np.reshape(summed, shape) if added else summed
-
-
-def ancestors(*nodes: Node) -> list[Node]:
-    """Return the nodes and all they were made from, in creation order."""
-    found = set(nodes)
-    unvisited = list(found)
-    while unvisited:
-        for parent in unvisited.pop().parents:
-            if parent is not None and parent not in found:
-                found.add(parent)
-                unvisited.append(parent)
-    return sorted(found, key=lambda node: node.number)
 
 
 class Moment:

@@ -21,6 +21,7 @@ UFUNCS: frozenset[np.ufunc] = frozenset(
         np.less,
         np.less_equal,
         np.log,
+        np.log1p,
         np.logical_and,
         np.matmul,
         np.maximum,

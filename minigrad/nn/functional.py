@@ -2,20 +2,27 @@
 
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 
-from minigrad.dtypes import bool_, common_type
+from minigrad.dtypes import bool_, common_type, python_number
 from minigrad.grad_mode import grad_mode
-from minigrad.ops import RULE_OF, elementwise, linalg, loss, reduction
+from minigrad.ops import RULE_OF, Rule, activation, linalg, loss, reduction
 from minigrad.tensor import Tensor
+from minigrad.tensor.arithmetic import in_order_of
 from minigrad.tensor.base import require_tensor
 
+_HUBER_LOSS = RULE_OF[loss.huber_loss]
+_LEAKY_RELU = RULE_OF[activation.leaky_relu]
+_LEAKY_RELU_ = _LEAKY_RELU.named("LeakyReluBackward1")
 _LINEAR = RULE_OF[linalg.linear]
 _MSE_LOSS = RULE_OF[loss.mse_loss]
-_RELU = RULE_OF[elementwise.relu]
+_REDUCED = {"mean": RULE_OF[reduction.mean], "sum": RULE_OF[reduction.sum]}
+_RELU = RULE_OF[activation.relu]
+_SMOOTH_L1_LOSS = RULE_OF[loss.smooth_l1_loss]
+_SOFTPLUS = RULE_OF[activation.softplus]
 _SQUARED_ERROR = RULE_OF[loss.squared_error]
-_SUMMED_ERROR = RULE_OF[reduction.sum].named("MseLossBackward0")
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -76,20 +83,59 @@ def _linear_in_general(input: Tensor, weight: Tensor, bias: Tensor | None) -> Te
     return result if is_view else result._own()
 
 
-def relu(input: Tensor) -> Tensor:
-    """max(input, 0) element by element.
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """max(input, 0) element by element; in the input's place if `inplace`.
 
     Raises:
         TypeError: the input is no tensor.
-        NotImplementedError: it is of dtype bool.
+        NotImplementedError: it is of dtype bool (RuntimeError in place).
+        RuntimeError: `inplace`, and the input is a leaf that requires a gradient.
     """
     try:
+        if inplace:
+            return input.relu_()
         if input._array.dtype == bool_:
             return input.relu()  # which refuses it
-        return input._apply(_RELU, input)
+        return input._each(_RELU)
     except AttributeError:
         require_tensor("relu", input)
         raise
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """Input where it is above 0, elsewhere negative_slope·input.
+
+    Raises:
+        TypeError: the input is no tensor, or the slope no number.
+        NotImplementedError: the input is not floating point.
+        RuntimeError: `inplace`, and the input is a leaf that requires a gradient; or it requires
+            one, and the slope is negative: the results would not tell on which side inputs were.
+    """
+    slope = _number("leaky_relu", "negative_slope", negative_slope)
+    _require_floating("leaky_relu", require_tensor("leaky_relu", input))
+    if not inplace:
+        return input._each(_LEAKY_RELU, negative_slope=slope)
+    if slope < 0 and input.requires_grad:
+        raise RuntimeError(
+            f"leaky_relu: in place the negative_slope must be at least 0, not {slope}, if the "
+            "input requires a gradient: leave inplace=False"
+        )
+    return input._in_place("leaky_relu_", lambda x: x._apply(_LEAKY_RELU_, x, negative_slope=slope))
+
+
+def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
+    """log(1 + e^(beta·input)) / beta, a smooth relu; input itself where beta·input > threshold.
+
+    Raises:
+        TypeError: the input is no tensor, or an option no number.
+        NotImplementedError: the input is not floating point.
+    """
+    _require_floating("softplus", require_tensor("softplus", input))
+    options = {
+        "beta": _number("softplus", "beta", beta),
+        "threshold": _number("softplus", "threshold", threshold),
+    }
+    return input._each(_SOFTPLUS, **options)
 
 
 def tanh(input: Tensor) -> Tensor:
@@ -123,38 +169,113 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tenso
         NotImplementedError: neither is floating point.
         RuntimeError: the shapes do not broadcast.
     """
-    try:
-        x, y = input._array, target._array
-    except AttributeError:
-        require_tensor("mse_loss", input, target)
-        raise
-    if x.shape != y.shape:
-        _warn_of_broadcasting(input, target)
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"mse_loss: reduction {reduction!r} must be 'mean', 'sum' or 'none'")
-    if x.dtype != y.dtype:
-        dtype = common_type(x.dtype, y.dtype)  # a tensor of no axes counts fully, as in torch
-        input, target = input.to(dtype), target.to(dtype)
-    if input._array.dtype.kind != "f":
-        raise NotImplementedError(
-            f"mse_loss: not implemented for {input.dtype}: convert to floating point, for example "
-            "with .float()"
-        )
+    input, target = _pair("mse_loss", input, target, reduction)
     if reduction == "mean":
         return input._apply(_MSE_LOSS, input, target)
-    errors = input._apply(_SQUARED_ERROR, input, target)
-    return errors if reduction == "none" else input._apply(_SUMMED_ERROR, errors, axis=None)
+    return _reduced(_SQUARED_ERROR, input, target, reduction)
 
 
-def _warn_of_broadcasting(input: Tensor, target: Tensor) -> None:
+def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Absolute error |input - target|; arguments and errors are those of `mse_loss`.
+
+    Raises:
+        RuntimeError: also where the mean of integers is asked for.
+    """
+    _check("l1_loss", input, target, reduction)
+    errors = input.sub(target).abs()
+    return errors if reduction == "none" else getattr(errors, reduction)()
+
+
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0
+) -> Tensor:
+    """d²/2 where |d| is at most delta, elsewhere delta·(|d| - delta/2); d = input - target.
+
+    Huber 1964, *Robust estimation of a location parameter*. See `mse_loss`.
+
+    Raises:
+        RuntimeError: also where delta is not above 0.
+    """
+    input, target = _pair("huber_loss", input, target, reduction)
+    edge = _number("huber_loss", "delta", delta)
+    if edge <= 0:
+        raise RuntimeError(f"huber_loss: delta must be above 0, not {delta}")
+    return _reduced(_HUBER_LOSS, input, target, reduction, delta=edge)
+
+
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, *, reduction: str = "mean", beta: float = 1.0
+) -> Tensor:
+    """d²/(2·beta) where |d| is less than beta, elsewhere |d| - beta/2; d = input - target.
+
+    It is `l1_loss` if beta is 0. See `mse_loss`.
+
+    Raises:
+        RuntimeError: also where beta is negative.
+    """
+    edge = _number("smooth_l1_loss", "beta", beta)
+    if edge == 0:
+        return l1_loss(input, target, reduction=reduction)
+    input, target = _pair("smooth_l1_loss", input, target, reduction)
+    if edge < 0:
+        raise RuntimeError(f"smooth_l1_loss: beta must be at least 0, not {beta}")
+    return _reduced(_SMOOTH_L1_LOSS, input, target, reduction, beta=edge)
+
+
+def _reduced(rule: Rule, input: Tensor, target: Tensor, reduction: str, **options: Any) -> Tensor:
+    """Return the errors that a rule gives, or their sum or mean, under the rule's name."""
+    errors = in_order_of(input._apply(rule, input, target, **options), input, target)
+    if reduction == "none":
+        return errors
+    return input._apply(_REDUCED[reduction].named(rule.torch_name), errors, axis=None)
+
+
+def _check(operation: str, input: Tensor, target: Tensor, reduction: str) -> None:
+    """Raise where two tensors cannot be compared by a loss."""
+    require_tensor(operation, input, target)
+    if input._array.shape != target._array.shape:
+        _warn_of_broadcasting(operation, input, target)
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{operation}: reduction {reduction!r} must be 'mean', 'sum' or 'none'")
+
+
+def _pair(operation: str, input: Tensor, target: Tensor, reduction: str) -> tuple[Tensor, Tensor]:
+    """Return two tensors that a loss compares in their common floating point dtype."""
+    _check(operation, input, target, reduction)
+    dtypes = input._array.dtype, target._array.dtype
+    if dtypes[0] != dtypes[1]:
+        dtype = common_type(*dtypes)  # a tensor of no axes counts fully, as in torch
+        input, target = input.to(dtype), target.to(dtype)
+    _require_floating(operation, input)
+    return input, target
+
+
+def _require_floating(operation: str, input: Tensor) -> None:
+    if input._array.dtype.kind != "f":
+        raise NotImplementedError(
+            f"{operation}: not implemented for {input.dtype}: convert to floating point, for "
+            "example with .float()"
+        )
+
+
+def _number(operation: str, name: str, value: Any) -> float:
+    number = python_number(value)
+    if not isinstance(number, (int, float)):
+        raise TypeError(f"{operation}: {name} must be a number, not {type(value).__name__}")
+    return number
+
+
+def _warn_of_broadcasting(operation: str, input: Tensor, target: Tensor) -> None:
     """Warn, as torch does: (n, 1) against (n,) silently becomes (n, n), a classic mistake."""
     shapes = f"{list(input.shape)} and {list(target.shape)}"
     warnings.warn(
-        f"mse_loss: the shapes {shapes} of input and target differ, and broadcasting them will "
+        f"{operation}: the shapes {shapes} of input and target differ, and broadcasting them will "
         "likely lead to incorrect results. Give both the same shape.",
-        stacklevel=3,
+        stacklevel=4,
     )
     try:
         np.broadcast_shapes(input.shape, target.shape)
     except ValueError:
-        raise RuntimeError(f"mse_loss: input and target of shapes {shapes} do not match") from None
+        raise RuntimeError(
+            f"{operation}: input and target of shapes {shapes} do not match"
+        ) from None

@@ -115,6 +115,35 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, std, generator)
 
 
+def xavier_uniform_(
+    tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
+) -> Tensor:
+    """Fill a weight (out, in) with uniform values of variance 2·gain² / (in + out).
+
+    Glorot and Bengio 2010, *Understanding the difficulty of training deep feedforward neural
+    networks*.
+
+    Raises:
+        ValueError: the tensor is no matrix.
+    """
+    bound = math.sqrt(3.0) * _xavier_std("xavier_uniform_", tensor, gain)
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """Fill a weight (out, in) with normal values of variance 2·gain² / (in + out).
+
+    See `xavier_uniform_`.
+    """
+    return normal_(tensor, 0.0, _xavier_std("xavier_normal_", tensor, gain), generator)
+
+
+def _xavier_std(operation: str, tensor: Tensor, gain: float) -> float:
+    require_tensor(operation, tensor)
+    fans = _fan(tensor, "fan_in") + _fan(tensor, "fan_out")
+    return gain * math.sqrt(2.0 / float(fans))
+
+
 def _is_empty(operation: str, tensor: Tensor) -> bool:
     """Return whether there is nothing to fill, and warn of it as torch does."""
     require_tensor(operation, tensor)

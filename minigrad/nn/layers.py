@@ -1,13 +1,16 @@
-"""The layers and the loss that regression networks are made of."""
+"""What a plain regression network is made of: `Linear`, `ReLU`, `Sequential`; and `MSELoss`.
+
+All other modules are in `activations`, `losses` and `containers`.
+"""
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any, Self, overload
 
 from minigrad.creation import zeros
-from minigrad.dtypes import float32
 from minigrad.nn import functional, init
+from minigrad.nn.containers import Numbered
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter
 from minigrad.tensor import Tensor
@@ -37,7 +40,6 @@ class Linear(Module):
                 raise TypeError(f"Linear: {name} must be an int, not {type(features).__name__}")
             if features < 0:
                 raise RuntimeError(f"Linear: {name} must not be negative, but is {features}")
-        dtype = float32 if dtype is None else dtype
         self.in_features = in_features
         self.out_features = out_features
         self.weight = Parameter(zeros(out_features, in_features, dtype=dtype))
@@ -69,24 +71,17 @@ class Linear(Module):
 
 
 class ReLU(Module):
-    """max(x, 0) element by element."""
+    """max(x, 0) element by element; in the place of x if `inplace`."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        return functional.relu(input)
+        return functional.relu(input, self.inplace)
 
-
-class Tanh(Module):
-    """Hyperbolic tangent element by element."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return functional.tanh(input)
-
-
-class Sigmoid(Module):
-    """1 / (1 + e^-x) element by element."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return functional.sigmoid(input)
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
 
 
 class MSELoss(Module):
@@ -100,55 +95,57 @@ class MSELoss(Module):
         return functional.mse_loss(input, target, reduction=self.reduction)
 
 
-class Sequential(Module):
+class Sequential(Numbered):
     """Modules applied one after the other, named '0', '1', ... or by an OrderedDict's keys."""
 
     @overload
-    def __init__(self, *modules: Module) -> None: ...
+    def __init__(self, *args: Module) -> None: ...
     @overload
-    def __init__(self, modules: OrderedDict[str, Module], /) -> None: ...
+    def __init__(self, args: OrderedDict[str, Module], /) -> None: ...
 
-    def __init__(self, *modules: Any) -> None:
+    def __init__(self, *args: Any) -> None:
         super().__init__()
-        named = (
-            modules[0].items()
-            if len(modules) == 1 and isinstance(modules[0], OrderedDict)
-            else enumerate(modules)
-        )
-        for name, module in named:
-            _require_module(module)
-            setattr(self, str(name), module)
+        if len(args) == 1 and isinstance(args[0], OrderedDict):
+            for name, module in args[0].items():
+                self.add_module(name, module)
+        else:
+            self.extend(args)
 
     def forward(self, input: Tensor) -> Tensor:
-        for module in self:
+        for module in self._modules.values():
             input = module(input)
         return input
 
-    def append(self, module: Module) -> Self:
-        """Add a module at the end.
-
-        Raises:
-            TypeError: it is no module.
-        """
-        _require_module(module)
-        setattr(self, str(len(self)), module)
-        return self
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self._modules.values())  # type: ignore[arg-type]
-
     def __getitem__(self, position: int | slice) -> Any:
         if isinstance(position, slice):
-            return type(self)(OrderedDict(list(self._modules.items())[position]))  # type: ignore[arg-type]
-        return list(self)[position]
+            return type(self)(OrderedDict(list(self._modules.items())[position]))
+        return self._modules[self._name(position)]
+
+    def extend(self, sequential: Iterable[Module]) -> Self:
+        """Add several modules at the end; see `append`."""
+        return super().extend(sequential)
+
+    def __add__(self, other: "Sequential") -> "Sequential":
+        return Sequential(*self).extend(_sequential(other))
+
+    def __iadd__(self, other: "Sequential") -> Self:
+        return self.extend(_sequential(other))
+
+    def __mul__(self, times: int) -> "Sequential":
+        """Return the modules, the same ones, several times over."""
+        if not isinstance(times, int):
+            raise TypeError(f"Sequential: can be multiplied by an int, not {type(times).__name__}")
+        if times <= 0:
+            raise ValueError(f"Sequential: can be multiplied by at least 1, not {times}")
+        return Sequential(*list(self) * times)
+
+    __rmul__ = __mul__
 
 
-def _require_module(value: Any) -> None:
-    if not isinstance(value, Module):
-        raise TypeError(
-            f"Sequential: {type(value).__name__} is not a Module subclass: a function is called in "
-            "the forward() of a Module of your own"
+def _sequential(value: Any) -> "Sequential":
+    if not isinstance(value, Sequential):
+        raise ValueError(
+            f"Sequential: to a Sequential only another can be added, not {type(value).__name__}: "
+            "use append or extend"
         )
+    return value

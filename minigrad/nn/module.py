@@ -1,4 +1,4 @@
-"""`Module`: a tree of parameters and layers found among its attributes."""
+"""`Module`: what is done to a tree of parameters and layers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 from minigrad.dtypes import float32, float64
+from minigrad.nn.attributes import Attributes
 from minigrad.nn.parameter import IncompatibleKeys, Parameter, load
 from minigrad.tensor import Tensor
 from minigrad.tensor.conversion import dtype_among
+from minigrad.tensor.gradients import RemovableHandle
 
 
-class Module:
+class Module(Attributes):
     """Base of all layers and networks.
 
     A subclass calls `super().__init__()`, sets parameters and other modules as attributes, and
@@ -20,12 +22,10 @@ class Module:
     """
 
     training: bool
-    _parameters: dict[str, Parameter | None]
-    _modules: dict[str, Module | None]
 
     def __init__(self) -> None:
-        self._parameters = {}
-        self._modules = {}
+        super().__init__()
+        self._forward_hooks: dict[int, tuple[Callable[..., Any], bool]] = {}
         self.training = True
 
     def forward(self, *inputs: Any) -> Any:
@@ -35,88 +35,30 @@ class Module:
         )
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        return self.forward(*inputs, **options)
+        """Return what `forward` does, or what the hooks make of it."""
+        output = self.forward(*inputs, **options)
+        if self._forward_hooks:
+            for hook, with_options in [*self._forward_hooks.values()]:
+                given = (inputs, options) if with_options else (inputs,)
+                changed = hook(self, *given, output)
+                output = output if changed is None else changed
+        return output
 
-    def __getattr__(self, name: str) -> Any:
-        """Return a parameter or a module: they are kept apart from all other attributes."""
-        attributes = self.__dict__
-        if "_modules" in attributes:
-            if name in attributes["_parameters"]:
-                return attributes["_parameters"][name]
-            if name in attributes["_modules"]:
-                return attributes["_modules"][name]
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Have `hook(module, inputs, output)` called after each `forward`.
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if "_modules" not in self.__dict__ and isinstance(value, (Parameter, Module)):
-            raise AttributeError(
-                f"cannot assign {name!r} before Module.__init__() call: begin __init__ with "
-                "super().__init__()"
-            )
-        if isinstance(value, Parameter):
-            self.__dict__.pop(name, None)
-            self._modules.pop(name, None)
-            self.register_parameter(name, value)
-        elif isinstance(value, Module) and name not in self._parameters:
-            self.__dict__.pop(name, None)
-            self._modules[name] = value
-        else:
-            self._set_plain(name, value)
+        What it returns takes the place of the output, unless it is None. The handle that is
+        returned removes it.
 
-    def _set_plain(self, name: str, value: Any) -> None:
-        """Set what is neither a parameter nor a module; None keeps the place of one."""
-        kinds = ("_parameters", "parameter", Parameter), ("_modules", "child module", Module)
-        for kept, what, kind in kinds:
-            if name in self.__dict__.get(kept, ()):
-                if value is not None:
-                    raise TypeError(
-                        f"cannot assign '{type(value).__name__}' as {what} {name!r} "
-                        f"(a {kind.__name__} or None expected): "
-                        f"del the attribute first to give the name another meaning"
-                    )
-                self.__dict__[kept][name] = None
-                return
-        object.__setattr__(self, name, value)
-
-    def __delattr__(self, name: str) -> None:
-        for kept in (self._parameters, self._modules):
-            if name in kept:
-                del kept[name]
-                return
-        object.__delattr__(self, name)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*object.__dir__(self), *self._parameters, *self._modules})
-
-    def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Set a parameter under a name; None keeps the place for one.
-
-        Raises:
-            TypeError: it is no Parameter, or the name no text.
-            KeyError: the name is empty or taken, or has a dot in it.
+        Args:
+            hook: the function; `inputs` is the tuple of what was given by position.
+            prepend: call it before those that are registered already.
+            with_kwargs: call `hook(module, inputs, options, output)`, with the dict of what was
+                given by keyword.
         """
-        self._check_name(name, param, Parameter, self._parameters)
-        self._parameters[name] = param
-
-    def add_module(self, name: str, module: Module | None) -> None:
-        """Set a module under a name; see `register_parameter`."""
-        self._check_name(name, module, Module, self._modules)
-        self._modules[name] = module
-
-    register_module = add_module
-
-    def _check_name(self, name: str, value: Any, kind: type, known: Mapping[str, Any]) -> None:
-        if not isinstance(name, str):
-            raise TypeError(f"name should be a string, not {type(name).__name__}")
-        if value is not None and not isinstance(value, kind):
-            raise TypeError(
-                f"cannot assign '{type(value).__name__}' to {name!r}: "
-                f"a {kind.__name__} or None is expected"
-            )
-        if not name or "." in name:
-            raise KeyError(f'name {name!r} can\'t be empty or contain "."')
-        if hasattr(self, name) and name not in known:
-            raise KeyError(f"attribute {name!r} already exists")
+        return RemovableHandle(self, "_forward_hooks", (hook, with_kwargs), prepend)
 
     # ---- what it consists of ----------------------------------------------------------------
 
@@ -160,17 +102,33 @@ class Module:
             recurse: whether to look into the modules below.
             remove_duplicate: name a shared parameter once, not under each of its names.
         """
-        seen: set[int] = set()
-        for module_name, module in self._walk(prefix) if recurse else [(prefix, self)]:
-            for name, parameter in module._parameters.items():
-                if parameter is not None and not (remove_duplicate and id(parameter) in seen):
-                    seen.add(id(parameter))
-                    yield f"{module_name}.{name}" if module_name else name, parameter
+        return self._named("_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """Yield every parameter once."""
         for _, parameter in self.named_parameters(recurse=recurse):
             yield parameter
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Yield every buffer with its dotted name; see `named_parameters`."""
+        return self._named("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """Yield every buffer once."""
+        for _, buffer in self.named_buffers(recurse=recurse):
+            yield buffer
+
+    def _named(
+        self, table: str, prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        for module_name, module in self._walk(prefix) if recurse else [(prefix, self)]:
+            for name, value in getattr(module, table).items():
+                if value is not None and not (remove_duplicate and id(value) in seen):
+                    seen.add(id(value))
+                    yield f"{module_name}.{name}" if module_name else name, value
 
     # ---- what is done to all of it ----------------------------------------------------------
 
@@ -206,22 +164,27 @@ class Module:
         return self
 
     def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> OrderedDict[str, Tensor]:
-        """Return the parameters under all their dotted names.
+        """Return the parameters and persistent buffers under all their dotted names.
 
         Args:
             prefix: what the names begin with, as it stands.
-            keep_vars: return the parameters themselves, not tensors that share their memory.
+            keep_vars: return the tensors themselves, not others that share their memory.
         """
-        uses = self.named_parameters(remove_duplicate=False)
-        return OrderedDict((prefix + name, p if keep_vars else p.detach()) for name, p in uses)
+        found: OrderedDict[str, Tensor] = OrderedDict()
+        for path, module in self._walk(""):
+            for name, value in (module._parameters | module._buffers).items():
+                if value is not None and name not in module._non_persistent_buffers_set:
+                    key = f"{path}.{name}" if path else name
+                    found[prefix + key] = value if keep_vars else value.detach()
+        return found
 
     def load_state_dict(
         self, state_dict: Mapping[str, Tensor], strict: bool = True
     ) -> IncompatibleKeys:
-        """Copy values into the parameters; nothing is changed unless everything fits.
+        """Copy values into parameters and buffers; nothing is changed unless everything fits.
 
         Args:
-            state_dict: values by the parameters' dotted names.
+            state_dict: values by the dotted names of `state_dict()`.
             strict: whether the names must be the same.
 
         Returns:
@@ -232,17 +195,16 @@ class Module:
                 value is no tensor.
             TypeError: `state_dict` is no mapping.
         """
-        own = dict(self.named_parameters(remove_duplicate=False))
-        return load(type(self).__name__, own, state_dict, strict)
+        return load(type(self).__name__, self.state_dict(keep_vars=True), state_dict, strict)
 
     def to(self, *target: Any, device: Any = None, dtype: Any = None) -> Self:
-        """Convert all parameters, and their gradients, to a floating point dtype.
+        """Convert all parameters, their gradients and buffers of floating point to another dtype.
 
         Called as `Tensor.to` is.
 
         Raises:
             TypeError: the dtype is not floating point, or not supported.
-            RuntimeError: the device is not the CPU.
+            RuntimeError: the device is not the CPU, or a parameter is not a leaf any more.
         """
         wanted = dtype_among("Module.to", target, device, dtype)
         if wanted is None:
@@ -254,22 +216,32 @@ class Module:
             )
         for parameter in self.parameters():
             if parameter.dtype != wanted:
+                if not parameter.is_leaf:
+                    raise RuntimeError(
+                        "Module.to: a recorded operation has changed a parameter in place, and "
+                        "its record is of the old dtype: call detach_() on the parameter first"
+                    )
                 grad, requires_grad = parameter.grad, parameter.requires_grad
                 before, parameter._frozen = parameter._node or parameter._frozen, None
-                parameter.__init__(parameter.detach().to(wanted), requires_grad)  # type: ignore[misc]
+                parameter.__init__(parameter.detach().to(wanted))  # type: ignore[misc]
                 if before is not None and parameter._node is not None:
                     parameter._node.hooks = before.hooks
+                parameter.requires_grad_(requires_grad)
                 if grad is not None:  # it stays the same tensor
                     grad._array = grad.detach().to(wanted)._array
                     parameter._grad = grad
+        for module in self.modules():
+            for name, buffer in module._buffers.items():
+                if buffer is not None and buffer.dtype.kind == "f":
+                    module._buffers[name] = buffer.to(wanted)
         return self
 
     def double(self) -> Self:
-        """Convert all parameters to float64."""
+        """Convert parameters and buffers to float64."""
         return self.to(float64)
 
     def float(self) -> Self:
-        """Convert all parameters to float32."""
+        """Convert parameters and buffers to float32."""
         return self.to(float32)
 
     def cpu(self) -> Self:

@@ -45,9 +45,9 @@ class IncompatibleKeys(NamedTuple):
 
 
 def load(
-    owner: str, own: Mapping[str, Parameter], state_dict: Mapping[str, Tensor], strict: bool
+    owner: str, own: Mapping[str, Tensor], state_dict: Mapping[str, Tensor], strict: bool
 ) -> IncompatibleKeys:
-    """Copy values into the parameters of the same names, or none; see `Module.load_state_dict`."""
+    """Copy values into the tensors of the same names, or none; see `Module.load_state_dict`."""
     if not isinstance(state_dict, Mapping):
         raise TypeError(
             f"load_state_dict: expected a mapping, not {type(state_dict).__name__}: give what "

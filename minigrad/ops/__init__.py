@@ -21,6 +21,7 @@ these can flow through them.
 """
 
 from minigrad.ops import (
+    activation,
     clamping,
     comparison,
     elementwise,
@@ -36,15 +37,8 @@ from minigrad.ops.rule import Plan, Rule, rules_of
 RULES: dict[str, Rule] = {
     rule.name: rule
     for module in (
-        elementwise,
-        clamping,
-        comparison,
-        reduction,
-        extrema,
-        shape,
-        linalg,
-        indexing,
-        loss,
+        *(elementwise, activation, clamping, comparison, reduction, extrema),
+        *(shape, linalg, indexing, loss),
     )
     for rule in rules_of(module)
 }

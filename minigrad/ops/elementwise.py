@@ -113,11 +113,13 @@ def power(x: Array, *, exponent: float) -> Array:
         return np.positive(x)
     if exponent == 2:
         return np.square(x)
+    if x.dtype == np.float32 and not -(2**24) <= exponent <= 2**24:  # it has no odd ones of these
+        return np.astype(np.power(np.astype(x, np.float64), exponent), np.float32)
     return np.power(x, exponent)
 
 
 def power_backward_x(grad_out: Array, x: Array, exponent: float) -> Array:
-    if exponent == 0:  # constant, even at 0 and NaN
+    if exponent == 0 and exponent is not False:  # constant, even at 0 and NaN
         return np.zeros_like(grad_out)
     # Also for the simplest powers: x² has the derivatives 2·x¹, 2·x⁰ and 0, and then no more.
     return np.multiply(grad_out, np.multiply(power(x, exponent=exponent - 1), exponent))
@@ -156,15 +158,6 @@ def sqrt_backward_x(grad_out: Array, out: Array) -> Array:
     return np.divide(grad_out, np.multiply(out, 2))
 
 
-def tanh(x: Array) -> Array:
-    return np.tanh(x)
-
-
-def tanh_backward_x(grad_out: Array, out: Array) -> Array:
-    # tanh' = 1 - tanh²
-    return np.multiply(grad_out, np.subtract(1, np.square(out)))
-
-
 def sin(x: Array) -> Array:
     return np.sin(x)
 
@@ -179,27 +172,6 @@ def cos(x: Array) -> Array:
 
 def cos_backward_x(grad_out: Array, x: Array) -> Array:
     return np.multiply(grad_out, np.negative(np.sin(x)))
-
-
-def sigmoid(x: Array) -> Array:
-    # For large negative x, exp overflows to infinity, and 1/(1 + inf) is 0, which is right.
-    return np.divide(1, np.add(np.exp(np.negative(x)), 1))
-
-
-def sigmoid_backward_x(grad_out: Array, out: Array) -> Array:
-    # s' = (1 - s)·s
-    return np.multiply(np.multiply(grad_out, np.subtract(1, out)), out)
-
-
-def relu(x: Array) -> Array:
-    # Of two equal operands NumPy returns the second, so with 0 first -0.0 stays -0.0, as in torch.
-    return np.maximum(0, x)
-
-
-def relu_backward_x(grad_out: Array, out: Array) -> Array:
-    # As in torch: the incoming gradient, but 0 where out is 0. Multiplying by (out > 0) instead
-    # would differ where out is NaN, and turn an infinite gradient times 0 into NaN.
-    return np.where(out, grad_out, 0)
 
 
 def maximum(x: Array, y: Array) -> Array:

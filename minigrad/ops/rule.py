@@ -21,6 +21,7 @@ TORCH_NAMES = {
     "power": "PowBackward0",
     "remainder": "RemainderBackward1",
     "reshape": "ViewBackward0",
+    "smooth_l1_loss": "SmoothL1LossBackward0",
     "squared_error": "MseLossBackward0",
 }
 """The nodes that torch names after the kernel behind them."""

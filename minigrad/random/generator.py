@@ -221,6 +221,31 @@ class Generator:
         rests = (words % np.uint64(high - low)).view(np.int64)
         return (rests + np.int64(low)).reshape(dimensions)
 
+    def permutation(self, n: int) -> NDArray[np.int64]:
+        """Return the numbers from 0 to n - 1 in random order, as `torch.randperm` draws them.
+
+        Fisher and Yates' shuffle: each place is exchanged with one that is not behind it.
+
+        Raises:
+            RuntimeError: n is negative.
+            NotImplementedError: it is so large that torch draws in another way.
+        """
+        if n < 0:
+            raise RuntimeError(f"randperm: n must be non-negative, got {n}")
+        if n >= (2**32 - 1) // 20:
+            raise NotImplementedError(f"randperm: n = {n} is too large: at most 200,000,000")
+        words = locked(self._lock, lambda: self._engine.random_raw(max(n - 1, 0)))
+        order = list(range(n))
+        places = (words % np.arange(n, 1, -1, dtype=np.uint64)).tolist() if n > 1 else []
+        for i, further in enumerate(places):
+            order[i], order[i + further] = order[i + further], order[i]
+        return np.array(order, np.int64)
+
+    def integer(self) -> int:
+        """Return a number from [0, 2**63), as torch draws the seeds of other generators."""
+        high, low = locked(self._lock, lambda: self._engine.random_raw(2)).tolist()
+        return int(high % 2**31 << 32 | low)
+
     def _continue(
         self, seed: int, key: NDArray[np.uint32], position: int, normal: float | None
     ) -> None:

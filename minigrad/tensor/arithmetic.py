@@ -12,8 +12,8 @@ from minigrad.dtypes import (
     python_number,
     result_type,
 )
-from minigrad.layout import contiguous, torch_order
-from minigrad.ops import RULE_OF, Rule
+from minigrad.layout import contiguous, in_order, torch_order
+from minigrad.ops import RULE_OF, Rule, activation
 from minigrad.ops import elementwise as rules
 from minigrad.tensor.base import Number, TensorBase, require_tensor
 from minigrad.tensor.conversion import (
@@ -64,7 +64,8 @@ class Elementwise(Conversions):
         x, number = input, exponent
         if not is_plain(exponent) or x._array.dtype.kind != "f":
             x, number = promote(RULE_OF[rules.power], x, exponent)
-        return input._apply(RULE_OF[rules.power], x, exponent=number)
+            number = exponent if exponent is False else number  # to torch's derivative no 0
+        return x._each(RULE_OF[rules.power], exponent=number)
 
     def maximum(input, other: TensorBase) -> Self:
         """The larger of each pair; NaN where either is."""
@@ -81,52 +82,57 @@ class Elementwise(Conversions):
 
     def neg(input) -> Self:
         """-input."""
-        return input._apply(RULE_OF[rules.neg], not_bool("neg", input))
+        return not_bool("neg", input)._each(RULE_OF[rules.neg])
 
     def abs(input) -> Self:
         """|input|; the gradient at 0 is 0."""
-        return input._apply(RULE_OF[rules.abs], not_bool("abs", input, NotImplementedError))
+        return not_bool("abs", input, NotImplementedError)._each(RULE_OF[rules.abs])
 
     def square(input) -> Self:
         """input²; of bools as int64."""
         x = input.to(int64) if input._array.dtype == bool_ else input
-        return input._apply(RULE_OF[rules.power], x, exponent=2)
+        return x._each(RULE_OF[rules.power], exponent=2)
 
     def exp(input) -> Self:
         """E to the power of input."""
-        return input._apply(RULE_OF[rules.exp], floating(input))
+        return floating(input)._each(RULE_OF[rules.exp])
 
     def log(input) -> Self:
         """Natural logarithm; NaN below 0, -inf at 0."""
-        return input._apply(RULE_OF[rules.log], floating(input))
+        return floating(input)._each(RULE_OF[rules.log])
 
     def sqrt(input) -> Self:
         """Square root; NaN below 0."""
-        return input._apply(RULE_OF[rules.sqrt], floating(input))
+        return floating(input)._each(RULE_OF[rules.sqrt])
 
     def tanh(input) -> Self:
         """Hyperbolic tangent."""
-        return input._apply(RULE_OF[rules.tanh], floating(input))
+        return floating(input)._each(RULE_OF[activation.tanh])
 
     def sin(input) -> Self:
         """Sine of an angle in radians."""
-        return input._apply(RULE_OF[rules.sin], floating(input))
+        return floating(input)._each(RULE_OF[rules.sin])
 
     def cos(input) -> Self:
         """Cosine of an angle in radians."""
-        return input._apply(RULE_OF[rules.cos], floating(input))
+        return floating(input)._each(RULE_OF[rules.cos])
 
     def sigmoid(input) -> Self:
         """1 / (1 + e^-input)."""
-        return input._apply(RULE_OF[rules.sigmoid], floating(input))
+        return floating(input)._each(RULE_OF[activation.sigmoid])
 
     def relu(input) -> Self:
         """max(input, 0); the gradient at 0 is 0."""
-        return input._apply(RULE_OF[rules.relu], not_bool("relu", input))
+        return not_bool("relu", input)._each(RULE_OF[activation.relu])
 
     def clone(input) -> Self:
         """A copy with memory of its own that passes gradients on."""
         return input._apply(RULE_OF[rules.clone], input)
+
+    def _each(input, rule: Rule, **options: Any) -> Self:
+        """Apply a rule to each element."""
+        result = input._apply(rule, input, **options)
+        return result if len(result._array.shape) < 3 else in_order_of(result, input)
 
     def _plus(input, rule: Rule, other: Any, alpha: Number) -> Self:
         """Combine with alpha·other; alpha may be a bool only for bools, a float only for floats."""
@@ -135,7 +141,7 @@ class Elementwise(Conversions):
         alpha = python_number(alpha)
         if not isinstance(alpha, (int, float)):
             raise TypeError(f"{rule.name}: alpha must be a number, not {type(alpha).__name__}")
-        x, y = promote(rule, input, other)
+        x, y = operands = promote(rule, input, other)
         dtype = x._array.dtype
         if dtype_of_number(alpha).kind not in {"b": "bi", "i": "i", "f": "if"}[dtype.kind]:
             raise RuntimeError(
@@ -147,7 +153,7 @@ class Elementwise(Conversions):
             y = y._apply(RULE_OF[rules.scale], y, factor=factor)
         else:
             y = y and factor if dtype == bool_ else y * factor
-        return input._binary(rule, x, y)
+        return in_order_of(input._binary(rule, x, y), *operands)
 
     def _binary(input, rule: Rule, x: Any, y: Any, floating_point: bool = False) -> Self:
         """Apply a rule to two operands, one of them `input`, in the dtype torch would use."""
@@ -188,7 +194,7 @@ class Elementwise(Conversions):
         return input.mul(other)
 
     def __rtruediv__(input, other: Any) -> Self:
-        return input._apply(RULE_OF[rules.reciprocal], floating(input)).mul(other)
+        return floating(input)._each(RULE_OF[rules.reciprocal]).mul(other)
 
     def __rpow__(input, other: Any) -> Self:
         result = input._binary(POW_NUMBER, other, input)
@@ -215,11 +221,7 @@ def in_order_of(result: T, *operands: Any) -> T:
         added = out.ndim - x.ndim
         lengths = zip(x.strides, x.shape, out.shape[added:], strict=True)
         strides.append([0] * added + [0 if n == 1 != m else step for step, n, m in lengths])
-    order = torch_order(out.shape, *strides)
-    lined_up = np.transpose(out, order)
-    if not lined_up.flags.c_contiguous:
-        return stored(result, np.transpose(contiguous(lined_up), np.argsort(order)))
-    return result
+    return stored(result, in_order(out, torch_order(out.shape, *strides)))
 
 
 def stored(result: T, array: Any) -> T:

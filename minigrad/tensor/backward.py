@@ -13,7 +13,14 @@ from minigrad.layout import copied
 from minigrad.tape import Node
 from minigrad.tensor.base import TensorBase
 from minigrad.tensor.inplace import InPlace
-from minigrad.tensor.passing import Passing, keep_gradient, laid_out, rewrapped, sources
+from minigrad.tensor.passing import (
+    Passing,
+    keep_gradient,
+    laid_out,
+    rewrapped,
+    sources,
+    warn_of_layout,
+)
 from minigrad.tensor.views import OUTDATED, outdated_view
 
 
@@ -118,10 +125,13 @@ def accumulate(node: Node, grad: Differentiable, recorded: bool) -> None:
         if len(node.shape) > 1 and not (node.is_in_order and grad._array.flags.c_contiguous):
             grad = laid_out(grad, tensor._array)
         tensor._grad = grad
-    elif recorded:
-        tensor._grad = kept + grad
     else:
-        kept._write(..., np.add(kept._array, grad._array), "backward")
+        if recorded:
+            tensor._grad = kept + grad
+        else:
+            kept._write(..., np.add(kept._array, grad._array), "backward")
+        if tensor._grad._array.strides != tensor._array.strides:
+            warn_of_layout(tensor._grad._array, tensor._array)
 
 
 def gradients_of(

@@ -112,12 +112,13 @@ def promote(rule: Rule, x: Any, y: Any, floating_point: bool = False) -> tuple[A
     name = "pow" if rule.name == "power" else rule.name
     arrays: list[Any] = [getattr(z, "_array", z) for z in operands]
     dtype = result_type(*arrays)
+    is_bool = bool_ in map(result_type, arrays)
+    for number in operands:
+        if isinstance(number, int) and (beyond_c(number) or (is_bool and number >= 2**63)):
+            raise beyond(name, number, dtype)
     if floating_point and dtype.kind != "f":
         dtype = get_default_dtype()
-    for number in operands:
-        if not isinstance(number, Conversions) and beyond_c(number):
-            raise beyond(name, number, dtype)
-    if name == "sub" and bool_ in map(result_type, arrays):
+    if name == "sub" and is_bool:
         refuse_bool("sub", "~mask is not here either: compare with mask == False")
     if name == "pow" and dtype.kind in "ib":
         if dtype == bool_:

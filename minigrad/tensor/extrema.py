@@ -8,7 +8,7 @@ from minigrad.ops import extrema as rules
 from minigrad.tensor.arithmetic import Elementwise
 from minigrad.tensor.base import TensorBase
 from minigrad.tensor.conversion import refuse_bool
-from minigrad.tensor.reduction import Dims, Flag, axes_of, axis_of, kept, one_of, reduce
+from minigrad.tensor.reduction import VOID, Dims, axes_of, axis_of, kept, one_of, reduce
 from minigrad.tensor.shape import Shapes
 
 
@@ -16,13 +16,13 @@ class Extrema(Elementwise, Shapes):
     """Extrema of `Tensor` under torch's names."""
 
     def amax(
-        input, dim: Dims = (), keepdim: bool = False, *, axis: Dims = None, keepdims: Flag = None
+        input, dim: Dims = (), keepdim: bool = False, *, axis: Dims = VOID, keepdims: bool = VOID
     ) -> Self:
         """Largest element over `dim`; equal ones share its gradient evenly."""
         return extremum(RULE_OF[reduction.amax], input, dim, keepdim, axis, keepdims)
 
     def amin(
-        input, dim: Dims = (), keepdim: bool = False, *, axis: Dims = None, keepdims: Flag = None
+        input, dim: Dims = (), keepdim: bool = False, *, axis: Dims = VOID, keepdims: bool = VOID
     ) -> Self:
         """Smallest element over `dim`; equal ones share its gradient evenly."""
         return extremum(RULE_OF[reduction.amin], input, dim, keepdim, axis, keepdims)
@@ -32,8 +32,8 @@ class Extrema(Elementwise, Shapes):
         dim: Any = None,
         keepdim: bool = False,
         *,
-        axis: int | None = None,
-        keepdims: Flag = None,
+        axis: int | None = VOID,
+        keepdims: bool = VOID,
     ) -> Any:
         """The largest element; over `dim` with its position; or `maximum` of two tensors.
 
@@ -52,8 +52,8 @@ class Extrema(Elementwise, Shapes):
         dim: Any = None,
         keepdim: bool = False,
         *,
-        axis: int | None = None,
-        keepdims: Flag = None,
+        axis: int | None = VOID,
+        keepdims: bool = VOID,
     ) -> Any:
         """The smallest element; over `dim` with its position; or `minimum` of two; see `max`."""
         return extreme(input, dim, keepdim, axis, keepdims, Smallest, input.minimum)
@@ -63,8 +63,8 @@ class Extrema(Elementwise, Shapes):
         dim: int | None = None,
         keepdim: bool = False,
         *,
-        axis: int | None = None,
-        keepdims: Flag = None,
+        axis: int | None = VOID,
+        keepdims: bool = VOID,
     ) -> Self:
         """The position of the largest element, the first of equal ones, int64.
 
@@ -81,8 +81,8 @@ class Extrema(Elementwise, Shapes):
         dim: int | None = None,
         keepdim: bool = False,
         *,
-        axis: int | None = None,
-        keepdims: Flag = None,
+        axis: int | None = VOID,
+        keepdims: bool = VOID,
     ) -> Self:
         """The position of the smallest element; see `argmax`."""
         return position(RULE_OF[rules.argmin], input, dim, keepdim, axis, keepdims)
@@ -113,10 +113,10 @@ class Smallest(Largest):
     kind = "min"
 
 
-def extremum(rule: Rule, x: T, dim: Dims, keepdim: bool, axis: Dims, keepdims: Flag) -> T:
+def extremum(rule: Rule, x: T, dim: Dims, keepdim: bool, axis: Dims, keepdims: bool) -> T:
     """Apply `amax` or `amin`, which have no value where there is nothing to choose from."""
     if 0 in x._array.shape:
-        dims = dim if axis is None else axis
+        dims = dim if axis is VOID else axis
         axes = () if dims is None else axes_of(rule.name, dims, x.ndim)
         if not axes:
             raise RuntimeError(

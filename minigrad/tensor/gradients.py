@@ -1,11 +1,11 @@
 """Whether a tensor is recorded, its gradient, and the hooks that see the gradient."""
 
+import itertools
 import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
 from minigrad import tape
-from minigrad.tape import Node
 from minigrad.tensor.backward import Differentiable
 from minigrad.tensor.base import TensorBase
 from minigrad.tensor.passing import keep_gradient
@@ -13,16 +13,28 @@ from minigrad.tensor.views import OUTDATED, is_nowhere, nowhere, root_of, views_
 
 
 class RemovableHandle:
-    """A registered hook: `remove()`, or the end of a `with` block, removes it."""
+    """A registered hook: `remove()`, or the end of a `with` block, removes it.
 
-    def __init__(self, node: Node, hook: Callable[[Any], Any]) -> None:
-        self._node = node
-        self._hook = hook
-        node.hooks = [*node.hooks, hook]
+    Args:
+        owner, name: whose attribute has the hooks, a dict by the number of each registration.
+        hook: the hook, which may be registered several times.
+        prepend: whether to have it called before the others.
+    """
+
+    _numbers = itertools.count()
+
+    def __init__(self, owner: Any, name: str, hook: Any, prepend: bool = False) -> None:
+        if not getattr(owner, name):
+            setattr(owner, name, {})
+        self._hooks, self._number = getattr(owner, name), next(self._numbers)
+        earlier = [*self._hooks] if prepend else []
+        self._hooks[self._number] = hook
+        for number in earlier:
+            self._hooks[number] = self._hooks.pop(number)
 
     def remove(self) -> None:
         """Remove the hook; a second call does nothing."""
-        self._node.hooks = [kept for kept in self._node.hooks if kept is not self._hook]
+        self._hooks.pop(self._number, None)
 
     def __enter__(self) -> Self:
         return self
@@ -174,4 +186,4 @@ class Recorded(Differentiable):
                 f"register_hook: hook must be a function of the gradient, not {hook!r} of type "
                 f"{type(hook).__name__}"
             )
-        return RemovableHandle(self._recorded("register_hook"), hook)
+        return RemovableHandle(self._recorded("register_hook"), "hooks", hook)

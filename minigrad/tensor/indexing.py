@@ -7,7 +7,7 @@ import numpy as np
 
 from minigrad.dtypes import DType, number_as
 from minigrad.grad_mode import grad_mode
-from minigrad.layout import contiguous, torch_order
+from minigrad.layout import in_order, torch_order
 from minigrad.ops import RULE_OF, shape
 from minigrad.ops import indexing as rules
 from minigrad.tape import Array
@@ -155,8 +155,4 @@ def in_torch_order(picked: Array, view: Array, key: Key) -> Array:
         if is_picked or picked.shape[axis] == 1:
             of_arrays[axis] = step
         step *= picked.shape[axis] if is_picked else 1
-    order = torch_order(picked.shape, of_view, of_arrays)
-    lined_up = np.transpose(picked, order)
-    if lined_up.flags.c_contiguous:
-        return picked
-    return np.transpose(contiguous(lined_up), np.argsort(order))
+    return in_order(picked, torch_order(picked.shape, of_view, of_arrays))

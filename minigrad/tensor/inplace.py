@@ -65,6 +65,10 @@ class InPlace(Elementwise):
         """Input **= exponent."""
         return input._in_place("pow_", lambda x: x.pow(exponent), exponent)
 
+    def relu_(input) -> Self:
+        """max(input, 0), in place."""
+        return input._in_place("relu_", lambda x: x.relu())
+
     def copy_(input, other: Any) -> Self:
         """Take over the values of other, broadcast and converted to this dtype.
 

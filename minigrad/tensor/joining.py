@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from minigrad.dtypes import result_type
 from minigrad.ops import RULE_OF, shape
 from minigrad.tensor.base import TensorBase
-from minigrad.tensor.reduction import axis_of, one_of
+from minigrad.tensor.reduction import VOID, axis_of, one_of
 from minigrad.tensor.shape import Shapes
 
 STACK = RULE_OF[shape.cat].named("StackBackward0")
@@ -14,7 +14,7 @@ STACK = RULE_OF[shape.cat].named("StackBackward0")
 T = TypeVar("T", bound=Shapes)
 
 
-def cat(tensors: Sequence[T], dim: int = 0, *, axis: int | None = None) -> T:
+def cat(tensors: Sequence[T], dim: int = 0, *, axis: int | None = VOID) -> T:
     """Join tensors along an axis they have, in their common dtype.
 
     Tensors of shape (0,) add nothing: torch still allows them, for compatibility.
@@ -40,7 +40,7 @@ def cat(tensors: Sequence[T], dim: int = 0, *, axis: int | None = None) -> T:
         raise RuntimeError(f"cat: shapes {shapes} must be equal but for axis {along}") from error
 
 
-def stack(tensors: Sequence[T], dim: int = 0, *, axis: int | None = None) -> T:
+def stack(tensors: Sequence[T], dim: int = 0, *, axis: int | None = VOID) -> T:
     """Join tensors of equal shape along a new axis, in their common dtype.
 
     Raises:

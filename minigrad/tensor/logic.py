@@ -9,7 +9,7 @@ from minigrad.ops import RULE_OF, Rule, comparison
 from minigrad.tensor.base import TensorBase, require_tensor
 from minigrad.tensor.conversion import is_operand
 from minigrad.tensor.inplace import InPlace
-from minigrad.tensor.reduction import Dims, Flag, one_of, reduce
+from minigrad.tensor.reduction import VOID, Dims, one_of, reduce
 
 
 class Logic(InPlace):
@@ -41,24 +41,24 @@ class Logic(InPlace):
 
     def isnan(input) -> Self:
         """Whether the elements are NaN, a bool tensor."""
-        return input._apply(RULE_OF[comparison.isnan], input)
+        return input._each(RULE_OF[comparison.isnan])
 
     def isinf(input) -> Self:
         """Whether the elements are inf or -inf, a bool tensor."""
-        return input._apply(RULE_OF[comparison.isinf], input)
+        return input._each(RULE_OF[comparison.isinf])
 
     def isfinite(input) -> Self:
         """Whether the elements are neither infinite nor NaN, a bool tensor."""
-        return input._apply(RULE_OF[comparison.isfinite], input)
+        return input._each(RULE_OF[comparison.isfinite])
 
     def any(
-        input, dim: Dims = None, keepdim: bool = False, *, axis: Dims = None, keepdims: Flag = None
+        input, dim: Dims = None, keepdim: bool = False, *, axis: Dims = VOID, keepdims: bool = VOID
     ) -> Self:
         """Whether an element is not 0, over `dim` (one axis or several; all by default)."""
         return quantified(RULE_OF[comparison.any], input, dim, keepdim, axis, keepdims)
 
     def all(
-        input, dim: Dims = None, keepdim: bool = False, *, axis: Dims = None, keepdims: Flag = None
+        input, dim: Dims = None, keepdim: bool = False, *, axis: Dims = VOID, keepdims: bool = VOID
     ) -> Self:
         """Whether no element is 0, over `dim` (one axis or several; all by default)."""
         return quantified(RULE_OF[comparison.all], input, dim, keepdim, axis, keepdims)
@@ -142,7 +142,7 @@ def quantified(rule: Rule, x: T, dim: Any, keepdim: bool, axis: Any, keepdims: A
     dims = one_of(rule.name, "dim", dim, "axis", axis)
     if isinstance(dims, (tuple, list)) and not dims:
         return x.ne(0)
-    return reduce(rule, x, dims, keepdim, None, keepdims)
+    return reduce(rule, x, dims, keepdim, VOID, keepdims)
 
 
 def require_bool(sign: str, *operands: Any) -> None:

@@ -15,6 +15,7 @@ from minigrad.grad_mode import grad_mode
 from minigrad.ops import (
     RULE_OF,
     Rule,
+    activation,
     clamping,
     comparison,
     elementwise,
@@ -54,7 +55,7 @@ UFUNC_RULES = {
     np.sin: RULE_OF[elementwise.sin],
     np.sqrt: RULE_OF[elementwise.sqrt],
     np.subtract: RULE_OF[elementwise.sub],
-    np.tanh: RULE_OF[elementwise.tanh],
+    np.tanh: RULE_OF[activation.tanh],
 }
 EXPONENTS = {np.positive: 1, np.square: 2}
 """Functions that are a power with a known exponent."""

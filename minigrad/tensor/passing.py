@@ -1,5 +1,6 @@
 """The gradients of one backward pass as tensors: what hooks see, and what `grad` returns."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any
@@ -56,7 +57,7 @@ class Passing:
     def hooked(self, node: Node, grad: Array) -> Any:
         """Return the tensor of a gradient, or what the hooks of its node make of it."""
         tensor = self.tensor(grad)
-        for hook in () if is_nowhere(node) else node.hooks:
+        for hook in () if is_nowhere(node) else [*node.hooks.values()]:
             replaced = in_mode(self._recorded, partial(hook, tensor))
             if replaced is not None:
                 tensor = replacement(hook, replaced, node)
@@ -82,11 +83,25 @@ def replacement(hook: Callable[..., Any], given: Any, node: Node) -> Any:
     return given
 
 
+def order_for(like: Any) -> list[int]:
+    """Return the axes in their order in the memory of an array; if that has gaps, as they are."""
+    axes = sorted(range(like.ndim), key=lambda axis: -like.strides[axis])
+    return axes if np.transpose(like, axes).flags.c_contiguous else [*range(like.ndim)]
+
+
+def warn_of_layout(grad: Any, like: Any) -> None:
+    """Warn, as torch does, where a gradient is not laid out as its tensor is, or should be."""
+    if not np.transpose(grad, order_for(like)).flags.c_contiguous:
+        warnings.warn(
+            "backward: grad and param do not obey the gradient layout contract: the grad that was "
+            "there is in another order in memory than its tensor, which may take time",
+            stacklevel=4,
+        )
+
+
 def laid_out(grad: Any, like: Any) -> Any:
     """Return a gradient in the memory layout of its tensor; if that has gaps, in index order."""
-    axes = sorted(range(like.ndim), key=lambda axis: -like.strides[axis])
-    if not np.transpose(like, axes).flags.c_contiguous:
-        axes = [*range(like.ndim)]
+    axes = order_for(like)
     lined_up: Any = np.transpose(grad, axes)
     if lined_up._array.flags.c_contiguous:
         return grad

@@ -14,7 +14,8 @@ from minigrad.tensor.base import Number, TensorBase
 from minigrad.tensor.conversion import Conversions
 
 Dims: TypeAlias = int | Sequence[int] | None
-Flag: TypeAlias = bool | None
+VOID: Any = object()
+"""The default of an argument of NumPy's name, which may be given as None."""
 
 
 class Reductions(Conversions):
@@ -29,8 +30,8 @@ class Reductions(Conversions):
         keepdim: bool = False,
         *,
         dtype: Any = None,
-        axis: Dims = None,
-        keepdims: Flag = None,
+        axis: Dims = VOID,
+        keepdims: bool = VOID,
     ) -> Self:
         """Sum over `dim` (one axis or several; all by default); integers and bools as int64.
 
@@ -50,8 +51,8 @@ class Reductions(Conversions):
         keepdim: bool = False,
         *,
         dtype: Any = None,
-        axis: Dims = None,
-        keepdims: Flag = None,
+        axis: Dims = VOID,
+        keepdims: bool = VOID,
     ) -> Self:
         """Mean over `dim` (one axis or several; all by default).
 
@@ -69,8 +70,8 @@ class Reductions(Conversions):
         keepdim: bool = False,
         *,
         correction: Number | None = None,
-        axis: Dims = None,
-        keepdims: Flag = None,
+        axis: Dims = VOID,
+        keepdims: bool = VOID,
     ) -> Self:
         """Variance over `dim` (one axis or several; all by default).
 
@@ -91,8 +92,8 @@ class Reductions(Conversions):
         keepdim: bool = False,
         *,
         correction: Number | None = None,
-        axis: Dims = None,
-        keepdims: Flag = None,
+        axis: Dims = VOID,
+        keepdims: bool = VOID,
     ) -> Self:
         """Standard deviation over `dim`, the root of the variance; see `var`."""
         return spread(RULE_OF[rules.std], input, dim, unbiased, keepdim, correction, axis, keepdims)
@@ -104,8 +105,8 @@ class Reductions(Conversions):
         keepdim: bool = False,
         dtype: Any = None,
         *,
-        axis: Dims = None,
-        keepdims: Flag = None,
+        axis: Dims = VOID,
+        keepdims: bool = VOID,
     ) -> Self:
         """Euclidean norm over `dim`, the root of the sum of squares; the gradient at 0 is 0.
 
@@ -132,7 +133,7 @@ def reduce(
     dim: Dims,
     keepdim: bool,
     axis: Dims,
-    keepdims: Flag,
+    keepdims: bool,
     torch_name: str | None = None,
     **options: Any,
 ) -> T:
@@ -155,7 +156,7 @@ def spread(
     keepdim: bool,
     correction: Number | None,
     axis: Dims,
-    keepdims: Flag,
+    keepdims: bool,
 ) -> T:
     """Apply `var` or `std`."""
     if isinstance(dim, bool):
@@ -164,7 +165,7 @@ def spread(
         raise TypeError(f"{rule.name}: give unbiased or correction, not both")
     require_floating(rule.name, x)
     less = correction if correction is not None else 1 if unbiased in (None, True) else 0
-    dims = dim if axis is None else axis
+    dims = dim if axis is VOID else axis
     axes = range(x.ndim) if dims is None or dims == () else axes_of(rule.name, dims, x.ndim)
     if math.prod(x.shape[a] for a in axes if x.ndim) <= less:
         warnings.warn(
@@ -222,10 +223,10 @@ def one_of(
     Args:
         operation: its name, for messages.
         name, given: torch's name, and what was given under it.
-        other_name, other: NumPy's name, and what was given under it; None for nothing.
+        other_name, other: NumPy's name, and what was given under it, or `VOID`.
         default: the values of `given` that count as nothing.
     """
-    if other is None:
+    if other is VOID:
         return given
     if not any(given is nothing or given == nothing for nothing in default):
         raise TypeError(

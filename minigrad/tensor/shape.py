@@ -10,7 +10,7 @@ import numpy as np
 from minigrad.ops import RULE_OF, Rule
 from minigrad.ops import shape as rules
 from minigrad.tensor.conversion import Conversions
-from minigrad.tensor.reduction import Dims, axes_of, axis_of, one_of
+from minigrad.tensor.reduction import VOID, Dims, axes_of, axis_of, one_of
 from minigrad.tensor.size import Size
 
 EXPAND_NOTHING = RULE_OF[rules.reshape].named("ExpandBackward0")
@@ -27,7 +27,7 @@ UNSQUEEZE = RULE_OF[rules.reshape].named("UnsqueezeBackward0")
 class Shapes(Conversions):
     """Shapes of `Tensor` under torch's names; as in torch, `dim` may also be called `axis`."""
 
-    def size(input, dim: int | None = None, *, axis: int | None = None) -> Size | int:
+    def size(input, dim: int | None = None, *, axis: int | None = VOID) -> Size | int:
         """The shape, or the length of one axis."""
         dim = one_of("size", "dim", dim, "axis", axis)
         return input.shape if dim is None else input.shape[axis_of("size", dim, input.ndim)]
@@ -72,7 +72,7 @@ class Shapes(Conversions):
         middle = math.prod(input.shape[start : end + 1])
         return input.reshape(*input.shape[:start], middle, *input.shape[end + 1 :])
 
-    def squeeze(input, dim: Dims = None, *, axis: Dims = None) -> Self:
+    def squeeze(input, dim: Dims = None, *, axis: Dims = VOID) -> Self:
         """Without the axes of length 1, or without those of them in `dim`."""
         dim = one_of("squeeze", "dim", dim, "axis", axis)
         axes = range(input.ndim) if dim is None else axes_of("squeeze", dim, input.ndim)
@@ -80,7 +80,7 @@ class Shapes(Conversions):
         rule = SQUEEZE if dim is None else SQUEEZE_DIM if isinstance(dim, int) else SQUEEZE_DIMS
         return input._apply(rule, input, shape=tuple(kept))
 
-    def unsqueeze(input, dim: int | None = None, *, axis: int | None = None) -> Self:
+    def unsqueeze(input, dim: int | None = None, *, axis: int | None = VOID) -> Self:
         """With an axis of length 1 before axis `dim`."""
         dim = one_of("unsqueeze", "dim", dim, "axis", axis)
         place = axis_of("unsqueeze", dim, input.ndim + 1)

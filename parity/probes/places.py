@@ -32,7 +32,7 @@ TAPE = ("minigrad/tape.py", "minigrad/tensor/backward.py")
 COMPUTING = (
     "minigrad/ops/*.py",
     "minigrad/random/*.py",
-    "minigrad/optim.py",
+    "minigrad/optim/sgd.py",
     "minigrad/nn/init.py",
     "minigrad/nn/layers.py",
 )

@@ -48,8 +48,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 FUZZ = "MINIGRAD_FUZZ" in os.environ
 """Set by `make fuzz`: many more examples than an ordinary run has time for."""
 
-EXAMPLES = 2_000 if FUZZ else 30
-"""Examples of one operation in one dtype."""
+EXAMPLES = 2_000 if FUZZ else 15
+"""Examples of one operation, where torch's own samples (test_torch_samples.py) are not enough."""
+FEW = 200 if FUZZ else 3
 
 examples = settings(
     max_examples=EXAMPLES,
@@ -187,6 +188,14 @@ OPERATIONS = [
     _elementwise("clamp(min)", ANY, call=lambda m, x: m.clamp(x, min=0.5)),
     _elementwise("remainder", SMALL, (10.0, 30.0)),
     _elementwise("x % -3", SMALL, call=lambda m, x: x % -3),
+    _elementwise("leaky_relu", ANY, call=lambda m, x: m.nn.functional.leaky_relu(x, 0.2)),
+    _elementwise(
+        "softplus",
+        SMALL,
+        call=lambda m, x: m.nn.functional.softplus(x, 1.5),
+        exact=lambda x: mpmath.log1p(mpmath.exp(1.5 * x)) / 1.5 if 1.5 * x <= 20 else x,
+        gradient_terms=lambda x, out: np.ones_like(x),
+    ),
     _elementwise("maximum", ANY, ANY),
     _elementwise("minimum", ANY, ANY),
     _elementwise("clone", ANY),
@@ -262,6 +271,25 @@ OPERATIONS = [
             ),
         )
         for how in ("mean", "sum", "none")
+    ),
+    *(
+        Operation(
+            f"{loss}({how})",
+            lambda m, x, y, loss=loss, how=how, options=options: getattr(m.nn.functional, loss)(
+                x, y, reduction=how, **options
+            ),
+            same(2),
+            (ANY, ANY),
+            magnitude=lambda m, x, y, how=how, bound=bound: (
+                (x + y) * bound if how == "none" else getattr((x + y) * bound, how)()
+            ),
+        )
+        for loss, options, bound in (
+            ("l1_loss", {}, 1),
+            ("huber_loss", {"delta": 2.5}, 2.5),
+            ("smooth_l1_loss", {"beta": 2.5}, 1),
+        )
+        for how in ("mean", "none")
     ),
     _moved("reshape", reshaping, lambda m, x, shape: m.reshape(x, shape)),
     _moved("view", reshaping, lambda m, x, shape: x.view(shape)),

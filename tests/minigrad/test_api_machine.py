@@ -21,7 +21,7 @@ from tests.minigrad.operations import FUZZ
 
 # ---- what programs do -----------------------------------------------------------------------
 
-PARTS = 10 if FUZZ else 4
+PARTS = 10 if FUZZ else 2
 MINUTES = 30
 """How long `make fuzz` tries programs, all parts together."""
 
@@ -48,9 +48,9 @@ def test_what_is_put_back_shows_in_a_short_program(each: Planted) -> None:
 
 def test_the_machine_finds_what_is_put_back() -> None:
     """It searches anew for one, and has found all within ten minutes of two cores."""
-    (each,) = (each for each in PLANTED if each.defect.name == "no-warning-of-a-tensor-of-a-tensor")
+    (each,) = (each for each in PLANTED if each.defect.name == "negative-strides-are-taken")
     found = search(each, limit_s=60)
-    assert "torch.tensor" in found["program"][-1]
+    assert "torch.from_numpy" in found["program"][-1]
     kept = {row["name"]: row for row in json.loads(RESULT.read_text("utf-8"))["found"]}
     assert kept.keys() == {each.defect.name for each in PLANTED}
     assert all(row["program"] and row["found_s"] <= LIMIT_S for row in kept.values())

@@ -37,6 +37,7 @@ CALLS: dict[str, tuple[Callable[..., Any], list[tuple[float, float]]]] = {
     "divide": (np.divide, [(-3, 3), (0.5, 3)]),
     "exp": (np.exp, [(-3, 3)]),
     "log": (np.log, [(1.5, 9)]),
+    "log1p": (np.log1p, [(0.5, 8)]),
     "maximum": (np.maximum, [(-3, 3), (-3, 3)]),
     "minimum": (np.minimum, [(-3, 3), (-3, 3)]),
     "multiply": (np.multiply, [(-3, 3), (-3, 3)]),
@@ -66,8 +67,9 @@ CALLS: dict[str, tuple[Callable[..., Any], list[tuple[float, float]]]] = {
     "getitem": (lambda x: x[1:, ::2], [(-3, 3)]),
     "astype": (lambda x: np.astype(x, np.float64), [(-3, 3)]),
 }
-ROUNDED = ["add", "divide", "exp", "log", "multiply", "power", "sqrt", "square", "subtract", "tanh"]
-ROUNDED += ["sin", "cos"] + [name for name in CALLS if name.startswith(("matmul", "add.reduce"))]
+ROUNDED = ["add", "divide", "exp", "log", "log1p", "multiply", "power", "sqrt", "square"]
+ROUNDED += ["sin", "cos", "subtract", "tanh"]
+ROUNDED += [name for name in CALLS if name.startswith(("matmul", "add.reduce"))]
 
 
 def inputs(rng: np.random.Generator, intervals: list[tuple[float, float]], side: int) -> list[Any]:

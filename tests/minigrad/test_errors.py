@@ -243,6 +243,7 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         ("v.view(2, size=(2,))", "[2, (2,)]", "by position or by keyword"),
     ],
     "flatten": [
+        ("T.nn.Flatten()(v)", "1", "[-1, 0]"),
         ("m.flatten(1, 0)", "1", "after"),
         ("m.flatten(2)", "2", "[-2, 1]"),
         ("m.flatten('a')", "str", "int"),
@@ -416,7 +417,72 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         ("T.nn.Linear(3, 2)(3)", "int", "Tensor"),
     ],
     "mse_loss": [("T.nn.MSELoss(reduction='x')(v, v)", "'x'", "'mean', 'sum' or 'none'")],
-    "Sequential": [("T.nn.Sequential(3)", "int", "forward()")],
+    "l1_loss": [
+        ("T.nn.L1Loss(reduction='x')(v, v)", "'x'", "'mean', 'sum' or 'none'"),
+        ("T.nn.functional.l1_loss(v, m)", "[2] and [2, 3]", "same shape"),
+    ],
+    "huber_loss": [
+        ("T.nn.HuberLoss('x')(v, v)", "'x'", "'mean', 'sum' or 'none'"),
+        ("T.nn.functional.huber_loss(v, v, delta=0)", "0", "above 0"),
+        ("T.nn.functional.huber_loss(i, i)", "int64", ".float()"),
+    ],
+    "smooth_l1_loss": [
+        ("T.nn.SmoothL1Loss(reduction='x')(v, v)", "'x'", "'mean', 'sum' or 'none'"),
+        ("T.nn.functional.smooth_l1_loss(v, v, beta=-1)", "-1", "at least 0"),
+        ("T.nn.functional.smooth_l1_loss(i, i)", "int64", ".float()"),
+    ],
+    "Sequential": [
+        ("T.nn.Sequential(3)", "int", "forward()"),
+        ("T.nn.Sequential(T.nn.Tanh()).append(3)", "int", "forward()"),
+        ("T.nn.Sequential(T.nn.Tanh()).insert(0, 3)", "int", "Module"),
+        ("T.nn.Sequential(T.nn.Tanh()) + 3", "int", "append"),
+        ("T.nn.Sequential(T.nn.Tanh()) * 0", "", "at least 1"),
+    ],
+    "range": [
+        ("T.nn.Sequential(T.nn.Tanh())[1]", "1", "there are 1"),
+        ("T.nn.ParameterList([v])[2]", "2", "there are 1"),
+        ("T.nn.Sequential(T.nn.Tanh()).insert(2, T.nn.Tanh())", "2", "there are 1"),
+    ],
+    "ModuleList": [
+        ("T.nn.ModuleList(3)", "int", "list"),
+        ("T.nn.ModuleList([3])", "int", "forward()"),
+    ],
+    "ModuleDict": [
+        ("T.nn.ModuleDict({'a': 3})", "int", "forward()"),
+        ("T.nn.ModuleDict([3])", "int", "dict"),
+        ("T.nn.ModuleDict(3)", "int", "list"),
+    ],
+    "ParameterList": [
+        ("T.nn.ParameterList(v)", "Tensor", "list"),
+        ("T.nn.ParameterList([v])(v)", "ParameterList", "only holds"),
+    ],
+    "Identity": [("T.nn.Identity()()", "input", "forward()")],
+    "leaky_relu": [
+        ("T.nn.LeakyReLU('a')(v)", "str", "number"),
+        ("T.nn.functional.leaky_relu(3)", "int", "Tensor"),
+        ("T.nn.functional.leaky_relu(i)", "int64", ".float()"),
+    ],
+    "softplus": [
+        ("T.nn.Softplus('a')(v)", "str", "number"),
+        ("T.nn.functional.softplus(3)", "int", "Tensor"),
+        ("T.nn.functional.softplus(i)", "int64", ".float()"),
+    ],
+    "relu_": [
+        ("T.relu_(w)", "leaf", "no_grad()"),
+        ("T.relu_(3)", "int", "Tensor"),
+        ("T.nn.ReLU(True)(w)", "leaf", "no_grad()"),
+    ],
+    "randperm": [
+        ("T.randperm(-1)", "-1", "non-negative"),
+        ("T.randperm(1.5)", "float", "int"),
+        ("T.randperm(3, generator=3)", "int", "Generator"),
+        ("T.randperm(3, dtype=T.bool)", "bool", "number"),
+        ("T.randperm(2**24 + 2, dtype=T.float32)", "16777218", "int64"),
+    ],
+    "fan in": [
+        ("T.nn.init.xavier_uniform_(v)", "[2]", "matrix"),
+        ("T.nn.init.xavier_normal_(v)", "[2]", "matrix"),
+    ],
     "sigmoid": [("T.nn.Sigmoid()(3)", "int", "Tensor")],
     "device": [
         ("T.zeros(2, device='tpu')", "tpu", "cpu"),

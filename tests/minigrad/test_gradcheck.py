@@ -55,6 +55,8 @@ POINTS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "scale": ([normal(2, 3)], {"factor": 1.5}),
     "power": ([positive(2, 3)], {"exponent": 2.5}),
     "where": ([MASK, normal(2, 3), normal(3, seed=1)], {}),
+    "leaky_relu": ([normal(2, 3)], {"negative_slope": 0.2}),
+    "softplus": ([normal(2, 3)], {"beta": 1.5, "threshold": 1.0}),
     "astype": ([normal(2, 3)], {"dtype": minigrad.float64}),
     "sum": ([normal(2, 3)], {"axis": (1,)}),
     "mean": ([normal(2, 3)], {"axis": (0,), "keepdims": True}),
@@ -77,6 +79,8 @@ POINTS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "scatter": ([normal(2, 3)], {"shape": (2, 4), "indices": KEY}),
     "index_put": ([normal(2, 3), normal(2, 2)], {"indices": (slice(None), np.array([2, 0]))}),
     "mse_loss": ([normal(2, 3), normal(2, 3, seed=1)], {}),
+    "huber_loss": ([normal(2, 3), normal(2, 3, seed=1)], {"delta": 0.8}),
+    "smooth_l1_loss": ([normal(2, 3), normal(2, 3, seed=1)], {"beta": 0.8}),
 }  # fmt: skip
 
 DERIVATIVES = [(name, of) for name, rule in RULES.items() for of in rule._backwards]

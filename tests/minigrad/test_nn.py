@@ -95,6 +95,14 @@ def network(T: Any) -> Any:
         "nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))[1:]",
         "nn.Sequential(nn.Linear(1, 2), nn.ReLU())[0], nn.Sequential(nn.ReLU(), nn.Tanh())[-1]",
         "nn.Sequential(nn.Linear(1, 2)).append(nn.ReLU())",
+        "nn.Sequential(nn.ReLU(True), nn.LeakyReLU(), nn.LeakyReLU(0.2, True))",
+        "nn.Softplus(2, 3.0)",
+        "nn.Sequential(nn.Softplus(), nn.Flatten(), nn.Flatten(0, 2), nn.Identity(3, a=4))",
+        "nn.L1Loss(), nn.HuberLoss('sum', 2), nn.SmoothL1Loss(beta=2)",
+        "nn.ModuleList([nn.ReLU(), nn.ReLU(), net, nn.ReLU()]), nn.ModuleList()",
+        "nn.ModuleDict({'a': net, 'b': nn.ModuleList([nn.ReLU()] * 3)}), nn.ModuleDict()",
+        "nn.ParameterList([T.ones(2), T.ones(2, 3), 5]), nn.ParameterList([T.ones(())])",
+        "nn.Sequential(nn.ParameterList([T.ones(2)]), nn.ParameterList([T.ones(2), T.ones(1)]))",
         "list(nn.Sequential(nn.Linear(1, 2), nn.ReLU())), len(nn.Sequential(nn.ReLU()))",
         "list(net.children()), list(net.named_children())",
         "net.fc1.weight, net.fc1.bias",
@@ -171,6 +179,123 @@ class Affine(nn.Module):
         return x * by
 Affine()(T.ones(1), by=3.0)
 
+# modules in a sequence
+s = nn.Sequential(nn.ReLU(), nn.Linear(1, 1))
+s[0] = nn.Tanh()
+str(s.append(nn.ReLU()).extend([nn.Identity(), nn.Tanh()]).insert(1, nn.Flatten()))
+str(s.insert(-2, nn.Sigmoid())), str(s.pop(0)), str(s.pop(slice(1, 3))), s[-1], len(s)
+del s[0]
+str(s), str(s + s), str(s * 2), str(2 * s), [n for n in dir(s) if n.isdigit()]
+s += nn.Sequential(nn.ReLU())
+del s[1:]
+str(s), str(s[T.tensor(0)]), [refused(".", s.__getitem__, key) for key in (1, -2, "0", None, 0.0)]
+str(nn.Sequential(nn.ReLU(), None)), refused("4", s.insert, 4, nn.ReLU())
+named = nn.Sequential(OrderedDict([("first", nn.ReLU()), ("second", nn.Tanh())]))
+refused(".", named.insert, 0, nn.ReLU()), str(named.append(nn.ReLU())), str(named[1:])
+
+# modules in a list and in a dict
+modules = nn.ModuleList([nn.Linear(1, 2), nn.ReLU()])
+modules[1] = nn.Linear(2, 1)
+modules.insert(1, nn.Tanh())
+str(modules.append(nn.ReLU())), str(modules + [nn.ReLU()]), str(modules[1:])
+list(modules.state_dict())
+modules += [nn.Identity()]
+del modules[0]
+str(modules.extend([nn.ReLU()])), str(modules.pop(0)), len(modules)
+refused(".", modules, T.ones(1))
+modules = nn.ModuleDict([("a", nn.Linear(1, 1))])
+modules["b"] = nn.ReLU()
+modules.update({"c": nn.Tanh(), "a": nn.Linear(1, 2, bias=False)})
+str(modules), list(modules), list(modules.keys()), str([*modules.items()]), "b" in modules
+str([*modules.values()]), str(modules.pop("b")), list(modules.state_dict()), len(modules)
+del modules["c"]
+refused(".", modules.pop, "b"), refused(".", modules, T.ones(1))
+refused("2", modules.update, [("a",)]), refused("dot|contain", modules.update, {"a.b": nn.ReLU()})
+modules.clear()
+len(modules)
+
+# parameters in a list
+values = nn.ParameterList([T.zeros(2), nn.Parameter(T.ones(1))])
+values[0] = T.ones(3)
+values.append(T.ones(2)).extend([nn.Parameter(T.zeros(1)), 5])
+[name for name, _ in values.named_parameters()], len(values), list(values), list(values[1:3])
+values += [T.ones(1)]
+type(values[-1]).__name__, values[4], refused(".", values, 1)
+[n for n in dir(values) if n.isdigit()]
+
+# buffers are saved and converted, and not trained
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(1, 2)
+        self.register_buffer("scale", T.ones(2))
+        self.register_buffer("count", T.tensor(3))
+        self.register_buffer("cache", T.zeros(1), persistent=False)
+        self.register_buffer("none", None)
+        self.weight = nn.Parameter(T.ones(1))
+net = Scaled()
+list(net.state_dict()), [n for n, _ in net.named_buffers()], [n for n, _ in net.named_parameters()]
+[n for n, _ in nn.Sequential(net, net).named_buffers("all", remove_duplicate=False)]
+list(net.buffers())
+net.scale = T.zeros(2)
+net.state_dict()["scale"], net.state_dict(keep_vars=True)["scale"] is net.scale
+refused("buffer", setattr, net, "scale", 3), refused(".", net.register_buffer, "weight", T.ones(1))
+refused(".", net.register_buffer, "a.b", None), refused(".", net.register_buffer, "s", 3)
+str(net.load_state_dict({**Scaled().state_dict(), "count": T.tensor(7.0)})), net.count, net.scale
+str(net.load_state_dict({"scale": T.zeros(2)}, strict=False))
+net.double().scale, net.count, net.cache, net.none
+net.scale = None
+del net.cache
+list(net.state_dict()), net.scale, "cache" in dir(net), "count" in dir(net)
+copied = copy.deepcopy(net)
+list(copied.state_dict()), copied.count
+net.count = nn.Parameter(T.ones(1))
+list(net.state_dict()), list(net.buffers())
+
+# hooks see inputs and output, and may replace the output
+seen = []
+net = nn.Sequential(nn.Linear(1, 2), nn.ReLU())
+x = T.ones(3, 1)
+first = net[0].register_forward_hook(lambda m, *given: seen.append((str(m), *given)))
+double = lambda m, inputs, output: output * 2
+second, third = net.register_forward_hook(double), net.register_forward_hook(double)
+before = net.register_forward_hook(lambda m, inputs, output: output + 1, prepend=True)
+net(x), len(seen), seen[0][0], seen[0][1][0] is x, seen[0][2]
+second.remove(), second.remove(), net(x)
+with net.register_forward_hook(lambda m, inputs, options, output: options, with_kwargs=True):
+    net(x)
+first.remove(), third.remove(), before.remove(), net(x), len(seen)
+
+# a hook that is registered twice is called twice, and removed once
+x, seen = leaf([2.0]), []
+note = lambda g: seen.append(g.item())
+first, second = x.register_hook(note), x.register_hook(note)
+(x * 3).backward()
+first.remove()
+(x * 3).backward()
+seen
+
+# gradients are cut short
+def cut(m, *arguments, **options):
+    net = nn.Linear(2, 2)
+    for p, factor in zip(net.parameters(), (1.0, -30.0)):
+        p.grad = p.detach() * factor
+    result = m(net.parameters(), *arguments, **options)
+    return [result, *(p.grad for p in net.parameters())]
+close = lambda values: [[round(x, 4) for x in v.flatten().tolist()] for v in values]
+inf = float("inf")
+close(cut(nn.utils.clip_grad_norm_, 1.0)), close(cut(nn.utils.clip_grad_norm_, 1e9))
+[close(cut(nn.utils.clip_grad_norm_, 0.5, norm_type=p)) for p in (1, 3.0, inf, -inf, 0)]
+cut(nn.utils.clip_grad_value_, 0.25)[1:]
+w = leaf([1.0, 2.0])
+nn.utils.clip_grad_norm_(w, 1.0), nn.utils.clip_grad_norm_([], 1.0)
+w.grad = T.tensor([inf, 1.0], dtype=T.float64)
+refused("finite", nn.utils.clip_grad_norm_, w, 1.0, error_if_nonfinite=True), w.grad
+with np.errstate(invalid="ignore"):
+    nn.utils.clip_grad_norm_([w], 1.0)
+w.grad, nn.utils.clip_grad_value_(w, 0.5), w.grad
+warned("empty generator", nn.utils.clip_grad_norm_, nn.ReLU().parameters(), 1.0)
+
 # a generator is used, and the default one left alone
 generator = T.Generator().manual_seed(1)
 drawn = nn.init.uniform_(T.zeros(3), generator=generator)
@@ -197,7 +322,7 @@ net(T.ones(2, 1, dtype=T.float64)).dtype == T.float64
 
 @pytest.mark.parametrize("name", SESSIONS)
 def test_both_engines_show_the_same(name: str) -> None:
-    agree(SESSIONS[name], network=network)
+    agree(SESSIONS[name], network=network, OrderedDict=OrderedDict)
 
 
 # ---- values ---------------------------------------------------------------------------------
@@ -257,6 +382,9 @@ FILLS = {
     "kaiming by fan_out": "init.kaiming_uniform_(w, mode='fan_out', nonlinearity='tanh')",
     "kaiming normal": "init.kaiming_normal_(w)",
     "normal": "init.normal_(w, 1.0, 0.5)",
+    "xavier": "init.xavier_uniform_(w)",
+    "xavier with a gain": "init.xavier_uniform_(w, init.calculate_gain('tanh'))",
+    "xavier normal": "init.xavier_normal_(w, 1.5)",
 }
 
 

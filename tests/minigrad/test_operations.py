@@ -18,7 +18,7 @@ from tests.minigrad import agreement
 from tests.minigrad.agreement import minigrad_tensors
 from tests.minigrad.operations import (
     BY_ID,
-    EXAMPLES,
+    FEW,
     OPERATIONS,
     Array,
     Operation,
@@ -47,7 +47,7 @@ def test_value_and_gradients(operation: Operation, data: Any, seed: int) -> None
 
 @each_operation
 @given(data=st.data(), seed=seeds)
-@settings(examples, max_examples=max(EXAMPLES // 10, 1))
+@settings(examples, max_examples=FEW)
 def test_gradients_are_those_of_finite_differences(
     operation: Operation, data: Any, seed: int
 ) -> None:
@@ -99,7 +99,7 @@ LAYOUTS = [non_contiguous, column_major, backwards, read_only]
 # `view` refuses what is laid out so that it would have to be copied.
 @pytest.mark.parametrize("operation", [o for o in OPERATIONS if o.id != "view"], ids=repr)
 @given(data=st.data(), seed=seeds)
-@settings(examples, max_examples=max(EXAMPLES // 10, 1))
+@settings(examples, max_examples=FEW)
 def test_memory_layouts(operation: Operation, data: Any, seed: int) -> None:
     shapes, options = operation.case(data)
     assume(any(max(shape, default=0) > 1 for shape in shapes))

@@ -1,5 +1,6 @@
 """SGD with all of its options: the same steps, state and refusals as torch's."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -324,7 +325,7 @@ def test_state_travels_between_the_engines() -> None:
 
 
 def test_a_run_is_continued() -> None:
-    T = minigrad  # torch's two optimizers would share the buffers, and move them twice
+    T = minigrad
 
     def step(optimizer: Any, parameters: list[Any]) -> None:
         optimizer.zero_grad()
@@ -338,13 +339,13 @@ def test_a_run_is_continued() -> None:
     with T.no_grad():
         for p, q in zip(parameters, others, strict=True):
             q.copy_(p)
-    second.load_state_dict(first.state_dict())
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
     for optimizer, tensors in ((first, parameters), (second, others)):
         step(optimizer, tensors)
     assert [p.tolist() for p in parameters] == [p.tolist() for p in others]
 
 
-def test_loaded_buffers_are_copies_in_the_parameters_dtype() -> None:
+def test_loaded_buffers_are_in_the_parameters_dtype() -> None:
     optimizer, (a, *_) = trained(minigrad, momentum=0.9)
     state = optimizer.state_dict()
     state["state"][0] = {"momentum_buffer": np.array([1.0, 2.0])}
@@ -352,8 +353,7 @@ def test_loaded_buffers_are_copies_in_the_parameters_dtype() -> None:
     buffer = optimizer.state[a]["momentum_buffer"]
     assert buffer.dtype == minigrad.float32
     optimizer.load_state_dict(optimizer.state_dict())
-    assert optimizer.state[a]["momentum_buffer"] is not buffer
-    assert not np.shares_memory(optimizer.state[a]["momentum_buffer"].numpy(), buffer.numpy())
+    assert optimizer.state[a]["momentum_buffer"] is buffer
 
 
 def test_what_torch_does_and_minigrad_does_not_is_refused() -> None:

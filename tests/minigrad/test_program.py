@@ -191,7 +191,7 @@ def test_an_optimizer_makes_as_many_calls_however_deep_the_network(options: Any)
         captured(*arguments)
         captured(*arguments)
         assert captured.program is not None
-        return sum("optim.py" in call.source.rule_line for call in captured.program.calls)
+        return sum("optim/sgd.py" in call.source.rule_line for call in captured.program.calls)
 
     assert calls_of_step(2) == calls_of_step(15) <= 7
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import minigrad
+from minigrad.tensor.reduction import VOID
 
 Parameters = dict[str, Any]  # default by name, in order; REQUIRED where there is none
 REQUIRED = inspect.Parameter.empty
@@ -21,12 +22,26 @@ NAMESPACES: dict[str, tuple[Any, Any]] = {
     "Size": (minigrad.Size, torch.Size),
     "Generator": (minigrad.Generator, torch.Generator),
     "autograd": (minigrad.autograd, torch.autograd),
+    "autograd.Function": (minigrad.autograd.Function, torch.autograd.Function),
     "autograd.functional": (minigrad.autograd.functional, torch.autograd.functional),
     "nn": (minigrad.nn, torch.nn),
-    "nn.Module": (minigrad.nn.Module, torch.nn.Module),
+    **{
+        f"nn.{name}": (getattr(minigrad.nn, name), getattr(torch.nn, name))
+        for name in ("Module", "ModuleDict", "ModuleList", "ParameterList", "Sequential")
+    },
     "nn.functional": (minigrad.nn.functional, torch.nn.functional),
     "nn.init": (minigrad.nn.init, torch.nn.init),
+    "nn.utils": (minigrad.nn.utils, torch.nn.utils),
     "optim": (minigrad.optim, torch.optim),
+    "utils.data": (minigrad.utils.data, torch.utils.data),
+    "optim.lr_scheduler": (minigrad.optim.lr_scheduler, torch.optim.lr_scheduler),
+    **{
+        f"optim.lr_scheduler.{name}": (
+            getattr(minigrad.optim.lr_scheduler, name),
+            getattr(torch.optim.lr_scheduler, name),
+        )
+        for name in ("LRScheduler", "LambdaLR", "StepLR")
+    },
     "optim.SGD": (minigrad.optim.SGD, torch.optim.SGD),
 }
 
@@ -38,7 +53,6 @@ NOT_HERE = {
     "layout": "arrays are strided, never sparse",
     "pin_memory": "there is only the CPU",
     "memory_format": "arrays are as NumPy lays them out",
-    "inplace": "modules do not work in place",
     "size_average": "deprecated in torch",
     "reduce": "deprecated in torch",
     "non_blocking": "there is only the CPU",
@@ -59,12 +73,21 @@ DIFFERENCES: dict[str, str] = {
         f"{name} (no signature)": NO_SIGNATURE
         for name in (
             *("Generator.get_state", "Generator.set_state", "Tensor", "dtype"),
-            *("nn.Module", "nn.Sequential", "nn.Sigmoid", "nn.Tanh"),
+            *(
+                "autograd.Function",
+                "nn.Identity",
+                "nn.Module",
+                "nn.Sequential",
+                "nn.Sigmoid",
+                "nn.Tanh",
+            ),
         )
     },
     "CaptureError": "of minigrad's own `capture`",
+    "Generator.integer": RANDOM,
     "Generator.normal": RANDOM,
     "Generator.integers": RANDOM,
+    "Generator.permutation": RANDOM,
     "Generator.uniform": RANDOM,
     "Generator.seed": "made with its seed in place of a device",
     "Tensor.add_.b": "an overload for lists, which are not tensors",
@@ -96,6 +119,7 @@ DIFFERENCES: dict[str, str] = {
     "Tensor.to.other": "given by position",
     "Tensor.uniform_.from": "a word of Python's, and no name",
     "Tensor.uniform_.from_": "torch's `from`",
+    "randperm.dtype": "None, for int64, which torch's schema gives as a number",
     "arange.end": "given alone it stands in the place of start",
     "nn.Module.state_dict.destination": "a new dict each time; the caller may merge it",
     "Tensor.unsqueeze.dim": "required, but under either of two names: dim or axis",
@@ -107,6 +131,8 @@ DIFFERENCES: dict[str, str] = {
     "enable_grad.function": DECORATOR,
     "enable_grad.orig_func": DECORATOR,
     "no_grad.function": DECORATOR,
+    "autograd.Function.apply.kwargs": "arguments are given by position",
+    "autograd.Function.forward.kwargs": "arguments are given by position",
     "autograd.backward.grad_variables": "deprecated in torch",
     **{
         f"autograd.{function}.{option}": CHOSEN
@@ -137,7 +163,23 @@ DIFFERENCES: dict[str, str] = {
     "nn.Module.to.copy": "use copy.deepcopy",
     "nn.Module.to.other": "given by position",
     "nn.Parameter.data": "always made from a tensor",
-    "nn.functional.mse_loss.weight": "errors are not weighted",
+    **{
+        f"optim.lr_scheduler.{name}.step.epoch": "deprecated in torch"
+        for name in ("LRScheduler", "LambdaLR", "StepLR")
+    },
+    **{
+        f"utils.data.DataLoader.{name}": "a dataset in memory is read in this process, in batches"
+        for name in (
+            *("batch_sampler", "collate_fn", "in_order", "multiprocessing_context", "num_workers"),
+            *("persistent_workers", "pin_memory_device", "prefetch_factor", "sampler", "timeout"),
+            "worker_init_fn",
+        )
+    },
+    "nn.Module.register_forward_hook.always_call": "an error ends the call, hooks included",
+    **{
+        f"nn.functional.{loss}.weight": "errors are not weighted"
+        for loss in ("huber_loss", "l1_loss", "mse_loss")
+    },
 }
 """`name.parameter` or `name`, and why it differs from torch."""
 
@@ -222,7 +264,7 @@ def differences(path: str, ours: Parameters, theirs: list[Parameters]) -> Iterat
     best: Parameters = max(theirs, key=lambda them: (len(set(ours) & set(them)), -len(them)))
     everything = {name: default for them in theirs for name, default in them.items()}
     for name, default in ours.items():
-        if default is None and NUMPY_NAMES.get(name) in everything:
+        if default is VOID and NUMPY_NAMES.get(name) in everything:
             continue
         if default is None and any(name not in them for them in theirs):
             theirs_too = name in everything  # by another signature, it may be left out
@@ -247,6 +289,8 @@ def found_differences() -> set[str]:
     for prefix, (ours, theirs) in NAMESPACES.items():
         for name, value in public(ours):
             path = f"{prefix}.{name}".lstrip(".")
+            if prefix != "nn.Module" and getattr(minigrad.nn.Module, name, None) is value:
+                continue  # inherited, and compared there
             if not hasattr(theirs, name):
                 found.add(path)
                 continue
@@ -291,7 +335,7 @@ def other_default(input: Any, dim: Any = None, keepdim: bool = True) -> None: ..
 def other_order(input: Any, keepdim: bool = False, dim: Any = None) -> None: ...
 def required(input: Any, dim: Any, keepdim: bool = False) -> None: ...
 def numpys(
-    input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: Any = None
+    input: Any, dim: Any = None, keepdim: bool = False, *, axis: Any = VOID, keepdims: Any = VOID
 ) -> None: ...
 def other_default_of_axis(
     input: Any, dim: Any = None, keepdim: bool = False, axis: int = 0

@@ -15,7 +15,7 @@ from tests.minigrad.agreement import as_array, gradients, minigrad_tensors, torc
 from tests.minigrad.operations import (
     COMPARISONS,
     ELEMENTWISE,
-    EXAMPLES,
+    FEW,
     OPERATIONS,
     Array,
     Operation,
@@ -97,7 +97,7 @@ def by_grad_out(
 @each_dtype
 @pytest.mark.parametrize("operation", [o for o in OPERATIONS if not o.elementwise], ids=repr)
 @given(data=st.data(), seed=seeds)
-@settings(examples, max_examples=max(EXAMPLES // 5, 1))
+@settings(examples, max_examples=2 * FEW)
 def test_operations_that_are_not_elementwise(
     operation: Operation, dtype: str, data: Any, seed: int
 ) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 import minigrad
-from minigrad.ops import RULE_OF, Rule, elementwise
+from minigrad.ops import RULE_OF, Rule, activation
 from tests.minigrad import torch_samples
 from tests.minigrad.operations import FUZZ
 from tests.minigrad.torch_samples import Form, compared, for_minigrad, for_torch
@@ -45,16 +45,16 @@ def test_the_table_names_all_that_torch_and_minigrad_have() -> None:
 
 
 def negated(grad_out: Any, out: Any) -> Any:
-    return elementwise.tanh_backward_x(np.negative(grad_out), out)
+    return activation.tanh_backward_x(np.negative(grad_out), out)
 
 
 negated.__name__ = "tanh_backward_x"
-RULES = {"wrong sign": Rule(elementwise.tanh, negated), "no derivative": Rule(elementwise.tanh)}
+RULES = {"wrong sign": Rule(activation.tanh, negated), "no derivative": Rule(activation.tanh)}
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_a_wrong_rule_is_found(rule: Rule, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RULE_OF, elementwise.tanh, rule)
+    monkeypatch.setitem(RULE_OF, activation.tanh, rule)
     different = torch_samples.everything()["tanh"](False).different
     assert any("float32" in text for text in different)
     assert any("float64" in text for text in different)

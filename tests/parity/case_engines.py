@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays.reproducible import sums
-from minigrad.ops import elementwise, linalg
+from minigrad.ops import activation, linalg
 from parity.engines.adapters.minigrad import MinigradEngine, MinigradReproducibleEngine
 from parity.engines.protocol import Start, Task
 
@@ -46,7 +46,7 @@ class LeakyReLU(MinigradEngine):
 
     def __init__(self) -> None:
         super().__init__()
-        plant(elementwise.relu_backward_x, lambda grad_out, out: grad_out)
+        plant(activation.relu_backward_x, lambda grad_out, out: grad_out)
 
 
 class SwallowedNaN(MinigradEngine):
@@ -54,7 +54,7 @@ class SwallowedNaN(MinigradEngine):
 
     def __init__(self) -> None:
         super().__init__()
-        plant(elementwise.relu, lambda x: np.nan_to_num(np.maximum(0, x), posinf=np.inf))
+        plant(activation.relu, lambda x: np.nan_to_num(np.maximum(0, x), posinf=np.inf))
 
 
 class MomentumFromOne(MinigradEngine):

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from parity import processes
 from parity.engines.process import EngineProcess
 from parity.engines.registry import factory
 from parity.engines.trainer import Trainer
-from parity.processes import Side, trainer
+from tests.parity.here import Here
 
 
 @pytest.fixture(autouse=True)
@@ -21,11 +22,16 @@ def unchanged_settings() -> Iterator[None]:
         torch.use_deterministic_algorithms(False)
 
 
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have `parity` run its engines in this process."""
+    monkeypatch.setattr(processes, "EngineProcess", Here)
+
+
 @pytest.fixture(scope="session")
-def torch_process() -> Iterator[EngineProcess[Trainer]]:
-    """The usual reference, which takes a while to start."""
-    with trainer(Side("torch", factory("torch"))) as process:
-        yield process
+def torch_process() -> EngineProcess[Trainer]:
+    """The usual reference."""
+    return Here(functools.partial(Trainer, factory("torch")), name="torch")
 
 
 @pytest.fixture(scope="session")

@@ -90,7 +90,7 @@ def test_every_place_that_the_project_names_has_defects() -> None:
         "minigrad/tensor/backward.py",
         "minigrad/tensor/base.py",
     } <= files
-    assert {"minigrad/nn/layers.py", "minigrad/nn/init.py", "minigrad/optim.py"} <= files
+    assert {"minigrad/nn/layers.py", "minigrad/nn/init.py", "minigrad/optim/sgd.py"} <= files
     assert {"minigrad/random/generator.py", "minigrad/tensor/inplace.py"} <= files
 
 

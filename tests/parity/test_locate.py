@@ -103,11 +103,10 @@ def assert_line(found: dict[str, Any]) -> None:
 def test_nothing_is_found_in_correct_engines(
     sizes: tuple[int, ...], changes: dict[str, Any], dtype: str
 ) -> None:
-    for seed in range(2):
-        job = task(dtype, sizes=sizes, seed=seed, **changes)
-        for epochs in (0, 6):
-            assert Both(job, "minigrad", "torch", epochs).located() is None
-            assert Both(job, *TWINS, epochs).located(bits=True) is None
+    job = task(dtype, sizes=sizes, **changes)
+    for epochs in (0, 6):
+        assert Both(job, "minigrad", "torch", epochs).located() is None
+        assert Both(job, *TWINS, epochs).located(bits=True) is None
 
 
 def test_plain_engines_differ_in_bits() -> None:
@@ -125,12 +124,12 @@ CATALOGUE = {defect.name: defect for defect in DEFECTS}
 
 OWN = """In one layer alone, or of another kind than the catalogue's; and the node where each shows.
 
-relu-gradient-scaled minigrad/ops/elementwise.py relu_backward_x
+relu-gradient-scaled minigrad/ops/activation.py relu_backward_x
 - return np.where(out, grad_out, 0)
 + return np.multiply(np.where(out, grad_out, 0), 1 + 1e-5)
 at backward 3 input relu_backward_x
 
-relu-leaks minigrad/ops/elementwise.py relu
+relu-leaks minigrad/ops/activation.py relu
 - return np.maximum(0, x)
 + return np.maximum(np.multiply(0.01, x), x)
 at forward 1 output relu
@@ -162,13 +161,13 @@ swept-from-2 minigrad/tensor/backward.py _root
 + return output._wrapped(np.add(one, one))
 at backward loss output BACKWARD
 
-momentum-of-too-large-gradients minigrad/optim.py SGD._direction
+momentum-of-too-large-gradients minigrad/optim/sgd.py SGD._direction
 - np.multiply(buffer, momentum, out=buffer)
 + np.multiply(buffer, momentum, out=buffer)
 + direction = np.multiply(direction, 1.001)
 at optimizer 0 0.weight.momentum_buffer SGD._direction
 
-learning-rate-too-large minigrad/optim.py SGD.step
+learning-rate-too-large minigrad/optim/sgd.py SGD.step
 - np.subtract(array, np.multiply(direction, rate), array)
 + np.subtract(array, np.multiply(direction, np.multiply(rate, 1.001)), array)
 at optimizer 0 0.weight SGD.step
@@ -376,7 +375,7 @@ def test_in_processes(torch_process: EngineProcess[Trainer]) -> None:
 
 
 def test_lines() -> None:
-    assert body_of(optim.SGD.step)["line"].startswith("minigrad/optim.py:")
+    assert body_of(optim.SGD.step)["line"].startswith("minigrad/optim/sgd.py:")
     assert body_of(Both.located)["line"].startswith("tests/parity/test_locate.py:")
     for rule in RULES.values():
         for function in (rule.forward, *rule._backwards.values()):

@@ -135,7 +135,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def inside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def inside(folder: Path, monkeypatch: pytest.MonkeyPatch, here: None) -> Iterator[None]:
     """Work in that folder, where the engines can be imported; forget them in the end."""
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", [*sys.path])

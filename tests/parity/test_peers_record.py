@@ -16,6 +16,7 @@ from parity.evidence import peers
 from parity.evidence.peers import judge_peer, markdown
 from parity.evidence.readme_tables import markers
 from tests.parity.commands import evidence
+from tests.parity.here import Here
 
 
 def tasks(*names: str) -> list[Any]:
@@ -86,8 +87,9 @@ def test_one_that_is_too_slow_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def test_the_command(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], here: None
 ) -> None:
+    monkeypatch.setattr(peers, "EngineProcess", Here)
     begin, end = markers("peers")
     readme, output = tmp_path / "README.md", tmp_path / "peers.json"
     readme.write_text(f"{begin}\n\n{end}")
@@ -95,9 +97,9 @@ def test_the_command(
     arguments = ["peers", "--output", str(output), "--readme", str(readme)]
     assert evidence(*arguments, "numpy-floor") == 0
     assert markdown(json.loads(output.read_text())) in readme.read_text()
-    assert evidence(*arguments, "tests.parity.case_engines:HalvedBias") == 0
+    assert evidence(*arguments, "minigrad-captured") == 0
     engines = [peer["engine"] for peer in json.loads(output.read_text())["peers"]]
-    assert engines == ["numpy-floor", "tests.parity.case_engines:HalvedBias"]
+    assert engines == ["numpy-floor", "minigrad-captured"]
     assert "| `numpy-floor` |" in readme.read_text()
     assert evidence(*arguments, "nonsense") == 2
     assert "unknown engine 'nonsense'" in capsys.readouterr().err

@@ -28,7 +28,7 @@ from minigrad.arrays.budgeted.values import (
 )
 
 LIBRARY = 4.0
-"""The variance of the relative error of exp, log, tanh, sin, cos and power, in u²."""
+"""The variance of the relative error of exp, log, log1p, sin, cos, tanh and power, in u²."""
 
 
 class Smooth(NamedTuple):
@@ -64,6 +64,7 @@ SMOOTH: dict[np.ufunc, Smooth] = {
     np.log: Smooth((lambda out, x: _double(np.divide, 1, x),), LIBRARY),
     np.sin: Smooth((lambda out, x: _double(np.cos, x),), LIBRARY),
     np.cos: Smooth((lambda out, x: -_double(np.sin, x),), LIBRARY),
+    np.log1p: Smooth((lambda out, x: _double(np.divide, 1, _double(np.add, x, 1)),), LIBRARY),
     np.tanh: Smooth((lambda out, x: 1 - _double(np.square, out),), LIBRARY),
     np.power: Smooth(
         (

@@ -76,8 +76,28 @@ def exponential_logarithm_root(lib: Any, inputs: Any, note: Any) -> None:
 
 @probe(x=normal(3, 4))
 def saturating_functions(lib: Any, inputs: Any, note: Any) -> None:
-    """Tanh and sigmoid where they are steep."""
-    singly(lib, note, {"tanh": lib.tanh, "sigmoid": lib.sigmoid}, *inputs)
+    """Tanh, sigmoid and other activations where they are steep."""
+    functional = lib.nn.functional
+    calls = {
+        "tanh": lib.tanh,
+        "sigmoid": lib.sigmoid,
+        "leaky_relu": lambda x: functional.leaky_relu(x, 0.2),
+        "softplus": lambda x: functional.softplus(x, 1.5, 1.0),
+    }
+    singly(lib, note, calls, *inputs)
+
+
+@probe(x=normal(3, 4), y=normal(3, 4))
+def robust_losses(lib: Any, inputs: Any, note: Any) -> None:
+    """Losses that grow in proportion to a large error."""
+    functional = lib.nn.functional
+    calls = {
+        "l1_loss": lambda x, y: functional.l1_loss(x, y, reduction="sum"),
+        "huber_loss": lambda x, y: functional.huber_loss(x, y, "none", 0.75),
+        "huber_loss, mean": lambda x, y: functional.huber_loss(x, y, delta=0.75),
+        "smooth_l1_loss": lambda x, y: functional.smooth_l1_loss(x, y, reduction="sum", beta=0.75),
+    }
+    singly(lib, note, calls, *inputs)
 
 
 @probe(exact=True, x=integers(3, 4))

@@ -118,6 +118,8 @@ def initial_values(lib: Any, inputs: Any, note: Any) -> None:
             w, mode="fan_out", nonlinearity="tanh"
         ),
         "kaiming_normal_": init.kaiming_normal_,
+        "xavier_uniform_": init.xavier_uniform_,
+        "xavier_normal_": lambda w: init.xavier_normal_(w, 1.5),
     }.items():
         note(name, fill(lib.full(shape, 9.0, dtype=dtype)))
     for name, sizes in {"wide": (1, 16), "square": (16, 16), "narrow": (7, 1)}.items():

@@ -1,6 +1,5 @@
 """What can be seen of two values, one of each library, and where it differs."""
 
-import itertools
 import math
 import re
 import warnings
@@ -222,15 +221,10 @@ class _Walk:
             yield "values", where, ours.tolist(), theirs.tolist()
 
 
-def layout(x: Any) -> list[str]:
-    """Return what `view` sees of the strides: which of its axes can become one."""
-    if 0 in x.shape:
-        return []
-    axes = [(n, s) for n, s in zip(x.shape, x.strides, strict=True) if n != 1]
-    return [
-        "joined" if before == stride * n else "apart"
-        for (_, before), (n, stride) in itertools.pairwise(axes)
-    ]
+def layout(x: Any) -> list[int]:
+    """Return by how many elements one goes on along each axis, where there are several."""
+    lengths = zip(x.shape, x.strides, strict=True)
+    return [step // x.itemsize for n, step in lengths if n != 1 and x.size]
 
 
 def close(ours: Any, theirs: Any, combining: bool, narrow: bool, float32: bool) -> bool:

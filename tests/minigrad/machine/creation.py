@@ -96,6 +96,9 @@ class Creation(Pool):
             f"g0 = torch.Generator().manual_seed({r.randrange(4)})",
             f"{self.new(r)} = torch.randn({r.choice([1, 3, 16, 19])}, generator=g0)",
             f"{self.new(r)} = torch.rand({r.choice([1, 3, 16, 19])}, generator=g0)",
+            f"{self.new(r)} = torch.randperm({r.choice([0, 1, 4, 9])}, generator=g0)",
+            f"p0 = [*torch.utils.data.DataLoader(torch.utils.data.TensorDataset("
+            f"{self.tensor(r, lambda t: t.ndim > 0)}), 2, {r.choice(['True', 'False'])})]",
         ]))  # fmt: skip
 
     @rule(r=randoms)

@@ -86,6 +86,17 @@ REFUSED = (
         then="forgotten",
     ),
     Known(
+        "converted after it was changed",
+        "the record knows the tensor of the old dtype",
+        refuses("Module.to: a recorded operation"),
+        (
+            "m0 = torch.nn.Linear(1, 1)",
+            "m0.requires_grad_(False)",
+            "m0.weight[0] = torch.ones(1, requires_grad=True)",
+            "m0.double()",
+        ),
+    ),
+    Known(
         "a bool among axes",
         "most likely meant as another argument",
         refuses("dim must be an int, not bool"),

@@ -10,6 +10,10 @@ from tests.minigrad.machine.pool import options
 from tests.minigrad.machine.words import randoms
 
 MODULES = ["m0", "m1", "m2"]
+ACTIVATIONS = [
+    *("ReLU()", "ReLU()", "Tanh()", "Sigmoid()", "ReLU(inplace=True)", "LeakyReLU(0.5)"),
+    *("Softplus()", "Identity()", "Flatten(0)"),
+]
 
 
 def is_leaf(t: torch.Tensor) -> bool:
@@ -30,12 +34,14 @@ class Training(Gradients):
         m = self.module(r)
         sizes = f"{r.choice([1, 2, 3])}, {r.choice([1, 2, 3])}"
         layer = f"torch.nn.Linear({sizes}{options(r, bias=FLAGS, dtype=lambda: self.dtype(r))})"
-        activation = f"torch.nn.{r.choice(['ReLU', 'Tanh', 'Sigmoid'])}()"
+        activation = f"torch.nn.{r.choice(ACTIVATIONS)}"
         self.run(f"{r.choice(MODULES)} = " + r.choice([
             layer, layer, f"torch.nn.Sequential({layer}, {activation})",
             f"torch.nn.Sequential({m}, {activation}, {m})", "torch.nn.MSELoss()",
             f"copy.deepcopy({m})", f"pickle.loads(pickle.dumps({m}))",
             f"torch.nn.Sequential(torch.nn.Linear(2, 2), {m})",
+            f"torch.nn.ModuleList([{m}, {layer}])",
+            f"torch.nn.{r.choice(['L1Loss', 'HuberLoss', 'SmoothL1Loss'])}()",
         ]))  # fmt: skip
 
     def input_of(self, r: Random, m: str) -> str:
@@ -64,6 +70,11 @@ class Training(Gradients):
             f"{m}.{name} = {parameter}", f"{m}.{name} = None",
             f"{m}._parameters['{name}'] = {parameter}",
             f"{m}.{name} = {self.tensor(r)}", f"{m}.register_parameter('{name}', {parameter})",
+            f"{m}.register_buffer('note', {self.tensor(r)})", f"p0 = [*{m}.buffers()]",
+            f"p0 = torch.nn.utils.clip_grad_norm_({m}.parameters(), {r.choice(['1', '0.5'])})",
+            f"torch.nn.utils.clip_grad_value_({m}.parameters(), 0.5)",
+            f"h0 = {m}.register_forward_hook(lambda m, x, y: {r.choice(['y * 2', 'None'])})",
+            f"{m}.append({other})", f"{m}[0] = {other}",
             f"del {m}.{name}", f"saved = {m}.state_dict({r.choice(['', 'keep_vars=True'])})",
             f"{m}.load_state_dict(saved)", f"saved = pickle.loads(pickle.dumps({m}.state_dict()))",
             f"p0 = [name for name, _ in {m}.named_parameters()]", f"p0 = repr({m})",

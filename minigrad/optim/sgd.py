@@ -90,6 +90,7 @@ class SGD:
             )
         self.defaults: dict[str, Any] = options
         self.state: dict[Tensor, dict[str, Any]] = {}
+        self._opt_called = False  # since a scheduler was made
         self._numbers: dict[tuple[int, str, DType], list[Any]] = {}
         self.param_groups: list[dict[str, Any]] = []
         groups: list[Any] = list(params)
@@ -157,6 +158,7 @@ class SGD:
         Returns:
             what the closure returns, the loss by convention; None without one.
         """
+        self._opt_called = True
         loss = None
         if closure is not None:
             loss = in_mode(True, closure)
@@ -239,7 +241,10 @@ class SGD:
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over options and buffers, of minigrad's tensors, torch's or arrays, as copies.
+        """Take over options and buffers, of minigrad's tensors, torch's or arrays.
+
+        As in torch, a tensor of the parameter's dtype is not copied: two optimizers of one state
+        would both move its buffers. Give a copy.deepcopy() of the state for them to part.
 
         Raises:
             ValueError: the groups are other in number or size, or a buffer has another shape than
@@ -281,12 +286,10 @@ def _loaded(name: str, value: Any, parameter: Tensor) -> Any:
     """Return a saved buffer as a tensor of the parameter's dtype."""
     if value is None:
         return None
-    values = value._array if isinstance(value, Tensor) else np.asarray(value)
-    if values.shape != parameter.shape:
+    tensor = value if isinstance(value, Tensor) else Tensor(np.copy(np.asarray(value)))
+    if tensor.shape != parameter.shape:
         raise ValueError(
-            f"SGD: {name} of shape {list(values.shape)} does not belong to a parameter of shape "
+            f"SGD: {name} of shape {list(tensor.shape)} does not belong to a parameter of shape "
             f"{list(parameter.shape)}"
         )
-    array = np.zeros_like(parameter._array)
-    array[...] = values
-    return Tensor(array)
+    return tensor.to(parameter.dtype)
