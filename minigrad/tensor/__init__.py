@@ -10,7 +10,6 @@ from minigrad.dtypes import get_default_dtype
 from minigrad.tensor.clamping import Clamping
 from minigrad.tensor.data import flattened, numbers
 from minigrad.tensor.extrema import Extrema
-from minigrad.tensor.logic import Logic
 from minigrad.tensor.products import MatrixProducts
 from minigrad.tensor.protocols import Protocols
 from minigrad.tensor.reduction import Reductions
@@ -23,7 +22,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Tensor(Protocols, MatrixProducts, Clamping, Extrema, Logic, Reductions):
+class Tensor(Protocols, MatrixProducts, Clamping, Extrema, Reductions):
     """An array that remembers how it was computed, with torch's names and semantics.
 
     Make one with `minigrad.tensor`. Made directly it wraps the array it is given, without a copy:

@@ -1,6 +1,6 @@
 """Bounds, and division with a remainder."""
 
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -79,7 +79,10 @@ class Clamping(InPlace):
     __mod__, __imod__ = remainder, remainder_
 
 
-def divided(rule: Rule, input: Any, x: Any, y: Any) -> Any:
+T = TypeVar("T", bound=Clamping)
+
+
+def divided(rule: Rule, input: T, x: Any, y: Any) -> T:
     """Divide, one of the two being `input`, and return the quotient or what is left."""
     if rule.name == "remainder" and not isinstance(y, TensorBase):
         rule = BY_NUMBER

@@ -13,13 +13,13 @@ from minigrad.tensor.base import TensorBase
 def flattened(data: Any) -> tuple[list[Any], list[int], list[np.ndarray[Any, Any]]]:
     """Return what nested sequences hold, their shape, and the arrays that are among them."""
     shape: list[int] = []
-    first = data  # as in torch, the first element of each sequence decides on the shape
+    first: Any = data  # as in torch, the first element of each sequence decides on the shape
     while isinstance(first, (Sequence, np.ndarray)) and not isinstance(first, (str, bytes)):
         shape.append(len(first))
         first = first[0] if shape[-1] else None
     if isinstance(first, str) and shape:
         raise ValueError(f"tensor: the data must be numbers, not text like {first!r}")
-    parts = [data]
+    parts: list[Any] = [data]
     arrays: list[np.ndarray[Any, Any]] = []
     for length in shape:
         for part in parts:
