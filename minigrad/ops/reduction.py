@@ -94,7 +94,7 @@ def std(x: Array, *, axis: Axis = None, keepdims: bool = False, correction: floa
 
 def std_backward_x(grad_out: Array, out: Array, x: Array, axis: Axis, correction: float) -> Array:
     # By the chain rule √v' = v'/(2·√v); where all elements are equal the gradient is 0.
-    grad = np.divide(_divided(grad_out, out), 2)
+    grad = _divided(grad_out, np.multiply(out, 2))
     return var_backward_x(grad, x, axis, correction)
 
 
@@ -120,6 +120,5 @@ def norm_backward_x(grad_out: Array, out: Array, x: Array, axis: Axis) -> Array:
 
 
 def _divided(x: Array, y: Array) -> Array:
-    """Divide, but where y is 0 return 0."""
-    zero = np.equal(y, 0)
-    return np.where(zero, 0, np.divide(x, np.where(zero, 1, y)))
+    """Divide, but where y is 0 return 0; as in torch, that has the derivative NaN there."""
+    return np.where(np.equal(y, 0), 0, np.divide(x, y))

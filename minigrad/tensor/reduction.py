@@ -166,7 +166,9 @@ def spread(
     require_floating(rule.name, x)
     less = correction if correction is not None else 1 if unbiased in (None, True) else 0
     dims = dim if axis is VOID else axis
-    axes = range(x.ndim) if dims is None or dims == () else axes_of(rule.name, dims, x.ndim)
+    if isinstance(dims, (tuple, list)) and not dims:  # torch's gradient is wrong there
+        raise NotImplementedError(f"{rule.name}: dim must name axes, or be None for all of them")
+    axes = range(x.ndim) if dims is None else axes_of(rule.name, dims, x.ndim)
     if math.prod(x.shape[a] for a in axes if x.ndim) <= less:
         warnings.warn(
             f"{rule.name}: degrees of freedom is <= 0: the results have no more elements each than "

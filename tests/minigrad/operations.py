@@ -38,6 +38,7 @@ from tests.minigrad.shapes import (
     reduction,
     reshaping,
     same,
+    spreading,
     stacking,
     two_axes,
     two_vectors,
@@ -138,7 +139,7 @@ def _extremum(name: str) -> Callable[..., Any]:
 
 def _spread(m: Any, x: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """The variance of numbers that are as far from their mean as they can be."""
-    apart = x + m.mean(x, dim, keepdim=True) if dim != () else x + x.mean()
+    apart = x + m.mean(x, dim, keepdim=True)
     return m.mean(apart * apart, dim, keepdim)
 
 
@@ -241,14 +242,14 @@ OPERATIONS = [
     Operation(
         "var",
         lambda m, x, **options: m.var(x, **options, correction=0),
-        reduction(1),
+        spreading,
         (ANY,),
         magnitude=_spread,
     ),
     Operation(
         "std",
         lambda m, x, **options: m.std(x, **options, correction=0),
-        reduction(1),
+        spreading,
         (ANY,),
         magnitude=lambda m, x, **options: _spread(m, x, **options).sqrt(),
     ),

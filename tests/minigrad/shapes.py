@@ -81,6 +81,12 @@ def extremum_at(data: Any) -> Case:
     return [shape], {**options, "dim": dims}
 
 
+def spreading(data: Any) -> Case:
+    """A reduction of elements that are there, over axes that are named or over all of them."""
+    shapes, options = reduction(1)(data)
+    return shapes, {**options, "dim": None if options["dim"] == () else options["dim"]}
+
+
 def equal_vectors(data: Any) -> Case:
     return [any_shape(data, 1, max_dims=1)] * 2, {}
 
