@@ -20,7 +20,10 @@ Beside the path: `random` has torch's random numbers, `autograd` has higher deri
 of gradients by finite differences, and `explain` shows a step at work.
 """
 
+import sys as _sys
+
 from minigrad import autograd as autograd
+from minigrad import contents as _contents
 from minigrad import cuda as cuda
 from minigrad import dtypes
 from minigrad import nn as nn
@@ -149,3 +152,8 @@ __all__ = [
     if (name[0] != "_" or name == "__version__")
     and (not isinstance(value, type(nn)) or value in (autograd, cuda, nn, optim, utils))
 ]
+
+_contents.answer(
+    *(_sys.modules[__name__], autograd, autograd.functional, nn, nn.functional, nn.init, nn.utils),
+    *(optim, optim.lr_scheduler, utils, utils.data),
+)

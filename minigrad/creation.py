@@ -190,7 +190,7 @@ def arange(
             dtype is not supported.
         NotImplementedError: the dtype is bool.
         RuntimeError: the step is 0 or leads away from the end, or the range is not finite or beyond
-            the dtype (OverflowError for ints).
+            the dtype (OverflowError for an int of more than 64 bits).
     """
     if step is None:
         start, end, step = (0, start, 1) if end is None else (0 if start is None else start, end, 1)

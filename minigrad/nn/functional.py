@@ -88,15 +88,15 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
     Raises:
         TypeError: the input is no tensor.
-        NotImplementedError: it is of dtype bool (RuntimeError in place).
-        RuntimeError: `inplace`, and the input is a leaf that requires a gradient.
+        RuntimeError: it is of dtype bool; or `inplace`, and a leaf that requires a gradient.
     """
     try:
         if inplace:
             return input.relu_()
         if input._array.dtype == bool_:
             return input.relu()  # which refuses it
-        return input._each(_RELU)
+        result = input._apply(_RELU, input)  # not by a call more: it is in every step
+        return result if len(result._array.shape) < 3 else in_order_of(result, input)
     except AttributeError:
         require_tensor("relu", input)
         raise

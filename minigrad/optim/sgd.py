@@ -45,8 +45,8 @@ class SGD:
         state: for each parameter that has one its 'momentum_buffer'.
 
     Raises:
-        ValueError: there are no parameters, one is no leaf or stands in two groups, an option is
-            negative, or nesterov is asked for without momentum or with dampening.
+        ValueError: there are no parameters, one is no leaf or stands in two groups, lr, momentum
+            or weight_decay is negative, or nesterov comes without momentum or with dampening.
         TypeError: one of the parameters is no tensor, or they are a tensor and not several.
         NotImplementedError: `differentiable`, or a parameter given twice with `foreach` or `fused`.
     """
@@ -170,7 +170,8 @@ class SGD:
             written = [p._array for p in moved]
             buffers: dict[Tensor, Any] = {}
             if group["momentum"]:  # as torch, all before the step: a parameter may come twice
-                buffers = {p: self.state.get(p, {}).get("momentum_buffer") for p in moved}
+                state = self.state
+                buffers = {p: state[p].get("momentum_buffer") for p in moved if p in state}
                 written += [buffer._array for buffer in buffers.values() if buffer is not None]
             changed(*written)
             for parameter in moved:
@@ -211,13 +212,15 @@ class SGD:
 
         It stays the same array when the option changes, for captured steps to follow.
         """
-        value = group[name]
+        value, key = group[name], (id(group), name, dtype)
+        known = self._numbers.get(key) or [..., np.zeros((), dtype)]
+        if known[0] is value:
+            return known[1]
         if isinstance(value, Tensor):
             return np.astype(np.reshape(value._array, ()), dtype)
-        known = self._numbers.get((id(group), name, dtype)) or [None, np.zeros((), dtype)]
         if known[0] != value:
-            known[1][...] = 1 - value if name == "dampening" else value
-            self._numbers[id(group), name, dtype] = [value, known[1]]  # once it is so
+            known[1][...] = float(1 - value if name == "dampening" else value)
+            self._numbers[key] = [value, known[1]]  # once it is so
         return known[1]
 
     # ---- saving and loading -----------------------------------------------------------------

@@ -15,6 +15,7 @@ from minigrad.tensor.protocols import Protocols
 from minigrad.tensor.reduction import Reductions
 from minigrad.tensor.shape import fitting, varargs
 from minigrad.tensor.size import Size
+from minigrad.tensor.strides import Strides
 
 __all__ = ["Size", "Tensor", "function"]
 
@@ -22,7 +23,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Tensor(Protocols, MatrixProducts, Clamping, Extrema, Reductions):
+class Tensor(Protocols, MatrixProducts, Clamping, Extrema, Strides, Reductions):
     """An array that remembers how it was computed, with torch's names and semantics.
 
     Make one with `minigrad.tensor`. Made directly it wraps the array it is given, without a copy:

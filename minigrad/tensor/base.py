@@ -94,6 +94,8 @@ class TensorBase:
         """The number of elements."""
         return math.prod(input.shape)
 
+    nelement = numel
+
     @property
     def grad_fn(self) -> Node | None:
         """The node that made this tensor; None for a leaf."""

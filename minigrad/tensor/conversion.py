@@ -23,6 +23,13 @@ from minigrad.ops import RULE_OF, Rule, elementwise
 from minigrad.tensor.base import TensorBase
 
 CPU = device("cpu")
+TYPES = {
+    float32: "torch.FloatTensor",
+    float64: "torch.DoubleTensor",
+    int64: "torch.LongTensor",
+    bool_: "torch.BoolTensor",
+}
+"""torch's names of types of tensors."""
 
 
 class Conversions(TensorBase):
@@ -61,6 +68,24 @@ class Conversions(TensorBase):
     def long(input) -> Self:
         """The same values as int64, truncated."""
         return input.to(int64)
+
+    def type(input, dtype: Any = None) -> Any:
+        """The name of the tensor's type, as 'torch.FloatTensor'; or the values as another type.
+
+        Raises:
+            ValueError: there is no type of this name.
+            TypeError: the type is neither a dtype nor a name.
+        """
+        if dtype is None:
+            return TYPES[input.dtype]
+        if isinstance(dtype, np.dtype):
+            return input.to(dtype)
+        names = {name: kind for kind, name in TYPES.items()}
+        if dtype in names:
+            return input.to(names[dtype])
+        if isinstance(dtype, str) or hasattr(dtype, "__mro__"):
+            raise ValueError(f"type: invalid type {dtype!r}: known are {', '.join(names)}")
+        raise TypeError(f"type: dtype must be a dtype or a name, not {dtype!r}")
 
     def cpu(input) -> Self:
         """The tensor itself."""

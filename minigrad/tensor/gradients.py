@@ -135,6 +135,10 @@ class Recorded(Differentiable):
             )
         self._grad = value
 
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
     @property
     def retains_grad(self) -> bool:
         """Whether `retain_grad` has been called on this tensor, and it is not a leaf."""

@@ -89,8 +89,8 @@ class InPlace(Elementwise):
 
         Raises:
             TypeError: the value is neither.
-            RuntimeError: it is a tensor with axes, or a float that the dtype cannot hold.
-            OverflowError: it is an int that the dtype cannot hold.
+            RuntimeError: it is a tensor with axes, or a number that the dtype cannot hold
+                (OverflowError for an int of more than 64 bits).
         """
         value = python_number(value)
         if isinstance(value, InPlace):

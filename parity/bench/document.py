@@ -24,6 +24,7 @@ def bench(
     progress: Progress = lambda name, done, rounds: None,
     generations: int = 1,
     read_losses: bool = False,
+    timeout_s: float | None = None,
 ) -> dict[str, Any]:
     """Time the training steps of `engines`, by name, on `tasks`, by architecture.
 
@@ -47,7 +48,8 @@ def bench(
     - `warnings`, texts to print beside the times.
 
     `progress(architecture, done, rounds)` is called before the first and after every round. Raises
-    ValueError for no tasks or engines and for too few rounds, and whatever an engine raises.
+    ValueError for no tasks or engines and for too few rounds, and whatever an engine raises. One
+    that gives no sign of life for `timeout_s` seconds is ended; None is for ever.
     """
     threads = usable_cores() if threads is None else threads
     if not tasks or not engines:
@@ -76,7 +78,9 @@ def bench(
     }
     for architecture, task in tasks.items():
         report = functools.partial(progress, architecture)
-        found = time_network(task, engines, threads, rounds, generations, report, read_losses)
+        found = time_network(
+            task, engines, threads, rounds, generations, report, read_losses, timeout_s
+        )
         _add(document, architecture, task, threads, found)
         own = max([threads, *found.cores_used.values()])
         loads.append(os.getloadavg()[0] - own)

@@ -70,18 +70,19 @@ def time_network(
     generations: int,
     report: Callable[[int, int], object],
     read_losses: bool = False,
+    timeout_s: float | None = None,
 ) -> Timings:
     """Time the steps of every engine on one network; `report(done, rounds)` follows the rounds."""
     found = Timings()
     report(0, rounds)
-    with closing(_one_by_one(engines, threads)) as first_to_last:
+    with closing(_one_by_one(engines, threads, timeout_s)) as first_to_last:
         start = drawn(first_to_last, task)
     shares = [rounds // generations + (i < rounds % generations) for i in range(generations)]
     done = 0
     for share in shares:
         timed = {name: make for name, make in engines.items() if name not in found.left_out}
         with ExitStack() as stack:
-            processes = start_processes(stack, timed, threads, read_losses)
+            processes = start_processes(stack, timed, threads, read_losses, timeout_s)
             _begin(processes, lambda process: load(process, task, start), found)
             _time(processes, share, found, lambda n, done=done: report(done + n, rounds))  # type: ignore[misc]
             _begin(processes, lambda process: _told(process, TimedEngine.again), found)
@@ -93,26 +94,31 @@ def time_network(
 
 
 def start_processes(
-    stack: ExitStack, engines: Mapping[str, Factory], threads: int, read_losses: bool = False
+    stack: ExitStack,
+    engines: Mapping[str, Factory],
+    threads: int,
+    read_losses: bool = False,
+    timeout_s: float | None = None,
 ) -> dict[str, EngineProcess[TimedEngine]]:
     """Return a process for each engine, closed with the stack."""
-    return {
-        name: stack.enter_context(
-            EngineProcess(functools.partial(TimedEngine, make, threads, read_losses), threads, name)
-        )
-        for name, make in engines.items()
-    }
+    found = {}
+    for name, make in engines.items():
+        timed = functools.partial(TimedEngine, make, threads, read_losses)
+        process = EngineProcess(timed, threads, name, timeout_s=timeout_s)
+        found[name] = stack.enter_context(process)
+    return found
 
 
 def _one_by_one(
-    engines: Mapping[str, Factory], threads: int
+    engines: Mapping[str, Factory], threads: int, timeout_s: float | None
 ) -> Generator[EngineProcess[TimedEngine]]:
     """Yield a process for each engine, one after the other.
 
     What drawing leaves in a process's memory would make its engine seem to need less than others.
     """
     for name, make in engines.items():
-        with EngineProcess(functools.partial(TimedEngine, make), threads, name) as process:
+        timed = functools.partial(TimedEngine, make)
+        with EngineProcess(timed, threads, name, timeout_s=timeout_s) as process:
             yield process
 
 

@@ -75,6 +75,7 @@ def scaling(
     threads: int,
     progress: Progress,
     read_losses: bool = False,
+    timeout_s: float | None = None,
 ) -> dict[str, Any]:
     """Time every engine on every network of `points`.
 
@@ -82,8 +83,9 @@ def scaling(
         task: what to take seed, dtype, device and momentum from.
         engines: by name.
         threads: of each engine.
-        read_losses: whether every step's loss is read before the next step.
         progress: called as `progress("scaling", done, networks)`.
+        read_losses: whether every step's loss is read before the next step.
+        timeout_s: how long an engine may give no sign of life, in seconds; None for ever.
 
     Returns:
         `threads`; `matmul_flops_per_s`, of a large product; `points`, for each network its `axis`,
@@ -96,7 +98,7 @@ def scaling(
     found = []
     networks = list(points())
     with ExitStack() as stack:
-        processes = start_processes(stack, engines, threads, read_losses)
+        processes = start_processes(stack, engines, threads, read_losses, timeout_s)
         for done, point in enumerate(networks):
             progress("scaling", done, len(networks))
             found.append(_time(processes, point, task))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from parity.engines.protocol import Engine, Start, Task
+from parity.engines.serve import alive
 from parity.environment import environment
 from parity.errors import UsageError
 
@@ -100,7 +101,8 @@ class TimedEngine:
         step = self._engine.step
         call = (lambda: float(step())) if self._read_losses else step  # type: ignore[arg-type]
         self._call: Callable[[], object] = getattr(self._engine, "loop", call)
-        self._time(MEMORY_CALLS)  # and nothing else before: a look at the loss takes memory, too
+        for _ in range(MEMORY_CALLS):  # and nothing else: a look at the loss takes memory, too
+            self._time(1)
         peak = _memory("VmHWM")
         self._peak_memory = None if peak is None or resident is None else peak - resident
         return self.again()
@@ -130,6 +132,7 @@ class TimedEngine:
         for _ in range(NOTED_STEPS):
             self._call()
             self.loss()
+            alive()
         all_s = time.perf_counter() - begun_s
         left_s = min(self._left() for _ in range(3))
         if left_s > MOST_LEFT * all_s:
@@ -142,7 +145,8 @@ class TimedEngine:
 
     def _left(self) -> float:
         """Return the seconds that a loss takes longer after some steps than once more."""
-        self._time(NOTED_STEPS)
+        for _ in range(NOTED_STEPS):
+            self._time(1)
         times = [self._timer(self.loss).timeit(1) for _ in range(2)]
         return times[0] - times[1]
 
@@ -194,8 +198,11 @@ class TimedEngine:
         return self._timer(self._call).timeit(count)
 
     def _timer(self, call: Callable[[], object]) -> timeit.Timer:
-        # timeit switches the garbage collector off; in training it is on.
-        return timeit.Timer(call, setup=gc.enable, timer=self._clock)
+        def begin() -> None:
+            gc.enable()  # timeit switches the garbage collector off; in training it is on
+            alive()
+
+        return timeit.Timer(call, setup=begin, timer=self._clock)
 
     def _clock(self) -> float:
         self._engine.synchronize()

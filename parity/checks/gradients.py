@@ -26,7 +26,7 @@ from parity.checks import words
 from parity.checks.bits import same, ulp_distance, values_at
 from parity.checks.budget import Budget
 from parity.checks.choices import explain_kinks
-from parity.checks.words import Document
+from parity.checks.words import Document, wrong_of
 from parity.engines.protocol import Array, Start, require_same
 
 Z = 6.0
@@ -151,7 +151,7 @@ def compare(
         tensors: list[dict[str, Any]] = []
         for name, difference in differences.items():
             budget, allowed_of, sides = budgets[name], allowed[name], (actual[name], expected[name])
-            used = shares(difference, allowed_of, budget.slack, *sides, budget.value)
+            used = shares(difference, allowed_of, budget, *sides)
             unlimited += int(np.count_nonzero(~np.isfinite(allowed_of)))
             top = used.max(initial=0.0)
             tensors.append({"parameter": name, "elements": used.size, "worst": float(top)})
@@ -174,6 +174,10 @@ def compare(
     }
     if worst == math.inf and same(actual[name], expected[name])[index]:
         place |= {"judge": float(budgets[name].value[index]).hex(), "wrong": "both"}
+    elif worst > 1 and (finite := budgets[name].finite) and not math.isfinite(place["budget"]):
+        right = (_if_finite(side[name], budgets[name])[index] <= 1 for side in (actual, expected))
+        judge = float(finite[0][index]).hex()
+        place |= {"budget": None, "judge": judge, "wrong": wrong_of(*right)}
     return Comparison(
         worst,
         place,
@@ -187,7 +191,15 @@ def compare(
 
 
 def tolerance(budget: Budget) -> Array:
-    """Return the largest difference allowed to each element.
+    """Return the largest difference allowed to each element."""
+    allowed = _of_rounding(budget, budget.deviation)
+    if budget.slack is not None:
+        allowed += budget.slack
+    return allowed
+
+
+def _of_rounding(budget: Budget, deviation: Array) -> Array:
+    """Return the largest difference that rounding may make.
 
     Underflow may lose the smallest normal number. The variances themselves underflow for float64
     values below its square root, 1.5e-154, and some roundings of such values are allowed.
@@ -196,39 +208,47 @@ def tolerance(budget: Budget) -> Array:
     lost = float(info.smallest_normal)
     if info.bits == 64:
         lost += 16 * float(info.eps) * math.sqrt(lost)
-    allowed: Array = budget.deviation * (math.sqrt(2) * Z)
+    allowed: Array = deviation * (math.sqrt(2) * Z)
     allowed += lost
-    if budget.slack is not None:
-        allowed += budget.slack
     return allowed
 
 
 def shares(
-    difference: Array,
-    allowed: Array,
-    slack: Array | None,
-    actual: Array,
-    expected: Array,
-    value: Array | None = None,
+    difference: Array, allowed: Array, budget: Budget, actual: Array, expected: Array
 ) -> Array:
     """Return the share of what is allowed that each element uses.
 
     It is inf where one side is not finite and the other is not the same, or both are the same and
-    the judge's `value` is far from an overflow; 0 where nothing is judged, beside an overflow.
+    the judge's value is far from an overflow. Where the order of summation decides whether an
+    element overflows, it may be infinite or NaN; what is finite is judged by what it is if nothing
+    overflows. If that is not known the share is 0, and nothing is judged.
     """
     used = np.abs(difference)
     used /= allowed
     if math.isfinite(float(used.max(initial=0.0)) + float(allowed.sum())):
         return used
     used = np.where(np.isfinite(allowed), used, 0)
-    finite = np.isfinite(actual) & np.isfinite(expected)
+    finite = np.isfinite(actual), np.isfinite(expected)
+    largest = np.finfo(budget.value.dtype).max
     alike = same(actual, expected)
-    if value is not None:
-        alike &= ~(np.abs(value, dtype=np.float64) + allowed < np.finfo(value.dtype).max)
-    used = np.where(finite, used, np.where(alike, 0, np.inf))
-    if slack is not None:  # the order of summation decides whether it overflows
-        used = np.where(np.isfinite(slack), used, 0)
-    return used
+    alike &= ~(np.abs(budget.value, dtype=np.float64) + allowed < largest)
+    used = np.where(np.logical_and(*finite), used, np.where(alike, 0, np.inf))
+    either = False if budget.slack is None else ~np.isfinite(budget.slack)
+    if budget.finite is not None:  # then an engine that computes in more bits may have less
+        either |= ~np.isfinite(budget.value) & np.logical_or(*finite)
+    shares = np.maximum(*(_if_finite(side, budget) for side in (actual, expected)))
+    return np.where(either, shares, used)
+
+
+def _if_finite(side: Array, budget: Budget) -> Array:
+    """Return the shares that the finite elements use of what is allowed if nothing overflows."""
+    if budget.finite is None:
+        return np.zeros(side.shape)
+    value, deviation = budget.finite
+    allowed = _of_rounding(budget, deviation)
+    far = np.abs(side - value)
+    used = np.where(np.isnan(far), np.inf, far / allowed)
+    return np.where(np.isfinite(side) & np.isfinite(allowed), used, 0)
 
 
 def _aggregate(

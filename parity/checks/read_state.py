@@ -45,7 +45,10 @@ def read_budget(
         parameters, buffers: of the run's dtype; no buffers before the optimiser's first step.
     """
     if any(np.isinf(array).any() for array in (*parameters.values(), *buffers.values())):
-        return _unlimited(budget)  # all that is too large for the run's dtype is shown as infinite
+        # All that is too large for the run's dtype is shown as infinite: nothing can be judged.
+        return budget.with_every(
+            b._replace(slack=np.full(b.value.shape, np.inf), finite=None) for b in budget.every()
+        )
     engine = MinigradEngine()
     x, y = start.x.astype(np.float64), start.y.astype(np.float64)
     in_float64 = replace(task, dtype="float64", device="cpu")
@@ -68,8 +71,11 @@ def read_budget(
     scale = 1 / (2 * DRAWS * FURTHER[task.dtype] ** 2)
 
     def widened(budget: Budget, name: str) -> Budget:
-        own = np.where(np.isfinite(squares[name]), squares[name], 0)
-        return budget._replace(deviation=np.sqrt(np.square(budget.deviation) + own * scale))
+        own = np.where(np.isfinite(squares[name]), squares[name], 0) * scale
+        if budget.finite is not None:
+            value, deviation = budget.finite
+            budget = budget._replace(finite=(value, np.sqrt(np.square(deviation) + own)))
+        return budget._replace(deviation=np.sqrt(np.square(budget.deviation) + own))
 
     return budget._replace(
         loss=widened(budget.loss, ""),
@@ -78,20 +84,6 @@ def read_budget(
         momentum_buffers={
             name: widened(b, name + BUFFER) for name, b in budget.momentum_buffers.items()
         },
-    )
-
-
-def _unlimited(budget: StepBudget) -> StepBudget:
-    """Return a budget by which nothing is judged."""
-
-    def of(budget: Budget) -> Budget:
-        return budget._replace(slack=np.full(budget.value.shape, np.inf))
-
-    return budget._replace(
-        loss=of(budget.loss),
-        prediction=of(budget.prediction),
-        parameters={name: of(b) for name, b in budget.parameters.items()},
-        momentum_buffers={name: of(b) for name, b in budget.momentum_buffers.items()},
     )
 
 

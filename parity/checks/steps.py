@@ -22,8 +22,7 @@ from parity.checks.budget import Budget, StepBudget, budgeted_step, step_budget
 from parity.checks.gradients import Comparison, check_gradients, compare
 from parity.checks.read_state import read_budget
 from parity.checks.tally import Compared, Tally
-from parity.checks.tensor import wrong_of
-from parity.checks.words import Document
+from parity.checks.words import Document, wrong_of
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.exchange import Exchange
 from parity.engines.process import EngineProcess, LocalObject

@@ -10,6 +10,7 @@ import numpy as np
 from parity.checks.bits import same, ulp_distance
 from parity.checks.budget import Budget
 from parity.checks.gradients import Comparison, compare, shares, tolerance
+from parity.checks.words import wrong_of
 from parity.engines.protocol import Array
 
 Key = tuple[str, str, str]
@@ -46,13 +47,6 @@ class Distance:
 
 Sides = tuple[Distance, Distance]
 """Of the engine under test, and of the one it is held against."""
-
-
-def wrong_of(actual: bool, expected: bool) -> str | None:
-    """Return who is wrong, "actual", "expected", "both" or None, if these say who is right."""
-    return {(False, True): "actual", (True, False): "expected", (False, False): "both"}.get(
-        (actual, expected)
-    )
 
 
 @dataclass(frozen=True)
@@ -131,5 +125,5 @@ def distance(actual: Array, budget: Budget) -> Distance:
     due, allowed = budget.value, tolerance(budget)
     with np.errstate(all="ignore"):
         difference = np.subtract(actual, due, dtype=np.float64)
-        used = shares(difference, allowed, budget.slack, actual, due)
+        used = shares(difference, allowed, budget, actual, due)
     return Distance(due, allowed, used, found)

@@ -47,6 +47,13 @@ def budget(verdict: Document) -> str:
     return said
 
 
+def wrong_of(actual: bool, expected: bool) -> str | None:
+    """Return who is wrong, "actual", "expected", "both" or None, if these say who is right."""
+    return {(False, True): "actual", (True, False): "expected", (False, False): "both"}.get(
+        (actual, expected)
+    )
+
+
 def fit(place: Document) -> str:
     """Return the scale factor and the bias that were fitted to a tensor, with their errors."""
     return ", ".join(

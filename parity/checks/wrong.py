@@ -6,8 +6,8 @@ import numpy as np
 
 from parity.checks.budget import Budget, budgeted_step
 from parity.checks.gradients import compare
-from parity.checks.tensor import wrong_of
 from parity.checks.witness import Witness
+from parity.checks.words import wrong_of
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Array, Start, Task
 from parity.engines.trainer import Trainer

@@ -17,6 +17,7 @@ from parity.engines.registry import ENGINES, factory
 from parity.environment import usable_cores
 from parity.errors import UsageError
 from parity.files import output_folder, write_whole
+from parity.processes import TIMEOUT_S
 from parity.progress import Progress
 
 EVERY = "all"
@@ -62,6 +63,7 @@ def bench_command(
     output: options.Folder = "out",
     momentum: options.Momentum = 0.0,
     samples: options.Samples = 100,
+    timeout: options.Timeout = TIMEOUT_S,
 ) -> int:
     """Time training steps of several engines side by side.
 
@@ -90,10 +92,11 @@ def bench_command(
             progress.rounds,
             processes,
             read_losses,
+            timeout,
         )
         if with_scaling:
             document["scaling"] = scaling(
-                tasks[0][1], factories, threads, progress.rounds, read_losses
+                tasks[0][1], factories, threads, progress.rounds, read_losses, timeout
             )
     write_whole(folder / "bench.json", to_json(document))
     console = Output()

@@ -1,6 +1,6 @@
 """`parity sweep`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -8,9 +8,9 @@ from parity.cli import options
 from parity.cli.command import INTERRUPTED, Output, command, complain
 from parity.engines.registry import ENGINES, factory
 from parity.environment import usable_cores
-from parity.errors import UsageError
+from parity.errors import EngineFailedError, UsageError
 from parity.files import output_folder, write_whole
-from parity.processes import Processes, Side, trainer
+from parity.processes import TIMEOUT_S, Processes, Side, trainer
 from parity.progress import Progress
 from parity.sweep import plan as plans
 from parity.sweep.compare import compare
@@ -54,16 +54,18 @@ def sweep_command(
     learning_rate: options.Rate = None,
     momentum: options.Momentum = 0.0,
     samples: options.Samples = 100,
+    timeout: options.Timeout = TIMEOUT_S,
 ) -> int:
     """Train many seeds on two engines and judge whether their results are of one distribution.
 
     Keeps every result in DIR/sweep.sqlite and goes on where it was stopped; draws DIR/sweep.png.
-    Exit status: 0 no verdict failed, 1 one did, 2 bad usage or a seed that could not be trained.
+    Exit status: 0 every verdict that was reached passed, 1 one failed or an engine did, 2 bad
+    usage, a seed that could not be trained, or a network without a verdict.
     """
     options.require_two(engine, against, trained_by)
     if scheduler is not None and workers is not None:
         raise UsageError("--workers is for this machine: a Dask cluster has its own, leave it out")
-    sides = [Side(name, factory(name)) for name in (engine, against)]
+    sides = [Side(name, factory(name), timeout) for name in (engine, against)]
     if not {engine, against} <= ENGINES.keys():
         with Processes(trainer(sides[0]), trainer(sides[1])) as processes:
             processes.require_two()
@@ -73,13 +75,13 @@ def sweep_command(
             architectures, "0", dtype, device, epochs, learning_rate, momentum, samples
         )
     }
-    plan = plans.Plan(networks, plans.seeds(seeds), engine, against, horizons)
+    plan = plans.Plan(networks, plans.seeds(seeds), engine, against, horizons, timeout)
     with Database(output_folder(output)) as database:
         tasks = {name: task for name, (_, task) in networks.items()}
         database.settle(settings(tasks, (engine, against)))
         try:
             streams = _train(plan, database, workers, scheduler)
-            agree = _compared(plan, database, csv)
+            compared = _compared(plan, database, csv)
         except KeyboardInterrupt:
             kept = sum(
                 len(rows) for sides in plans.results(plan, database).values() for rows in sides
@@ -90,9 +92,13 @@ def sweep_command(
     lost = [line for stream in streams for line in stream.losses()]
     for line in lost:
         complain(line, 2)
-    if agree is False:
+    empty = [name for name, found in compared.items() if found["passed"] is None]
+    if empty and not lost:
+        complain(f"no verdict was reached on {', '.join(empty)}: give more --seeds", 2)
+    errors = [error for stream in streams for error in stream.lost.values()]
+    if passed(compared) is False or any(isinstance(each, EngineFailedError) for each in errors):
         return 1
-    return 2 if lost else 0
+    return 2 if lost or empty else 0
 
 
 def _train(
@@ -119,8 +125,8 @@ def _train(
     return streams
 
 
-def _compared(plan: plans.Plan, database: Database, csv: bool) -> bool | None:
-    """Compare the results, print and draw them; return whether the engines agree."""
+def _compared(plan: plans.Plan, database: Database, csv: bool) -> dict[str, dict[str, Any]]:
+    """Compare the results by network, print and draw them."""
     results = plans.results(plan, database)
     compared = {name: compare(*sides, len(results)) for name, sides in results.items()}
     console = Output()
@@ -135,4 +141,4 @@ def _compared(plan: plans.Plan, database: Database, csv: bool) -> bool | None:
         write_whole(database.path.with_suffix(".csv"), to_csv(sorted(every)))
         written += ", sweep.csv"
     console.print(f"Written: {database.path}, {written}", soft_wrap=True)
-    return passed(compared)
+    return compared

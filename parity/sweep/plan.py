@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from minigrad.architectures import Architecture
 from parity.engines.protocol import Task
-from parity.errors import UsageError
+from parity.errors import EngineFailedError, UsageError, summary
 from parity.sweep.database import Database, Row
 from parity.sweep.executors import Workers
 from parity.sweep.settings import versions
@@ -34,6 +34,7 @@ class Plan:
         engine, against: the engine under test, and the one it is held against.
         horizons: at how many of the seeds, the first ones, perturbed runs of `against` find the
             horizon.
+        timeout_s: how long an engine may give no sign of life, in seconds; None for ever.
     """
 
     networks: Mapping[str, tuple[Architecture, Task]]
@@ -41,6 +42,7 @@ class Plan:
     engine: str
     against: str
     horizons: int
+    timeout_s: float | None = None
 
     @property
     def dtype(self) -> str:
@@ -128,13 +130,16 @@ class Stream:
         """Return a line for each seed given up, and one for those that were not tried."""
         what = f"{self.common.architecture} on {self.common.engine}"
         found = [
-            f"{what}: seed {seed} failed {ATTEMPTS} times and has no result: "
-            f"{type(error).__name__}: {error}"
+            f"{what}: seed {seed} failed {ATTEMPTS} times and has no result: {_said(error)}"
             for seed, error in self.lost.items()
         ]
         if self.untried:
             found.append(f"{what}: so {self.untried:,} more seeds were left out")
         return found
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, EngineFailedError) else summary(error)
 
 
 def streams(plan: Plan, database: Database) -> list[Stream]:
@@ -152,7 +157,8 @@ def streams(plan: Plan, database: Database) -> list[Stream]:
                     if seed not in kept or (horizon and not kept[seed].horizon_runs)
                 )
                 if some:
-                    job = Job(name, engine, task, (), horizon, tuple(versions([engine]).items()))
+                    needed = tuple(versions([engine]).items())
+                    job = Job(name, engine, task, (), horizon, needed, plan.timeout_s)
                     found.append(Stream(job, missing, len(some)))
     return found
 

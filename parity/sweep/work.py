@@ -13,12 +13,13 @@ import numpy as np
 from parity.checks.state import state
 from parity.checks.trajectory import RUNS, check_trajectory, perturbed
 from parity.engines.adapters.minigrad import MinigradEngine
+from parity.engines.pipe import engines_failure
 from parity.engines.process import KEPT, EngineProcess, EngineProcessError
 from parity.engines.protocol import Start, Task
 from parity.engines.registry import factory
 from parity.engines.serve import alive
 from parity.engines.trainer import Run, Trainer
-from parity.errors import UsageError
+from parity.errors import EngineFailedError, UsageError
 from parity.sweep.database import GIVEN, Row
 from parity.sweep.settings import versions
 
@@ -42,6 +43,7 @@ class Job:
         seeds: the seeds to train it at.
         horizon: whether perturbed runs are to find each seed's horizon.
         versions: what the worker must have, as `settings.versions` gives it.
+        timeout_s: how long the engine may give no sign of life, in seconds; None for ever.
     """
 
     architecture: str
@@ -50,6 +52,7 @@ class Job:
     seeds: tuple[int, ...]
     horizon: bool
     versions: tuple[tuple[str, str], ...]
+    timeout_s: float | None = None
 
 
 class Worker:
@@ -152,6 +155,10 @@ def _require_same_versions(job: Job) -> None:
 # ---- processes of engines -----------------------------------------------------------------------
 
 
+Kind = tuple[str, float | None]
+"""An engine, and how long it may give no sign of life."""
+
+
 class Stock:
     """Processes of one thread each, of whatever engines there is work for.
 
@@ -164,25 +171,35 @@ class Stock:
 
     def __init__(self, idle_s: float | None = None) -> None:
         self._idle_s = idle_s
-        self._waiting: list[tuple[str, EngineProcess[Worker], float]] = []
+        self._waiting: list[tuple[Kind, EngineProcess[Worker], float]] = []
         self._all: set[EngineProcess[Worker]] = set()
         self._closed = False
         self._lock = threading.Lock()
 
     def work(self, job: Job) -> list[Row]:
-        """Do a job. Raises what `Worker.work` does; `EngineProcessError` for a death."""
-        process = self._taken(job.engine)
+        """Do a job.
+
+        Raises:
+            UsageError: the engine cannot do what is asked, or the versions are others.
+            EngineFailedError: the engine raises an exception, dies or falls silent.
+        """
+        kind = job.engine, job.timeout_s
+        process = self._taken(kind)
         try:
             rows = process.call(Worker.work, job)
-        except EngineProcessError:
-            with self._lock:
-                self._all.discard(process)
-            process.close()
-            raise
+        except Exception as error:
+            if isinstance(error, EngineProcessError):
+                with self._lock:
+                    self._all.discard(process)
+                process.close()
+            failure = engines_failure(error)
+            if failure is None or isinstance(error, (UsageError, EngineFailedError, MemoryError)):
+                raise
+            raise EngineFailedError(failure.said()) from None  # whole also where it is pickled
         finally:
             with self._lock:
                 if process in self._all:
-                    self._waiting.append((job.engine, process, time.monotonic()))
+                    self._waiting.append((kind, process, time.monotonic()))
         if self._idle_s is not None:
             timer = threading.Timer(self._idle_s, self._end_idle)
             timer.daemon = True
@@ -203,15 +220,17 @@ class Stock:
             for process in self._all:
                 process.close()
 
-    def _taken(self, engine: str) -> EngineProcess[Worker]:
+    def _taken(self, kind: Kind) -> EngineProcess[Worker]:
         with self._lock:
             if self._closed:
                 raise EngineProcessError("the sweep is being ended")
             for entry in reversed(self._waiting):  # the one that waits shortest
-                if entry[0] == engine:
+                if entry[0] == kind:
                     self._waiting.remove(entry)
                     return entry[1]
-            process = EngineProcess(functools.partial(Worker, engine), 1, engine, KEPT).__enter__()
+            engine, timeout_s = kind
+            make = functools.partial(Worker, engine)
+            process = EngineProcess(make, 1, engine, KEPT, timeout_s).__enter__()
             self._all.add(process)
             return process
 

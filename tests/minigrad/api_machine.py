@@ -1,8 +1,14 @@
-"""A state machine that does to torch and to minigrad what a program may do, and compares them."""
+"""A state machine that does to torch and to minigrad what a program may do, and compares them.
 
-from random import Random
+`python -m tests.minigrad.api_machine 60` runs random programs for a minute.
+"""
+
+import sys
+import time
+from random import Random, SystemRandom
 from typing import Any
 
+import torch
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import initialize, run_state_machine_as_test
 
@@ -40,3 +46,17 @@ def run_programs(number: int) -> None:
     )
     seeded: Any = seed(number)(lambda: Machine())
     run_state_machine_as_test(seeded, settings=some)
+
+
+def run_for(time_s: float) -> None:
+    """Run random programs for so many seconds of the clock, and print each seed before its own."""
+    end = time.monotonic() + time_s
+    while time.monotonic() < end:
+        number = SystemRandom().getrandbits(64)
+        print(number, flush=True)
+        run_programs(number)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    run_for(float(sys.argv[1]))

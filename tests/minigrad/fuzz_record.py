@@ -12,7 +12,7 @@ import pytest
 
 RESULT = Path(__file__).parents[2] / "parity/evidence/results/fuzz.json"
 PASSING = re.compile(r"(\d+) passing")
-COUNTS = ("examples", "graphs", "valid_graphs")
+COUNTS = ("examples", "graphs", "valid_graphs", "batches_of_programs", "crashes_of_torch")
 
 
 class FuzzRecord:

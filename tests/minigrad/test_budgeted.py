@@ -569,6 +569,27 @@ def test_where_the_order_decides_whether_a_sum_overflows_anything_goes() -> None
         assert np.isinf(out.slack).ravel().tolist() == [True, False, False]
 
 
+def test_a_sum_is_in_doubt_only_if_its_terms_can_overflow() -> None:
+    """√(n·Σtᵢ²) may be far above Σ|tᵢ|, which no partial sum exceeds."""
+    x = np.zeros((2, 400), np.float32)
+    x[:, 0] = np.finfo(np.float32).max * np.array([0.4, 0.6])
+    for out in (
+        np.add.reduce(array(x), axis=1),
+        np.matmul(array(x), np.ones((400, 1), np.float32)),
+    ):
+        assert np.isinf(out.slack).ravel().tolist() == [False, True]
+
+
+def test_a_relu_beside_an_overflow_is_in_doubt_only_if_its_sign_is() -> None:
+    x = np.array([[0.9, 0.9, -0.1], [-0.9, -0.9, 0.1], [0.9, 0.9, -0.9], [-0.9, -0.9, 0.9]])
+    x, one = (x * np.finfo(np.float32).max).astype(np.float32), np.ones(1, np.float32)
+    with counting_kinks() as kinks:
+        out: Any = np.maximum(0, np.add(np.matmul(array(x), np.ones((3, 1), np.float32)), one))
+        np.where(out, one, 0)
+    assert kinks.count == 2
+    assert np.isinf(out.slack).ravel().tolist() == [True, False, True, True]
+
+
 def test_beside_an_overflow_every_comparison_is_in_doubt() -> None:
     nan = np.array([np.nan])
     for x in (array(nan, None, np.array([np.inf])), array(np.ones(1), nan)):

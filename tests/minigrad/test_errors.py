@@ -472,6 +472,15 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         ("T.relu_(3)", "int", "Tensor"),
         ("T.nn.ReLU(True)(w)", "leaf", "no_grad()"),
     ],
+    "stride": [("m.stride(2)", "2", "[-2, 1]"), ("T.ones(()).stride(0)", "0", "no dimensions")],
+    "view_as": [("m.view_as(3)", "int", "Tensor")],
+    "reshape_as": [("m.reshape_as(3)", "int", "Tensor")],
+    "expand_as": [("m.expand_as(3)", "int", "Tensor")],
+    "type": [
+        ("v.type('FloatTensor')", "FloatTensor", "torch.FloatTensor"),
+        ("v.type(int)", "int", "torch.LongTensor"),
+        ("v.type(3)", "3", "a dtype or a name"),
+    ],
     "randperm": [
         ("T.randperm(-1)", "-1", "non-negative"),
         ("T.randperm(1.5)", "float", "int"),

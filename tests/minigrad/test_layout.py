@@ -106,3 +106,16 @@ def test_what_expand_does_not_repeat_can_be_changed_in_place(T: Any) -> None:
     assert x.tolist() == [[2.0] * 3] * 2
     with pytest.raises(RuntimeError):
         x.expand(2, 2, 3).mul_(2)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (2, 1, 1)], ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_strides_are_torchs(layout: str, shape: tuple[int, ...]) -> None:
+    found = []
+    for T in (minigrad, torch):
+        x: Any = LAYOUTS[layout](T.ones(shape))
+        copy = x.contiguous()
+        steps = [s for s, n in zip(x.stride(), x.shape, strict=True) if n != 1]
+        assert x.stride() == tuple(x.stride(dim) for dim in range(x.ndim))
+        found.append([steps, x.is_contiguous(), copy is x, copy.stride()])
+    assert found[0] == found[1]

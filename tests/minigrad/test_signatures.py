@@ -11,7 +11,9 @@ import pytest
 import torch
 
 import minigrad
+from minigrad.contents import names, table
 from minigrad.tensor.reduction import VOID
+from tests.minigrad import contents
 
 Parameters = dict[str, Any]  # default by name, in order; REQUIRED where there is none
 REQUIRED = inspect.Parameter.empty
@@ -112,6 +114,7 @@ DIFFERENCES: dict[str, str] = {
     **{f"randint.{name}": OVERLOADS for name in ("dtype", "high", "low", "size")},
     "Tensor.numpy.force": "use .detach().numpy()",
     "Tensor.to.copy": "use .clone()",
+    "Tensor.type.kwargs": "deprecated in torch",
     "Tensor.mm.out_dtype": "there is no mixed precision",
     "mm.out_dtype": "there is no mixed precision",
     "device.index": "there is only one CPU",
@@ -323,6 +326,28 @@ def test_differences_are_documented_and_exceptions_are_not_stale() -> None:
     found = found_differences()
     assert found - set(DIFFERENCES) == set(), "undocumented"
     assert set(DIFFERENCES) - found == set(), "stale"
+
+
+def test_the_readme_lists_what_there_is() -> None:
+    rewrite = "write it anew: python -m tests.minigrad.contents"
+    assert contents.written() == table(contents.NAMESPACES), rewrite
+
+
+MODULES = {name: each for name, each in contents.NAMESPACES.items() if not isinstance(each, type)}
+
+
+@pytest.mark.parametrize("title", MODULES)
+def test_what_is_not_here_answers_with_what_is(title: str) -> None:
+    asked = f"{title}.conv2d".removeprefix("torch.")
+    with pytest.raises(AttributeError) as caught:
+        getattr(MODULES[title], "conv2d")  # noqa: B009 - what there is not
+    had = ", ".join(names(MODULES[title]))
+    assert str(caught.value).startswith(
+        f"minigrad has no {asked}, on purpose: it has {had}; to add"
+    )
+    assert not hasattr(MODULES[title], "conv2d")
+    with pytest.raises(AttributeError, match=r"^module .* has no attribute"):
+        getattr(MODULES[title], "__conv2d__")  # noqa: B009
 
 
 def test_every_exception_has_a_reason() -> None:

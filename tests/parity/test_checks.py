@@ -352,6 +352,41 @@ def test_all_nan_tensors_agree_with_themselves_alone() -> None:
     assert judged(nan, gradients())["passed"] is False
 
 
+def beside_an_overflow(due: float) -> dict[str, Budget]:
+    """Budgets of an element that is infinite, or `due` within a hundredth, as sums are ordered."""
+    limit = 1e-2 * abs(due) if math.isfinite(due) else 0.0
+    finite = np.array([due]), np.array([limit / (Z * math.sqrt(2))])
+    value = np.array([np.inf], np.float32)
+    return {"w": Budget(value, np.array([np.inf]), np.array([np.inf]), {}, finite)}
+
+
+@pytest.mark.parametrize("due", [3e38, -1e37, 1e39, math.inf, math.nan])
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 0.0, 3.4e38, 3.01e38, -1e37])
+def test_beside_an_overflow_an_element_is_not_finite_or_what_it_is_without(
+    value: float, due: float
+) -> None:
+    ours, theirs = ({"w": np.array([x], np.float32)} for x in (value, math.nan))
+    own = beside_an_overflow(due)
+    found = judged(ours, theirs, budgets=own)
+    right = not math.isfinite(value) or abs(value - due) <= 1e-2 * abs(due) < math.inf
+    assert found["passed"] is right
+    if not right:
+        at = found["worst_at"]
+        assert (at["wrong"], at["judge"]) == ("actual", due.hex())
+        assert judged(theirs, ours, budgets=own)["worst_at"]["wrong"] == "expected"
+        assert judged(ours, ours, budgets=own)["worst_at"]["wrong"] == "both"
+    unknown = {"w": own["w"]._replace(finite=None)}
+    assert judged(ours, theirs, budgets=unknown)["passed"] is True
+
+
+def test_what_overflows_may_be_finite_with_more_bits() -> None:
+    own = {"w": beside_an_overflow(3e38)["w"]._replace(slack=None)}
+    inf = {"w": np.array([np.inf], np.float32)}
+    for value, right in ((math.inf, True), (3e38, True), (0.0, False), (math.nan, False)):
+        ours = {"w": np.array([value], np.float32)}
+        assert judged(ours, inf, budgets=own)["passed"] is right
+
+
 @pytest.mark.parametrize("change", ["missing", "extra", "transposed", "dtype", "flat"])
 def test_gradients_that_do_not_correspond_are_refused(change: str) -> None:
     with pytest.raises(

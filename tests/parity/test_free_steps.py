@@ -72,6 +72,11 @@ def test_right_engines_pass_when_they_diverge_and_when_they_are_dead(
         assert found["passed"], found["first_failure"]
 
 
+def test_an_engine_of_more_bits_may_have_a_loss_whose_squares_overflow() -> None:
+    changes = {"sizes": (1, 8, 1), "learning_rate": 0.3, "seed": 1, "samples": 30, "epochs": 4}
+    assert judged(check_steps, Float64Inside, **changes)["passed"]
+
+
 class RecoversAtOnce(Plain):
     """It begins anew when it has come to NaN, though a step from NaN is right."""
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from parity.checks import exact
-from parity.checks.tensor import wrong_of
 from parity.checks.witness import Witness
+from parity.checks.words import wrong_of
 from parity.checks.wrong import wrong_in_step
 from parity.engines.adapters.torch import TorchEngine
 from parity.engines.peers.numpy_floor import NumpyFloorEngine

@@ -105,7 +105,7 @@ def _nearly_equal(x: Budgeted, y: Budgeted) -> Any:
     """Return where x and y are closer than their joint error, unless that is 0.
 
     Beside an overflow the error is not finite and the answer unknown, so it is yes; but a NaN that
-    is certain is a NaN.
+    is certain is a NaN, and what is on one side of 0 for certain is not 0.
     """
     unit = unit_roundoff(np.result_type(x.value, y.value))
     variances = [z.variance for z in (x, y) if z.variance is not None]
@@ -115,6 +115,9 @@ def _nearly_equal(x: Budgeted, y: Budgeted) -> Any:
     near = np.logical_and(np.less_equal(distance, error), np.greater(error, 0))
     if not math.isfinite(np.max(error, initial=0.0)):
         near |= ~np.less(slack, np.inf) | (np.isnan(error) & ~np.isnan(distance))
+    for z, other in ((x, y), (y, x)):
+        if z.away is not None:
+            near &= ~(z.away & np.equal(other.value, 0))
     return near
 
 
@@ -183,7 +186,11 @@ def _larger_or_smaller(value: Any, x: Budgeted, y: Budgeted) -> Budgeted:
     if x.slack is not None or y.slack is not None or shifts:
         worst = np.maximum(x.total_slack(), y.total_slack())
         slack = np.where(near, worst, 0 if slack is None else slack)
-    return Budgeted(value, variance, slack, shifts, most_repeats(x, y))
+    away = None
+    if x.away is not None or y.away is not None:
+        of_x, of_y = (False if z.away is None else z.away for z in (x, y))
+        away = np.where(chosen, of_x, of_y)
+    return Budgeted(value, variance, slack, shifts, most_repeats(x, y), away=away)
 
 
 def where(condition: Budgeted, x: Budgeted, y: Budgeted) -> Budgeted:

@@ -81,7 +81,7 @@ def matmul(x: Budgeted, y: Budgeted) -> Budgeted:
     if all(z.slack is not None or z.shifts for z in (x, y)):
         both = np.matmul(*(shaped(z.total_slack(), z.value.shape) for z in (x, y)))
         slack = both if slack is None else slack + both
-    slack = slack_of_overflow(
+    slack, away = slack_of_overflow(
         variance,
         slack,
         value.dtype,
@@ -89,6 +89,10 @@ def matmul(x: Budgeted, y: Budgeted) -> Budgeted:
             np.isfinite(x.value).all(axis=-1)[..., :, None]
             & np.isfinite(y.value).all(axis=-2)[..., None, :]
         ),
+        lambda: [
+            np.matmul(*(size(z.value, dtype=np.float64) for z in (x, y)))
+            for size in (np.abs, np.positive)
+        ],
     )
     slack, shifts = without_certain(
         slack,
@@ -99,7 +103,7 @@ def matmul(x: Budgeted, y: Budgeted) -> Budgeted:
     )
     found = [n for n in (x.copies(-2), copies(value) if value.ndim == 2 else None) if n is not None]
     repeats = (-2, max(found)) if found else None
-    return Budgeted(value, variance, slack, shifts, repeats, terms)
+    return Budgeted(value, variance, slack, shifts, repeats, terms, away)
 
 
 def added_to_product(terms: int, other: Any) -> Any:

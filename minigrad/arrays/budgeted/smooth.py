@@ -128,7 +128,13 @@ def elementwise(ufunc: np.ufunc, *inputs: Budgeted) -> Budgeted:
         shifts,
         lambda: np.isnan(value) & functools.reduce(np.logical_or, map(certain_nans, inputs)),
     )
-    return Budgeted(value, variance, slack, shifts, most_repeats(*inputs))
+    away = None
+    if ufunc is np.add:
+        quarter = float(np.finfo(value.dtype).max) / 4 if value.dtype.kind == "f" else 0.0
+        for x, other in (inputs, inputs[::-1]):
+            if x.away is not None:
+                away = x.away & (np.abs(other.value) < quarter)
+    return Budgeted(value, variance, slack, shifts, most_repeats(*inputs), away=away)
 
 
 def _propagated(slopes: list[Any], variances: list[Any]) -> Any:

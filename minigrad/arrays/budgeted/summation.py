@@ -114,20 +114,34 @@ def copies_of_terms(rows: Any, dtype: Any) -> float:
     return copies(rows, len(rows) * unit_roundoff(dtype) / 4) if len(rows) >= LONG else 1.0
 
 
-def slack_of_overflow(variance: Any, slack: Any, dtype: Any, finite: Callable[[], Any]) -> Any:
+def slack_of_overflow(
+    variance: Any, slack: Any, dtype: Any, finite: Callable[[], Any], sums: Callable[[], Any]
+) -> tuple[Any, Any]:
     """Return the slack with infinity where the order of summation decides whether it overflows.
 
-    √(n·Σtᵢ²), which bounds Σ|tᵢ|, is part of the variance. Where it is below the largest number no
-    partial sum overflows; elsewhere the sum may be finite, infinite or NaN. Where a term is not
-    finite to begin with (`finite` tells), the sum's class does not depend on the order.
+    Where Σ|tᵢ| is below the largest number no partial sum overflows; elsewhere the sum may be
+    finite, infinite or NaN. If the terms of one sign cannot overflow, and are the lesser, its sign
+    is certain: the second result says where. Where a term is not finite to begin with, the sum's
+    class does not depend on the order. A variance that has overflowed itself tells nothing.
+
+    Args:
+        variance: of which √(n·Σtᵢ²) is a part, which bounds Σ|tᵢ|: it tells that nothing is large.
+        slack, dtype: of the sum.
+        finite: returns where all terms are finite.
+        sums: returns Σ|tᵢ| and Σtᵢ in float64.
     """
-    limit = min(float(np.finfo(dtype).max), 1e154) ** 2
+    largest = float(np.finfo(dtype).max)
+    limit = min(largest, 1e154) ** 2
     if np.max(variance, initial=0.0) < limit:
-        return slack
+        return slack, None
     doubt = np.logical_not(variance < limit) & finite()
     if not doubt.any():
-        return slack
-    return np.where(doubt, np.inf, 0.0 if slack is None else slack)
+        return slack, None
+    sizes, total = sums()
+    # To a half of the largest number, since partial sums are rounded as well.
+    doubt &= ~(np.isfinite(variance) & (sizes < largest / 2))
+    away = doubt & ((sizes - np.abs(total)) / 2 < largest / 2) & (np.abs(total) > largest / 2)
+    return np.where(doubt, np.inf, 0.0 if slack is None else slack), away
 
 
 # ---- sums -----------------------------------------------------------------------------------
@@ -160,8 +174,13 @@ def add_reduce(
         same = max(same, copies_of_terms(rows, rows.dtype))
         own = rounding_of_sum(terms, squares, value, path, same)
         variance = own if variance is None else variance + own
-        slack = slack_of_overflow(
-            variance, slack, value.dtype, lambda: total(~np.isfinite(x.value)) == 0
+        wide = x.value.astype(np.float64)
+        slack, _ = slack_of_overflow(
+            variance,
+            slack,
+            value.dtype,
+            lambda: total(~np.isfinite(x.value)) == 0,
+            lambda: (total(np.abs(wide)), total(wide)),
         )
     slack, shifts = without_certain(slack, shifts, lambda: total(certain_nans(x)) > 0)
     return Budgeted(value, variance, slack, shifts)

@@ -34,6 +34,8 @@ class Budgeted(NamedTuple):
             equal rows are equal, and do not average out in sums over rows.
         terms: for a matrix product, how many terms each element is the sum of; else 0. What is
             added to the product may become one more term.
+        away: where the slack is infinite, as a sum may overflow, and the value is on the side of 0
+            where it is for certain; None for nowhere.
     """
 
     value: Any
@@ -42,6 +44,7 @@ class Budgeted(NamedTuple):
     shifts: dict[int, Any] = {}  # noqa: RUF012 - never changed in place
     repeats: tuple[int, float] | None = None
     terms: int = 0
+    away: Any = None
 
     def map(self, function: Callable[[Any], Any]) -> Budgeted:
         """Apply a function that moves elements."""

@@ -14,6 +14,7 @@ from minigrad.ensembles import ensemble, mse_losses
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.adapters.sequential import SequentialEngine
 from parity.engines.protocol import Array, Engine, Start, Task
+from parity.engines.serve import alive
 from parity.engines.trainer import Run
 
 CACHE = 2**20
@@ -155,6 +156,7 @@ class Ensemble(SequentialEngine):
         with np.errstate(all="ignore"):  # a member that diverges overflows
             for epoch in range(self._task.epochs):
                 losses[epoch] = self.step()
+                alive()
             final_mse, _ = self.loss_and_gradients()
             prediction, parameters = self.predict(), self.parameters()
         return [

@@ -1,7 +1,5 @@
 """What can be seen of two values, one of each library, and where it differs."""
 
-import math
-import re
 import warnings
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
@@ -11,18 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.minigrad.agreement import LARGEST_ULP, ulp_distance, unit_roundoff
-
-TERMS = 200
-"""So many roundings of the largest element may be between two tensors that combine others."""
-
-COMBINING = re.compile(
-    r"sum|mean|alpha|@|matmul|mm\(|linear|mse_loss|loss|backward|grad\(|functional|step|m\d[]\d[]*\("
-)
-"""Statements whose results combine many values; other results are correctly rounded, or nearly."""
-
-INEXACT = re.compile(r"exp|log|tanh|sigmoid|sqrt|pow|\*\*|/")
-"""Operations that are rounded: in float32, where a statement goes on to float64 with the result."""
+from tests.minigrad.agreement import LARGEST_ULP, ulp_distance
+from tests.minigrad.machine.noise import distance, spreads
 
 
 @dataclass(frozen=True)
@@ -58,6 +46,19 @@ class Difference:
     statement: str
     sides: tuple[Any, Any]
 
+    @property
+    def program(self) -> str:
+        """All statements that have been run."""
+        return "\n".join(self.sides[0].program)
+
+    def tensors(self) -> Iterator[torch.Tensor]:
+        """Yield torch's tensors that have a name, and the parameters of modules that have one."""
+        for value in self.sides[1].names.values():
+            if isinstance(value, torch.Tensor):
+                yield value
+            elif isinstance(value, torch.nn.Module):
+                yield from value.parameters()
+
     def __str__(self) -> str:
         where = f" of {self.where}" if self.where else ""
         return f"{self.what}{where}\n  torch:    {self.theirs!r}\n  minigrad: {self.ours!r}"
@@ -79,17 +80,15 @@ def differences(
             yield Difference("warns", "", ours.warned, theirs.warned, statement, sides)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for found in _Walk(statement).everything(ours, theirs, given):
+        for found in _Walk(theirs).everything(ours, theirs, given):
             yield Difference(*found, statement, sides)
 
 
 class _Walk:
     """One walk over all that a program has named, on both sides at once."""
 
-    def __init__(self, statement: str) -> None:
-        self.statement = statement
-        self.float32 = self.narrow = False
-        self.combining = COMBINING.search(statement) is not None
+    def __init__(self, theirs: Any) -> None:
+        self.theirs = theirs
         self.seen: dict[int, str] = {}  # by id of torch's object, where it was seen first
         self.ours_seen: dict[int, str] = {}
         self.kept: list[Any] = []  # what has just been seen, so that no id is used again
@@ -99,15 +98,6 @@ class _Walk:
         if left != right:
             yield "names", "", sorted(left), sorted(right)
             return
-        float32 = {
-            name
-            for name, value in theirs.names.items()
-            if isinstance(value, torch.nn.Module) or getattr(value, "dtype", None) == torch.float32
-        }
-        self.float32 = bool(float32)
-        self.narrow = INEXACT.search(self.statement) is not None and any(
-            re.search(rf"\b{name}\b", self.statement) for name in float32
-        )
         modes = [side.library.is_grad_enabled() for side in (ours, theirs)]
         if modes[0] != modes[1]:
             yield "is_grad_enabled()", "", *modes
@@ -149,8 +139,7 @@ class _Walk:
             yield from self.value(f"list({where}.state.values())", *states)
         elif isinstance(theirs, (int, float)):
             both_nan = ours != ours and theirs != theirs
-            close = isinstance(theirs, float) and math.isclose(ours, theirs, rel_tol=1e-6)
-            if not (ours == theirs or both_nan or close):
+            if not (ours == theirs or both_nan or self.close(where, ours, theirs)):
                 yield "value", where, ours, theirs
         elif isinstance(theirs, str) and ours != theirs:
             yield "text", where, ours, theirs
@@ -215,45 +204,23 @@ class _Walk:
         a, b = layout(ours), layout(theirs)
         if a != b:
             yield "layout", where, a, b
-        if ours.tobytes() != theirs.tobytes() and not close(
-            ours, theirs, self.combining, self.narrow, self.float32
-        ):
-            yield "values", where, ours.tolist(), theirs.tolist()
+        if ours.tobytes() != theirs.tobytes():
+            if not self.close(where, ours, theirs):
+                yield "values", where, ours.tolist(), theirs.tolist()
+            elif ours.flags.writeable:  # go on from the same, so that roundings do not add up
+                np.copyto(ours, theirs)
+
+    def close(self, where: str, ours: Any, theirs: Any) -> bool:
+        """Return whether values agree up to what rounding errors make of them."""
+        a, b = np.asarray(ours), np.asarray(theirs)
+        if b.dtype.kind != "f":
+            return bool((a == b).all())
+        if bool((ulp_distance(a, b) <= LARGEST_ULP).all()):
+            return True
+        return bool((distance(a, b) <= spreads(self.theirs, where, b)).all())
 
 
 def layout(x: Any) -> list[int]:
     """Return by how many elements one goes on along each axis, where there are several."""
     lengths = zip(x.shape, x.strides, strict=True)
     return [step // x.itemsize for n, step in lengths if n != 1 and x.size]
-
-
-def close(ours: Any, theirs: Any, combining: bool, narrow: bool, float32: bool) -> bool:
-    """Return whether values agree up to the roundings of the operation; then make them equal.
-
-    Both sides go on from the same values, so that roundings do not add up.
-
-    Args:
-        ours, theirs: the values.
-        combining, narrow: whether the statement is `COMBINING`, or `INEXACT` on float32.
-        float32: whether the program has anything in float32, so that what is float64 may have
-            been rounded to that before.
-    """
-    if theirs.dtype.kind != "f":
-        return bool((ours == theirs).all())
-    within = ulp_distance(ours, theirs) <= LARGEST_ULP
-    if narrow and theirs.dtype == np.float64:
-        with np.errstate(all="ignore"):
-            a, b = (x.astype(np.float32) for x in (ours, theirs))
-        within |= ulp_distance(a, b) <= LARGEST_ULP
-    if combining or not ours.flags.writeable:
-        largest = float(np.max(np.abs(theirs), initial=1, where=np.isfinite(theirs)))
-        with np.errstate(all="ignore"):
-            shorter = theirs.astype(np.float32)  # float64, but computed from float32
-            was_narrow = float32 and any((x == x.astype(np.float32)).all() for x in (ours, theirs))
-            roundoff = unit_roundoff(shorter if was_narrow else theirs)
-            within |= np.abs(ours - theirs) <= TERMS * roundoff * largest
-    if not bool(within.all()):
-        return False
-    if ours.flags.writeable:
-        np.copyto(ours, theirs)
-    return True

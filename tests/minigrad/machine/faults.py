@@ -11,7 +11,7 @@ def two_faults(theirs: str, ours: str) -> Callable[[Difference], bool]:
     """Return whether both raise, each an error with the words given."""
     return lambda d: (
         d.what == "raises"
-        and d.theirs is not None
+        and None not in (d.ours, d.theirs)
         and re.search(theirs, str(d.theirs)) is not None
         and re.search(ours, str(d.ours)) is not None
     )
@@ -21,7 +21,7 @@ FAULTS = (
     Known(
         "two faults: the types of arguments",
         "torch looks at all arguments' types before it looks at values",
-        two_faults("must be .* not |invalid combination of arguments", "."),
+        two_faults("must be .* not |invalid combination of arguments|unsupported operand", "."),
         ("torch.cat([torch.ones(())], None)",),
         then="accepted",
     ),
@@ -85,5 +85,18 @@ FAULTS = (
         two_faults("not implemented for 'Bool'", "same dtype|two-dimensional|for each row"),
         ("(torch.ones(2, 2, 2) > 0) @ torch.ones(2, 2, 2)",),
         then="accepted",
+    ),
+    Known(
+        "two faults: a hook that raises, and a graph that was released",
+        "torch runs the hooks of leaves between other nodes, and here they are the last",
+        two_faults("division by zero", "a second time"),
+        (
+            "t0 = torch.ones(2, requires_grad=True)",
+            "t1 = torch.ones(2, requires_grad=True).exp()",
+            "t1.sum().backward()",
+            "t0.register_hook(lambda g: 1 / 0)",
+            "torch.where(t0 > 0, t0, t1).sum().backward()",
+        ),
+        then="forgotten",
     ),
 )

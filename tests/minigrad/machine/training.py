@@ -60,6 +60,8 @@ class Training(Gradients):
     @rule(r=randoms)
     def module_changed(self, r: Random) -> None:
         m, other = self.module(r), self.module(r)
+        known = [n for n in MODULES if n in self.names and not self.is_within(m, n)]
+        apart = r.choice(known or ["torch.nn.ReLU()"])  # no module is a part of itself
         parameter = f"torch.nn.Parameter({self.tensor(r)})"
         name = r.choice(["weight", "bias", "bias"])
         self.run(r.choice([
@@ -74,11 +76,14 @@ class Training(Gradients):
             f"p0 = torch.nn.utils.clip_grad_norm_({m}.parameters(), {r.choice(['1', '0.5'])})",
             f"torch.nn.utils.clip_grad_value_({m}.parameters(), 0.5)",
             f"h0 = {m}.register_forward_hook(lambda m, x, y: {r.choice(['y * 2', 'None'])})",
-            f"{m}.append({other})", f"{m}[0] = {other}",
+            f"{m}.append({apart})", f"{m}[0] = {apart}",
             f"del {m}.{name}", f"saved = {m}.state_dict({r.choice(['', 'keep_vars=True'])})",
             f"{m}.load_state_dict(saved)", f"saved = pickle.loads(pickle.dumps({m}.state_dict()))",
             f"p0 = [name for name, _ in {m}.named_parameters()]", f"p0 = repr({m})",
         ]))  # fmt: skip
+
+    def is_within(self, part: str, whole: str) -> bool:
+        return self.value(part) in self.value(whole).modules()
 
     @rule(r=randoms)
     def trained_by(self, r: Random) -> None:

@@ -55,7 +55,7 @@ class Views(Pool):
             case 7 | 8:
                 return f"{t}.transpose({axis()}, {axis()})"
             case 9:
-                return r.choice([f"{t}.T", f"{t}.mT", f"{t}.t()"])
+                return r.choice([f"{t}.T", f"{t}.mT", f"{t}.t()", f"{t}.contiguous()"])
             case 10:
                 longer = [r.choice([2, 3]) if n == 1 else r.choice([n, -1]) for n in shape]
                 front = [r.choice([1, 2]) for _ in range(r.randrange(2))]

@@ -1,0 +1,97 @@
+"""How far rounding errors carry a program: torch against itself, with every rounding made anew.
+
+Two right libraries round differently, and how much of that is left in a result depends on what a
+program does. So torch runs the program again, and each operation that rounds returns its result a
+few units of the last place away. What such runs differ by, times `FACTOR`, is what minigrad may
+differ by.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+RUNS = 4
+FACTOR = 4
+
+COMBINING = {"sum", "mean", "mm", "bmm", "mv", "dot", "addmm", "mse_loss", "mse_loss_backward"}
+"""What adds up many values: each of these is moved, since their sum may be small."""
+
+ROUNDING = {
+    *COMBINING, "add", "add_", "sub", "sub_", "rsub", "mul", "mul_", "div", "div_", "reciprocal",
+    "pow", "pow_", "sqrt", "exp", "log", "tanh", "tanh_backward", "sigmoid", "sigmoid_backward",
+    "linspace", "_foreach_add_", "_foreach_mul_",
+}  # fmt: skip
+
+
+FUNCTIONS = {"exp", "log", "pow", "pow_", "sigmoid", "tanh"}
+"""What is not correctly rounded: moved by two units of the last place, everything else by one."""
+
+
+class Noise(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Within it, what torch computes is a few units of the last place away."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.random = torch.Generator().manual_seed(seed)
+
+    def moved(self, x: Any, units: int = 1) -> Any:
+        """Return a tensor, or those of a list, with other roundings; short numbers stay exact."""
+        if isinstance(x, (list, tuple)):
+            return type(x)(map(self.moved, x))
+        if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+            return x
+        noise = 2 * torch.rand(x.shape, dtype=x.dtype, generator=self.random) - 1
+        moved = x * (1 + units * torch.finfo(x.dtype).eps * noise)
+        return torch.where(x == x.bfloat16(), x, moved)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name.removeprefix("aten::")
+        if name in COMBINING:
+            args = self.moved(args)
+        result = func(*args, **(kwargs or {}))
+        if name not in ROUNDING:
+            return result
+        for x in args[0] if name.startswith("_foreach") else [result]:
+            x.copy_(self.moved(x, 1 + (name in FUNCTIONS)))
+        return result
+
+
+def spreads(side: Any, where: str, value: Any) -> Any:
+    """Return how far the elements of a value of a program are from where they are with noise.
+
+    Args:
+        side: torch's, with the program that it has run.
+        where: the expression for the value.
+        value: what it is without noise, an array or a number.
+
+    Returns:
+        the largest difference of each element, infinite where one of the runs ended elsewhere.
+    """
+    state, is_enabled = torch.get_rng_state(), torch.is_grad_enabled()
+    found = np.zeros(np.shape(value))
+    try:
+        for seed in range(RUNS):
+            again = type(side)(torch)
+            again.begin()
+            with Noise(seed):
+                for statement in side.program:
+                    again.run(statement)
+            with warnings.catch_warnings(action="ignore"):
+                moved = eval(where, again.names)
+            moved = np.asarray(moved.detach() if isinstance(moved, torch.Tensor) else moved)
+            found = np.maximum(found, distance(moved, value))
+    finally:
+        torch.set_rng_state(state)
+        torch.set_grad_enabled(is_enabled)
+    return FACTOR * found
+
+
+def distance(a: Any, b: Any) -> Any:
+    """Return how far elements are apart; infinitely where only one is a number, or infinite."""
+    with np.errstate(all="ignore"):
+        apart = np.abs(np.subtract(a, b, dtype=np.float64))
+    same = np.equal(a, b) | (np.isnan(a) & np.isnan(b))
+    return np.where(same, 0, np.where(np.isnan(apart), np.inf, apart))
