@@ -3,7 +3,7 @@
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 from minigrad.dtypes import bool_
-from minigrad.ops import RULE_OF, RULES, Rule, reduction
+from minigrad.ops import RULE_OF, RULES, Rule, elementwise, reduction
 from minigrad.ops import extrema as rules
 from minigrad.tensor.arithmetic import Elementwise
 from minigrad.tensor.base import TensorBase
@@ -150,9 +150,10 @@ def extreme(
         return x._apply(RULES[name], x)
     along = axis_of(name, dim, x.ndim)
     indices = first(RULES[f"arg{name}"], x, along, keep)
+    node = f"{name.capitalize()}Backward0"
     if x.ndim == 0:
-        return kind(x.clone(), indices)
-    rule = RULE_OF[rules.pick].named(f"{name.capitalize()}Backward0")
+        return kind(x._apply(RULE_OF[elementwise.clone].named(node), x), indices)
+    rule = RULE_OF[rules.pick].named(node)
     return kind(x._apply(rule, x, indices, axis=along, keepdims=keep), indices)
 
 
