@@ -3,7 +3,8 @@
 NumPy and torch both give the result of an operation the order of axes that its inputs have in
 memory. But torch keeps axes in their place along which elements are repeated (stride 0: an expanded
 tensor) where NumPy's copies make these the innermost, and it always stores what it reduces or joins
-in index order.
+in index order. In torch an axis of length 1 has a step in memory, too, of which NumPy's views lose
+track: where only this would decide, the order may be another.
 """
 
 from collections.abc import Sequence

@@ -5,14 +5,14 @@ from typing import Any, NoReturn, Self
 
 import numpy as np
 
-from minigrad.dtypes import DType, number_as
+from minigrad.dtypes import DType, bool_, number_as
 from minigrad.grad_mode import grad_mode
 from minigrad.layout import in_order, torch_order
 from minigrad.ops import RULE_OF, shape
 from minigrad.ops import indexing as rules
 from minigrad.tape import Array
 from minigrad.tensor.inplace import COPY, FILL_TENSOR, InPlace, require_fit
-from minigrad.tensor.keys import ALIAS, NEW_AXIS, Key, key_of, long
+from minigrad.tensor.keys import ALIAS, ALL, NEW_AXIS, Key, key_of, long
 from minigrad.tensor.overlap import require_apart
 from minigrad.tensor.shape import Shapes
 
@@ -143,16 +143,19 @@ def in_torch_order(picked: Array, view: Array, key: Key) -> Array:
     NumPy leaves open how it lays out a result. In torch the axes are in the order that they have in
     the memory of what is read: the view, and then the index arrays.
     """
-    if picked.flags.c_contiguous and view.flags.c_contiguous:
+    arrays = [part for part in key.arrays if part is not ALL]
+    if all(x.flags.c_contiguous for x in (picked, view, *arrays)):
         return picked
     kept = [view.strides[axis] for axis in key.kept_axes(view.ndim)]
     first, count = key.first_axis, picked.ndim - len(kept)
-    of_view = [*kept[:first], *[0] * count, *kept[first:]]
-    of_arrays = [0] * picked.ndim
-    step = 1
-    for axis in reversed(range(picked.ndim)):
-        is_picked = first <= axis < first + count
-        if is_picked or picked.shape[axis] == 1:
-            of_arrays[axis] = step
-        step *= picked.shape[axis] if is_picked else 1
-    return in_order(picked, torch_order(picked.shape, of_view, of_arrays))
+    strides = [[*kept[:first], *[0] * count, *kept[first:]]]
+    for part in arrays:
+        lengths, steps = part.shape, part.strides
+        if part.dtype == bool_:  # torch picks by the places of what is true
+            lengths, steps = picked.shape[first + count - 1 :][:1], (part.ndim,)
+        before, after = first + count - len(lengths), picked.ndim - first - count
+        lengths = (*[1] * before, *lengths, *[1] * after)
+        steps = (*[steps[0] * lengths[before]] * before, *steps, *[steps[-1]] * after)
+        of_all = zip(steps, lengths, picked.shape, strict=True)
+        strides.append([0 if n == 1 != m else step for step, n, m in of_all])
+    return in_order(picked, torch_order(picked.shape, *strides))

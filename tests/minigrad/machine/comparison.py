@@ -52,12 +52,13 @@ class Difference:
         return "\n".join(self.sides[0].program)
 
     def tensors(self) -> Iterator[torch.Tensor]:
-        """Yield torch's tensors that have a name, and the parameters of modules that have one."""
+        """Yield torch's tensors that have a name, or are in a list or module that has one."""
         for value in self.sides[1].names.values():
-            if isinstance(value, torch.Tensor):
-                yield value
-            elif isinstance(value, torch.nn.Module):
+            if isinstance(value, torch.nn.Module):
                 yield from value.parameters()
+            else:
+                several = value if isinstance(value, (list, tuple)) else [value]
+                yield from (x for x in several if isinstance(x, torch.Tensor))
 
     def __str__(self) -> str:
         where = f" of {self.where}" if self.where else ""

@@ -21,7 +21,9 @@ FAULTS = (
     Known(
         "two faults: the types of arguments",
         "torch looks at all arguments' types before it looks at values",
-        two_faults("must be .* not |invalid combination of arguments|unsupported operand", "."),
+        two_faults(
+            "must be .* not |invalid combination of arguments|unsupported|failed to unpack", "."
+        ),
         ("torch.cat([torch.ones(())], None)",),
         then="accepted",
     ),

@@ -10,7 +10,7 @@ from tests.minigrad.machine.comparison import Difference
 from tests.minigrad.machine.faults import FAULTS
 from tests.minigrad.machine.names import NAMES, PRODUCTS
 from tests.minigrad.machine.refused import REFUSED
-from tests.minigrad.machine.refused_by_torch import REFUSED_BY_TORCH
+from tests.minigrad.machine.refused_by_torch import REFUSED_BY_TORCH, torch_raises
 from tests.minigrad.machine.twins import Known
 
 
@@ -131,11 +131,15 @@ KNOWN = (
         then="accepted",
     ),
     Known(
-        "a view's new node, and hooks",
-        "those that are registered on the view stay at its old one",
+        "a view's new node, and what was made before",
+        "torch makes it when somebody looks: hooks and gradients of the old one are lost then",
         lambda d: (
-            d.what in ("length", "values")
-            and "register_hook" in d.program
+            (
+                (d.what in ("length", "values") and "register_hook" in d.program)
+                or d.what == "whether there is a gradient"
+                or (torch_raises("to not have been used")(d) and d.ours is None)
+            )
+            and re.search("backward|autograd", d.statement) is not None
             and any(
                 x.grad_fn is not None and x.grad_fn.name() == "AsStridedBackward0"
                 for x in d.tensors()
@@ -144,10 +148,9 @@ KNOWN = (
         (
             "t0 = torch.ones(2, requires_grad=True)",
             "t1 = t0[:1]",
-            "seen = []",
-            "t1.register_hook(seen.append)",
+            "t2 = t1 * 1",
             "with torch.no_grad():\n    t0.mul_(2)",
-            "t1.sum().backward()",
+            "t2.backward(inputs=t1)",
         ),
         then="forgotten",
     ),
@@ -213,6 +216,20 @@ KNOWN = (
             "m0 = torch.nn.Linear(2, 2)",
             "m1 = torch.nn.Linear(1, 2)",
             "m0.load_state_dict(m1.state_dict())",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "a second derivative's layout",
+        "it depends on the calls that a derivative makes",
+        lambda d: (
+            d.what == "layout" and "grad(" in d.statement and "create_graph=True" in d.program
+        ),
+        (
+            "t0 = torch.ones(2, 3, 1, requires_grad=True)",
+            "t1 = t0.transpose(0, 2).relu().sum()",
+            "d1, = torch.autograd.grad(t1, t0, create_graph=True)",
+            "d2, = torch.autograd.grad(d1.sum(), t0)",
         ),
         then="forgotten",
     ),
