@@ -116,7 +116,7 @@ def norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 def norm_backward_x(grad_out: Array, out: Array, x: Array, axis: Axis) -> Array:
     # x/|x|, and 0 at 0.
     kept = _with_axes(x.shape, axis)
-    return np.multiply(x, np.reshape(_divided(grad_out, out), kept))
+    return np.multiply(np.reshape(grad_out, kept), _divided(x, np.reshape(out, kept)))
 
 
 def _divided(x: Array, y: Array) -> Array:

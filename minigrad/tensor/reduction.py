@@ -119,6 +119,11 @@ class Reductions(Conversions):
                 f"norm: only p=2 is here, not {p!r}: x.abs().sum() is the norm for p=1, "
                 "x.abs().amax() that for infinity"
             )
+        dims = dim if axis is VOID else axis
+        if p == "fro" and isinstance(dims, (tuple, list)) and len(dims) > 2:
+            raise RuntimeError(
+                f"norm: 'fro' is that of a vector or a matrix, not of {len(dims)} axes: give p=2"
+            )
         x = input if dtype is None else input.to(as_dtype(dtype))
         require_floating("norm", x)
         return reduce(RULE_OF[rules.norm], x, dim, keepdim, axis, keepdims)

@@ -253,7 +253,7 @@ OPERATIONS = [
         (ANY,),
         magnitude=lambda m, x, **options: _spread(m, x, **options).sqrt(),
     ),
-    _summed("norm", reduction(0), 1, lambda m, x, **options: m.norm(x, **options)),
+    _summed("norm", reduction(0), 1, lambda m, x, **options: m.norm(x, 2, **options)),
     _summed("dot", equal_vectors, 2, lambda m, x, y: m.dot(x, y)),
     _summed("mv", matrix_and_vector, 2, lambda m, x, y: m.mv(x, y)),
     Operation("outer", lambda m, x, y: m.outer(x, y), two_vectors, (ANY, ANY)),

@@ -82,9 +82,10 @@ def extremum_at(data: Any) -> Case:
 
 
 def spreading(data: Any) -> Case:
-    """A reduction of elements that are there, over axes that are named or over all of them."""
-    shapes, options = reduction(1)(data)
-    return shapes, {**options, "dim": None if options["dim"] == () else options["dim"]}
+    """A reduction of several elements, over one axis or over all."""
+    shape = any_shape(data, min_dims=1, min_side=2)
+    dim = data.draw(st.one_of(st.none(), _axes(shape)))
+    return [shape], {"dim": dim, "keepdim": data.draw(st.booleans())}
 
 
 def equal_vectors(data: Any) -> Case:

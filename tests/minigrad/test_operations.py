@@ -113,7 +113,7 @@ NEVER = {
     "no elements": {*("iteration", "max", "min", "var", "std")},
     "no axes": {
         *("T", "mT", "cat", "iteration", "matmul", "mm", "linear", "linear(no bias)"),
-        *("dot", "mv", "outer"),
+        *("dot", "mv", "outer", "var", "std"),
     },
 }
 """Operations that are not defined for such inputs."""
