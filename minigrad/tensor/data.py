@@ -23,7 +23,8 @@ def flattened(data: Any) -> tuple[list[Any], list[int], list[np.ndarray[Any, Any
     arrays: list[np.ndarray[Any, Any]] = []
     for length in shape:
         for part in parts:
-            if not isinstance(part, (Sequence, np.ndarray, TensorBase)) or isinstance(part, str):
+            nested = isinstance(part, (Sequence, np.ndarray, TensorBase))
+            if not nested or isinstance(part, str):
                 raise TypeError(
                     f"tensor: expected a sequence of {length}, as the first is, not {part!r}"
                 )

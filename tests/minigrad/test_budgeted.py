@@ -157,7 +157,7 @@ DIVISIONS = ["floor_divide", "remainder"]
 @pytest.mark.parametrize("name", DIVISIONS)
 def test_what_is_rounded_to_an_integer_must_be_exact(name: str) -> None:
     """There the quotient jumps: no error of it can be bounded."""
-    divide, x, y = getattr(np, name), np.float32([7.5, -7.5]), np.float32([2, 2])
+    divide, x, y = getattr(np, name), np.array([7.5, -7.5], "f4"), np.array([2, 2], "f4")
     assert np.array_equal(plain(divide(array(x), array(y))), divide(x, y))
     for variances in ([np.ones(2), None], [None, np.ones(2)]):
         operands = [array(z, variance) for z, variance in zip((x, y), variances, strict=True)]
