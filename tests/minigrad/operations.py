@@ -275,22 +275,18 @@ OPERATIONS = [
     ),
     *(
         Operation(
-            f"{loss}({how})",
-            lambda m, x, y, loss=loss, how=how, options=options: getattr(m.nn.functional, loss)(
-                x, y, reduction=how, **options
+            loss,
+            lambda m, x, y, loss=loss, options=options: getattr(m.nn.functional, loss)(
+                x, y, **options
             ),
             same(2),
             (ANY, ANY),
-            magnitude=lambda m, x, y, how=how, bound=bound: (
-                (x + y) * bound if how == "none" else getattr((x + y) * bound, how)()
-            ),
+            magnitude=lambda m, x, y, slope=slope: (x + y).mean() * slope,
         )
-        for loss, options, bound in (
-            ("l1_loss", {}, 1),
+        for loss, options, slope in (
             ("huber_loss", {"delta": 2.5}, 2.5),
             ("smooth_l1_loss", {"beta": 2.5}, 1),
         )
-        for how in ("mean", "none")
     ),
     _moved("reshape", reshaping, lambda m, x, shape: m.reshape(x, shape)),
     _moved("view", reshaping, lambda m, x, shape: x.view(shape)),

@@ -66,7 +66,7 @@ def run(
 ) -> dict[str, Any]:
     """Time fake engines in this process, on one network unless others are given."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "EngineProcess", lambda make, *_: LocalObject(make()))
+        patch.setattr(module, "EngineProcess", lambda make, *_, **limits: LocalObject(make()))
         patch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)  # of this process
         found = bench(tasks or {"net": FakeTask()}, factories, threads=1, rounds=rounds, **options)
     jsonschema.validate(found, SCHEMA)

@@ -436,6 +436,28 @@ def test_a_choice_is_made_as_a_whole() -> None:
     assert judged(moved({7: 2}), gradients("float64"), budgets=own)["passed"] is False
 
 
+@pytest.mark.parametrize("theirs", [0, 1, 2])
+@pytest.mark.parametrize("ours", [-1, -0.1, 0, 1, 2, 2.1, 3])
+def test_what_two_like_kinks_change_is_between_nothing_and_all(ours: float, theirs: int) -> None:
+    """Two equal samples at a kink: which of them chose otherwise cannot be told."""
+    once = np.array([[0.1, 0, -0.2, 0]])
+    own = budgets("float64", **{"2_weight": {"shifts": {7: once, 9: once}}})
+    sides = [gradients("float64"), gradients("float64")]
+    for side, times in zip(sides, (ours, theirs), strict=True):
+        side["2.weight"] += times * once
+    assert judged(*sides, budgets=own)["passed"] is (0 <= ours <= 2)
+    assert judged(*sides[::-1], budgets=own)["passed"] is (0 <= ours <= 2)
+    assert judged(*sides)["passed"] is (ours == theirs)
+
+
+@pytest.mark.parametrize(("times", "passes"), [(-1, False), (0, True), (1, True), (2, False)])
+def test_nor_is_a_kink_that_changes_little_an_excuse(times: int, passes: bool) -> None:
+    own = budgets("float64", **{"2_weight": {"shifts": {7: np.array([[3 * ALLOWED, 0, 0, 0]])}}})
+    actual = gradients("float64")
+    actual["2.weight"][0, 0] += times * 3 * ALLOWED
+    assert judged(actual, gradients("float64"), budgets=own)["passed"] is passes
+
+
 def test_a_defect_beside_the_other_choice_is_found() -> None:
     actual = moved({7: 1})
     actual["0.bias"][1] += 3 * ALLOWED
