@@ -263,13 +263,13 @@ class SGD:
             )
         numbers = [number for group in saved for number in group["params"]]
         parameters = [p for group in self.param_groups for p in group["params"]]
+        by_number = dict(zip(numbers, parameters, strict=True))
         state = {
-            parameter: {
-                name: _loaded(name, value, parameter)
-                for name, value in state_dict["state"][number].items()
+            by_number[number]: {
+                name: _loaded(name, value, by_number[number]) for name, value in values.items()
             }
-            for number, parameter in zip(numbers, parameters, strict=True)
-            if number in state_dict["state"]
+            for number, values in state_dict["state"].items()
+            if number in by_number
         }
         self.param_groups = [
             {**self.defaults, **new, "params": old["params"]}

@@ -27,7 +27,7 @@ from parity.checks.bits import same, ulp_distance, values_at
 from parity.checks.budget import Budget
 from parity.checks.choices import explain_kinks
 from parity.checks.words import Document, wrong_of
-from parity.engines.protocol import Array, Start, require_same
+from parity.engines.protocol import Array, Start, elsewhere, require_same
 
 Z = 6.0
 """An element's budget, in standard deviations of a difference."""
@@ -107,24 +107,25 @@ def check_gradients(
     }
 
 
-def at_zero(start: Start) -> Start | None:
-    """Return the start with the first unit of each hidden layer 0, weights and bias; None without.
+def at_zero(start: Start) -> Start:
+    """Return the start with other data, and the first unit of each hidden layer 0.
 
     Its ReLU's input is exactly 0 for every sample, whatever the order of summation. So there is no
-    kink in doubt, and the derivative is torch's, which is 0.
+    kink in doubt, and the derivative is torch's, which is 0. With other data it is seen if an
+    engine keeps those, or the targets, that it was given first.
     """
-    hidden = list(start.parameters)[:-2]
-    if not hidden:
-        return None
+    other = elsewhere(start)
     parameters = {name: array.copy() for name, array in start.parameters.items()}
-    for name in hidden:
+    for name in list(parameters)[:-2]:
         parameters[name][0] = 0
-    return replace(start, parameters=parameters)
+    return replace(other, parameters=parameters)
 
 
 def describe_gradients(verdict: Document, architecture: Document, settings: Document) -> str:
     """Return how many elements were compared, and how much of their budgets they use."""
-    where = "; where the inputs of some ReLUs are exactly 0" if verdict.get("at_zero") else ""
+    where = ""
+    if verdict.get("at_zero"):
+        where = "; with other data, and where the inputs of some ReLUs are exactly 0"
     return f"{verdict['elements']:,} elements; {words.budget(verdict)}{where}"
 
 

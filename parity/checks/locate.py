@@ -10,6 +10,7 @@ the exact witness makes of their inputs, and that decides which of them is wrong
 With `bits`, for engines that compute reproducibly, it is the first node whose bits differ.
 """
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 from parity.checks.bits import canonical, differ, first_difference, values_at
 from parity.checks.budget import Budget
 from parity.checks.nodes import Nodes
-from parity.checks.source import body_of
+from parity.checks.source import body_of, function_at
 from parity.checks.tensor import Key, Sides, Tensor, distance
 from parity.checks.witness import Witness
 from parity.engines.process import EngineProcess
@@ -170,10 +171,10 @@ def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:
         of the element that is furthest from the rule, or with `bits` the first that differs; its
         `budget`, with `bits` 0, and the share of it that is used, of the tensor as a whole
         `aggregate_used`; the `rule` of minigrad that computes the tensor, and its `line` and
-        `source`, as in `body_of`; who is `wrong`, as in `Tensor`, what is `true` of the element,
-        and the `factor` that the wrong engine's tensor is multiplied by, if it is all that is
-        wrong. If there is nothing to compare element by element, `problem` tells why, and the index
-        is empty. None if every node is right by itself.
+        `source`, as in `body_of`, and the `calls` that a replay makes for it; who is `wrong`, as in
+        `Tensor`, what is `true` of the element, and the `factor` that the wrong engine's tensor is
+        multiplied by, if it is all that is wrong. If there is nothing to compare element by
+        element, `problem` tells why, and the index is empty. None if every node is right by itself.
     """
     tensor = next((found for found in tensors(traces, bits=bits) if not found.passed), None)
     if tensor is None:
@@ -194,7 +195,11 @@ def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:
             "budget_used": worst.worst_used,
             "aggregate_used": worst.aggregate_used,
         }
-    rule = traces.nodes(traces.sides[1]).rule(*tensor.key)
+    own = traces.sides[tensor.wrong == "expected"].get(tensor.key)
+    if own is not None and own.rule:
+        rule = function_at(own.rule)
+    else:
+        rule = inspect.unwrap(traces.nodes(traces.sides[1]).rule(*tensor.key)).__code__
     return {
         "phase": phase,
         "node": node,
@@ -204,8 +209,9 @@ def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:
         "expected": None,
         "budget": 0.0 if bits else None,
         **found,
-        "rule": rule.__qualname__,
+        "rule": rule.co_qualname,
         **body_of(rule),
+        "calls": [] if own is None else list(own.calls),
         "wrong": tensor.wrong,
         **_truth(tensor, found["index"]),
     }

@@ -31,3 +31,17 @@ def body_of(function: Callable[..., Any] | CodeType) -> dict[str, Any]:
     start = body[0].lineno if body else 1
     source = textwrap.dedent("".join(lines[start - 1 : start - 1 + MOST])).rstrip()
     return {"line": f"{name.as_posix()}:{first + start - 1}", "source": source.splitlines()}
+
+
+def function_at(place: str) -> CodeType:
+    """Return the function of minigrad that a line is in, such as "minigrad/ops/linalg.py:33"."""
+    name, _, number = place.partition(":")
+    file = Path(str(minigrad.__file__)).parents[1] / name
+    found = waiting = [compile(file.read_text(encoding="utf-8"), file, "exec")]
+    while waiting:
+        waiting = [
+            each for code in waiting for each in code.co_consts if isinstance(each, CodeType)
+        ]
+        inner = [code for code in waiting if int(number) in {at for *_, at in code.co_lines()}]
+        found = inner or found
+    return found[0]

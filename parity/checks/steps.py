@@ -41,11 +41,21 @@ class Judge:
         return MinigradEngine().draw(task)
 
     def gradients(
-        self, task: Task, start: Start, actual: Mapping[str, Array], expected: Mapping[str, Array]
+        self, task: Task, start: Start, *calls: Sequence[Mapping[str, Array]]
     ) -> dict[str, Any]:
-        """Return the verdict on the gradients at the start."""
+        """Return the verdict on the gradients at the start, of both engines at several calls.
+
+        It is that on the first call, or on the first that fails.
+        """
         budget = step_budget(task, start)
-        return check_gradients(actual, expected, budget.gradients, budget.kinks)
+        found: dict[str, Any] = {}
+        for actual, expected in calls:
+            verdict = check_gradients(actual, expected, budget.gradients, budget.kinks)
+            if not found or not verdict["passed"]:
+                found = verdict
+            if not found["passed"]:
+                break
+        return found
 
     def gradients_at_zero(
         self, task: Task, start: Start, actual: Mapping[str, Array], expected: Mapping[str, Array]

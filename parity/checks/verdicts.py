@@ -78,19 +78,23 @@ class Match:
 
     @cached_property
     def gradients(self) -> Entry:
-        """The verdict on the gradients at the start, and where some ReLUs' inputs are exactly 0."""
+        """The verdict on the gradients at the start; and with other data, and ReLUs of exactly 0.
+
+        Those at the start are of an engine's first call, and of one that is no first call.
+        """
         judge, zero = self.judges[0], at_zero(self.start)
-        sides = self._gradients(self.start)
-        found = judge.call(Judge.gradients, self.task, self.start, *sides)
-        if found["passed"] and zero is not None:
-            sides = self._gradients(zero)
+        first = self._gradients(Trainer.loss_and_gradients, self.start)
+        later = self._gradients(Trainer.later_loss_and_gradients, self.start)
+        found = judge.call(Judge.gradients, self.task, self.start, first, later)
+        if found["passed"]:
+            sides = self._gradients(Trainer.later_loss_and_gradients, zero)
             there = judge.call(Judge.gradients_at_zero, self.task, zero, *sides)
             if not there["passed"]:
                 found = {**there, "kinks": found["kinks"], "at_zero": True}
         return found
 
-    def _gradients(self, start: Start) -> list[dict[str, Array]]:
-        return [p.call(Trainer.loss_and_gradients, self.task, start)[1] for p in self.sides]
+    def _gradients(self, asked: Callable[..., Any], start: Start) -> list[dict[str, Array]]:
+        return [p.call(asked, self.task, start)[1] for p in self.sides]
 
     @cached_property
     def runs(self) -> tuple[Run, Run]:
@@ -160,15 +164,16 @@ class Match:
             traces = traced(
                 *sides, self.task, self.start, self.momentum_buffers, epoch, free=verdict.free
             )
+            if node := first_node(traces, bits=verdict.bits):
+                return {"first_node": node, "wrong": node["wrong"]}
         except NotTracedError:
-            leading = sides[0] if verdict.free else sides[1]
-            state = state_at(leading, self.task, self.start, self.momentum_buffers, epoch)
-            wrong = wrong_in_step(*sides, self.task, *state)
-            if wrong == "neither":  # a free step that is wrong only where the engine came by itself
-                wrong = "actual" if verdict.free else None
-            return {"first_node": None, "wrong": wrong}
-        node = first_node(traces, bits=verdict.bits)
-        return {"first_node": node, "wrong": node and node["wrong"]}
+            pass
+        leading = sides[0] if verdict.free else sides[1]
+        state = state_at(leading, self.task, self.start, self.momentum_buffers, epoch)
+        wrong = wrong_in_step(*sides, self.task, *state)
+        if wrong == "neither":  # a free step that is wrong only where the engine came by itself
+            wrong = "actual" if verdict.free else None
+        return {"first_node": None, "wrong": wrong}
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def wrong_in_step(
 
 def _step(trainer: Trainer, task: Task, start: Start, buffers: Mapping[str, Array]) -> Step:
     """Take a step, in the engine's process."""
-    trainer.engine.load(task, start, buffers)
+    trainer.engine.begin(task, start, buffers)
     loss, gradients = trainer.engine.loss_and_gradients()
     trainer.engine.step()
     found = {

@@ -6,7 +6,7 @@ Tensors go by their names: they come in whatever order the engine has them, and 
 """
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import ModuleType
 from typing import Any
@@ -23,6 +23,7 @@ from parity.engines.protocol import (
     Traced,
     TracingEngine,
     copied,
+    elsewhere,
     parameter_shapes,
     wrong_tensor,
 )
@@ -44,6 +45,11 @@ class Asked:
     def namespace(self) -> ModuleType | None:
         """The engine's library, if that has torch's names."""
         return self._engine.namespace
+
+    @property
+    def capture(self) -> Callable[[Callable[..., Any]], Callable[..., Any]] | None:
+        """What records a function of that library, and replays it; None without it."""
+        return self._engine.capture
 
     def identity(self) -> str:
         """Return the class that makes the engine what it is, which is none that adds nothing."""
@@ -94,6 +100,30 @@ class Asked:
         )
         self._engine.put(parameters, momentum_buffers)
 
+    def begin(
+        self,
+        task: Task,
+        start: Start,
+        momentum_buffers: Mapping[str, Array] | None = None,
+        *,
+        traced: bool = False,
+    ) -> None:
+        """Begin a task; whatever it is asked then is nothing that it is asked for the first time.
+
+        An engine may record its first call, and keep what it should not: the data, a target, an
+        option. So it is used elsewhere before, twice: a recording may be another one at first. With
+        `traced` it has shown its steps there, too.
+        """
+        self.load(task, elsewhere(start))
+        for _ in range(2):
+            self.loss_and_gradients()
+            self.step()
+        if traced:
+            self.trace()
+        self._start = start
+        self._engine.put_data(start.x.copy(), start.y.copy())
+        self.put(start.parameters, momentum_buffers or {})
+
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
         """Return the loss, and the gradients in the order of the parameters."""
         returned = self._engine.loss_and_gradients()
@@ -138,8 +168,8 @@ class Asked:
         assert isinstance(self._engine, TracingEngine)
         steps: Iterable[Traced] = self._engine.trace()
         return [
-            Traced(str(phase), str(node), str(operation), str(tensor), np.array(value))
-            for phase, node, operation, tensor, value in steps
+            Traced(str(phase), str(node), str(operation), str(tensor), np.array(value), rule, calls)
+            for phase, node, operation, tensor, value, rule, calls in (Traced(*s) for s in steps)
         ]
 
 

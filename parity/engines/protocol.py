@@ -1,7 +1,7 @@
 """What an engine is asked to do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import ModuleType
@@ -112,6 +112,9 @@ class Traced(NamedTuple):
             derivative of the loss by itself. Optimizer, the name of a parameter for its new value;
             its new buffer, which comes first, has ".momentum_buffer" behind that name.
         value: on the CPU, the engine's dtype.
+        rule: the file of minigrad, and a line of the function in it, that computes the value, such
+            as "minigrad/ops/linalg.py:33"; empty where it is the one by which minigrad does.
+        calls: of NumPy that compute it, where a recorded step is replayed.
     """
 
     phase: str
@@ -119,6 +122,14 @@ class Traced(NamedTuple):
     operation: str
     tensor: str
     value: Array
+    rule: str = ""
+    calls: tuple[str, ...] = ()
+
+
+def elsewhere(start: Start) -> Start:
+    """Return another start of the same shapes: other data, other parameters."""
+    parameters = {name: array * array.dtype.type(0.75) for name, array in start.parameters.items()}
+    return Start(start.x[::-1] / 2, 1 - start.y[::-1] / 2, parameters)
 
 
 def copied(start: Start) -> Start:
@@ -133,9 +144,11 @@ class Engine(ABC):
 
     An engine gives loss and gradients of fully connected layers with ReLU between them, the mean
     squared error, and SGD. Five methods are needed. With `put` and `momentum_buffers` it can be
-    judged with momentum, too; with `draw` its random numbers are judged (`DrawingEngine`), with
-    `trace` a defect is located (`TracingEngine`). One whose library has torch's names may have an
-    attribute `namespace`, the module, and is then asked to run the probe suite.
+    judged with momentum, too; with `put_data` recorded steps are given other data; with `draw` its
+    random numbers are judged (`DrawingEngine`), with `trace` a defect is located (`TracingEngine`).
+    One whose library has torch's names may have an attribute `namespace`, the module, and is then
+    asked to run the probe suite; with `capture`, a function that returns a recorded one in place of
+    a function, by replays.
 
     An object is made without arguments; `parity run` makes two, each in a process of its own: one
     is given a state before every step, the other trains alone (`free_steps`). Whatever a method
@@ -148,6 +161,7 @@ class Engine(ABC):
     """
 
     namespace: ModuleType | None = None
+    capture: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
 
     @abstractmethod
     def build(self, task: Task, start: Start) -> None:
@@ -207,6 +221,15 @@ class Engine(ABC):
         Buffers are by the parameters' names; without them the next step is the optimiser's first.
         """
         self.build(self._task, copied(replace(self._start, parameters=dict(parameters))))
+
+    def put_data(self, x: Array, y: Array) -> None:
+        """Replace the data of the loaded network by others of the same shapes; `put` comes next.
+
+        An engine that records its steps, or compiles them, is asked to keep what it recorded, so
+        that a step that keeps the data as well is found out. It needs a `put` of its own.
+        """
+        self._start = replace(self._start, x=x, y=y)
+        self.build(self._task, copied(self._start))
 
     def momentum_buffers(self) -> dict[str, Array]:
         """Return the momentum buffers by the parameters' names.

@@ -57,6 +57,11 @@ ENGINES = {
     "minigrad-ensemble": Known(
         "parity.engines.adapters.minigrad_ensemble:EnsembleEngine",
         "minigrad, many seeds at once; a step is one seed's",
+        twin="minigrad-ensemble-reproducible",
+    ),
+    "minigrad-ensemble-reproducible": Known(
+        "parity.engines.adapters.minigrad_ensemble:ReproducibleEnsembleEngine",
+        "two seeds at once on reproducible arrays, each with the bits of one",
     ),
     "minigrad-reproducible": Known(
         "parity.engines.adapters.minigrad:MinigradReproducibleEngine",

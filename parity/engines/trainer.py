@@ -71,23 +71,22 @@ class Trainer:
         return self.engine.draw(task)
 
     def loss_and_gradients(self, task: Task, start: Start) -> tuple[float, dict[str, Array]]:
-        """Return loss and gradients at the given parameters."""
+        """Return loss and gradients at the given parameters, by the first call for this task."""
         self.engine.load(task, start)
+        return self.engine.loss_and_gradients()
+
+    def later_loss_and_gradients(self, task: Task, start: Start) -> tuple[float, dict[str, Array]]:
+        """Return the same by a call that is no first one: of a recorded step, by a replay."""
+        self.engine.begin(task, start)
         return self.engine.loss_and_gradients()
 
     def trace(
         self, task: Task, start: Start, momentum_buffers: Mapping[str, Array]
     ) -> list[Traced] | None:
-        """Return all that a step from this state computes; None if the engine cannot show it.
-
-        A step is taken before it, from the same state, to show what a step wrongly leaves behind.
-        """
+        """Return all that a step from this state computes; None if the engine cannot show it."""
         if not self.engine.traces:
             return None
-        self.engine.load(task, start)
-        self.engine.put(start.parameters, momentum_buffers)
-        self.engine.step()
-        self.engine.put(start.parameters, momentum_buffers)
+        self.engine.begin(task, start, momentum_buffers, traced=True)
         return self.trace_next()
 
     def trace_next(self) -> list[Traced] | None:
@@ -116,8 +115,12 @@ class Trainer:
         side: str,
         momentum_buffers: Mapping[str, Array] = {},
     ) -> None:
-        """Prepare for `forced_step` or `free_step`; side says which rooms are written to."""
-        self.engine.load(task, start, momentum_buffers)
+        """Prepare for `forced_step` or, on the side "free", for `free_step`.
+
+        The side says which rooms are written to.
+        """
+        prepare = self.engine.load if side == "free" else self.engine.begin
+        prepare(task, start, momentum_buffers)
         self._exchange, self._side = exchange, side
 
     def forced_step(self, slot: int, momentum_buffers: bool) -> Told:

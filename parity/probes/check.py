@@ -115,6 +115,8 @@ def probes_compared(
     rows: list[list[tuple[Key, ProbedTensor]]] = []
     for ours, theirs, (notes, _) in zip(actual, expected, budgets, strict=True):
         rows.append([])
+        if not (ours.judged and theirs.judged):
+            continue
         for key, value in theirs.values.items():
             each = _compared(ours, key, value, notes, PROBES[ours.probe].exact)
             if each is None:
@@ -123,6 +125,8 @@ def probes_compared(
             elements += each.elements
             if each.used > worst[0]:
                 worst = each.used, {"probe": ours.probe, **_named(key), **each.at}
+    judged = [ours.judged and theirs.judged for ours, theirs in zip(actual, expected, strict=True)]
+    refused = judged.count(False)
     problems = [
         ours.problem or theirs.problem or problem
         for ours, theirs, (_, problem) in zip(actual, expected, budgets, strict=True)
@@ -130,7 +134,8 @@ def probes_compared(
     passed = not any(problems) and all(j.used <= 1 for row in rows for _, j in row)
     return {
         "passed": passed,
-        "probes": len(actual),
+        "probes": len(actual) - refused,
+        "not_captured": refused,
         "elements": elements,
         "worst_budget_used": max(worst[0], 0.0),
         "worst_at": worst[1] or None,

@@ -15,6 +15,9 @@ from parity.engines.trainer import Trainer
 from parity.probes import PROBES
 from parity.probes.probe import Probe
 
+Capture = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""Returns a function that does what the given one does, and from some call on replays it."""
+
 
 class Key(NamedTuple):
     """What was noted: "forward" a value, "backward" a gradient, "optimizer" an updated parameter,
@@ -35,11 +38,15 @@ class Problem(NamedTuple):
 
 @dataclass
 class Outcome:
-    """What a probe noted, in the order in which it was computed; None for no gradient."""
+    """What a probe noted, in the order in which it was computed; None for no gradient.
+
+    Not judged is a probe that the engine refuses to capture.
+    """
 
     probe: str
     values: dict[Key, Array | None] = field(default_factory=dict)
     problem: Problem | None = None
+    judged: bool = True
 
 
 class Notes:
@@ -71,6 +78,10 @@ class Notes:
                 tensor.retain_grad()
         self.add(Key("forward", name), tensor)
         return tensor
+
+    def captured(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that is called several times; an engine may record and replay it."""
+        return step
 
     def flag(self, name: str, value: bool) -> None:
         """Note what is no tensor: whether something is so."""
@@ -113,41 +124,138 @@ def probes(
     namespace = trainer.engine.namespace
     if namespace is None:
         return False
-    yield from run_probes(namespace, dtype, seed, names)
+    yield from run_probes(namespace, dtype, seed, names, trainer.engine.capture)
     return True
 
 
 def run_probes(
-    lib: ModuleType, dtype: str, seed: int, names: Sequence[str] | None = None
+    lib: ModuleType,
+    dtype: str,
+    seed: int,
+    names: Sequence[str] | None = None,
+    capture: Capture | None = None,
 ) -> Iterator[Outcome]:
-    """Run all probes, or those of these names, one after the other."""
+    """Run all probes, or those of these names, one after the other; with `capture` by replays."""
     for name in PROBES if names is None else names:
         probe = PROBES[name]
+        if capture is not None:
+            yield replay_probe(lib, capture, probe, dtype, seed)
+            continue
         notes = Notes(lambda a: lib.tensor(a).requires_grad_(), probe.draw(dtype, seed))
         problem = run_probe(lib, probe, notes)
         yield Outcome(name, notes.values, problem)
 
 
 def run_probe(lib: ModuleType, probe: Probe, notes: Notes) -> Problem | None:
-    """Run a probe; note the gradients of what it noted and of its inputs, and the inputs.
+    """Run a probe; see `note_all`.
 
     Whatever it raises is what an engine does wrong, and is returned.
     """
     try:
-        inputs = {name: notes.leaf(name) for name in probe.inputs}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what a probe does on purpose
-            result = probe.function(lib, dict(inputs), notes)
-        if result is not None:
-            notes.add(Key("forward", "result"), result)
-            result.backward()
-        for name, tensor in [*reversed(notes.watched.items()), *inputs.items()]:
-            notes.add(Key("backward", name), tensor.grad, tensor)
-        for name, tensor in inputs.items():
-            notes.add(Key("inputs", name), tensor)
+        note_all(lib, probe, notes)
     except Exception as error:  # an engine under test may raise anything
         return _problem(error, Path(str(lib.__file__)).parent)
     return None
+
+
+def note_all(lib: ModuleType, probe: Probe, notes: Notes) -> None:
+    """Run a probe; note the gradients of what it noted and of its inputs, and the inputs."""
+    inputs = {name: notes.leaf(name) for name in probe.inputs}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what a probe does on purpose
+        result = probe.function(lib, dict(inputs), notes)
+    if result is not None:
+        notes.add(Key("forward", "result"), result)
+        result.backward()
+    for name, tensor in [*reversed(notes.watched.items()), *inputs.items()]:
+        notes.add(Key("backward", name), tensor.grad, tensor)
+    for name, tensor in inputs.items():
+        notes.add(Key("inputs", name), tensor)
+
+
+# ---- by replays ---------------------------------------------------------------------------------
+
+
+class KeptNotes(Notes):
+    """Notes of a probe that is captured: copies, which are read when it is over.
+
+    Args:
+        inputs: the leaves themselves, by name.
+    """
+
+    def __init__(self, inputs: dict[str, Any]) -> None:
+        super().__init__(lambda leaf: leaf, inputs)
+        self._given: set[str] = set()
+
+    def leaf(self, name: str) -> Any:
+        """Return the input; when asked again, a new leaf of its values."""
+        leaf: Any = self._arrays[name]
+        if name in self._given:
+            return leaf.detach().clone().requires_grad_()
+        self._given.add(name)
+        return leaf
+
+    def read(self, tensor: Any) -> Any:
+        """Return a copy."""
+        return tensor.detach().clone()
+
+
+class PartlyCaptured(Notes):
+    """Notes of a probe whose steps are captured, each by itself, where there are any."""
+
+    def __init__(self, capture: Capture, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.captures = False
+        self._capture = capture
+
+    def captured(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the captured step."""
+        self.captures = True
+        return self._capture(step)
+
+
+def replay_probe(lib: ModuleType, capture: Capture, probe: Probe, dtype: str, seed: int) -> Outcome:
+    """Capture a probe at other values of its inputs, and replay it at its own.
+
+    It is replayed at the others once more before anything is read: what a step returns must not
+    change after that. If it is refused as a whole, its steps are captured one by one.
+    """
+    own = probe.draw(dtype, seed)
+    others = {name: np.roll(array, 1) for name, array in probe.draw(dtype, seed ^ 1).items()}
+    refusal: Any = getattr(lib, "CaptureError", ())
+
+    def body(inputs: dict[str, Any]) -> dict[Key, Any]:
+        notes = KeptNotes(inputs)
+        note_all(lib, probe, notes)
+        return notes.values
+
+    step = capture(body)
+
+    def called(arrays: dict[str, Array]) -> tuple[dict[Key, Any], dict[str, Any]]:
+        inputs = {name: lib.tensor(array).requires_grad_() for name, array in arrays.items()}
+        return step(inputs), inputs
+
+    try:
+        called(others)
+        called(others)
+        values, inputs = called(own)
+        called(others)
+        # A captured step is given copies, and adds their gradients to those of its arguments.
+        values |= {Key("backward", name): leaf.grad for name, leaf in inputs.items()}
+        read = Notes(lib.tensor, own).read
+        found = {
+            key: value if value is None or isinstance(value, np.ndarray) else read(value)
+            for key, value in values.items()
+        }
+        return Outcome(probe.name, found)
+    except refusal:
+        notes = PartlyCaptured(capture, lambda a: lib.tensor(a).requires_grad_(), own)
+        problem = run_probe(lib, probe, notes)
+        if notes.captures:
+            return Outcome(probe.name, notes.values, problem)
+        return Outcome(probe.name, judged=False)
+    except Exception as error:
+        return Outcome(probe.name, problem=_problem(error, Path(str(lib.__file__)).parent))
 
 
 def _problem(error: Exception, package: Path) -> Problem:

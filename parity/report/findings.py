@@ -159,9 +159,12 @@ def _how(node: Document, wrong: str | None, settings: Document) -> str:
 
 
 def _source(node: Document) -> str:
-    """Where the rule of minigrad is, and its lines."""
-    source = node.get("source") or []
-    return "\n".join([f"rule {node['rule']}, {node['line']}:", *(f"    {line}" for line in source)])
+    """Where the rule of minigrad is, its lines, and the calls that a replay makes in its place."""
+    lines = [f"rule {node['rule']}, {node['line']}:"]
+    lines += [f"    {line}" for line in node.get("source") or []]
+    if node.get("calls"):
+        lines += ["replayed as:", *(f"    {call}" for call in node["calls"])]
+    return "\n".join(lines)
 
 
 def _values(place: Document, settings: Document) -> str:

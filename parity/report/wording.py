@@ -111,6 +111,8 @@ def probes(document: Document) -> Line | None:
         return Line("probes", None, "both engines must have torch's names to be asked to run them")
     failed = len({place["probe"] for place in found["failed"]})
     said = f"{found['probes']:,} small graphs, {found['elements']:,} elements; "
+    if found.get("not_captured"):
+        said += f"{found['not_captured']:,} more cannot be captured; "
     said += f"{failed:,} failed; " if failed else ""
     return Line("probes", found["passed"], said + worst(found["worst_budget_used"], "budget"))
 

@@ -177,10 +177,10 @@ class Swapped(EnsembleEngine):
 class OthersData(EnsembleEngine):
     """Trains members on each other's targets."""
 
-    def build(self, task: Task, start: Start) -> None:
-        super().build(task, start)
-        y = self._ensemble._y
-        y.copy_(minigrad.tensor(np.roll(y.numpy(), 1, axis=0)))
+    def put_data(self, x: Array, y: Array) -> None:
+        super().put_data(x, y)
+        targets = self._ensemble._y
+        targets.copy_(minigrad.tensor(np.roll(targets.numpy(), 1, axis=0)))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -171,7 +171,7 @@ learning-rate-too-large minigrad/optim/sgd.py SGD.step
 - np.subtract(array, np.multiply(direction, rate), array)
 + np.subtract(array, np.multiply(direction, np.multiply(rate, 1.001)), array)
 at optimizer 0 0.weight SGD.step
-""".replace("BACKWARD", minigrad.Tensor.backward.__qualname__)
+""".replace("BACKWARD", minigrad.Tensor.backward.__code__.co_qualname)
 
 PLACES: dict[Defect, tuple[str, ...]] = {defect: defect.nodes for defect in read(OWN)} | {
     CATALOGUE[name]: tuple(place.split())

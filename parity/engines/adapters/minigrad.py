@@ -8,8 +8,9 @@ import minigrad
 from minigrad import nn
 from minigrad.architectures import build, parabola
 from minigrad.arrays.conversion import reproducible
+from parity.engines.adapters.recorded import replayed
 from parity.engines.adapters.sequential import SequentialEngine
-from parity.engines.protocol import Array, Start, Task
+from parity.engines.protocol import Array, Start, Task, Traced
 
 
 class MinigradEngine(SequentialEngine):
@@ -41,20 +42,23 @@ class MinigradEngine(SequentialEngine):
 class MinigradCapturedEngine(MinigradEngine):
     """`minigrad.capture` of a training step, and of the forward and backward pass alone."""
 
-    # What these would run is minigrad's eager step, which is another engine's.
-    namespace = None
-    trace = None  # type: ignore[assignment]
+    capture = staticmethod(minigrad.capture)
 
     def build(self, task: Task, start: Start) -> None:
         """Build the network, copy the parameters into it, and have its steps captured."""
         super().build(task, start)
         self.step = minigrad.capture(super().step)  # type: ignore[method-assign]
         self._loss = minigrad.capture(self._backward)
+        self._values = minigrad.capture(self._traced)
 
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
         """Run forward and backward."""
         loss = self._loss()
         return loss.item(), self._gradients()
+
+    def trace(self) -> list[Traced]:
+        """Take one training step by a replay; return all it computed, and by which calls."""
+        return replayed(self, self._values)
 
 
 class MinigradReproducibleEngine(MinigradEngine):

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from minigrad.architectures import build
 from minigrad.arrays.conversion import reproducible
 from minigrad.ensembles import ensemble, mse_losses
 from parity.engines.adapters.minigrad import MinigradEngine
+from parity.engines.adapters.recorded import replayed
 from parity.engines.adapters.sequential import SequentialEngine
-from parity.engines.protocol import Array, Engine, Start, Task
+from parity.engines.protocol import Array, Engine, Start, Task, Traced
 from parity.engines.serve import alive
 from parity.engines.trainer import Run
 
@@ -119,17 +121,23 @@ class Ensemble(SequentialEngine):
         self._x, self._y = self._tensor(start.x), self._tensor(start.y)
         self._step: Callable[[], Any] = super().step
         self._losses: Callable[[], Any] = self._backward
+        self._values: Any = self._traced
         if self._eager:
             reproducible(self._model)
         else:
-            self._step, self._losses = map(minigrad.capture, (self._step, self._losses))
+            self._step, self._losses, self._values = map(
+                minigrad.capture, (self._step, self._losses, self._values)
+            )
         self._optimizer = self._sgd(task)
 
     def begin_again(self, start: Start) -> None:
         """Begin the task from another start, with the steps that were captured."""
-        self._x.copy_(self._tensor(start.x))
-        self._y.copy_(self._tensor(start.y))
+        self.put_data(start.x, start.y)
         self.put(start.parameters)
+
+    def targets(self) -> Array:
+        """Copy the y of all members, (members, samples, out)."""
+        return self._copy(self._y)
 
     def step(self) -> Array:
         """Take one training step; return the losses before it, (members,)."""
@@ -140,11 +148,12 @@ class Ensemble(SequentialEngine):
         """Run forward and backward; return the losses, (members,), and the gradients."""
         return self._losses().detach().numpy(), self._gradients()
 
-    def _backward(self) -> Any:
-        self._optimizer.zero_grad()
-        losses = self._loss_function(self._model(self._x), self._y)
-        losses.sum().backward()
-        return losses
+    def _sweep(self, loss: Any) -> None:
+        loss.sum().backward()
+
+    def trace(self) -> list[Traced]:
+        """Take one training step, by a replay if captured; return all it computed, of all."""
+        return super().trace() if self._eager else replayed(self, self._values)
 
     def _tensor(self, array: Array) -> minigrad.Tensor:
         tensor = minigrad.tensor(array)
@@ -170,19 +179,31 @@ class Ensemble(SequentialEngine):
         ]
 
 
+def _beside(start: Start, distance: float) -> Start:
+    """Return another start with the same x."""
+    parameters = {
+        name: value * value.dtype.type(1 + distance) for name, value in start.parameters.items()
+    }
+    return Start(start.x, start.y + start.y.dtype.type(distance), parameters)
+
+
 class EnsembleEngine(Engine):
-    """One member of an ensemble, as an engine; the others have the seeds after the task's.
+    """One member of an ensemble, as an engine; the others have other targets and parameters.
 
     To time it is to time the whole ensemble, as the steps of `STEPS` networks.
 
     Args:
         members: how many there are; None for `members_at_once`.
-        shown: which of them is the engine's, counted from 0.
+        shown: which of them is the engine's, counted from 0; None for another one at each seed.
     """
 
-    def __init__(self, members: int | None = None, shown: int = 0) -> None:
+    namespace: ModuleType | None = minigrad
+    capture: Any = staticmethod(minigrad.capture)
+    _reproducible = False
+
+    def __init__(self, members: int | None = None, shown: int | None = None) -> None:
         np.seterr(all="ignore")  # as in MinigradEngine
-        self._members, self._shown = members, shown
+        self._members, self._given = members, shown
 
     def draw(self, task: Task) -> Start:
         """Draw data and parameters with `minigrad.random`."""
@@ -191,11 +212,9 @@ class EnsembleEngine(Engine):
     def build(self, task: Task, start: Start) -> None:
         """Put the ensemble together: the start given is that of the member shown."""
         self.STEPS = self._members or members_at_once(task)
-        seeds = [(task.seed + i) % 2**64 for i in range(1, self.STEPS)]
-        others = [self.draw(dataclasses.replace(task, seed=seed)) for seed in seeds]
-        starts = [dataclasses.replace(other, x=start.x) for other in others]
-        starts.insert(self._shown, start)
-        self._ensemble = Ensemble()
+        self._shown = (task.seed + 1 if self._given is None else self._given) % self.STEPS
+        starts = [_beside(start, (i - self._shown) / self.STEPS) for i in range(self.STEPS)]
+        self._ensemble = Ensemble(in_reproducible_arithmetic=self._reproducible)
         self._ensemble.load(task, stacked(starts))
 
     def put(
@@ -210,6 +229,12 @@ class EnsembleEngine(Engine):
             for name, value in given.items():
                 values[name][self._shown] = value
         self._ensemble.put(all_parameters, all_buffers)
+
+    def put_data(self, x: Array, y: Array) -> None:
+        """Replace x, which all members have, and the y of the member shown."""
+        targets = self._ensemble.targets()
+        targets[self._shown] = y
+        self._ensemble.put_data(x, targets)
 
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
         """Run forward and backward."""
@@ -230,6 +255,18 @@ class EnsembleEngine(Engine):
         """Copy the optimiser's buffers."""
         return self._of_shown(self._ensemble.momentum_buffers())
 
+    def trace(self) -> list[Traced]:
+        """Take one training step; return all that the member shown computed."""
+        loss = f"minigrad/ensembles.py:{mse_losses.__code__.co_firstlineno}"
+        return [
+            step._replace(
+                operation=step.operation.removesuffix("Ensemble"),
+                value=step.value[self._shown],
+                rule=loss if step.node == "loss" else step.rule,
+            )
+            for step in self._ensemble.trace()
+        ]
+
     def predict(self) -> Array:
         """Run forward without recording."""
         prediction: Array = self._ensemble.predict()[self._shown]
@@ -237,3 +274,14 @@ class EnsembleEngine(Engine):
 
     def _of_shown(self, values: Mapping[str, Array]) -> dict[str, Array]:
         return {name: value[self._shown] for name, value in values.items()}
+
+
+class ReproducibleEnsembleEngine(EnsembleEngine):
+    """One of two members, each with the bits of its network trained by itself."""
+
+    namespace = None
+    capture = None
+    _reproducible = True
+
+    def __init__(self) -> None:
+        super().__init__(members=2)

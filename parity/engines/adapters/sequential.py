@@ -1,5 +1,6 @@
 """What the engines of libraries with torch's names share: minigrad's and torch's."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,11 @@ class SequentialEngine(Engine):
                     buffer = before[parameter]["momentum_buffer"].copy_(buffer)
                 self._optimizer.state[parameter] = {"momentum_buffer": buffer}
 
+    def put_data(self, x: Array, y: Array) -> None:
+        """Copy the data into the tensors that the steps are on."""
+        self._x.copy_(self._tensor(x))
+        self._y.copy_(self._tensor(y))
+
     def parameters(self) -> dict[str, Array]:
         """Copy the parameters to the CPU."""
         return self._copies(self._model)
@@ -62,36 +68,46 @@ class SequentialEngine(Engine):
 
     def trace(self) -> list[Traced]:
         """Take one training step, layer by layer; return all it computed, on the CPU."""
-        copy, optimizer, x = self._copy, self._optimizer, self._x
+        return [Traced(*step[:4], self._copy(step[4])) for step in self._traced()]
+
+    def _traced(self) -> list[tuple[str, str, str, str, Any]]:
+        """Take one training step; return what is in `Traced`, with tensors for values.
+
+        What lies between layers is copied as soon as it is there, not held until the end: so a
+        captured step uses its memory again as if nobody looked.
+        """
         layers = [(n, type(layer).__name__, layer) for n, layer in self._model.named_children()]
-        loss_node = ("loss", "MSELoss")
-        steps = []
-        optimizer.zero_grad()
-        outputs = []
-        for name, operation, layer in layers:
+        loss_node, x = ("loss", "MSELoss"), self._x
+        steps: list[tuple[str, str, str, str, Any]] = []
+        swept: dict[str, Any] = {}
+
+        def keep(name: str, grad: Any) -> None:
+            swept[name] = grad.clone()
+
+        self._optimizer.zero_grad()
+        consumers = [*(name for name, _, _ in layers[1:]), "loss"]
+        for (name, operation, layer), consumer in zip(layers, consumers, strict=True):
             x = layer(x)
-            x.retain_grad()
-            outputs.append(x)
-            steps.append(Traced("forward", name, operation, "output", copy(x.detach())))
+            x.register_hook(functools.partial(keep, consumer))
+            steps.append(("forward", name, operation, "output", x.detach().clone()))
         loss = self._loss_function(x, self._y)
-        loss.retain_grad()
-        steps.append(Traced("forward", *loss_node, "output", copy(loss.detach())))
-        loss.backward()
-        steps.append(Traced("backward", *loss_node, "output", copy(loss.grad)))
-        steps.append(Traced("backward", *loss_node, "input", copy(outputs.pop().grad)))
+        loss.register_hook(functools.partial(keep, "output"))
+        steps.append(("forward", *loss_node, "output", loss.detach().clone()))
+        self._sweep(loss)
+        steps.append(("backward", *loss_node, "output", swept["output"]))
+        steps.append(("backward", *loss_node, "input", swept["loss"]))
         for name, operation, layer in reversed(layers):
             for key, parameter in layer.named_parameters():
-                gradient = copy(parameter.grad)
-                steps.append(Traced("backward", name, operation, f"{name}.{key}", gradient))
-            if outputs:
-                gradient = copy(outputs.pop().grad)
-                steps.append(Traced("backward", name, operation, "input", gradient))
-        optimizer.step()
+                gradient = parameter.grad.detach()
+                steps.append(("backward", name, operation, f"{name}.{key}", gradient))
+            if name in swept:
+                steps.append(("backward", name, operation, "input", swept[name]))
+        self._optimizer.step()
         for name, parameter in self._model.named_parameters():
-            layer_name, buffer = name.partition(".")[0], self._buffer(parameter)
+            node, buffer = (name.partition(".")[0], "SGD"), self._buffer(parameter)
             if buffer is not None:
-                steps.append(Traced("optimizer", layer_name, "SGD", name + BUFFER, copy(buffer)))
-            steps.append(Traced("optimizer", layer_name, "SGD", name, copy(parameter.detach())))
+                steps.append(("optimizer", *node, name + BUFFER, buffer.detach()))
+            steps.append(("optimizer", *node, name, parameter.detach()))
         return steps
 
     def _sgd(self, task: Task) -> Any:
@@ -103,8 +119,12 @@ class SequentialEngine(Engine):
         """Run forward and backward; return the loss."""
         self._optimizer.zero_grad()
         loss = self._loss_function(self._model(self._x), self._y)
-        loss.backward()
+        self._sweep(loss)
         return loss
+
+    def _sweep(self, loss: Any) -> None:
+        """Run backward from the loss."""
+        loss.backward()
 
     def _gradients(self) -> dict[str, Array]:
         return {name: self._copy(p.grad) for name, p in self._model.named_parameters()}

@@ -55,6 +55,13 @@ class Defect:
     dtype: str = "float32"
 
     @property
+    def engine(self) -> str:
+        """The engine that has it."""
+        if self.file.startswith("minigrad/capture/"):
+            return "minigrad-captured"
+        return "minigrad-ensemble" if self.file == "minigrad/ensembles.py" else "minigrad"
+
+    @property
     def nodes(self) -> tuple[str, ...]:
         """The names that locate the defect rightly."""
         return self.node or (self.function,)
@@ -102,7 +109,7 @@ def _extent(tree: ast.Module, function: str) -> tuple[int, int]:
 
 # ---- the catalogue -----------------------------------------------------------------------------
 
-TEXTS = ("linear", "elementwise", "shapes", "tape", "layers", "optimizer")
+TEXTS = ("linear", "elementwise", "shapes", "tape", "layers", "optimizer", "captured", "ensembles")
 
 
 def read(text: str) -> Iterator[Defect]:

@@ -52,9 +52,9 @@ def trial(
     """
     if defect is not None:
         defect.plant(tree)
-    dtype = "float32" if defect is None else defect.dtype
-    options = ("--quick", "--seed", str(seed), "--dtype", dtype, "--output", "out")
-    ended = run_in(tree, "parity", "run", *networks, *options)
+    dtype, engine = ("float32", "minigrad") if defect is None else (defect.dtype, defect.engine)
+    options = ("--quick", "--engine", engine, "--seed", str(seed), "--dtype", dtype)
+    ended = run_in(tree, "parity", "run", *networks, *options, "--output", "out")
     failures: list[dict[str, Any]] = [{"verdict": DIED}]
     problem: str | None = ended.stderr
     if ended.returncode in (0, 1):

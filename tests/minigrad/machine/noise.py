@@ -49,8 +49,8 @@ class Noise(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func._schema.name.removeprefix("aten::")
-        if name in COMBINING:
-            args = self.moved(args)
+        if name in COMBINING or "alpha" in (kwargs or {}):  # the product is rounded, too, or not
+            args = (args[0] if name[-1] == "_" else self.moved(args[0]), *self.moved(args[1:]))
         result = func(*args, **(kwargs or {}))
         if name not in ROUNDING:
             return result
@@ -68,7 +68,8 @@ def spreads(side: Any, where: str, value: Any) -> Any:
         value: what it is without noise, an array or a number.
 
     Returns:
-        the largest difference of each element, infinite where one of the runs ended elsewhere.
+        the largest difference of each element; none if a run takes another way, and so has no
+        such value.
     """
     state, is_enabled = torch.get_rng_state(), torch.is_grad_enabled()
     found = np.zeros(np.shape(value))
@@ -79,9 +80,14 @@ def spreads(side: Any, where: str, value: Any) -> Any:
             with Noise(seed):
                 for statement in side.program:
                     again.run(statement)
-            with warnings.catch_warnings(action="ignore"):
-                moved = eval(where, again.names)
+            try:
+                with warnings.catch_warnings(action="ignore"):
+                    moved = eval(where, again.names)
+            except (LookupError, NameError, AttributeError):
+                return np.zeros_like(found)
             moved = np.asarray(moved.detach() if isinstance(moved, torch.Tensor) else moved)
+            if moved.shape != found.shape:
+                return np.zeros_like(found)
             found = np.maximum(found, distance(moved, value))
     finally:
         torch.set_rng_state(state)

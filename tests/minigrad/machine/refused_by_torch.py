@@ -47,6 +47,40 @@ REFUSED_BY_TORCH = (
         then="forgotten",
     ),
     Known(
+        "a gradient that is a view, and changed",
+        "torch sums some gradients into views; here they are tensors of their own",
+        lambda d: (
+            torch_raises("view was created in no_grad mode")(d)
+            and d.ours is None
+            and "autograd.grad(" in d.program
+            and any(
+                x is g
+                for x in [d.sides[1].names.get(re.split(r"\W", d.statement)[0])]
+                for g in d.sides[1].names.get("grads", ())
+            )
+        ),
+        (
+            "m0 = torch.nn.Linear(2, 2)",
+            "grads = torch.autograd.grad(m0(torch.ones(1, 2)).sum(), m0.bias)",
+            "t0 = grads[0]",
+            "t0 += m0.bias",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "the derivative of a power of bools",
+        "torch subtracts 1 from them, which it refuses",
+        lambda d: (
+            torch_raises("Subtraction.* with a bool tensor")(d)
+            and re.search(r"backward|grad\(", d.statement) is not None
+        ),
+        (
+            "t0 = torch.ones(2, requires_grad=True)",
+            "(t0 ** (t0 > 0)).sum().backward()",
+        ),
+        then="forgotten",
+    ),
+    Known(
         "internal assertions",
         "torch's own bugs",
         torch_raises("INTERNAL ASSERT"),
