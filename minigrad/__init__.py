@@ -32,17 +32,20 @@ from minigrad import utils as utils
 from minigrad.capture import CaptureError as CaptureError
 from minigrad.capture import capture as capture
 from minigrad.creation import arange as arange
+from minigrad.creation import empty as empty
+from minigrad.creation import eye as eye
 from minigrad.creation import full as full
+from minigrad.creation import full_like as full_like
 from minigrad.creation import linspace as linspace
 from minigrad.creation import ones as ones
 from minigrad.creation import ones_like as ones_like
-from minigrad.creation import rand as rand
-from minigrad.creation import randn as randn
-from minigrad.creation import randperm as randperm
 from minigrad.creation import zeros as zeros
 from minigrad.creation import zeros_like as zeros_like
 from minigrad.devices import device as device
+from minigrad.dtypes import get_default_dtype as get_default_dtype
+from minigrad.dtypes import set_default_dtype as set_default_dtype
 from minigrad.explain import explain as explain
+from minigrad.from_data import as_tensor as as_tensor
 from minigrad.from_data import from_numpy as from_numpy
 from minigrad.from_data import tensor as tensor
 from minigrad.grad_mode import enable_grad as enable_grad
@@ -51,16 +54,29 @@ from minigrad.grad_mode import no_grad as no_grad
 from minigrad.grad_mode import set_grad_enabled as set_grad_enabled
 from minigrad.random import Generator as Generator
 from minigrad.random import default_generator as default_generator
+from minigrad.random import get_rng_state as get_rng_state
 from minigrad.random import initial_seed as initial_seed
 from minigrad.random import manual_seed as manual_seed
 from minigrad.random import seed as seed
+from minigrad.random import set_rng_state as set_rng_state
+from minigrad.random_tensors import normal as normal
+from minigrad.random_tensors import rand as rand
+from minigrad.random_tensors import rand_like as rand_like
+from minigrad.random_tensors import randint as randint
+from minigrad.random_tensors import randn as randn
+from minigrad.random_tensors import randn_like as randn_like
+from minigrad.random_tensors import randperm as randperm
 from minigrad.tensor import Size as Size
 from minigrad.tensor import Tensor as Tensor
 from minigrad.tensor import function as _function
 from minigrad.tensor.arithmetic import where as where
+from minigrad.tensor.joining import cat as cat
+from minigrad.tensor.joining import hstack as hstack
+from minigrad.tensor.joining import stack as stack
+from minigrad.tensor.joining import vstack as vstack
 from minigrad.tensor.printing import set_printoptions as set_printoptions
-from minigrad.tensor.shape import cat as cat
-from minigrad.tensor.shape import stack as stack
+
+__version__ = "0.1.0"
 
 dtype = dtypes.DType
 bool = dtypes.bool_
@@ -71,47 +87,69 @@ long = int64 = dtypes.int64
 # Methods of `Tensor` as functions: `minigrad.sum(x, dim=0)` is `x.sum(dim=0)`.
 abs = _function(Tensor.abs)
 add = _function(Tensor.add)
+all = _function(Tensor.all)
+allclose = _function(Tensor.allclose)
 amax = _function(Tensor.amax)
 amin = _function(Tensor.amin)
+any = _function(Tensor.any)
+argmax = _function(Tensor.argmax)
+argmin = _function(Tensor.argmin)
+clamp = _function(Tensor.clamp)
 clone = _function(Tensor.clone)
+cos = _function(Tensor.cos)
 div = _function(Tensor.div)
+dot = _function(Tensor.dot)
 eq = _function(Tensor.eq)
+equal = _function(Tensor.equal)
 exp = _function(Tensor.exp)
 flatten = _function(Tensor.flatten)
+floor_divide = _function(Tensor.floor_divide)
 ge = _function(Tensor.ge)
 gt = _function(Tensor.gt)
+isfinite = _function(Tensor.isfinite)
+isinf = _function(Tensor.isinf)
+isnan = _function(Tensor.isnan)
 le = _function(Tensor.le)
 log = _function(Tensor.log)
 lt = _function(Tensor.lt)
 matmul = _function(Tensor.matmul)
+max = _function(Tensor.max)
 maximum = _function(Tensor.maximum)
 mean = _function(Tensor.mean)
+min = _function(Tensor.min)
 minimum = _function(Tensor.minimum)
 mm = _function(Tensor.mm)
 mul = _function(Tensor.mul)
+mv = _function(Tensor.mv)
 ne = _function(Tensor.ne)
 neg = _function(Tensor.neg)
+norm = _function(Tensor.norm)
 numel = _function(Tensor.numel)
+outer = _function(Tensor.outer)
 permute = _function(Tensor.permute)
 pow = _function(Tensor.pow)
 relu = _function(Tensor.relu)
 relu_ = _function(Tensor.relu_)
+remainder = _function(Tensor.remainder)
 reshape = _function(Tensor.reshape)
 sigmoid = _function(Tensor.sigmoid)
+sin = _function(Tensor.sin)
 sqrt = _function(Tensor.sqrt)
 square = _function(Tensor.square)
 squeeze = _function(Tensor.squeeze)
+std = _function(Tensor.std)
 sub = _function(Tensor.sub)
 sum = _function(Tensor.sum)
 t = _function(Tensor.t)
 tanh = _function(Tensor.tanh)
 transpose = _function(Tensor.transpose)
 unsqueeze = _function(Tensor.unsqueeze)
+var = _function(Tensor.var)
 
 __all__ = [
     name
     for name, value in globals().items()
-    if name[0] != "_"
+    if (name[0] != "_" or name == "__version__")
     and (not isinstance(value, type(nn)) or value in (autograd, cuda, nn, optim, utils))
 ]
 

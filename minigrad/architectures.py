@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from minigrad.creation import linspace, randn
+from minigrad.creation import linspace
 from minigrad.dtypes import float32
 from minigrad.nn import Linear, Module, MSELoss, ReLU, Sequential
 from minigrad.optim import SGD
 from minigrad.random import manual_seed
+from minigrad.random_tensors import randn
 from minigrad.tensor import Tensor
-from minigrad.tensor.shape import stack
+from minigrad.tensor.joining import stack
 
 MOST_PARAMETERS = 100_000_000
 """More than this is taken for a typing error."""

@@ -37,6 +37,26 @@ def as_dtype(dtype: Any) -> DType:
     return found
 
 
+_default = [float32]
+
+
+def get_default_dtype() -> DType:
+    """Return the data type of floats that come without one: float32, if nothing else was set."""
+    return _default[0]
+
+
+def set_default_dtype(d: Any, /) -> None:
+    """Set the data type of floats that come without one, float32 or float64.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    dtype = as_dtype(d)
+    if dtype.kind != "f":
+        raise TypeError(f"set_default_dtype: it must be float32 or float64, not {dtype}")
+    _default[0] = dtype
+
+
 def python_number(value: Any) -> Any:
     """Return a NumPy scalar as the Python number that torch takes it for, other things as they are.
 
@@ -48,10 +68,10 @@ def python_number(value: Any) -> Any:
 
 
 def dtype_of_number(number: float | int | bool) -> DType:
-    """Return the data type torch gives a Python number: bool, int64 or the default, float32."""
+    """Return the data type torch gives a Python number: bool, int64 or the default."""
     if isinstance(number, bool):
         return bool_
-    return int64 if isinstance(number, int) else float32
+    return int64 if isinstance(number, int) else get_default_dtype()
 
 
 def beyond_c(number: float | int) -> bool:

@@ -40,7 +40,7 @@ from minigrad.ops import linalg
 from minigrad.ops.rule import Rule
 from minigrad.tape import Array
 from minigrad.tensor import Tensor
-from minigrad.tensor.shape import stack
+from minigrad.tensor.joining import stack
 
 __all__ = ["LinearEnsemble", "ensemble", "mse_losses"]
 

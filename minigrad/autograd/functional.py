@@ -32,7 +32,7 @@ from minigrad.autograd.grad import grad
 from minigrad.creation import zeros_like
 from minigrad.grad_mode import enable_grad
 from minigrad.tensor import Tensor
-from minigrad.tensor.shape import stack
+from minigrad.tensor.joining import stack
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 

@@ -27,6 +27,7 @@ from minigrad.capture.conditions import OptimizerBefore
 from minigrad.capture.recording_array import Recording, RecordingArray
 from minigrad.optim import SGD
 from minigrad.random import Generator
+from minigrad.random.integers import Integers
 from minigrad.tape import Node, numbers
 from minigrad.temporary import replaced, undone
 from minigrad.tensor import Tensor
@@ -225,6 +226,7 @@ WATCHED: dict[tuple[Any, str], Callable[[Any], Any]] = {
         (Generator, name): _refused
         for name in ("uniform", "normal", "manual_seed", "get_state", "set_state")
     },
+    **{(Integers, name): _refused for name in ("integers", "permutation", "integer")},
 }
 """What is other while a watch is open."""
 

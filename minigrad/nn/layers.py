@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from typing import Any, Self, overload
 
 from minigrad.creation import zeros
-from minigrad.dtypes import float32
 from minigrad.nn import functional, init
 from minigrad.nn.containers import Numbered
 from minigrad.nn.module import Module
@@ -41,7 +40,6 @@ class Linear(Module):
                 raise TypeError(f"Linear: {name} must be an int, not {type(features).__name__}")
             if features < 0:
                 raise RuntimeError(f"Linear: {name} must not be negative, but is {features}")
-        dtype = float32 if dtype is None else dtype
         self.in_features = in_features
         self.out_features = out_features
         self.weight = Parameter(zeros(out_features, in_features, dtype=dtype))

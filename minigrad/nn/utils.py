@@ -11,7 +11,7 @@ import numpy as np
 from minigrad.creation import zeros
 from minigrad.grad_mode import no_grad
 from minigrad.tensor import Tensor
-from minigrad.tensor.shape import stack
+from minigrad.tensor.joining import stack
 
 
 @no_grad()

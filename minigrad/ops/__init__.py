@@ -22,8 +22,10 @@ these can flow through them.
 
 from minigrad.ops import (
     activation,
+    clamping,
     comparison,
     elementwise,
+    extrema,
     indexing,
     linalg,
     loss,
@@ -34,7 +36,10 @@ from minigrad.ops.rule import Plan, Rule, rules_of
 
 RULES: dict[str, Rule] = {
     rule.name: rule
-    for module in (elementwise, activation, comparison, reduction, shape, linalg, indexing, loss)
+    for module in (
+        *(elementwise, activation, clamping, comparison, reduction, extrema),
+        *(shape, linalg, indexing, loss),
+    )
     for rule in rules_of(module)
 }
 """Every rule by its name."""

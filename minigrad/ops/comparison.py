@@ -1,5 +1,7 @@
 """Comparisons. They are constant almost everywhere, so they have no derivative."""
 
+import math
+
 import numpy as np
 
 from minigrad.tape import Array
@@ -31,3 +33,29 @@ def ge(x: Array, y: Array) -> Array:
 
 def logical_and(x: Array, y: Array) -> Array:
     return np.logical_and(x, y)
+
+
+def logical_or(x: Array, y: Array) -> Array:
+    return np.maximum(x, y)
+
+
+def isnan(x: Array) -> Array:
+    return np.not_equal(x, x)
+
+
+def isfinite(x: Array) -> Array:
+    return np.less(np.absolute(x), math.inf)
+
+
+def isinf(x: Array) -> Array:
+    return np.equal(np.absolute(x), math.inf)
+
+
+def any(x: Array, *, axis: tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
+    count = np.add.reduce(np.not_equal(x, 0), axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
+    return np.greater(count, 0)
+
+
+def all(x: Array, *, axis: tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
+    count = np.add.reduce(np.equal(x, 0), axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
+    return np.equal(count, 0)

@@ -158,6 +158,22 @@ def sqrt_backward_x(grad_out: Array, out: Array) -> Array:
     return np.divide(grad_out, np.multiply(out, 2))
 
 
+def sin(x: Array) -> Array:
+    return np.sin(x)
+
+
+def sin_backward_x(grad_out: Array, x: Array) -> Array:
+    return np.multiply(grad_out, np.cos(x))
+
+
+def cos(x: Array) -> Array:
+    return np.cos(x)
+
+
+def cos_backward_x(grad_out: Array, x: Array) -> Array:
+    return np.multiply(grad_out, np.negative(np.sin(x)))
+
+
 def maximum(x: Array, y: Array) -> Array:
     return np.maximum(x, y)
 

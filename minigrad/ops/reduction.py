@@ -3,7 +3,7 @@
 NumPy's type stubs want `keepdims` to be a literal; hence the ignores.
 """
 
-from math import prod
+from math import inf, nan, prod
 
 import numpy as np
 
@@ -71,3 +71,54 @@ def _share_among_equals(
     tied = np.equal(x, np.reshape(out, kept))
     ties = np.add.reduce(tied, axis=axis, keepdims=True, dtype=grad_out.dtype)
     return np.divide(np.multiply(np.reshape(grad_out, kept), tied), ties)
+
+
+def var(x: Array, *, axis: Axis = None, keepdims: bool = False, correction: float = 1) -> Array:
+    """Squared distances from the mean, added up and divided by their number less `correction`."""
+    squares = np.square(_from_mean(x, axis))
+    return np.divide(
+        sum(squares, axis=axis, keepdims=keepdims), _freedom(x.shape, axis, correction)
+    )
+
+
+def var_backward_x(grad_out: Array, x: Array, axis: Axis, correction: float) -> Array:
+    kept, freedom = _with_axes(x.shape, axis), _freedom(x.shape, axis, correction)
+    distance = _from_mean(x, axis)
+    slope = np.multiply(2 / freedom, distance) if freedom else np.where(distance, inf, nan)
+    return np.multiply(np.reshape(grad_out, kept), slope)
+
+
+def std(x: Array, *, axis: Axis = None, keepdims: bool = False, correction: float = 1) -> Array:
+    return np.sqrt(var(x, axis=axis, keepdims=keepdims, correction=correction))
+
+
+def std_backward_x(grad_out: Array, out: Array, x: Array, axis: Axis, correction: float) -> Array:
+    # By the chain rule √v' = v'/(2·√v); where all elements are equal the gradient is 0.
+    grad = _divided(grad_out, np.multiply(out, 2))
+    return var_backward_x(grad, x, axis, correction)
+
+
+def _from_mean(x: Array, axis: Axis) -> Array:
+    mean = np.divide(np.add.reduce(x, axis=axis, keepdims=True), _count(x.shape, axis))
+    return np.subtract(x, mean)
+
+
+def _freedom(shape: tuple[int, ...], axis: Axis, correction: float) -> float:
+    left = _count(shape, axis) - correction
+    return left if left > 0 else 0
+
+
+def norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    """The length of a vector, the root of the sum of squares."""
+    return np.sqrt(sum(np.square(x), axis=axis, keepdims=keepdims))
+
+
+def norm_backward_x(grad_out: Array, out: Array, x: Array, axis: Axis) -> Array:
+    # x/|x|, and 0 at 0.
+    kept = _with_axes(x.shape, axis)
+    return np.multiply(np.reshape(grad_out, kept), _divided(x, np.reshape(out, kept)))
+
+
+def _divided(x: Array, y: Array) -> Array:
+    """Divide, but where y is 0 return 0; as in torch, that has the derivative NaN there."""
+    return np.where(np.equal(y, 0), 0, np.divide(x, y))

@@ -10,7 +10,15 @@ processor, or with ``ATEN_CPU_CAPABILITY=default``), the last bits of its number
 
 from minigrad.random.generator import Generator
 
-__all__ = ["Generator", "default_generator", "initial_seed", "manual_seed", "seed"]
+__all__ = [
+    "Generator",
+    "default_generator",
+    "get_rng_state",
+    "initial_seed",
+    "manual_seed",
+    "seed",
+    "set_rng_state",
+]
 
 default_generator = Generator()
 default_generator.seed()
@@ -38,3 +46,5 @@ def manual_seed(seed: int) -> Generator:
 
 initial_seed = default_generator.initial_seed
 seed = default_generator.seed
+get_rng_state = default_generator.get_state
+set_rng_state = default_generator.set_state

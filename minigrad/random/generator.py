@@ -4,7 +4,6 @@ import math
 import operator
 import secrets
 import threading
-from collections.abc import Sequence
 from functools import partial
 from numbers import Real
 from typing import Any, Self
@@ -14,9 +13,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from minigrad.random.box_muller import box_muller
 from minigrad.random.fused import fused_multiply_add
+from minigrad.random.integers import Integers, Shape, dimensions_of
 from minigrad.temporary import locked
-
-_Shape = int | Sequence[int]
 
 _WORDS = 624  # of the Mersenne Twister's state
 _STATE = np.dtype([  # torch's CPUGeneratorImplState
@@ -26,7 +24,7 @@ _STATE = np.dtype([  # torch's CPUGeneratorImplState
 ])  # fmt: skip
 
 
-class Generator:
+class Generator(Integers):
     """`torch.Generator` for the CPU; it draws NumPy arrays.
 
     A new generator is seeded with 67280421310721, as torch's is. Several threads may use one: each
@@ -116,7 +114,7 @@ class Generator:
         return type(self), (), self.get_state()
 
     def uniform(
-        self, shape: _Shape, low: float = 0.0, high: float = 1.0, dtype: DTypeLike = np.float32
+        self, shape: Shape, low: float = 0.0, high: float = 1.0, dtype: DTypeLike = np.float32
     ) -> NDArray[Any]:
         """Return numbers from [low, high), as `torch.rand` and ``Tensor.uniform_`` draw them.
 
@@ -134,7 +132,7 @@ class Generator:
             RuntimeError: ``low > high``, a bound or their difference is beyond `dtype`, or a
                 dimension is negative.
         """
-        kind, dimensions, size = _floating("uniform", dtype), *_dimensions("uniform", shape)
+        kind, dimensions, size = _floating("uniform", dtype), *dimensions_of("uniform", shape)
         largest = float(np.finfo(kind).max)
         for name, bound in (("low", low), ("high", high)):
             _require_number("uniform", name, bound)
@@ -157,7 +155,7 @@ class Generator:
 
     def normal(
         self,
-        shape: _Shape,
+        shape: Shape,
         mean: float = 0.0,
         std: float = 1.0,
         dtype: DTypeLike = np.float32,
@@ -183,7 +181,7 @@ class Generator:
             NotImplementedError: `dtype` is neither float32 nor float64.
             RuntimeError: `std` is negative or NaN, or a dimension is negative.
         """
-        kind, dimensions, size = _floating("normal", dtype), *_dimensions("normal", shape)
+        kind, dimensions, size = _floating("normal", dtype), *dimensions_of("normal", shape)
         _require_number("normal", "mean", mean)
         _require_number("normal", "std", std)
         if not std >= 0:
@@ -203,31 +201,6 @@ class Generator:
             values = fused_multiply_add(values, width, center).astype(kind)
         return values.reshape(dimensions)
 
-    def permutation(self, n: int) -> NDArray[np.int64]:
-        """Return the numbers from 0 to n - 1 in random order, as `torch.randperm` draws them.
-
-        Fisher and Yates' shuffle: each place is exchanged with one that is not behind it.
-
-        Raises:
-            RuntimeError: n is negative.
-            NotImplementedError: it is so large that torch draws in another way.
-        """
-        if n < 0:
-            raise RuntimeError(f"randperm: n must be non-negative, got {n}")
-        if n >= (2**32 - 1) // 20:
-            raise NotImplementedError(f"randperm: n = {n} is too large: at most 200,000,000")
-        words = locked(self._lock, lambda: self._engine.random_raw(max(n - 1, 0)))
-        order = list(range(n))
-        places = (words % np.arange(n, 1, -1, dtype=np.uint64)).tolist() if n > 1 else []
-        for i, further in enumerate(places):
-            order[i], order[i + further] = order[i + further], order[i]
-        return np.array(order, np.int64)
-
-    def integer(self) -> int:
-        """Return a number from [0, 2**63), as torch draws the seeds of other generators."""
-        high, low = locked(self._lock, lambda: self._engine.random_raw(2)).tolist()
-        return int(high % 2**31 << 32 | low)
-
     def _continue(
         self, seed: int, key: NDArray[np.uint32], position: int, normal: float | None
     ) -> None:
@@ -241,11 +214,8 @@ class Generator:
 
     def _fractions(self, count: int, kind: np.dtype[Any]) -> NDArray[Any]:
         """Return numbers from [0, 1): as many random bits as the dtype has, the word's lowest."""
-        if kind == np.float32:
-            words, bits = self._engine.random_raw(count), 24
-        else:
-            halves = self._engine.random_raw(2 * count)  # the upper one is drawn first
-            words, bits = halves[0::2] << np.uint64(32) | halves[1::2], 53
+        bits = 24 if kind == np.float32 else 53
+        words = self._words(count, 32 if bits < 32 else 64)
         # Through int64, from which NumPy converts several times as fast.
         fractions = (words & np.uint64(2**bits - 1)).view(np.int64).astype(kind)
         fractions *= kind.type(2.0**-bits)
@@ -280,14 +250,3 @@ def _floating(name: str, dtype: DTypeLike) -> np.dtype[Any]:
 def _require_number(name: str, what: str, value: Any) -> None:
     if not isinstance(value, Real):
         raise TypeError(f"{name}: {what} must be a number, not {type(value).__name__}")
-
-
-def _dimensions(name: str, shape: _Shape) -> tuple[tuple[int, ...], int]:
-    """Return the shape as a tuple, and its number of elements."""
-    sizes = (shape,) if isinstance(shape, (int, np.integer)) else shape
-    if not isinstance(sizes, Sequence) or not all(hasattr(size, "__index__") for size in sizes):
-        raise TypeError(f"{name}: the shape must be an int or a sequence of them, not {shape!r}")
-    dimensions = tuple(operator.index(size) for size in sizes)
-    if any(size < 0 for size in dimensions):
-        raise RuntimeError(f"{name}: a dimension cannot be negative, but shape is {dimensions}")
-    return dimensions, math.prod(dimensions)

@@ -4,9 +4,16 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
 
+import numpy as np
+
+from minigrad.dtypes import get_default_dtype
+from minigrad.tensor.clamping import Clamping
+from minigrad.tensor.data import flattened, numbers
+from minigrad.tensor.extrema import Extrema
 from minigrad.tensor.products import MatrixProducts
 from minigrad.tensor.protocols import Protocols
 from minigrad.tensor.reduction import Reductions
+from minigrad.tensor.shape import fitting, varargs
 from minigrad.tensor.size import Size
 from minigrad.tensor.strides import Strides
 
@@ -16,11 +23,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Tensor(Protocols, MatrixProducts, Strides, Reductions):
+class Tensor(Protocols, MatrixProducts, Clamping, Extrema, Strides, Reductions):
     """An array that remembers how it was computed, with torch's names and semantics.
 
-    Make one with `minigrad.tensor`. It wraps the array it is given, without a copy: an ndarray,
-    or any array type that implements the calls in `minigrad.vocabulary`.
+    Make one with `minigrad.tensor`. Made directly it wraps the array it is given, without a copy:
+    an ndarray, or any array type that implements the calls in `minigrad.vocabulary`. As in torch,
+    `Tensor([1, 2])` has the default dtype, `Tensor(2, 3)` that shape and values that are not set.
 
     Each operation is written once, in a class of this room. Its first parameter is called `input`,
     as in torch's functions, so the same object serves as `tensor.sum(dim=0)` and as
@@ -32,6 +40,21 @@ class Tensor(Protocols, MatrixProducts, Strides, Reductions):
     """
 
     __slots__ = ()
+
+    def __init__(self, *data: Any) -> None:
+        super().__init__(constructed(data))
+
+
+def constructed(data: tuple[Any, ...]) -> Any:
+    """Return the array that `Tensor(*data)` wraps."""
+    if len(data) == 1 and isinstance(data[0], (list, tuple)) and not isinstance(data[0], Size):
+        parts, shape, _ = flattened(data[0])
+        return numbers(parts, get_default_dtype()).reshape(shape)
+    if all(isinstance(length, int) for length in data) or isinstance(data[0], Size):
+        return np.empty(fitting("Tensor", varargs("Tensor", data or (0,))), get_default_dtype())
+    if len(data) > 1:
+        raise TypeError("Tensor: expected a sequence of numbers, ints for the shape, or an array")
+    return data[0]
 
 
 def function(method: Callable[P, R]) -> Callable[P, R]:

@@ -1,4 +1,4 @@
-"""Arithmetic, comparisons and functions of corresponding elements."""
+"""Arithmetic and functions of corresponding elements."""
 
 from typing import Any, Self, TypeVar
 
@@ -13,13 +13,12 @@ from minigrad.dtypes import (
     result_type,
 )
 from minigrad.layout import contiguous, in_order, torch_order
-from minigrad.ops import RULE_OF, Rule, activation, comparison
+from minigrad.ops import RULE_OF, Rule, activation
 from minigrad.ops import elementwise as rules
 from minigrad.tensor.base import Number, TensorBase, require_tensor
 from minigrad.tensor.conversion import (
     Conversions,
     floating,
-    is_operand,
     is_plain,
     not_bool,
     promote,
@@ -81,30 +80,6 @@ class Elementwise(Conversions):
         result: Self = where(condition, input, other)
         return result
 
-    def eq(input, other: Any) -> Self:
-        """Whether the elements are equal, a bool tensor."""
-        return input._binary(RULE_OF[comparison.eq], input, other)
-
-    def ne(input, other: Any) -> Self:
-        """Whether the elements differ, a bool tensor."""
-        return input._binary(RULE_OF[comparison.ne], input, other)
-
-    def lt(input, other: Any) -> Self:
-        """Whether input is less than other, a bool tensor."""
-        return input._binary(RULE_OF[comparison.lt], input, other)
-
-    def le(input, other: Any) -> Self:
-        """Whether input is at most other, a bool tensor."""
-        return input._binary(RULE_OF[comparison.le], input, other)
-
-    def gt(input, other: Any) -> Self:
-        """Whether input is greater than other, a bool tensor."""
-        return input._binary(RULE_OF[comparison.gt], input, other)
-
-    def ge(input, other: Any) -> Self:
-        """Whether input is at least other, a bool tensor."""
-        return input._binary(RULE_OF[comparison.ge], input, other)
-
     def neg(input) -> Self:
         """-input."""
         return not_bool("neg", input)._each(RULE_OF[rules.neg])
@@ -133,6 +108,14 @@ class Elementwise(Conversions):
     def tanh(input) -> Self:
         """Hyperbolic tangent."""
         return floating(input)._each(RULE_OF[activation.tanh])
+
+    def sin(input) -> Self:
+        """Sine of an angle in radians."""
+        return floating(input)._each(RULE_OF[rules.sin])
+
+    def cos(input) -> Self:
+        """Cosine of an angle in radians."""
+        return floating(input)._each(RULE_OF[rules.cos])
 
     def sigmoid(input) -> Self:
         """1 / (1 + e^-input)."""
@@ -198,6 +181,9 @@ class Elementwise(Conversions):
 
     # ---- operators --------------------------------------------------------------------------
 
+    def __pos__(input) -> Self:
+        return not_bool("+", input)
+
     def __radd__(input, other: Any) -> Self:
         return input.add(other)
 
@@ -217,16 +203,8 @@ class Elementwise(Conversions):
     def __pow__(input, other: Any) -> Self:
         return input.pow(other)
 
-    def __eq__(input, other: Any) -> Any:
-        return input.eq(other) if is_operand(other) else NotImplemented
-
-    def __ne__(input, other: Any) -> Any:
-        return input.ne(other) if is_operand(other) else NotImplemented
-
-    __hash__ = object.__hash__
     __add__, __sub__, __mul__, __truediv__ = add, sub, mul, div
     __neg__, __abs__ = neg, abs  # noqa: A003
-    __lt__, __le__, __gt__, __ge__ = lt, le, gt, ge
 
 
 T = TypeVar("T", bound=Elementwise)

@@ -13,6 +13,7 @@ from minigrad.dtypes import (
     bool_,
     float32,
     float64,
+    get_default_dtype,
     int64,
     number_as,
     python_number,
@@ -141,7 +142,7 @@ def promote(rule: Rule, x: Any, y: Any, floating_point: bool = False) -> tuple[A
         if isinstance(number, int) and (beyond_c(number) or (is_bool and number >= 2**63)):
             raise beyond(name, number, dtype)
     if floating_point and dtype.kind != "f":
-        dtype = float32
+        dtype = get_default_dtype()
     if name == "sub" and is_bool:
         refuse_bool("sub", "~mask is not here either: compare with mask == False")
     if name == "pow" and dtype.kind in "ib":
@@ -180,5 +181,5 @@ def not_bool(operation: str, x: T, kind: type[RuntimeError] = RuntimeError) -> T
 
 
 def floating(x: T) -> T:
-    """Return the tensor itself if it is floating point, else as float32."""
-    return x if x._array.dtype.kind == "f" else x.to(float32)
+    """Return the tensor itself if it is floating point, else in the default dtype."""
+    return x if x._array.dtype.kind == "f" else x.to(get_default_dtype())

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minigrad.dtypes import bool_, get_default_dtype, int64
+
 _OPENING = "tensor("
 
 
@@ -103,8 +105,8 @@ def tensor_text(
     if size_hidden:
         suffixes.append(f"size={array.shape}")
     # So is the dtype; int64 and bool are recognised by their elements if there are any.
-    evident = ("float32", "int64", "bool") if array.size else ("float32",)
-    if array.dtype.name not in evident:
+    evident = (int64, bool_) if array.size else ()
+    if array.dtype not in (get_default_dtype(), *evident):
         suffixes.append(f"dtype=torch.{array.dtype.name}")
     if grad_fn is not None:
         suffixes.append(f"grad_fn=<{grad_fn}>")

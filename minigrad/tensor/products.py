@@ -63,6 +63,44 @@ class MatrixProducts(Elementwise, Shapes):
         require_factors("mm", input, mat2)
         return input._apply(RULE_OF[linalg.matmul], input, mat2)
 
+    def dot(input, tensor: TensorBase) -> Self:
+        """Sum of the products of two vectors' elements: `matmul` for these alone.
+
+        Raises:
+            RuntimeError: an input is no vector, or the lengths or the dtypes differ.
+        """
+        return input._product("dot", tensor, 1, 1)
+
+    def mv(input, vec: TensorBase) -> Self:
+        """Product of a matrix and a vector: `matmul` for these alone.
+
+        Raises:
+            RuntimeError: an input has another number of axes, or lengths or dtypes differ.
+        """
+        return input._product("mv", vec, 2, 1)
+
+    def _product(input, name: str, other: TensorBase, axes: int, others: int) -> Self:
+        if (input.ndim, require_tensor(name, other).ndim) != (axes, others):
+            raise RuntimeError(
+                f"{name}: expected {axes} and {others} axes, not shapes {list(input.shape)} and "
+                f"{list(other.shape)}: matmul takes matrices, vectors and batches"
+            )
+        require_factors(name, input, other)
+        return input.matmul(other)
+
+    def outer(input, vec2: TensorBase) -> Self:
+        """Each element of a vector times each of another, (n,) and (m,) to (n, m).
+
+        Raises:
+            RuntimeError: an input is no vector.
+        """
+        if input.ndim != 1 or require_tensor("outer", vec2).ndim != 1:
+            raise RuntimeError(
+                f"outer: expected two vectors, not shapes {list(input.shape)} and "
+                f"{list(vec2.shape)}: give .flatten() of each"
+            )
+        return input.reshape(-1, 1) * vec2
+
     __matmul__ = matmul
 
 

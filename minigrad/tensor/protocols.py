@@ -12,6 +12,7 @@ from minigrad.ops import RULE_OF, indexing
 from minigrad.tape import owner
 from minigrad.tensor import printing
 from minigrad.tensor.conversion import is_operand
+from minigrad.tensor.logic import Logic
 from minigrad.tensor.numpy_calls import NumPyCalls
 
 UNBIND = RULE_OF[indexing.part].named("UnbindBackward0")
@@ -59,7 +60,7 @@ def deep_copied(array: Any, memo: dict[int, Any]) -> Any:
     return np.ndarray(array.shape, array.dtype, memo[id(whole)], start_of(array), array.strides)
 
 
-class Protocols(NumPyCalls):
+class Protocols(NumPyCalls, Logic):
     """Python's protocols for `Tensor`."""
 
     # ---- numbers ----------------------------------------------------------------------------

@@ -1,13 +1,16 @@
-"""Sums, means and extrema over axes."""
+"""Sums, means, deviations and norms over axes."""
 
+import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, Self, TypeAlias, TypeVar
 
 import numpy as np
 
-from minigrad.dtypes import int64
+from minigrad.dtypes import as_dtype, int64
 from minigrad.ops import RULE_OF, Rule
 from minigrad.ops import reduction as rules
+from minigrad.tensor.base import Number, TensorBase
 from minigrad.tensor.conversion import Conversions
 
 Dims: TypeAlias = int | Sequence[int] | None
@@ -22,38 +25,108 @@ class Reductions(Conversions):
     """
 
     def sum(
-        input, dim: Dims = None, keepdim: bool = False, *, axis: Dims = VOID, keepdims: bool = VOID
+        input,
+        dim: Dims = None,
+        keepdim: bool = False,
+        *,
+        dtype: Any = None,
+        axis: Dims = VOID,
+        keepdims: bool = VOID,
     ) -> Self:
-        """Sum over `dim` (one axis or several; all by default); integers and bools as int64."""
-        x = input if input.dtype.kind == "f" else input.to(int64)
-        return reduce(RULE_OF[rules.sum], x, dim, keepdim, axis, keepdims, "SumBackward1")
+        """Sum over `dim` (one axis or several; all by default); integers and bools as int64.
+
+        Raises:
+            RuntimeError: the dtype is an integer's, and a gradient is asked for.
+        """
+        kind = as_dtype(dtype) if dtype is not None else input.dtype
+        if kind.kind != "f" and dtype is not None and input._node is not None:
+            raise RuntimeError(f"sum: no gradient with dtype {kind}: sum .detach() of the tensor")
+        x = input.to(kind if dtype is not None or kind.kind == "f" else int64)
+        out = reduce(RULE_OF[rules.sum], x, dim, keepdim, axis, keepdims, "SumBackward1")
+        return out.to(kind) if dtype is not None else out
 
     def mean(
-        input, dim: Dims = None, keepdim: bool = False, *, axis: Dims = VOID, keepdims: bool = VOID
+        input,
+        dim: Dims = None,
+        keepdim: bool = False,
+        *,
+        dtype: Any = None,
+        axis: Dims = VOID,
+        keepdims: bool = VOID,
     ) -> Self:
         """Mean over `dim` (one axis or several; all by default).
 
         Raises:
             RuntimeError: the dtype is not floating point.
         """
-        if input.dtype.kind != "f":
-            raise RuntimeError(
-                "mean: the input dtype should be floating point, "
-                f"not {input.dtype}: convert it first, for example with .float()"
+        x = input if dtype is None else input.to(as_dtype(dtype))
+        require_floating("mean", x)
+        return reduce(RULE_OF[rules.mean], x, dim, keepdim, axis, keepdims, "MeanBackward1")
+
+    def var(
+        input,
+        dim: Dims = None,
+        unbiased: bool | None = None,
+        keepdim: bool = False,
+        *,
+        correction: Number | None = None,
+        axis: Dims = VOID,
+        keepdims: bool = VOID,
+    ) -> Self:
+        """Variance over `dim` (one axis or several; all by default).
+
+        The squared distances from the mean are added up and divided by their number less
+        `correction`: 1 by default, 0 with `unbiased=False`. A bool in the place of dim is
+        `unbiased`.
+
+        Raises:
+            TypeError: both `unbiased` and `correction` are given.
+            RuntimeError: the dtype is not floating point.
+        """
+        return spread(RULE_OF[rules.var], input, dim, unbiased, keepdim, correction, axis, keepdims)
+
+    def std(
+        input,
+        dim: Dims = None,
+        unbiased: bool | None = None,
+        keepdim: bool = False,
+        *,
+        correction: Number | None = None,
+        axis: Dims = VOID,
+        keepdims: bool = VOID,
+    ) -> Self:
+        """Standard deviation over `dim`, the root of the variance; see `var`."""
+        return spread(RULE_OF[rules.std], input, dim, unbiased, keepdim, correction, axis, keepdims)
+
+    def norm(
+        input,
+        p: Any = "fro",
+        dim: Dims = None,
+        keepdim: bool = False,
+        dtype: Any = None,
+        *,
+        axis: Dims = VOID,
+        keepdims: bool = VOID,
+    ) -> Self:
+        """Euclidean norm over `dim`, the root of the sum of squares; the gradient at 0 is 0.
+
+        Raises:
+            NotImplementedError: `p` is not 2, which "fro" stands for.
+            RuntimeError: the dtype is not floating point.
+        """
+        if p not in (2, "fro") or isinstance(p, bool):
+            raise NotImplementedError(
+                f"norm: only p=2 is here, not {p!r}: x.abs().sum() is the norm for p=1, "
+                "x.abs().amax() that for infinity"
             )
-        return reduce(RULE_OF[rules.mean], input, dim, keepdim, axis, keepdims, "MeanBackward1")
-
-    def amax(
-        input, dim: Dims = (), keepdim: bool = False, *, axis: Dims = VOID, keepdims: bool = VOID
-    ) -> Self:
-        """Largest element over `dim`; equal ones share its gradient evenly."""
-        return extremum(RULE_OF[rules.amax], input, dim, keepdim, axis, keepdims)
-
-    def amin(
-        input, dim: Dims = (), keepdim: bool = False, *, axis: Dims = VOID, keepdims: bool = VOID
-    ) -> Self:
-        """Smallest element over `dim`; equal ones share its gradient evenly."""
-        return extremum(RULE_OF[rules.amin], input, dim, keepdim, axis, keepdims)
+        dims = dim if axis is VOID else axis
+        if p == "fro" and isinstance(dims, (tuple, list)) and len(dims) > 2:
+            raise RuntimeError(
+                f"norm: 'fro' is that of a vector or a matrix, not of {len(dims)} axes: give p=2"
+            )
+        x = input if dtype is None else input.to(as_dtype(dtype))
+        require_floating("norm", x)
+        return reduce(RULE_OF[rules.norm], x, dim, keepdim, axis, keepdims)
 
 
 T = TypeVar("T", bound=Conversions)
@@ -67,37 +140,64 @@ def reduce(
     axis: Dims,
     keepdims: bool,
     torch_name: str | None = None,
+    **options: Any,
 ) -> T:
     """Apply a reduction over `dim`; None and the empty sequence mean all axes."""
     dim = one_of(rule.name, "dim", dim, "axis", axis, default=(None, ()))
-    keepdim = one_of(rule.name, "keepdim", keepdim, "keepdims", keepdims, default=(False,))
-    if keepdim is not False and keepdim is not True:
-        raise TypeError(f"{rule.name}: keepdim must be True or False, not {keepdim!r}")
+    keepdim = kept(rule.name, keepdim, keepdims)
     if dim is None:
-        return x._apply(rule, x, axis=None, keepdims=keepdim)
+        return x._apply(rule, x, axis=None, keepdims=keepdim, **options)
     axes = axes_of(rule.name, dim, x.ndim)
     if torch_name is not None:
         rule = rule.named(torch_name)
-    return x._apply(rule, x, axis=axes if x.ndim and axes else None, keepdims=keepdim)
+    return x._apply(rule, x, axis=axes if x.ndim and axes else None, keepdims=keepdim, **options)
 
 
-def extremum(rule: Rule, x: T, dim: Dims, keepdim: bool, axis: Dims, keepdims: bool) -> T:
-    """Apply `amax` or `amin`, which have no value where there is nothing to choose from."""
-    if 0 in x._array.shape:
-        dims = dim if axis is VOID else axis
-        axes = () if dims is None else axes_of(rule.name, dims, x.ndim)
-        if not axes:
-            raise RuntimeError(
-                f"{rule.name}: a tensor of shape {list(x.shape)} has no elements to choose from: "
-                "name axes of other lengths than 0 in dim"
-            )
-        for a in axes:
-            if x.shape[a] == 0:
-                raise IndexError(
-                    f"{rule.name}: axis {a} of shape {list(x.shape)} has length 0, and there is "
-                    "nothing to choose from: reduce an axis of another length"
-                )
-    return reduce(rule, x, dim, keepdim, axis, keepdims)
+def spread(
+    rule: Rule,
+    x: T,
+    dim: Dims,
+    unbiased: bool | None,
+    keepdim: bool,
+    correction: Number | None,
+    axis: Dims,
+    keepdims: bool,
+) -> T:
+    """Apply `var` or `std`."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if unbiased is not None and correction is not None:
+        raise TypeError(f"{rule.name}: give unbiased or correction, not both")
+    require_floating(rule.name, x)
+    less = correction if correction is not None else 1 if unbiased in (None, True) else 0
+    dims = dim if axis is VOID else axis
+    if isinstance(dims, (tuple, list)) and not dims:  # torch's gradient is wrong there
+        raise NotImplementedError(f"{rule.name}: dim must name axes, or be None for all of them")
+    axes = range(x.ndim) if dims is None else axes_of(rule.name, dims, x.ndim)
+    if math.prod(x.shape[a] for a in axes if x.ndim) <= less:
+        warnings.warn(
+            f"{rule.name}: degrees of freedom is <= 0: the results have no more elements each than "
+            f"the correction, {less}",
+            stacklevel=4,
+        )
+    return reduce(rule, x, dim, keepdim, axis, keepdims, correction=less)
+
+
+def require_floating(operation: str, x: TensorBase) -> None:
+    """Raise where the dtype is not floating point."""
+    if x.dtype.kind != "f":
+        raise RuntimeError(
+            f"{operation}: the input dtype should be floating point, not {x.dtype}: convert it "
+            "first, for example with .float()"
+        )
+
+
+def kept(operation: str, keepdim: Any, keepdims: Any) -> bool:
+    """Return whether reduced axes are kept, which has two names."""
+    keepdim = one_of(operation, "keepdim", keepdim, "keepdims", keepdims, default=(False,))
+    if keepdim is not False and keepdim is not True:
+        raise TypeError(f"{operation}: keepdim must be True or False, not {keepdim!r}")
+    return keepdim
 
 
 def axis_of(operation: str, dim: int | None, ndim: int) -> int:

@@ -1,4 +1,4 @@
-"""Moving, repeating and joining elements: nothing is computed."""
+"""Moving and repeating elements: nothing is computed."""
 
 import math
 import warnings
@@ -7,10 +7,8 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from minigrad.dtypes import result_type
 from minigrad.ops import RULE_OF, Rule
 from minigrad.ops import shape as rules
-from minigrad.tensor.base import TensorBase
 from minigrad.tensor.conversion import Conversions
 from minigrad.tensor.reduction import VOID, Dims, axes_of, axis_of, one_of
 from minigrad.tensor.size import Size
@@ -20,7 +18,6 @@ RESHAPE_ALIAS = RULE_OF[rules.reshape].named("ReshapeAliasBackward0")
 SQUEEZE = RULE_OF[rules.reshape].named("SqueezeBackward0")
 SQUEEZE_DIM = RULE_OF[rules.reshape].named("SqueezeBackward1")
 SQUEEZE_DIMS = RULE_OF[rules.reshape].named("SqueezeBackward2")
-STACK = RULE_OF[rules.cat].named("StackBackward0")
 TRANSPOSED = RULE_OF[rules.permute].named("TBackward0")
 TRANSPOSE = RULE_OF[rules.permute].named("TransposeBackward0")
 UNSAFE_VIEW = RULE_OF[rules.reshape].named("UnsafeViewBackward0")
@@ -206,68 +203,13 @@ def reshape_rule(x: Any, shape: tuple[int, ...]) -> Rule:
     return RESHAPE_ALIAS if is_viewable(x, shape) else UNSAFE_VIEW
 
 
-def cat(tensors: Sequence[T], dim: int = 0, *, axis: int | None = VOID) -> T:
-    """Join tensors along an axis they have, in their common dtype.
-
-    Tensors of shape (0,) add nothing: torch still allows them, for compatibility.
-
-    Raises:
-        TypeError: `tensors` is no list or tuple of tensors.
-        ValueError: it is empty.
-        RuntimeError: a tensor has no axes, or their other lengths differ.
-        IndexError: there is no such axis.
-    """
-    _check_tensors("cat", tensors, ValueError)
-    shapes = [list(t.shape) for t in tensors]
-    if [] in shapes:
-        raise RuntimeError(
-            f"cat: zero-dimensional tensor (at position {shapes.index([])}) cannot be "
-            "concatenated: use stack"
-        )
-    dim = one_of("cat", "dim", dim, "axis", axis, default=(0,))
-    along = axis_of("cat", dim, next((t.ndim for t in tensors if t.shape != (0,)), 1))
-    try:
-        return tensors[0]._apply(RULE_OF[rules.cat], *_in_common_dtype(tensors), axis=along)
-    except ValueError as error:
-        raise RuntimeError(f"cat: shapes {shapes} must be equal but for axis {along}") from error
-
-
-def stack(tensors: Sequence[T], dim: int = 0, *, axis: int | None = VOID) -> T:
-    """Join tensors of equal shape along a new axis, in their common dtype.
-
-    Raises:
-        TypeError: `tensors` is no list or tuple of tensors.
-        RuntimeError: it is empty, or the shapes differ.
-        IndexError: there is no such axis.
-    """
-    _check_tensors("stack", tensors, RuntimeError)
-    if len({t.shape for t in tensors}) > 1:
-        raise RuntimeError(
-            f"stack: tensors must be of equal shape, not {[list(t.shape) for t in tensors]}"
-        )
-    dim = one_of("stack", "dim", dim, "axis", axis, default=(0,))
-    along = axis_of("stack", dim, tensors[0].ndim + 1)
-    rows = [t.unsqueeze(along) for t in _in_common_dtype(tensors)]
-    return tensors[0]._apply(STACK, *rows, axis=along)
-
-
-def _check_tensors(operation: str, tensors: Any, if_empty: type[Exception]) -> None:
-    if not isinstance(tensors, (list, tuple)):
-        raise TypeError(
-            f"{operation}: tensors must be a list or tuple of Tensors, not {type(tensors).__name__}"
-        )
-    for i, part in enumerate(tensors):
-        if not isinstance(part, TensorBase):
-            raise TypeError(
-                f"{operation}: expected Tensor as element {i}, but got {type(part).__name__}"
-            )
-    if not tensors:
-        raise if_empty(f"{operation}: expected a non-empty list of Tensors, but it is empty")
-
-
-def _in_common_dtype(tensors: Sequence[T]) -> list[T]:
-    dtype = result_type(*(t._array for t in tensors))
-    return [t.to(dtype) for t in tensors]
+def fitting(operation: str, size: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a size; raise a RuntimeError where memory cannot have it."""
+    if min(size, default=0) < 0:
+        raise RuntimeError(f"{operation}: size {list(size)}: lengths must not be negative")
+    if math.prod(n for n in size if n) >= 2**60:  # of 8 bytes each
+        raise RuntimeError(f"{operation}: size {list(size)} is more than memory can have")
+    return size
 
 
 def varargs(

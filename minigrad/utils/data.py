@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from minigrad.creation import randperm
 from minigrad.dtypes import float64
 from minigrad.from_data import from_numpy, tensor
 from minigrad.random import Generator, chosen
+from minigrad.random_tensors import randperm
 from minigrad.tensor import Tensor
-from minigrad.tensor.shape import stack
+from minigrad.tensor.joining import stack
 
 
 class Dataset:

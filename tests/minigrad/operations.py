@@ -21,12 +21,16 @@ from tests.minigrad.shapes import (
     any_shape,
     assigning,
     broadcast,
+    equal_vectors,
     expanding,
     extremum,
+    extremum_at,
+    filled,
     indexing,
     into,
     joining,
     matrices,
+    matrix_and_vector,
     new_axis,
     one_axis,
     permuting,
@@ -34,8 +38,10 @@ from tests.minigrad.shapes import (
     reduction,
     reshaping,
     same,
+    spreading,
     stacking,
     two_axes,
+    two_vectors,
 )
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -131,6 +137,12 @@ def _extremum(name: str) -> Callable[..., Any]:
     return call
 
 
+def _spread(m: Any, x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+    """The variance of numbers that are as far from their mean as they can be."""
+    apart = x + m.mean(x, dim, keepdim=True)
+    return m.mean(apart * apart, dim, keepdim)
+
+
 ANY, POSITIVE, SMALL = (-1e3, 1e3), (1e-3, 1e3), (-30.0, 30.0)
 
 
@@ -163,6 +175,8 @@ OPERATIONS = [
     _elementwise("log", POSITIVE, exact=mpmath.log),
     _elementwise("sqrt", POSITIVE, exact=mpmath.sqrt),
     _elementwise("square", ANY),
+    _elementwise("sin", SMALL, exact=mpmath.sin),
+    _elementwise("cos", SMALL, exact=mpmath.cos),
     _elementwise("tanh", SMALL, exact=mpmath.tanh, gradient_terms=lambda x, out: 1 + out * out),
     _elementwise(
         "sigmoid",
@@ -171,6 +185,10 @@ OPERATIONS = [
         gradient_terms=lambda x, out: out * (1 + out),
     ),
     _elementwise("relu", ANY),
+    _elementwise("clamp", ANY, call=lambda m, x: m.clamp(x, -2, 3)),
+    _elementwise("clamp(min)", ANY, call=lambda m, x: m.clamp(x, min=0.5)),
+    _elementwise("remainder", SMALL, (10.0, 30.0)),
+    _elementwise("x % -3", SMALL, call=lambda m, x: x % -3),
     _elementwise("leaky_relu", ANY, call=lambda m, x: m.nn.functional.leaky_relu(x, 0.2)),
     _elementwise(
         "softplus",
@@ -216,6 +234,29 @@ OPERATIONS = [
     _summed("mean", reduction(0), 1, lambda m, x, **options: m.mean(x, **options)),
     Operation("amax", _extremum("amax"), extremum, (ANY,)),
     Operation("amin", _extremum("amin"), extremum, (ANY,)),
+    Operation("max", lambda m, x: m.max(x), filled, (ANY,)),
+    Operation("min", lambda m, x: m.min(x), filled, (ANY,)),
+    Operation("max(dim)", lambda m, x, **options: m.max(x, **options)[0], extremum_at, (ANY,)),
+    Operation("min(dim)", lambda m, x, **options: m.min(x, **options)[0], extremum_at, (ANY,)),
+    _summed("sum(dtype)", reduction(0), 1, lambda m, x, **o: m.sum(x, dtype=m.float64, **o)),
+    Operation(
+        "var",
+        lambda m, x, **options: m.var(x, **options, correction=0),
+        spreading,
+        (ANY,),
+        magnitude=_spread,
+    ),
+    Operation(
+        "std",
+        lambda m, x, **options: m.std(x, **options, correction=0),
+        spreading,
+        (ANY,),
+        magnitude=lambda m, x, **options: _spread(m, x, **options).sqrt(),
+    ),
+    _summed("norm", reduction(0), 1, lambda m, x, **options: m.norm(x, 2, **options)),
+    _summed("dot", equal_vectors, 2, lambda m, x, y: m.dot(x, y)),
+    _summed("mv", matrix_and_vector, 2, lambda m, x, y: m.mv(x, y)),
+    Operation("outer", lambda m, x, y: m.outer(x, y), two_vectors, (ANY, ANY)),
     _summed("matmul", product, 2, lambda m, x, y: m.matmul(x, y)),
     _summed("mm", matrices, 2, lambda m, x, y: x.mm(y)),
     _summed("linear", affine, 3, lambda m, x, w, b: m.nn.functional.linear(x, w, b)),
@@ -266,6 +307,8 @@ OPERATIONS = [
     _moved("unsqueeze", new_axis, lambda m, x, dim: m.unsqueeze(x, dim)),
     _moved("cat", joining, lambda m, *xs, dim: m.cat(xs, dim), 3),
     _moved("stack", stacking, lambda m, *xs, dim: m.stack(xs, dim), 3),
+    _moved("hstack", same(2), lambda m, *xs: m.hstack(xs), 2),
+    _moved("vstack", same(2), lambda m, *xs: m.vstack(xs), 2),
     _moved("index", indexing, lambda m, x, key: x[as_key(m, key)]),
     _moved("index assignment", assigning, _assign, 2),
     _moved(

@@ -67,6 +67,40 @@ def extremum(data: Any) -> Case:
     return [shape], {**options, "dim": data.draw(st.one_of(axes, several))}
 
 
+def filled(data: Any) -> Case:
+    return [any_shape(data, min_side=1)], {}
+
+
+def extremum_at(data: Any) -> Case:
+    """One axis, which has elements."""
+    (shape,), options = extremum(data)
+    dims = options["dim"]
+    if dims is None or isinstance(dims, tuple):
+        axes = [axis for axis, n in enumerate(shape) if n] or [0]
+        dims = data.draw(st.sampled_from(axes))
+    return [shape], {**options, "dim": dims}
+
+
+def spreading(data: Any) -> Case:
+    """A reduction of several elements, over one axis or over all."""
+    shape = any_shape(data, min_dims=1, min_side=2)
+    dim = data.draw(st.one_of(st.none(), _axes(shape)))
+    return [shape], {"dim": dim, "keepdim": data.draw(st.booleans())}
+
+
+def equal_vectors(data: Any) -> Case:
+    return [any_shape(data, 1, max_dims=1)] * 2, {}
+
+
+def two_vectors(data: Any) -> Case:
+    return [any_shape(data, 1, max_dims=1) for _ in range(2)], {}
+
+
+def matrix_and_vector(data: Any) -> Case:
+    n, k = (data.draw(st.integers(0, 4)) for _ in range(2))
+    return [(n, k), (k,)], {}
+
+
 def product(data: Any) -> Case:
     """Shapes of a matrix product: vectors, matrices and batches that broadcast."""
     n, k, m = (data.draw(st.integers(0, 4)) for _ in range(3))

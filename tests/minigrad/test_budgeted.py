@@ -44,6 +44,8 @@ CALLS: dict[str, tuple[Callable[..., Any], list[tuple[float, float]]]] = {
     "negative": (np.negative, [(-3, 3)]),
     "positive": (np.positive, [(-3, 3)]),
     "power": (np.power, [(0.5, 3), (-2, 2)]),
+    "sin": (np.sin, [(-3, 3)]),
+    "cos": (np.cos, [(-3, 3)]),
     "sqrt": (np.sqrt, [(0.5, 3)]),
     "square": (np.square, [(-3, 3)]),
     "subtract": (np.subtract, [(-3, 3), (-3, 3)]),
@@ -66,7 +68,7 @@ CALLS: dict[str, tuple[Callable[..., Any], list[tuple[float, float]]]] = {
     "astype": (lambda x: np.astype(x, np.float64), [(-3, 3)]),
 }
 ROUNDED = ["add", "divide", "exp", "log", "log1p", "multiply", "power", "sqrt", "square"]
-ROUNDED += ["subtract", "tanh"]
+ROUNDED += ["sin", "cos", "subtract", "tanh"]
 ROUNDED += [name for name in CALLS if name.startswith(("matmul", "add.reduce"))]
 
 
@@ -142,11 +144,25 @@ def test_an_error_that_is_common_to_a_vector_does_not_average_out(side: str) -> 
 
 
 def test_every_word_of_the_vocabulary_is_tested_here() -> None:
-    words = " ".join([*CALLS, "zeros_like", "sign", "logical_and", *COMPARISON_UFUNCS])
+    words = " ".join([*CALLS, "zeros_like", "sign", "logical_and", *DIVISIONS, *COMPARISON_UFUNCS])
     for word in UFUNCS | FUNCTIONS:
         assert word.__name__ in words
     for word in REDUCTIONS:
         assert f"{word.__name__}.reduce" in words
+
+
+DIVISIONS = ["floor_divide", "remainder"]
+
+
+@pytest.mark.parametrize("name", DIVISIONS)
+def test_what_is_rounded_to_an_integer_must_be_exact(name: str) -> None:
+    """There the quotient jumps: no error of it can be bounded."""
+    divide, x, y = getattr(np, name), np.array([7.5, -7.5], "f4"), np.array([2, 2], "f4")
+    assert np.array_equal(plain(divide(array(x), array(y))), divide(x, y))
+    for variances in ([np.ones(2), None], [None, np.ones(2)]):
+        operands = [array(z, variance) for z, variance in zip((x, y), variances, strict=True)]
+        with pytest.raises(TypeError, match=f"{name}: inexact values have no budget"):
+            divide(*operands)
 
 
 COMPARISON_UFUNCS = ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]

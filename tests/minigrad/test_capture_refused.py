@@ -58,7 +58,7 @@ MODEL = network()
 REFUSED: dict[str, tuple[Callable[..., Any], list[Tensor], str]] = {
     "normal numbers": (lambda x: x + torch.randn(1), [PLAIN], "random"),
     "uniform numbers": (lambda: nn.Linear(2, 2), [], "random"),
-    "outside of the vocabulary": (lambda: torch.from_numpy(np.sin(PLAIN._array)), [], "sin"),
+    "outside of the vocabulary": (lambda: torch.from_numpy(np.sinh(PLAIN._array)), [], "sinh"),
     "array of another type": (lambda: OTHER * 2, [], "ReproducibleArray"),
     "argument of another type": (lambda x: x * 2, [OTHER], "ReproducibleArray"),
     "converting a module": (lambda: MODEL.double(), [], "copy_"),

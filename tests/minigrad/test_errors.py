@@ -35,7 +35,8 @@ GENERAL: dict[str, list[tuple[str, str, str]]] = {
         name: [(f"T.{name}('a')", "str", "Tensor"), (f"T.{name}(1.0)", "float", "Tensor")]
         for name in (
             *("exp", "log", "sqrt", "square", "tanh", "sigmoid", "relu", "neg"),
-            *("abs", "clone", "numel"),
+            *("abs", "clone", "numel", "sin", "cos", "isnan", "isinf", "isfinite"),
+            *("max", "min", "argmax", "argmin", "any", "all", "std", "var"),
         )
     },
     **{
@@ -127,6 +128,89 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         ("T.where(b, 'a', v)", "str", "tensors or numbers"),
         ("T.where(b, T.ones(3), v)", "[3]", "equal or 1"),
     ],
+    "as_tensor": [("T.as_tensor('a')", "str", "numbers")],
+    "empty": [("T.empty(-1)", "-1", "not be negative"), ("T.empty('a')", "str", "ints")],
+    "eye": [("T.eye(-1)", "-1", "not be negative"), ("T.eye(2.0)", "2.0", "ints")],
+    "full_like": [
+        ("T.full_like(v, 'a')", "str", "number"),
+        ("T.full_like(1, 2)", "int", "Tensor"),
+    ],
+    "rand_like": [
+        ("T.rand_like(i)", "int64", "float32 or float64"),
+        ("T.rand_like(1)", "int", "Tensor"),
+    ],
+    "randn_like": [
+        ("T.randn_like(i)", "int64", "float32 or float64"),
+        ("T.randn_like(1)", "int", "Tensor"),
+    ],
+    "normal": [
+        ("T.normal(v, -1.0)", "-1", "std >= 0"),
+        ("T.normal(v, -v.abs())", "std", ".abs()"),
+        ("T.normal(0.0, 1.0)", "size", "both numbers"),
+        ("T.normal(v, 1.0, (2,))", "size", "tensors have them"),
+    ],
+    "randint": [
+        ("T.randint(0, (2,))", "low = 0", "low < high"),
+        ("T.randint(3, 2)", "int", "tuple of ints"),
+        ("T.randint(2.0, (2,))", "2.0", "ints"),
+        ("T.randint(0, 3, (2,), dtype=T.bool)", "[0, 3)", "give 0 and 2"),
+    ],
+    "set_rng_state": [("T.set_rng_state(3)", "3", "uint8")],
+    "set_default_dtype": [("T.set_default_dtype(T.int64)", "int64", "float32 or float64")],
+    "clamp": [
+        ("v.clamp()", "None", "At least one"),
+        ("v.clamp('a')", "str", "numbers"),
+        ("v.clamp_('a')", "str", "numbers"),
+    ],
+    **{
+        name: [
+            (f"i {sign} 0", "0", "an integer is divided"),
+            (f"b {sign} b", "bool", "convert"),
+            (f"T.{name}(v, 'a')", "str", "tensors or numbers"),
+            (f"v.{name}_('a')", "str", "tensors or numbers"),
+            (f"v {sign} T.ones(3)", "[2] and [3]", "equal or one of them 1"),
+        ]
+        for name, sign in (("remainder", "%"), ("floor_divide", "//"))
+    },
+    "hstack": [("T.hstack([])", "empty", "non-empty"), ("T.hstack(3)", "int", "list or tuple")],
+    "vstack": [("T.vstack([])", "empty", "non-empty"), ("T.vstack(3)", "int", "list or tuple")],
+    "dot": [
+        ("v.dot(T.ones(3))", "[2] and [3]", "as long as"),
+        ("v.dot(m)", "[2, 3]", "matmul"),
+        ("v.dot(i)", "float32 and int64", "same dtype"),
+    ],
+    "mv": [("m.mv(v)", "[2, 3] and [2]", "as long as"), ("v.mv(v)", "[2]", "matmul")],
+    "outer": [("m.outer(v)", "[2, 3]", "two vectors")],
+    "equal": [("v.equal(1)", "int", "Tensor")],
+    "allclose": [
+        ("v.allclose(v.double())", "float64", "convert"),
+        ("v.allclose(v, rtol=-1)", "-1", "not be negative"),
+        ("v.allclose(T.ones(3))", "[2] and [3]", "broadcast"),
+    ],
+    **{
+        name: [
+            (f"T.zeros(0).{name}()", "[0]", "another length"),
+            (f"m.{name}(2)", "2", "[-2, 1]"),
+            (f"T.zeros(0, 2).{name}(0)", "[0, 2]", "another length"),
+        ]
+        for name in ("max", "min")
+    },
+    "argmax": [("b.argmax()", "bool", "convert"), ("m.argmax(2)", "2", "[-2, 1]")],
+    "argmin": [("b.argmin()", "bool", "convert"), ("m.argmin(2)", "2", "[-2, 1]")],
+    **{
+        name: [
+            (f"i.{name}()", "int64", ".float()"),
+            (f"m.{name}(unbiased=True, correction=1)", "unbiased", "not both"),
+        ]
+        for name in ("var", "std")
+    },
+    "norm": [("i.norm()", "int64", ".float()")],
+    "any": [("m.any(2)", "2", "[-2, 1]")],
+    "all": [("m.all(2)", "2", "[-2, 1]")],
+    "&": [("v & v", "float32", "bool")],
+    "~": [("~v", "float32", "bool")],
+    "+": [("+b", "bool", "convert")],
+    "sum": [("w.sum(dtype=T.int64)", "int64", ".detach()")],
     "mean": [("i.mean()", "int64", ".float()"), ("b.mean()", "bool", ".float()")],
     "amax": [
         ("T.zeros(0).amax()", "[0]", "other lengths than 0"),
@@ -409,7 +493,11 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         ("T.nn.init.xavier_normal_(v)", "[2]", "matrix"),
     ],
     "sigmoid": [("T.nn.Sigmoid()(3)", "int", "Tensor")],
-    "device": [("T.device('tpu')", "tpu", "cpu"), ("T.device([])", "list", "cpu")],
+    "device": [
+        ("T.zeros(2, device='tpu')", "tpu", "cpu"),
+        ("T.device('tpu')", "tpu", "cpu"),
+        ("T.device([])", "list", "cpu"),
+    ],
     "mm": [
         ("T.mm(m, m)", "[2, 3] and [2, 3]", "as long as"),
         ("v.mm(m)", "[2]", "matrix"),
@@ -423,6 +511,9 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
 CALLS = [(name, *case) for cases in (GENERAL, SPECIFIC) for name in cases for case in cases[name]]
 UNNAMED = {
     "alpha": ("add", "sub"),
+    "as_tensor": ("tensor",),
+    "randint": ("randint", "integers"),
+    "set_rng_state": ("set_state",),
     "assign": ("index",),
     "zeros": ("zeros", "dtype"),
     "tensor": ("tensor", "dtype"),
@@ -468,7 +559,6 @@ ELSEWHERE = {
     "CaptureError": "an exception",
     "capture": "test_capture",
     "explain": "test_explain",
-    "dtype": "NumPy's",
     "enable_grad": "test_autograd",
     "Generator": "test_random",
     "manual_seed": "test_random",

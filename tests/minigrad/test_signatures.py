@@ -64,6 +64,7 @@ NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
 """Other names that torch's parser accepts although no signature says so; `test_tensor` does."""
 
 RANDOM = "the generator's own methods, which torch keeps in its functions"
+OVERLOADS = "torch has several signatures for it, and here one stands for all"
 DECORATOR = "the decorated function is no parameter here: __call__ takes it"
 NO_SIGNATURE = "torch tells no signature to compare with"
 ONE_TREE = "a module is not expected twice in the tree, so nothing has to be told apart"
@@ -87,6 +88,7 @@ DIFFERENCES: dict[str, str] = {
     "CaptureError": "of minigrad's own `capture`",
     "Generator.integer": RANDOM,
     "Generator.normal": RANDOM,
+    "Generator.integers": RANDOM,
     "Generator.permutation": RANDOM,
     "Generator.uniform": RANDOM,
     "Generator.seed": "made with its seed in place of a device",
@@ -98,10 +100,18 @@ DIFFERENCES: dict[str, str] = {
     "explain": "of minigrad's own: it shows the tape of a computation",
     "div.rounding_mode": "quotients only, no integer division",
     "Tensor.expand.implicit": "set by torch's compiler alone",
-    "Tensor.mean.dtype": "convert first: x.double().mean()",
-    "Tensor.sum.dtype": "convert first: x.double().sum()",
-    "mean.dtype": "convert first: x.double().mean()",
-    "sum.dtype": "convert first: x.double().sum()",
+    **{
+        f"{function}.other": "given by position, in the place of dim"
+        for function in ("max", "min", "Tensor.max", "Tensor.min")
+    },
+    **{
+        f"{prefix}{name}": "results are always new arrays"
+        for prefix in ("", "Tensor.")
+        for name in ("max.max", "max.max_values", "min.min", "min.min_indices")
+    },
+    "normal.mean": OVERLOADS,
+    "normal.requires_grad": OVERLOADS,
+    **{f"randint.{name}": OVERLOADS for name in ("dtype", "high", "low", "size")},
     "Tensor.numpy.force": "use .detach().numpy()",
     "Tensor.to.copy": "use .clone()",
     "Tensor.type.kwargs": "deprecated in torch",

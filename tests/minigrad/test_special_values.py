@@ -44,6 +44,10 @@ FUSED = (
 )
 DIFFERENCES: dict[str, tuple[Callable[..., Array], str]] = {
     "add(alpha)": FUSED,
+    "remainder": (
+        lambda x, y: np.isinf(x / y) & np.isfinite(x) & (y != 0),
+        "torch answers NaN where x / y overflows",
+    ),
     "maximum": OPPOSITE_ZEROS,
     "minimum": OPPOSITE_ZEROS,
 }

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.arrays.budgeted.values import (
+    ROUNDED,
     Budgeted,
     in_units_of,
     most_repeats,
@@ -76,10 +77,21 @@ def _counted(doubt: Any) -> Any:
 
 
 def choice(ufunc: np.ufunc, *inputs: Budgeted) -> Budgeted:
-    """Return the result of a comparison, logical_and, sign, maximum or minimum."""
+    """Return the result of a comparison, logical_and, sign, maximum, minimum or rounded division.
+
+    Raises:
+        TypeError: inexact values are to be divided and rounded.
+    """
     value = ufunc(*(x.value for x in inputs))
     if ufunc is np.logical_and:
         return Budgeted(value, slack=_doubt_of_both(*inputs))
+    if ufunc in (np.floor_divide, np.remainder):
+        if not all(x.exact for x in inputs):
+            raise TypeError(
+                f"{ufunc.__name__}: inexact values have no budget there, where the quotient jumps "
+                "from one integer to the next: detach them from what is judged"
+            )
+        return Budgeted(value, ROUNDED * np.square(value, dtype=np.float64))
     if ufunc is np.sign:
         return Budgeted(value, slack=_sign_slack(value, *inputs))
     if ufunc not in (np.maximum, np.minimum):

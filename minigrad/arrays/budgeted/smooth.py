@@ -28,7 +28,7 @@ from minigrad.arrays.budgeted.values import (
 )
 
 LIBRARY = 4.0
-"""The variance of the relative error of exp, log, log1p, tanh and power, in u²."""
+"""The variance of the relative error of exp, log, log1p, sin, cos, tanh and power, in u²."""
 
 
 class Smooth(NamedTuple):
@@ -62,6 +62,8 @@ SMOOTH: dict[np.ufunc, Smooth] = {
     np.sqrt: Smooth((lambda out, x: _double(np.divide, 0.5, out),), ROUNDED),
     np.exp: Smooth((lambda out, x: out,), LIBRARY),
     np.log: Smooth((lambda out, x: _double(np.divide, 1, x),), LIBRARY),
+    np.sin: Smooth((lambda out, x: _double(np.cos, x),), LIBRARY),
+    np.cos: Smooth((lambda out, x: -_double(np.sin, x),), LIBRARY),
     np.log1p: Smooth((lambda out, x: _double(np.divide, 1, _double(np.add, x, 1)),), LIBRARY),
     np.tanh: Smooth((lambda out, x: 1 - _double(np.square, out),), LIBRARY),
     np.power: Smooth(
@@ -94,8 +96,9 @@ def elementwise(ufunc: np.ufunc, *inputs: Budgeted) -> Budgeted:
     if ufunc is np.sqrt and variance is not None:
         # |√(x + e) - √x| ≤ √|e|, which is less where x is within its own error of 0.
         variance = np.fmin(variance, np.sqrt(inputs[0].variance) / unit_roundoff(value.dtype))
-    if ufunc is np.square and variance is not None:
-        # (x + e)² - x² = (2·x + e)·e: where x is within its own error of 0, only e² is left.
+    if ufunc in (np.square, np.sin, np.cos) and variance is not None:
+        # (x + e)² - x² = (2·x + e)·e: where x is within its own error of 0, only e² is left. At
+        # the crests of sine and cosine half of it is left.
         second = np.square(inputs[0].variance)
         second *= (NEAR * unit_roundoff(value.dtype)) ** 2
         variance = variance + second

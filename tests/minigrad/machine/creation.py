@@ -71,6 +71,15 @@ class Creation(Pool):
                 call = f"full({size}, {self.number(r)}"
             case 1:
                 call = f"{r.choice(['zeros_like', 'ones_like'])}({self.tensor(r)}"
+            case 2 if r.randrange(3) == 0:
+                call = r.choice(
+                    [
+                        f"eye({r.randrange(4)}",
+                        f"full_like({self.tensor(r)}, 2",
+                        f"rand_like({self.tensor(r)}",
+                        "randint(0, 5, (2, 3)",
+                    ]
+                )
             case kind:
                 name = ["zeros", "ones", r.choice(["rand", "randn"])][kind - 2]
                 call = f"{name}({listed(r, lengths) or '()'}"

@@ -10,6 +10,7 @@ from tests.minigrad.machine.views import Views
 from tests.minigrad.machine.words import randoms
 
 UNARY = ["neg", "abs", "square", "relu", "clone", "exp", "log", "sqrt", "tanh", "sigmoid"]
+UNARY += ["sin", "cos", "isnan", "isfinite"]
 BINARY = [
     "add",
     "sub",
@@ -39,7 +40,7 @@ IN_PLACE = [
     "uniform_",
     "normal_",
 ]
-REDUCTIONS = ["sum", "mean", "amax", "amin"]
+REDUCTIONS = ["sum", "mean", "amax", "amin", "any", "all", "std", "var", "norm"]
 
 
 class Operations(Views):
@@ -88,9 +89,33 @@ class Operations(Views):
         name, ndim = r.choice(REDUCTIONS), self.value(t).ndim
         axis = self.axis(r, ndim)
         dim = r.choice([axis, f"({axis},)", f"[{axis}, {self.axis(r, ndim)}]", "()", "None"])
+        if name == "norm":
+            return f"{t}.norm(dim={axis})"
         keep = options(r, keepdim=["True", "False"])
         arguments = r.choice(["", dim + keep, f"dim={dim}{keep}", f"axis={axis}{keep}"])
         return r.choice([f"{t}.{name}({arguments})", f"torch.{name}({t}, {arguments})"])
+
+    @rule(r=randoms)
+    def extreme(self, r: Random) -> None:
+        t, name = self.seen(r), r.choice(["max", "min", "argmax", "argmin"])
+        arguments = r.choice(["", self.axis(r, self.value(t).ndim)])
+        keep = options(r, keepdim=["True", "False"]) if arguments else ""
+        part = "[0]" if arguments and not name.startswith("arg") else ""
+        self.assigned(r, f"{t}.{name}({arguments}{keep}){part}")
+
+    @rule(r=randoms)
+    def bounded(self, r: Random) -> None:
+        t = self.seen(r)
+        bounds = r.choice(["0, 1", "min=0.5", "max=2", "-1"])
+        self.assigned(r, r.choice([f"{t}.clamp({bounds})", f"torch.clamp({t}, {bounds})",
+                                   f"{t} % {self.number(r)}", f"{t}.detach() // 2"]))  # fmt: skip
+
+    @rule(r=randoms)
+    def logic(self, r: Random) -> None:
+        t = self.tensor(r)
+        a, b = f"({t} > {self.number(r)})", f"({t} != {self.number(r)})"
+        self.assigned(r, r.choice([f"{a} & {b}", f"{a} | {b}", f"~{a}", f"torch.equal({t}, {t})",
+                                   f"{t}.allclose({t} * 1)"]))  # fmt: skip
 
     @rule(r=randoms)
     def product(self, r: Random) -> None:
