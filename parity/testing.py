@@ -86,7 +86,8 @@ class Check:
         (entry,) = document["architectures"]
         found = (document if self.verdict == PROBES else entry)[self.verdict]
         if found is not None and found["passed"] is None:
-            _skip(f"{self.verdict} cannot be judged: torch itself is not predictable so far")
+            seen = VERDICTS[self.verdict].describe(found, entry, document["settings"])
+            _skip(f"{self.verdict} cannot be judged: {seen}")
         if found is None:
             _skip(f"{self.verdict} cannot be judged: {self._reason(document, entry)}")
         if not found["passed"]:

@@ -33,7 +33,7 @@ def add_counterexamples(
 
     `case` is the file's name. It is None if the verdict did not fail again from any start, which
     means that an engine is not repeatable. A final MSE that was judged by its bits has the case of
-    `bitwise`.
+    `bitwise`, and `accuracy` that of a step that failed too.
 
     Args:
         entry: of the network, in the report.
@@ -48,6 +48,9 @@ def add_counterexamples(
             continue
         if kind == "final_mse" and _bits_decided(entry):
             verdict["case"] = entry["bitwise"]["case"]
+            continue
+        if kind == "accuracy" and (shown := _step_case(entry)):
+            verdict["case"] = shown
             continue
         pair = Processes(*processes.twins) if row.bits and processes.twins else processes
         case = Case(
@@ -144,6 +147,12 @@ def _bits_decided(entry: Mapping[str, Any]) -> bool:
     """Return whether `bitwise` judged the final MSE, as the run was not predictable to its end."""
     horizon, spread = entry["trajectory"]["horizon_epoch"], entry["final_mse"]["expected_spread"]
     return horizon is not None or not math.isfinite(spread)
+
+
+def _step_case(entry: Mapping[str, Any]) -> str | None:
+    """Return the case of a verdict on steps that failed and has one."""
+    verdicts = (entry[kind] or {} for kind in ("gradients", "steps", "free_steps"))
+    return next((verdict["case"] for verdict in verdicts if verdict.get("case")), None)
 
 
 def _beginnings(case: Case, processes: Processes) -> Iterator[Case]:

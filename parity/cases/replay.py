@@ -70,7 +70,7 @@ def replay(case: Case, actual: Side, expected: Side, *, traced: bool = False) ->
     if verdict["passed"] is None:
         raise UsageError(
             "nothing can be judged: by these engines, on this machine, the run is not predictable "
-            "to its end"
+            "to its end, or all is zero or not finite"
         )
     verdict = json.loads(to_json(verdict))
     return Replayed(case, (actual.name, expected.name), verdict, environment, found)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from parity.checks.accuracy import check_accuracy, describe_accuracy, numbers_lacking
 from parity.checks.bitwise import check_bitwise, describe_bitwise
 from parity.checks.final_mse import check_final_mse, describe_final_mse
 from parity.checks.free_steps import describe_free_steps
@@ -256,15 +257,18 @@ def _final_mse(match: Match) -> Entry:
 
 
 ROWS = (
-    Verdict(
-        "start", "start", 0, "draw", _start, describe_start,
-        lacking=_draws_nothing, reason="nothing is drawn by",
-    ),
+    Verdict("start", "start", 0, "draw", _start, describe_start,
+            lacking=_draws_nothing, reason="nothing is drawn by"),
     Verdict("gradients", "gradients", 1, "first step", lambda m: m.gradients, describe_gradients),
     Verdict("steps", "steps", 3, "every step", lambda m: m.stepped("steps"), describe_steps),
     Verdict(
         "free_steps", "free steps", 4, "every step", lambda m: m.stepped("free_steps"),
         describe_free_steps, free=True,
+    ),
+    Verdict(
+        "accuracy", "accuracy", 7, "whole run", lambda m: check_accuracy(
+            *m.sides, m.task, m.start, m.runs[1].parameters, m.report("accuracy"), m.judges
+        ), describe_accuracy, lacking=lambda m: numbers_lacking(m.task), reason="no numbers beyond",
     ),
     Verdict(
         "trajectory", "trajectory", 2, "whole run", lambda m: m.trajectory, describe_trajectory,

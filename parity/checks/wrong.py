@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from parity.checks.budget import Budget, budgeted_step
 from parity.checks.gradients import compare
 from parity.checks.witness import Witness
@@ -11,9 +9,6 @@ from parity.checks.words import wrong_of
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Array, Start, Task
 from parity.engines.trainer import Trainer
-
-Step = dict[str, dict[str, Array]]
-"""Arrays by what they are, as in `Witness.step`, and by the parameters' names."""
 
 
 def wrong_in_step(
@@ -49,23 +44,9 @@ def wrong_in_step(
     }
 
     def right(engine: EngineProcess[Trainer]) -> bool:
-        found = engine.call(_step, task, start, momentum_buffers)
+        engine.call(Trainer.begin, task, start)
+        found = engine.call(Trainer.take, start.parameters, momentum_buffers)
         return all(compare(found[kind], true[kind], budgets[kind], kind).passed for kind in found)
 
     wrong = wrong_of(right(actual), right(expected)) or "neither"
     return None if wrong == "both" else wrong
-
-
-def _step(trainer: Trainer, task: Task, start: Start, buffers: Mapping[str, Array]) -> Step:
-    """Take a step, in the engine's process."""
-    trainer.engine.begin(task, start, buffers)
-    loss, gradients = trainer.engine.loss_and_gradients()
-    trainer.engine.step()
-    found = {
-        "loss": {"loss": np.array(loss, task.dtype)},
-        "gradients": gradients,
-        "updated": trainer.engine.parameters(),
-    }
-    if task.momentum:
-        found["buffers"] = trainer.engine.momentum_buffers(after_a_step=True)
-    return found

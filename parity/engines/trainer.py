@@ -24,6 +24,12 @@ Progress = Callable[[int, int], object]
 """Called as `progress(done, of how many)`."""
 
 
+Step = dict[str, dict[str, Array]]
+"""What a step comes to: `loss`, `gradients`, `updated` parameters and, with momentum, `buffers`.
+
+Arrays are by the parameters' names; the loss is by the name `loss`, of shape ().
+"""
+
 Told = tuple[float, Array | None]
 """What an engine tells of a step: the loss, and the prediction before the step if it was asked."""
 
@@ -69,6 +75,27 @@ class Trainer:
     def draw(self, task: Task) -> Start | None:
         """Return the data and parameters that the engine draws; None if it draws none."""
         return self.engine.draw(task)
+
+    def begin(self, task: Task, start: Start) -> None:
+        """Begin a task, for `take`: no step will be a first one."""
+        self.engine.begin(task, start)
+
+    def take(
+        self, parameters: Mapping[str, Array], momentum_buffers: Mapping[str, Array] = {}
+    ) -> Step:
+        """Take one step of the task from this state; return all that it comes to."""
+        self.engine.put(parameters, momentum_buffers)
+        loss, gradients = self.engine.loss_and_gradients()
+        self.engine.step()
+        dtype = next(iter(gradients.values())).dtype
+        found = {
+            "loss": {"loss": np.array(loss, dtype)},
+            "gradients": gradients,
+            "updated": self.engine.parameters(),
+        }
+        if buffers := self.engine.momentum_buffers(after_a_step=True):
+            found["buffers"] = buffers
+        return found
 
     def loss_and_gradients(self, task: Task, start: Start) -> tuple[float, dict[str, Array]]:
         """Return loss and gradients at the given parameters, by the first call for this task."""

@@ -57,6 +57,7 @@ FIELDS = {
     "gradients": ("worst_budget_used", "aggregate_used", "kinks"),
     "steps": ("epochs", "worst_budget_used", "aggregate_used", "kinks"),
     "free_steps": ("epochs", "worst_budget_used", "aggregate_used", "kinks"),
+    "accuracy": ("worst_ratio",),
     "trajectory": ("horizon_epoch", "worst_envelope_used", "limit"),
     "bitwise": ("epochs", "final_mse_hex"),
     "final_mse": ("actual", "expected", "relative_difference", "expected_spread"),

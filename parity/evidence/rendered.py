@@ -23,10 +23,10 @@ SCALED = "× (1 + "
 @context("default")
 def calibration_picture(document: Mapping[str, Any]) -> bytes:
     """Return the picture as PNG; `document` is the content of `calibration.json`."""
-    figure = Figure(figsize=(10, 4.2), dpi=150, layout="constrained")
-    left, right = figure.subplots(1, 2)
-    _false_alarms(left, document)
-    _caught(right, document)
+    figure = Figure(figsize=(16, 4.2), dpi=150, layout="constrained")
+    parts = (_false_alarms, _caught, _free_steps)
+    for draw, axes in zip(parts, figure.subplots(1, 3), strict=True):
+        draw(axes, document)
     return to_png(figure)
 
 
@@ -81,6 +81,31 @@ def _caught(axes: Any, document: Mapping[str, Any]) -> None:
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize="small")
+
+
+def _free_steps(axes: Any, document: Mapping[str, Any]) -> None:
+    found = document["free_steps"]
+    worst: dict[str, float] = {}
+    for row in found["families"]:
+        worst[row["family"]] = max(worst.get(row["family"], 0.0), row["worst_budget_used"])
+    axes.barh(list(worst), list(worst.values()), color="tab:green")
+    axes.axvline(1, color="black", linewidth=1)
+    axes.text(
+        0.99,
+        0.5,
+        "fails from here on",
+        rotation=90,
+        ha="right",
+        va="center",
+        transform=axes.get_xaxis_transform(),
+    )
+    axes.set(
+        xlabel="worst share of its budget",
+        title=f"Free steps: {found['comparisons']:,} of correct engines",
+        xlim=(0, 1.05),
+    )
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
 
 
 # ---- detection ----------------------------------------------------------------------------------
@@ -184,6 +209,7 @@ HEADINGS = {
     "gradients": "worst_budget_used",
     "steps": "worst_budget_used",
     "free_steps": "worst_budget_used",
+    "accuracy": "worst_ratio",
     "trajectory": "worst_envelope_used",
     "bitwise": None,
     "final_mse": None,

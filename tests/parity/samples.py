@@ -179,6 +179,7 @@ def architecture_of(kind: str, name: str) -> dict[str, Any]:
         },
         "steps": None,
         "free_steps": None,
+        "accuracy": None,
         "trajectory": None,
         "bitwise": None,
         "final_mse": {
@@ -218,6 +219,19 @@ def architecture_of(kind: str, name: str) -> dict[str, Any]:
         architecture["free_steps"] = {
             **architecture["steps"],
             "worst_at": {"epoch": 18, "of": "updated", "parameter": "0.bias", "index": [4]},
+        }
+        architecture["accuracy"] = {
+            "passed": True,
+            "steps": 24,
+            "worst_ratio": 0.43,
+            "worst_at": {
+                "epoch": 0,
+                "of": "gradients",
+                "tensor": "0.bias",
+                "roundings": {"actual": 1.5, "expected": 2.6, "plain": 1.5},
+            },
+            "limit": 16.0,
+            "wrong": None,
         }
         architecture["trajectory"] = {
             "passed": True,

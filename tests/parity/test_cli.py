@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from parity.checks.verdicts import VERDICTS
 from parity.engines.registry import ENGINES
 from tests.parity.commands import (
     Finished,
@@ -53,7 +54,7 @@ def test_run_agrees_and_writes_both_reports(agreed: tuple[Finished, Path]) -> No
         assert entry["gradients"]["passed"]
         assert 0 < entry["gradients"]["worst_budget_used"] < 1
         assert entry["final_mse"]["relative_difference"] < 1e-3
-        for name in ("steps", "trajectory", "bitwise", "final_mse"):
+        for name in ("steps", "accuracy", "trajectory", "bitwise", "final_mse"):
             assert entry[name]["passed"] is True, name
 
 
@@ -87,7 +88,7 @@ def test_engines_can_change_sides(tmp_path: Path, here: None) -> None:
     assert (settings["engine"], settings["against"]) == ("torch", "minigrad")
     assert (settings["seed"], settings["dtype"]) == (2**64 - 1, "float64")
     (entry,) = document["architectures"]
-    for name in ("start", "gradients", "steps", "free_steps", "trajectory", "bitwise", "final_mse"):
+    for name in VERDICTS:
         assert entry[name]["passed"] is True, name
     assert entry["start"]["data_identical"] is entry["start"]["parameters_identical"] is True
     assert entry["steps"]["elements"] == 30 * (3 * 13 + 1 + 100), "buffers are judged, too"

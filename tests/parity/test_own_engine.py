@@ -155,7 +155,7 @@ def test_the_adapter_of_readme_passes_every_verdict_it_can_be_judged_by() -> Non
     ended, document = judged("toy:ToyEngine", "1-8-1")
     (entry,) = document["architectures"]
     assert ended.returncode == 0
-    for name in ("gradients", "steps", "free_steps", "trajectory", "final_mse"):
+    for name in ("gradients", "steps", "free_steps", "accuracy", "trajectory", "final_mse"):
         assert entry[name]["passed"] is True, name
     assert entry["start"] is entry["bitwise"] is document["probes"] is None
     assert entry["not_judged"] == {
@@ -174,8 +174,8 @@ def test_the_adapter_of_readme_passes_every_check_that_can_judge_it() -> None:
         except pytest.skip.Exception as skipped:
             outcomes[str(skipped)] += 1
     reasons = "|".join(outcomes)
-    assert outcomes["passed"] == 15
-    assert outcomes.total() == 15 + 10
+    assert outcomes["passed"] == 18
+    assert outcomes.total() == 18 + 11
     assert "nothing is drawn by toy:ToyEngine" in reasons
     assert "does not have its momentum buffers" in reasons
 
@@ -197,7 +197,7 @@ def test_a_defect_is_caught_and_located(engine: str, place: str) -> None:
 @pytest.mark.parametrize("engine", ["TracingEngine", "InPlace"])
 def test_a_sound_engine_is_not_failed(engine: str) -> None:
     """Nor one that changes in place what it is given."""
-    for verdict in ("gradients", "steps", "free_steps", "trajectory", "final_mse"):
+    for verdict in ("gradients", "steps", "free_steps", "accuracy", "trajectory", "final_mse"):
         Check(verdict, "1-8-1", "float32")(f"tracing:{engine}")
 
 

@@ -61,7 +61,7 @@ def test_a_pass_says_what_was_not_judged() -> None:
     text = table(report_of().document)
     assert "FAIL" not in text
     assert text.splitlines()[-2].startswith("PASS")
-    assert text.count("—     steps, free steps, trajectory,") == 3
+    assert text.count("—     steps, free steps, accuracy,") == 3
     assert "agree on 3 networks and 64 probes as far as judged" in words(text)
     assert "probes pass 64 small graphs, 4,321 elements; worst 0.41 times its budget" in words(text)
     assert "minigrad 2.56142, torch 2.56142; relative difference 5.2e-08" in words(text)

@@ -123,6 +123,7 @@ def test_every_check_has_a_name_of_its_own_and_every_verdict_a_check() -> None:
         "gradients",
         "steps",
         "free_steps",
+        "accuracy",
         "trajectory",
         "final_mse",
         "probes",
