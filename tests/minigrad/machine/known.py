@@ -249,6 +249,20 @@ KNOWN = (
         then="forgotten",
     ),
     Known(
+        "axes of length 1",
+        "they have steps in torch's memory that NumPy does not keep, and these may decide",
+        lambda d: (
+            d.what == "layout"
+            and re.search(r"expand|None|unsqueeze", d.program) is not None
+            and any(x.ndim > 2 and 1 in x.shape for x in d.tensors())
+        ),
+        (
+            "t0 = torch.ones(3, 1).expand(2, -1, 1).mT.long()",
+            "t1 = t0.expand(2, -1, 1, -1).transpose(2, 0).float()",
+        ),
+        then="forgotten",
+    ),
+    Known(
         "images joined",
         "torch joins tensors of four or five axes in the order that images have in memory",
         lambda d: (

@@ -37,25 +37,29 @@ class Noise(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.random = torch.Generator().manual_seed(seed)
 
-    def moved(self, x: Any, units: int = 1) -> Any:
-        """Return a tensor, or those of a list, with other roundings; short numbers stay exact."""
+    def moved(self, x: Any, units: int = 1, short: bool = False) -> Any:
+        """Return a tensor, or those of a list, with other roundings.
+
+        Short numbers stay, as they are most likely exact, unless they are to be moved, too.
+        """
         if isinstance(x, (list, tuple)):
-            return type(x)(map(self.moved, x))
+            return type(x)(self.moved(part, units, short) for part in x)
         if not isinstance(x, torch.Tensor) or not x.is_floating_point():
             return x
         noise = 2 * torch.rand(x.shape, dtype=x.dtype, generator=self.random) - 1
         moved = x * (1 + units * torch.finfo(x.dtype).eps * noise)
-        return torch.where(x == x.bfloat16(), x, moved)
+        return moved if short else torch.where(x == x.bfloat16(), x, moved)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func._schema.name.removeprefix("aten::")
         if name in COMBINING or "alpha" in (kwargs or {}):  # the product is rounded, too, or not
-            args = (args[0] if name[-1] == "_" else self.moved(args[0]), *self.moved(args[1:]))
+            first = args[0] if name[-1] == "_" else self.moved(args[0], short=True)
+            args = (first, *self.moved(args[1:], short=True))  # which partial sums are not
         result = func(*args, **(kwargs or {}))
         if name not in ROUNDING:
             return result
         for x in args[0] if name.startswith("_foreach") else [result]:
-            x.copy_(self.moved(x, 1 + (name in FUNCTIONS)))
+            x.copy_(self.moved(x, 1 + (name in FUNCTIONS), short=name in ("tanh", "sigmoid")))
         return result
 
 

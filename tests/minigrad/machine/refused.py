@@ -113,7 +113,7 @@ REFUSED = (
     Known(
         "two ellipses",
         "torch takes what the second stands for to be nothing",
-        lambda d: refuses("too many indices")(d) and "..., ..." in d.statement,
+        lambda d: refuses("too many indices")(d) and d.statement.count("...") > 1,
         ("t0 = torch.ones(2, 2)[..., ..., 0:]",),
     ),
     Known(
@@ -125,7 +125,7 @@ REFUSED = (
     Known(
         "factors of two dtypes",
         "torch has products of them where there is nothing to multiply",
-        refuses("expected both to have the same dtype"),
+        refuses("expected both to have the same dtype|parameters must have the same dtype"),
         ("torch.zeros(1, 0, 2, dtype=torch.int64) @ torch.zeros(1, 2, 0)",),
     ),
     Known(
