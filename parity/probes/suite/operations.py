@@ -93,10 +93,16 @@ def fits_operation(
     if operation == "pow" and values in ("special", "integers"):
         return False  # there is no budget beside an infinite slope
     if (
-        operation.startswith(("amax", "amin", "softplus", "huber", "smooth_l1"))
+        operation.startswith(("amax", "amin", "max_", "min_", "softplus", "huber", "smooth_l1"))
         and values == "special"
     ):
         return False  # nor where two infinities may be equal
+    if operation in ("max", "min") and values == "special":
+        return False
+    if operation in ("std", "norm") and values == "subnormal":
+        return False  # whose squares are 0, and the slope is not finite
+    if operation in ("remainder", "floor_divide") and values != "integers":
+        return False  # they jump
     if values.startswith("digits") and not operation.startswith(("linear", "matmul")):
         return False  # the sums of products that reduced precision is made for
     if row.kind == "choice" and (needs, uses, sweep) != ("none", "once", "no_grad"):
