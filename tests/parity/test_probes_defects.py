@@ -80,11 +80,15 @@ def changed(right: Function) -> Function:
     return call
 
 
+ZERO = {
+    *(("sign", "x"), ("where", "condition"), ("fill", "x")),
+    *(("floor_divide", "x"), ("floor_divide", "y")),
+}
 FUNCTIONS = [
     (rule.name, by)
     for rule in RULES.values()
     for by in [None, *rule._backwards]
-    if (rule.name, by) not in {("sign", "x"), ("where", "condition"), ("fill", "x")}
+    if (rule.name, by) not in ZERO
 ]
 """Every rule and derivative, but for the derivatives that are 0 everywhere."""
 

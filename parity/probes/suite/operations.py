@@ -235,6 +235,7 @@ def size(row: Row) -> int:
 
 FIRST = [
     *plain("choice", values="special", needs="none", sweep="no_grad"),
+    *plain("choice", needs="none", sweep="no_grad"),
     *plain("each"),
     *plain("whole"),
     *plain("whole", values="digits_x"),
