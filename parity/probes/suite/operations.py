@@ -57,18 +57,23 @@ def fits(pair: Row) -> bool:
     match pair:
         case {"batch": batch, "width": width}:
             return bool(batch * width <= MOST)
+        case {"batch": 0, "uses": uses} | {"width": 0, "uses": uses}:
+            return bool(uses == "once")  # where there is nothing, others would show nothing
+        case {"batch": 0, "stretch": stretch} | {"width": 0, "stretch": stretch}:
+            return bool(stretch == "none")
+        case {"uses": uses, "sweep": "no_grad"} | {"uses": uses, "needs": "none"}:
+            return bool(uses == "once")
         case {"needs": needs, "sweep": sweep}:
             return bool((needs == "none") == (sweep == "no_grad"))
         case {"needs": needs, "uses": "itself"}:
-            return needs in ("all", "none")
+            return bool(needs == "all")
         case {"needs": needs, "stretch": stretch}:
             return stretch == "none" or needs in ("all", "none", "x", "y")
         case {"uses": "itself", "stretch": stretch}:
             return bool(stretch == "none")
         case {"sweep": "again" | "retained", "memory": memory}:
-            return bool(
-                memory != "turned"
-            )  # the judge's arrays cannot add to what is laid out anew
+            # The judge's arrays cannot add to what is laid out anew.
+            return bool(memory != "turned")
         case {"sweep": "second", "values": values}:
             return values in ("normal", "integers")
     return True
