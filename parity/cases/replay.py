@@ -16,7 +16,7 @@ from parity.engines.pipe import engines_failure
 from parity.engines.registry import reproducible
 from parity.environment import usable_cores
 from parity.errors import EngineFailedError, UsageError
-from parity.probes import PROBES
+from parity.probes import FAMILIES, WRITTEN, probe_named
 from parity.probes.check import check_probes
 from parity.processes import Processes, Side, trainer
 
@@ -207,10 +207,14 @@ def _match(case: Case, processes: Processes) -> Match:
 
 
 def _verdict_on_probe(case: Case, processes: Processes) -> dict[str, Any]:
-    if case.probe not in PROBES:
+    assert case.probe is not None
+    try:
+        probe_named(case.probe)
+    except KeyError:
         raise UsageError(
-            f"unknown probe {case.probe!r}: this version of parity has {', '.join(PROBES)}"
-        )
+            f"unknown probe {case.probe!r}: this version of parity has {', '.join(WRITTEN)}, and "
+            f"those made for {', '.join(FAMILIES)}"
+        ) from None
     task, sides = case.task, (processes.actual, processes.expected)
     found = check_probes(*sides, task.dtype, task.seed, [case.probe])
     if found is None:

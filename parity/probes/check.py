@@ -17,7 +17,7 @@ from parity.checks.source import body_of
 from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import Array
 from parity.engines.trainer import Trainer
-from parity.probes import PROBES
+from parity.probes import probe_named, share
 from parity.probes.places import Graph, Spectrum, traced_suspects
 from parity.probes.run import Key, Notes, Outcome, Problem, probes, run_probe
 
@@ -65,11 +65,12 @@ def check_probes(
     seed: int,
     names: Sequence[str] | None = None,
 ) -> dict[str, Any] | None:
-    """Run the probes, or those of these names, on both engines, in their processes.
+    """Run the seed's probes, or those of these names, on both engines, in their processes.
 
     Returns:
         the entry of the report; None if an engine has no namespace in torch's names.
     """
+    names = share(seed) if names is None else names
     sides = [process.stream(probes, dtype, seed, names) for process in (actual, expected)]
     budgets = list(run_budgeted(dtype, seed, names))  # meanwhile
     outcomes: tuple[list[Outcome], list[Outcome]] = ([], [])
@@ -81,8 +82,8 @@ def run_budgeted(
     dtype: str, seed: int, names: Sequence[str] | None = None
 ) -> Iterator[tuple[BudgetNotes, Problem | None]]:
     """Run probes on minigrad itself; those that are not exact on budgeted arrays."""
-    for name in PROBES if names is None else names:
-        probe = PROBES[name]
+    for name in share(seed) if names is None else names:
+        probe = probe_named(name)
         notes = BudgetNotes(leaf if probe.exact else budgeted_leaf, probe.draw(dtype, seed))
         with np.errstate(all="ignore"):
             yield notes, run_probe(minigrad, probe, notes)
@@ -110,15 +111,16 @@ def probes_compared(
     Each failed probe is reported by the first tensor, in the order in which they are computed, that
     leaves its budget, and by the function that explains this and all other failures best.
     """
+    probed = [probe_named(outcome.probe) for outcome in actual]
     elements = 0
     worst: tuple[float, dict[str, Any]] = (-1.0, {})
     rows: list[list[tuple[Key, ProbedTensor]]] = []
-    for ours, theirs, (notes, _) in zip(actual, expected, budgets, strict=True):
+    for ours, theirs, (notes, _), probe in zip(actual, expected, budgets, probed, strict=True):
         rows.append([])
         if not (ours.judged and theirs.judged):
             continue
         for key, value in theirs.values.items():
-            each = _compared(ours, key, value, notes, PROBES[ours.probe].exact)
+            each = _compared(ours, key, value, notes, probe.exact)
             if each is None:
                 break
             rows[-1].append((key, each))
@@ -152,16 +154,19 @@ def _compared(
             return None
         return ProbedTensor(math.inf, {}, 0, "the engine under test did not compute it")
     found, budget = actual.values[key], notes.values.get(key)
-    if _form(found) != _form(expected):
+    if found is None or expected is None:
+        alike = found is expected
+    else:
+        alike = found.shape == expected.shape and found.dtype == expected.dtype
+    if not alike:
         problem = f"actual is {_form(found)}, expected {_form(expected)}"
         return ProbedTensor(math.inf, {}, 0, problem)
-    if found is None or expected is None:
+    if found is None or expected is None or not expected.size:
         return ProbedTensor(0.0, {})
     if exact or expected.dtype.kind != "f":
-        agree, at = same(found, expected), {}
-        if expected.size:
-            index = np.unravel_index(int(np.argmin(agree)), expected.shape)
-            at = {**values_at(index, found, expected), "budget": 0.0}
+        agree = same(found, expected)
+        index = np.unravel_index(int(np.argmin(agree)), expected.shape)
+        at = {**values_at(index, found, expected), "budget": 0.0}
         return ProbedTensor(0.0 if agree.all() else math.inf, at, expected.size)
     if budget is None or budget.value.shape != expected.shape:
         return ProbedTensor(math.inf, {}, 0, "minigrad computes no budget for it")
@@ -197,7 +202,7 @@ def _failed(
         for key, each in row:
             found = notes.graph.suspects(key) or traced[name].get(key, [])
             suspects[name, key] = found
-            spectrum.add(found, each.used > 1, PROBES[name].exact)
+            spectrum.add(found, each.used > 1, probe_named(name).exact)
     entries = []
     for name, row, problem in zip(names, rows, problems, strict=True):
         wrong = [(key, each) for key, each in row if each.used > 1]

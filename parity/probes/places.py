@@ -24,7 +24,7 @@ from minigrad import tape
 from minigrad.tape import Node
 from minigrad.tensor import backward
 from parity.engines.protocol import Array
-from parity.probes import PROBES
+from parity.probes import probe_named
 from parity.probes.run import Key, Notes, run_probe
 
 ROOT = Path(str(minigrad.__file__)).parents[1]
@@ -236,11 +236,12 @@ def traced_suspects(
     """Run probes on minigrad once more; return what was run for everything they note."""
     found = {}
     for name in names:
-        notes, before = TracedNotes(PROBES[name].draw(dtype, seed)), sys.getprofile()
+        probe, before = probe_named(name), sys.getprofile()
+        notes = TracedNotes(probe.draw(dtype, seed))
         sys.setprofile(notes.watch)
         try:
             with np.errstate(all="ignore"):
-                run_probe(minigrad, PROBES[name], notes)
+                run_probe(minigrad, probe, notes)
         finally:
             sys.setprofile(before)
         found[name] = notes.suspects

@@ -25,16 +25,13 @@ class Probe:
         inputs: what draws the values of its inputs, by their names.
         exact: every value is the same number in any correct engine, however it rounds and in
             whatever order it sums: of small integers, draws, copies, ties, NaN and infinities.
+        name: of the function, or the one in its family.
     """
 
     function: Function
     inputs: dict[str, Draw]
     exact: bool
-
-    @property
-    def name(self) -> str:
-        """The function's name."""
-        return self.function.__name__
+    name: str = ""
 
     def draw(self, dtype: str, seed: int) -> dict[str, Array]:
         """Return the values of the inputs; other probes make no difference to them."""
@@ -44,7 +41,7 @@ class Probe:
 
 def probe(*, exact: bool = False, **inputs: Draw) -> Callable[[Function], Probe]:
     """Make a probe of a function, which is given these inputs, each a leaf with a gradient."""
-    return lambda function: Probe(function, inputs, exact)
+    return lambda function: Probe(function, inputs, exact, function.__name__)
 
 
 def probes_of(modules: Iterable[ModuleType]) -> dict[str, Probe]:

@@ -4,6 +4,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 
 from parity.engines.protocol import Array
 from parity.engines.trainer import Trainer
-from parity.probes import PROBES
+from parity.probes import probe_named, share
 from parity.probes.probe import Probe
 
 Capture = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -110,14 +111,14 @@ class Notes:
 
     def read(self, tensor: Any) -> Any:
         """Return a tensor's values, whatever namespace it is of."""
-        dtype = str(tensor.dtype).removeprefix("torch.")
-        return np.array(tensor.detach().tolist(), dtype).reshape(tuple(tensor.shape))
+        values = np.array(tensor.detach().tolist(), _numpy_dtype(tensor.dtype))
+        return values.reshape(tuple(tensor.shape))
 
 
 def probes(
-    trainer: Trainer, dtype: str, seed: int, names: Sequence[str] | None = None
+    trainer: Trainer, dtype: str, seed: int, names: Sequence[str]
 ) -> Generator[Outcome, None, bool]:
-    """Run the probes, or those of these names, in the names of the engine's library.
+    """Run the probes of these names, in the names of the engine's library.
 
     Returns whether the engine has such a namespace.
     """
@@ -135,9 +136,12 @@ def run_probes(
     names: Sequence[str] | None = None,
     capture: Capture | None = None,
 ) -> Iterator[Outcome]:
-    """Run all probes, or those of these names, one after the other; with `capture` by replays."""
-    for name in PROBES if names is None else names:
-        probe = PROBES[name]
+    """Run the seed's share of the probes, or those of these names, one after the other.
+
+    With `capture` they run by replays.
+    """
+    for name in share(seed) if names is None else names:
+        probe = probe_named(name)
         if capture is not None:
             yield replay_probe(lib, capture, probe, dtype, seed)
             continue
@@ -156,6 +160,11 @@ def run_probe(lib: ModuleType, probe: Probe, notes: Notes) -> Problem | None:
     except Exception as error:  # an engine under test may raise anything
         return _problem(error, Path(str(lib.__file__)).parent)
     return None
+
+
+@cache
+def _numpy_dtype(dtype: Any) -> np.dtype[Any]:
+    return np.dtype(str(dtype).removeprefix("torch."))
 
 
 def note_all(lib: ModuleType, probe: Probe, notes: Notes) -> None:

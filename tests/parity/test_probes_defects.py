@@ -11,8 +11,9 @@ import pytest
 import minigrad
 from minigrad.ops import RULES
 from parity.evidence.detection.defect import DEFECTS, Defect, planted
-from parity.probes import PROBES
+from parity.probes import FAMILIES, share
 from parity.probes.run import run_probes
+from parity.probes.suite.operations import FIRST
 from tests.parity.spoiler import Function, spoil, verdict
 from tests.parity.test_probes import place, watched
 
@@ -23,7 +24,7 @@ ROOT = Path(minigrad.__file__).parents[1]
 def probes_that_run() -> dict[tuple[str, str], list[str]]:
     """Return the probes that run each function of minigrad, by its file and qualified name."""
     found: dict[tuple[str, str], list[str]] = {}
-    for probe in PROBES:
+    for probe in share(0):
         for rule in RULES.values():  # whose plans would not be made again
             for each in (rule, *rule._twins.values()):
                 each._plans.clear()
@@ -38,12 +39,15 @@ def probes_that_run() -> dict[tuple[str, str], list[str]]:
 def located(names: Sequence[str], right: Container[Any], dtype: str = "float32") -> bool:
     """Return whether these probes name a defect at one of the right places.
 
-    The first one that fails mostly does it alone; if not, all of them together must.
+    The first one that fails mostly does it alone; if not, all of them together must, beside the
+    single operations, which tell what is right.
     """
     failures = (verdict([name], dtype)["failed"] for name in names)
     alone = next(filter(None, failures), None)
     assert alone is not None, "every probe passes"
-    found = verdict([*names], dtype)["failed"] if named(alone, right) is None else alone
+    single = map(FAMILIES["operation"].name_of, FIRST)
+    together = list(dict.fromkeys([*single, *names]))
+    found = verdict(together, dtype)["failed"] if named(alone, right) is None else alone
     return named(found, right) is not None
 
 
@@ -76,11 +80,15 @@ def changed(right: Function) -> Function:
     return call
 
 
+ZERO = {
+    *(("sign", "x"), ("where", "condition"), ("fill", "x")),
+    *(("floor_divide", "x"), ("floor_divide", "y")),
+}
 FUNCTIONS = [
     (rule.name, by)
     for rule in RULES.values()
     for by in [None, *rule._backwards]
-    if (rule.name, by) not in {("sign", "x"), ("where", "condition"), ("fill", "x")}
+    if (rule.name, by) not in ZERO
 ]
 """Every rule and derivative, but for the derivatives that are 0 everywhere."""
 

@@ -16,13 +16,6 @@ def kinks_at_zero(lib: Any, inputs: Any, note: Any) -> None:
     note("signs of the zeros of relu", 1 / lib.relu(inputs["x"]), gradient=False)
 
 
-@probe(exact=True, x=given(1.0, 2.0, 0.0, 4.0), y=given(1.0, 3.0, -0.0, 3.0))
-def tied_maximum_and_minimum(lib: Any, inputs: Any, note: Any) -> None:
-    """A tie is halved between both."""
-    calls = {"maximum": lib.maximum, "minimum": lib.minimum}
-    singly(lib, note, calls, *inputs)
-
-
 @probe(x=given([2.0, 1.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0], [-1.0, -3.0, -3.0, 5.0]))
 def tied_extrema(lib: Any, inputs: Any, note: Any) -> None:
     """Equal elements share the gradient evenly."""
@@ -52,43 +45,6 @@ def ends_of_the_domain(lib: Any, inputs: Any, note: Any) -> None:
         "log": lambda x: lib.log(x * 0 + 1) + lib.log(x * 0),
     }
     singly(lib, note, calls, *inputs)
-
-
-@probe(exact=True, x=NOT_FINITE)
-def not_finite_in_functions(lib: Any, inputs: Any, note: Any) -> None:
-    """NaN and infinities pass through; none is swallowed and none appears."""
-    calls = {
-        "-x": lambda x: -x,
-        "0·x": lambda x: x * 0.0,
-        "relu": lib.relu,
-        "abs": lib.abs,
-        "square": lib.square,
-        "x**0": lambda x: x**0,
-        "tanh": lambda x: lib.tanh(x * math.inf),
-        "sigmoid": lambda x: lib.sigmoid(x * math.inf),
-        "exp": lambda x: lib.exp(x * math.inf),
-    }
-    singly(lib, note, calls, *inputs)
-
-
-@probe(exact=True, x=NOT_FINITE, y=given(1.0, math.nan, math.inf, 0.0, 0.0, -math.inf, -4.0))
-def not_finite_in_pairs(lib: Any, inputs: Any, note: Any) -> None:
-    """The same in operations on two tensors."""
-    x, y = inputs.values()
-    calls = {
-        "x + y": lambda x, y: x + y,
-        "x - y": lambda x, y: x - y,
-        "x·y": lambda x, y: x * y,
-        "x/y": lambda x, y: x / y,
-        "maximum": lib.maximum,
-        "minimum": lib.minimum,
-        "where": lambda x, y: lib.where(x > y, x, y),
-    }
-    singly(lib, note, calls, "x", "y")
-    note("==", x == y)
-    note("!=", x != y)
-    note("<", x < y)
-    note(">=", x >= y)
 
 
 @probe(exact=True, x=given([1.0, math.nan], [math.inf, 2.0], [3.0, -4.0], [0.0, 1.0]))

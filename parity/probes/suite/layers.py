@@ -1,130 +1,160 @@
-"""Layers, losses, initial values and random numbers."""
+"""Layers at every place of a model, called again after something was changed."""
 
-import math
+import copy
 from typing import Any
 
-from parity.probes.probe import integers, normal, probe
-from parity.probes.suite import parameter
+from parity.probes.covering import Row
+from parity.probes.family import Family, singly
+from parity.probes.probe import Draw, Probe, normal
 
-SEED = integers(1, below=2**20)
+DIMENSIONS: dict[str, tuple[Any, ...]] = {
+    "layer": ("Linear", "no_bias", "ReLU", "Tanh", "Sigmoid"),
+    "place": ("middle", "first", "last", "everywhere", "shared"),
+    "between": (
+        *("data", "targets", "both", "nothing", "loaded", "written", "no_grad", "frozen"),
+        *("thawed", "copied", "converted", "cleared"),
+    ),
+    "loss": ("sum", "mean", "none"),
+    "frozen": ("none", "weights", "biases", "first", "input"),
+    "update": ("none", "sgd", "momentum"),
+    "batch": (4, 1, 0, 17, 33),
+    "width": (3, 1, 8, 17, 65),
+    "axes": (1, 0, 2),
+    "values": ("integers", "normal"),
+}
+"""What a model is made of, and done with; the first of each is mostly the plainest.
 
-
-@probe(x=normal(6, 3), y=normal(6, 2), weight=normal(4, 3), bias=normal(4), last=normal(2, 4))
-def layers(lib: Any, inputs: Any, note: Any) -> Any:
-    """Linear with and without bias, Tanh, Sigmoid, Sequential and the loss as modules."""
-    x, y = inputs["x"], inputs["y"]
-    nn = lib.nn
-    model = nn.Sequential(
-        nn.Linear(3, 4, dtype=x.dtype),
-        nn.Tanh(),
-        nn.Sigmoid(),
-        nn.Linear(4, 2, False, dtype=x.dtype),
-    )
-    model[0].weight, model[0].bias = parameter(lib, note, "weight"), parameter(lib, note, "bias")
-    model[3].weight = parameter(lib, note, "last")
-    value = x
-    for name, module in zip(("linear", "tanh", "sigmoid", "no bias"), model, strict=True):
-        value = note(name, module(value))
-    for name, p in model.named_parameters():
-        note(name, p)
-    mean = note("mean", nn.MSELoss()(value, y))
-    summed = note("summed", nn.MSELoss(reduction="sum")(value, y))
-    each = note("each", nn.MSELoss(reduction="none")(value, y))
-    return mean + summed + (each * y).sum()
-
-
-@probe(
-    exact=True, x=integers(2, 3, 4), weight=integers(5, 4), bias=integers(5), w=integers(2, 3, 5)
-)
-def layer_on_several_axes(lib: Any, inputs: Any, note: Any) -> Any:
-    """A linear layer and ReLU on rows that lie along two axes, and on a single one."""
-    x, weight, bias, w = inputs.values()
-    functional = lib.nn.functional
-    linear = note("linear", functional.linear(x, weight, bias))
-    many = note("many", lib.nn.ReLU()(linear))
-    single = note("single", functional.linear(x[0, 0], weight, bias))
-    return (many * w).sum() + (single * w[1, 1]).sum()
+    place       of the layer: of three or four in a model; "shared", once more after another
+    between     two calls: other data or targets or "both", values "loaded" or "written", a call
+                under "no_grad", parameters "frozen" or "thawed", the model "copied" or converted to
+                another dtype, the gradients "cleared" in place
+    frozen      from the beginning
+    axes        of a batch: without, and with two of them
+"""
 
 
-@probe(exact=True, x=integers(4, 3), weight=integers(3, 3, below=4), bias=integers(3))
-def layer_shared_in_a_model(lib: Any, inputs: Any, note: Any) -> Any:
-    """One module in two places: one parameter, and both uses count."""
-    x = inputs["x"]
-    layer = lib.nn.Linear(3, 3, dtype=x.dtype)
-    layer.weight, layer.bias = parameter(lib, note, "weight"), parameter(lib, note, "bias")
-    model = lib.nn.Sequential(layer, lib.nn.ReLU(), layer)
-    note("shared weight", layer.weight)
-    note("shared bias", layer.bias)
-    note.flag("two parameters", len(list(model.parameters())) == 2)
-    return note("out", model(x)).sum()
+def fits(pair: Row) -> bool:
+    """Return whether two values can be together."""
+    match pair:
+        case {"axes": 0, "batch": batch}:
+            return bool(batch == 4)  # which nothing depends on
+    return True
 
 
-@probe(exact=True, x=integers(4, 3), weight=integers(2, 3), bias=integers(2))
-def frozen_and_loaded_parameters(lib: Any, inputs: Any, note: Any) -> Any:
-    """Frozen parameters receive no gradient; loaded values are copies; gradients are cleared."""
-    x, weight, bias = inputs.values()
-    layer = lib.nn.Linear(3, 2, dtype=x.dtype)
-    values = {"weight": weight * 2, "bias": bias * 2}
-    layer.load_state_dict(values)
-    values["weight"].zero_()
-    layer.bias.requires_grad_(False)
-    (layer(x) * 3).sum().backward()
-    note.gradient("gradient", layer.weight)
-    note.gradient("no gradient", layer.bias)
-    layer.zero_grad()
-    note.gradient("cleared", layer.weight)
-    layer.requires_grad_()
-    note("loaded weight", layer.weight)
-    note("loaded bias", layer.bias)
-    return note("out", layer(x)).sum()
+def make(
+    layer: str,
+    place: str,
+    between: str,
+    loss: str,
+    frozen: str,
+    update: str,
+    batch: int,
+    width: int,
+    axes: int,
+    values: str,
+) -> Probe:
+    """Return the probe of one choice."""
+    kinds = {
+        "first": [layer, "Linear", "ReLU", "Linear"],
+        "middle": ["Linear", layer, "no_bias"],
+        "last": ["Linear", "ReLU", "Linear", layer],
+        "everywhere": [layer] * 3,
+        "shared": [layer, "Linear", layer],
+    }[place]
+    shapes: dict[str, tuple[int, ...]] = {}
+    size = width
+    for i, kind in enumerate(kinds):
+        if kind in ("Linear", "no_bias") and not (place == "shared" and i == 2):
+            before, size = size, size + (place != "shared")
+            shapes[f"{i}.weight"] = (size, before)
+            if kind == "Linear":
+                shapes[f"{i}.bias"] = (size,)
+    lead = ((), (batch,), (2, batch))[axes]
+
+    def function(lib: Any, inputs: dict[str, Any], note: Any) -> None:
+        own = {name: inputs[name].detach() * 1 for name in shapes}
+        model = built(lib, kinds, own)
+        for name, p in model.named_parameters():
+            held = {"weights": "weight", "biases": "bias", "first": "0"}.get(frozen, "none")
+            p.requires_grad_(held not in name.split("."))
+        inputs["x"].requires_grad_(frozen != "input")
+        measure = lib.nn.MSELoss(reduction=loss)
+        momentum = {"momentum": 0.5} if update == "momentum" else {}
+        optimizer = lib.optim.SGD([*model.parameters()], lr=2**-10, **momentum) if shapes else None
+
+        def call(title: str, x: Any, y: Any) -> None:
+            for i, module in enumerate(model):
+                x = note(f"{title}{i} {kinds[i]}", module(x))
+            error = note(f"{title}loss", measure(x, y))
+            if error.requires_grad:
+                error.backward(lib.ones_like(error))
+            named = [*model.named_parameters()]
+            for name, p in named:
+                note.gradient(f"{title}{name}", p)
+            if optimizer is not None and update != "none":
+                optimizer.step()
+                for name, p in named:
+                    note.updated(f"{title}{name}", p)
+
+        x, y = inputs["x"], inputs["y"]
+        call("first: ", x, y)
+        if between in ("data", "both"):
+            x = inputs["x2"]
+        if between in ("targets", "both"):
+            y = inputs["y2"]
+        if between == "loaded":
+            model.load_state_dict({name: p * 2 for name, p in model.state_dict().items()})
+        if between in ("written", "no_grad"):
+            with lib.no_grad():
+                note("quiet", model(inputs["x2"]))
+                for p in model.parameters() if between == "written" else ():
+                    p.mul_(-1)
+        if between in ("frozen", "thawed"):
+            model.requires_grad_(between == "thawed")
+        if between == "copied":
+            model = copy.deepcopy(model)
+        if between == "converted":
+            model, x, y = model.double(), x.double(), y.double()
+        if between != "nothing":
+            model.zero_grad(set_to_none=between != "cleared")
+        call("second: ", x, y)
+
+    draw = normal if values == "normal" else signs
+    inputs = {name: draw(*shape) for name, shape in shapes.items()}
+    inputs |= {name: draw(*lead, width) for name in ("x", "x2")}
+    inputs |= {name: draw(*lead, size) for name in ("y", "y2")}
+    whole = not {"Tanh", "Sigmoid"} & {*kinds} and (loss, update) == ("sum", "none")
+    return Probe(function, inputs, values == "integers" and whole and width * batch < 64)
 
 
-@probe(exact=True, seed=SEED)
-def random_numbers(lib: Any, inputs: Any, note: Any) -> None:
-    """Uniform and normal numbers, few and many: the generator's bits and what is made of them."""
-    seed, dtype = abs(int(inputs["seed"].item())), inputs["seed"].dtype
-    lib.manual_seed(seed)
-    note("one normal", lib.randn(1, dtype=dtype))
-    note("its second half", lib.randn(1, dtype=dtype))
-    note("uniform", lib.rand(3, 5, dtype=dtype))
-    note("few normal", lib.randn(7, dtype=dtype))
-    note("many normal", lib.randn(37, dtype=dtype))
-    note("more uniform", lib.rand(700, dtype=dtype))
-    generator = lib.Generator()
-    generator.manual_seed(seed + 1)
-    note("of its own generator", lib.rand(4, generator=generator, dtype=dtype))
-    note("spaced", lib.linspace(-5, 5, 100, dtype=dtype))
-    note("counted", lib.arange(-1.0, 1.0, 0.125, dtype=dtype))
+def signs(*shape: int) -> Draw:
+    """Numbers that stay small integers in products of layers."""
+    return lambda rng: rng.choice([0.0, 1.0, -1.0], shape)
 
 
-@probe(exact=True, seed=SEED)
-def initial_values(lib: Any, inputs: Any, note: Any) -> None:
-    """Every initialiser, and what a new linear layer draws: identical in every bit."""
-    seed, dtype = abs(int(inputs["seed"].item())), inputs["seed"].dtype
-    init, shape = lib.nn.init, (5, 3)
-    lib.manual_seed(seed)
-    for name, fill in {
-        "uniform_": lambda w: init.uniform_(w, -0.3, 0.7),
-        "normal_": lambda w: init.normal_(w, 0.5, 0.25),
-        "zeros_": init.zeros_,
-        "ones_": init.ones_,
-        "constant_": lambda w: init.constant_(w, 0.3),
-        "kaiming_uniform_": init.kaiming_uniform_,
-        "kaiming_uniform_, fan_out, relu": lambda w: init.kaiming_uniform_(
-            w, mode="fan_out", nonlinearity="relu"
-        ),
-        "kaiming_uniform_, a=√5": lambda w: init.kaiming_uniform_(w, a=math.sqrt(5)),
-        "kaiming_normal_, fan_out, tanh": lambda w: init.kaiming_normal_(
-            w, mode="fan_out", nonlinearity="tanh"
-        ),
-        "kaiming_normal_": init.kaiming_normal_,
-        "xavier_uniform_": init.xavier_uniform_,
-        "xavier_normal_": lambda w: init.xavier_normal_(w, 1.5),
-    }.items():
-        note(name, fill(lib.full(shape, 9.0, dtype=dtype)))
-    for name, sizes in {"wide": (1, 16), "square": (16, 16), "narrow": (7, 1)}.items():
-        layer = lib.nn.Linear(*sizes, dtype=dtype)
-        note(f"{name} weight", layer.weight, gradient=False)
-        note(f"{name} bias", layer.bias, gradient=False)
-    without = lib.nn.Linear(3, 2, bias=False, dtype=dtype)
-    note("weight without bias", without.weight, gradient=False)
+def built(lib: Any, kinds: list[str], values: dict[str, Any]) -> Any:
+    """Return a model of modules of these kinds; one without values of its own is the first."""
+    modules: list[Any] = []
+    for i, kind in enumerate(kinds):
+        own = {name[2:]: value for name, value in values.items() if name[0] == str(i)}
+        if kind not in ("Linear", "no_bias"):
+            modules.append(getattr(lib.nn, kind)())
+        elif not own:
+            modules.append(modules[0])
+        else:
+            size, before = own["weight"].shape
+            bias, dtype = kind == "Linear", own["weight"].dtype
+            modules.append(lib.nn.Linear(before, size, bias=bias, dtype=dtype))
+            for name, value in own.items():
+                setattr(modules[-1], name, lib.nn.Parameter(value))
+    return lib.nn.Sequential(*modules)
+
+
+def size_of(row: Row) -> int:
+    """Return about how much there is to see."""
+    return int(row["batch"] * row["width"])
+
+
+ALWAYS = singly(DIMENSIONS, "layer", "place", "loss")
+ALWAYS.append({**ALWAYS[0], "place": "shared", "update": "momentum"})
+FAMILY = Family("layers", DIMENSIONS, make, fits, size_of, 6, ALWAYS)
