@@ -12,6 +12,7 @@ from minigrad.dtypes import (
     python_number,
     result_type,
 )
+from minigrad.grad_mode import grad_mode
 from minigrad.layout import contiguous, in_order, torch_order
 from minigrad.ops import RULE_OF, Rule, activation
 from minigrad.ops import elementwise as rules
@@ -52,10 +53,16 @@ class Elementwise(Conversions):
         """Input to the power of exponent, broadcast.
 
         Raises:
-            RuntimeError: integers to negative powers, or the shapes do not broadcast.
+            RuntimeError: integers to negative powers, or the shapes do not broadcast; bools as
+                exponents of what requires a gradient, by which torch has no derivative.
         """
         exponent = python_number(exponent)
         if isinstance(exponent, TensorBase):
+            if exponent._array.dtype == bool_ and grad_mode.enabled and input._node is not None:
+                raise RuntimeError(
+                    "pow: torch has no derivative of a power whose exponents are bools: convert "
+                    "them first, for example with .long()"
+                )
             return input._binary(POW_TENSOR, input, exponent)
         if not isinstance(exponent, (int, float)):
             raise TypeError(

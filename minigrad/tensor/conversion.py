@@ -144,7 +144,7 @@ def promote(rule: Rule, x: Any, y: Any, floating_point: bool = False) -> tuple[A
     if floating_point and dtype.kind != "f":
         dtype = get_default_dtype()
     if name == "sub" and is_bool:
-        refuse_bool("sub", "~mask is not here either: compare with mask == False")
+        refuse_bool("sub", "~mask inverts one")
     if name == "pow" and dtype.kind in "ib":
         if dtype == bool_:
             refuse_bool("pow", "convert them first, for example with .long()", NotImplementedError)

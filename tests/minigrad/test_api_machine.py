@@ -33,7 +33,7 @@ PACKAGE = Path(minigrad.__file__).parent
 
 
 @pytest.mark.skipif(FUZZ, reason="make fuzz runs random ones")
-@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_programs_do_what_they_do_in_torch(seed: int) -> None:
     run_programs(seed)
 

@@ -116,6 +116,7 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
     "pow": [
         ("T.pow(v, T.ones(3))", "[2] and [3]", "equal or one of them 1"),
         ("T.pow(v, 'a')", "str", "tensor or a number"),
+        ("T.pow(w, T.ones(2) == 1).sum().backward()", "bools", ".long()"),
         ("i ** -1", "negative", ".float()"),
         ("b ** b", "bool", "convert"),
     ],

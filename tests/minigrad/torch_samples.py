@@ -513,6 +513,8 @@ def _refusal(
     by_number = operation == "__rmod__" and not is_tensor(arguments[1])
     if (by_number or operation == "floor_divide") and _leaves((arguments, options)):
         return "what has no derivative", RuntimeError
+    if form.name == "normal" and _leaves((arguments, options)):
+        return "gradients of random numbers", RuntimeError
     if operation in ("pow", "__rpow__"):
         base, exponent = arguments[:: -1 if operation == "__rpow__" else 1]
         kinds = torch.result_type(base, exponent)

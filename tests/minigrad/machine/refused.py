@@ -29,6 +29,12 @@ def changes_unseen(d: Difference) -> bool:
 
 REFUSED = (
     Known(
+        "exponents that are bools",
+        "torch raises later, in the backward pass",
+        refuses("whose exponents are bools"),
+        ("torch.ones(1, requires_grad=True) ** torch.tensor([True])",),
+    ),
+    Known(
         "in-place on a view",
         "minigrad does not record an in-place operation on a view",
         refuses("does not record an in-place operation on a view"),

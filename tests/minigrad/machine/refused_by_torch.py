@@ -68,19 +68,6 @@ REFUSED_BY_TORCH = (
         then="forgotten",
     ),
     Known(
-        "the derivative of a power of bools",
-        "torch subtracts 1 from them, which it refuses",
-        lambda d: (
-            torch_raises("Subtraction.* with a bool tensor")(d)
-            and re.search(r"backward|grad\(", d.statement) is not None
-        ),
-        (
-            "t0 = torch.ones(2, requires_grad=True)",
-            "(t0 ** (t0 > 0)).sum().backward()",
-        ),
-        then="forgotten",
-    ),
-    Known(
         "internal assertions",
         "torch's own bugs",
         torch_raises("INTERNAL ASSERT"),
