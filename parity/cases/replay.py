@@ -107,7 +107,7 @@ def located(case: Case, verdict: dict[str, Any], processes: Processes) -> dict[s
     try:
         with raised_by(processes):
             found = _match(case, processes).located(row, verdict)
-    except (UsageError, EngineFailedError):  # it cannot take the step: gradients need none
+    except (UsageError, EngineFailedError):  # it cannot show the step
         found = {"first_node": None, "wrong": None}
     return {**verdict, **found}
 

@@ -89,7 +89,10 @@ class _Search:
             verdict = self._verdict_on(candidate)
         except (UsageError, EngineFailedError):  # another failure than the one that is sought
             return False
-        if verdict["passed"] is not False or _located(verdict) != _located(self.case.verdict):
+        before = self.case.verdict
+        if verdict["passed"] is not False or _located(verdict) != _located(before):
+            return False
+        if verdict.get("at_zero") and not before.get("at_zero"):  # there little of a case matters
             return False
         self.reductions += 1
         self.case = replace(candidate, verdict=dict(verdict))

@@ -9,7 +9,7 @@ import numpy as np
 from minigrad.arrays.reproducible import sums
 from minigrad.ops import activation, linalg
 from parity.engines.adapters.minigrad import MinigradEngine, MinigradReproducibleEngine
-from parity.engines.protocol import Start, Task
+from parity.engines.protocol import Array, Start, Task, Traced
 
 
 def plant(function: Callable[..., Any], defective: Callable[..., Any]) -> None:
@@ -85,10 +85,14 @@ class TooMuchMomentum(MinigradEngine):
 
 
 class WrongThirdStep(MinigradEngine):
-    """The third step since it was loaded, and every one after it, has half the learning rate."""
+    """The third step on its data, and every one after it, has half the learning rate."""
 
     def load(self, task: Task, start: Start) -> None:
         super().load(task, start)
+        self._steps = 0
+
+    def put_data(self, x: Array, y: Array) -> None:
+        super().put_data(x, y)
         self._steps = 0
 
     def step(self) -> object:
@@ -156,7 +160,7 @@ class LateBit(MinigradReproducibleEngine):
 
 
 class Refusing(HalvedBias):
-    """Cannot train on fewer than 4 samples, either."""
+    """Cannot train on fewer than 4 samples, nor show what a step computes, either."""
 
     def load(self, task: Task, start: Start) -> None:
         super().load(task, start)
@@ -166,6 +170,9 @@ class Refusing(HalvedBias):
         if self._samples < 4:
             raise ArithmeticError("too few samples")
         return super().step()
+
+    def trace(self) -> list[Traced]:
+        raise ArithmeticError("cannot be shown")
 
 
 class Unrepeatable(MinigradEngine):

@@ -238,11 +238,15 @@ def here(engine: Any) -> LocalObject[Trainer]:
 
 
 class LateDefect(MinigradEngine):
-    """minigrad, but for what `spoil` does to the gradients or parameters of the step `at`."""
+    """minigrad, but for what is off in the step `at` on the data that it was given last."""
 
     def __init__(self, at: int, of: str) -> None:
         super().__init__()
         self._at, self._of, self._calls = at, of, 0
+
+    def put_data(self, x: Array, y: Array) -> None:
+        super().put_data(x, y)
+        self._calls = 0
 
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
         loss, gradients = super().loss_and_gradients()
@@ -348,6 +352,10 @@ def test_the_first_failure_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None
 
     class Worsening(MinigradEngine):
         epoch = -1
+
+        def put_data(self, x: Array, y: Array) -> None:
+            super().put_data(x, y)
+            self.epoch = -1
 
         def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
             self.epoch += 1
