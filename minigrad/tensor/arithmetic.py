@@ -220,7 +220,7 @@ T = TypeVar("T", bound=Elementwise)
 def in_order_of(result: T, *operands: Any) -> T:
     """Have a result laid out in memory as torch does: the first operand that says so decides."""
     out = result._array
-    if not isinstance(out, np.ndarray):
+    if not hasattr(out, "strides"):
         return result
     arrays = [x._array for x in operands if isinstance(x, TensorBase)]
     if all(x.shape == out.shape and x.flags.c_contiguous for x in (out, *arrays)):

@@ -177,3 +177,17 @@ def test_other_calls_are_refused() -> None:
     ):
         with pytest.raises(CaptureError, match=r"not in minigrad\.vocabulary"):
             call()
+
+
+def test_operands_of_unlike_layouts_replay() -> None:
+    """The result lies in memory as the first operand does; its sum is added in that order."""
+    x, y = np.random.default_rng(0).standard_normal((2, 5, 7)).astype(np.float32)
+    leaves = [minigrad.from_numpy(np.asfortranarray(x)), minigrad.from_numpy(y)]
+
+    def step(x: Any, y: Any) -> Any:
+        return [(x - y).exp().sum(), x - y]
+
+    captured = minigrad.capture(step)
+    for _ in range(2):
+        assert outcome(captured, leaves) == outcome(step, leaves)
+        assert captured(*leaves)[1].stride() == step(*leaves)[1].stride()
