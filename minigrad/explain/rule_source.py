@@ -127,16 +127,19 @@ def _expression(node: ast.expr) -> tuple[str, int]:
     if isinstance(node, ast.Attribute):
         if node.attr in ("mT", "T"):
             return f"{_text(node.value, ATOM)}ᵀ", ATOM
-        return f"{_text(node.value, ATOM)}.{node.attr}", ATOM
+        return f"{_text(node.value, ATOM)}.{node.attr}".removeprefix("np."), ATOM
     if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
         return _infix(OPERATORS[type(node.op)], node.left, node.right)
     if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in OPERATORS:
         return _infix(OPERATORS[type(node.ops[0])], node.left, node.comparators[0])
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return f"−{_text(node.operand, UNARY)}", UNARY
+    if isinstance(node, ast.IfExp):
+        yes, no = (_text(part, WHERE + 1) for part in (node.body, node.orelse))
+        return f"{yes} if {ast.unparse(node.test)}, else {no}", WHERE
     if isinstance(node, ast.Call):
         return _call(node)
-    return ast.unparse(node), ATOM
+    return ast.unparse(node).replace("np.", ""), ATOM
 
 
 def _infix(name: str, left: ast.expr, right: ast.expr) -> tuple[str, int]:

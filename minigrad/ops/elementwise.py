@@ -113,7 +113,7 @@ def power(x: Array, *, exponent: float) -> Array:
         return np.positive(x)
     if exponent == 2:
         return np.square(x)
-    if x.dtype == np.float32 and not -(2**24) <= exponent <= 2**24:  # it has no odd ones of these
+    if x.dtype == np.float32 and not -(2**24) <= exponent <= 2**24:  # float32 would round it
         return np.astype(np.power(np.astype(x, np.float64), exponent), np.float32)
     return np.power(x, exponent)
 

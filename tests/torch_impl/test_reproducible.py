@@ -70,7 +70,7 @@ def test_products_of_slices_are_exact(terms: int, dtype: torch.dtype) -> None:
                     actual = (a @ b.mT).item()
                     assert Fraction(actual) == exactly(a.tolist(), b.tolist())[0][0]
     a = Factor(largest * 2 - 1).along(1)[0].slices[0] * 2 + 1  # one bit more
-    if terms > 500:
+    if terms == 513:  # so many odd squares have an odd sum beyond 2^53, which is no float64
         assert Fraction((a @ a.mT).item()) != exactly(a.tolist(), a.tolist())[0][0]
 
 
