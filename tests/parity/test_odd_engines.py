@@ -15,8 +15,14 @@ from parity.engines.process import LocalObject
 from parity.engines.protocol import Array, Start, Task
 from parity.engines.trainer import Trainer
 from parity.errors import ReturnedWronglyError
+from tests.minigrad.operations import FUZZ
 from tests.parity import odd_engines
 from tests.parity.commands import Finished, parity, report, words
+
+
+def cases(*ordinary: Any, more: tuple[Any, ...]) -> list[Any]:
+    """Return the cases of a test. An ordinary run has no time for `more`, which start processes."""
+    return [*ordinary, *(more if FUZZ else ())]
 
 
 def name(engine: type[Any]) -> str:
@@ -72,7 +78,7 @@ def test_a_right_engine_passes(engine: type[Any]) -> None:
     assert steps(engine, MinigradEngine, momentum=0.9, epochs=8)["passed"] is True
 
 
-@pytest.mark.parametrize("engine", [odd_engines.Spoiling, odd_engines.Remembering])
+@pytest.mark.parametrize("engine", cases(odd_engines.Spoiling, more=(odd_engines.Remembering,)))
 def test_memory_that_an_engine_was_given_is_its_own(engine: type[Any], tmp_path: Path) -> None:
     """Also that which processes share, and long after it was let go."""
     ended, entry, _ = judged(engine, "--momentum", "0.9", folder=tmp_path)
@@ -108,7 +114,7 @@ def test_an_end_is_told_with_its_place(engine: type[Any], tmp_path: Path) -> Non
         assert re.search(place.replace(" ", ""), "".join(ended.stderr.split()))
 
 
-@pytest.mark.parametrize("engine", [odd_engines.Exits, odd_engines.Vanishes])
+@pytest.mark.parametrize("engine", cases(odd_engines.Vanishes, more=(odd_engines.Exits,)))
 def test_an_end_is_a_failure_of_the_engine(engine: type[Any], tmp_path: Path) -> None:
     ended, entry, document = judged(engine, "1-2-1", folder=tmp_path)
     assert ended.returncode == 1
@@ -130,12 +136,19 @@ COMMANDS = {
 
 @pytest.mark.parametrize(
     ("engine", "command"),
-    [
-        *((engine, "train") for engine in odd_engines.ENDING_WHEN_MADE),
-        *((engine, "bench") for engine in (odd_engines.Exits, odd_engines.ExitsWhenMade)),
-        *((engine, "sweep") for engine in (odd_engines.Vanishes, odd_engines.ExitsWhenMade)),
-        *((odd_engines.Hangs, command) for command in ("train", "bench", "sweep")),
-    ],
+    cases(
+        (odd_engines.SaysAndExitsWhenMade, "train"),
+        (odd_engines.ExitsWhenMade, "bench"),
+        (odd_engines.Vanishes, "sweep"),
+        (odd_engines.Hangs, "train"),
+        more=(
+            (odd_engines.ExitsWhenMade, "train"),
+            (odd_engines.ExitsWhenMade, "sweep"),
+            (odd_engines.Exits, "bench"),
+            (odd_engines.Hangs, "bench"),
+            (odd_engines.Hangs, "sweep"),
+        ),
+    ),
 )
 def test_no_command_ends_well_with_it(engine: type[Any], command: str, tmp_path: Path) -> None:
     option = "--engines" if command == "bench" else "--engine"
@@ -212,7 +225,7 @@ def test_what_does_not_fail_again_ends_with_a_report(engine: type[Any], tmp_path
 # ---- kinks --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", [odd_engines.OneAtZero, odd_engines.HalfAtZero])
+@pytest.mark.parametrize("engine", cases(odd_engines.OneAtZero, more=(odd_engines.HalfAtZero,)))
 def test_the_derivative_at_an_exact_zero_is_torchs(engine: type[Any], tmp_path: Path) -> None:
     ended, entry, _ = judged(engine, folder=tmp_path)
     assert ended.returncode == 1
@@ -263,7 +276,7 @@ def steps(
         return check_steps(ours, theirs, task, start or MinigradEngine().draw(task))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", cases(1, more=(2,)))
 @pytest.mark.parametrize(
     ("engine", "of", "actual", "expected"),
     [
@@ -341,7 +354,7 @@ def test_what_is_returned_wrongly_fails_the_network(tmp_path: Path) -> None:
     assert entry["problem"]["engine"] == name(odd_engines.Transposed)
 
 
-@pytest.mark.parametrize("other", ["Alias", "Nothing"])
+@pytest.mark.parametrize("other", cases("Alias", more=("Nothing",)))
 def test_an_engine_against_itself_under_another_name_is_refused(
     other: str, case: Path, tmp_path: Path
 ) -> None:

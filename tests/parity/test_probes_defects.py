@@ -14,6 +14,7 @@ from parity.evidence.detection.defect import DEFECTS, Defect, planted
 from parity.probes import FAMILIES, share
 from parity.probes.run import run_probes
 from parity.probes.suite.operations import FIRST
+from tests.minigrad.operations import FUZZ
 from tests.parity.spoiler import Function, spoil, verdict
 from tests.parity.test_probes import place, watched
 
@@ -57,7 +58,10 @@ def named(failed: list[dict[str, Any]], right: Container[Any]) -> Any:
     return next((n for n in (first["rule"], first["probe"], first["line"]) if n in right), None)
 
 
-EAGER = [defect for defect in DEFECTS if defect.engine == "minigrad"]
+EVERY = 1 if FUZZ else 3
+"""An ordinary run has time for a third of the defects and rules, `make fuzz` for all."""
+
+EAGER = [defect for defect in DEFECTS if defect.engine == "minigrad"][::EVERY]
 """Those of replays are planted in `test_replays`."""
 
 
@@ -89,7 +93,7 @@ FUNCTIONS = [
     for rule in RULES.values()
     for by in [None, *rule._backwards]
     if (rule.name, by) not in ZERO
-]
+][::EVERY]
 """Every rule and derivative, but for the derivatives that are 0 everywhere."""
 
 

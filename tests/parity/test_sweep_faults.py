@@ -18,7 +18,7 @@ from tests.parity.sweeping import begun, command, results, sweep
 
 SEEDS = 80
 SMALL = ("1-16-16-1", "--seeds", f"0:{SEEDS}", "--horizons", "6", "--epochs", "200")
-KILLS = 20 if FUZZ else 5
+KILLS = 20 if FUZZ else 2  # each starts a sweep anew, for seconds
 
 
 class Undisturbed(NamedTuple):
