@@ -25,6 +25,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(FuzzRecord(config))
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave what is dear to `make fuzz`."""
+    if item.get_closest_marker("dear") and "MINIGRAD_FUZZ" not in os.environ:
+        pytest.skip("dear: make fuzz runs it")
+
+
 @pytest.fixture(scope="session")
 def running() -> Iterator[Chromium]:
     """Chromium, for all tests of a process."""

@@ -90,6 +90,7 @@ def test_what_is_put_back_shows_in_a_short_program(each: Planted) -> None:
         assert disagreement(each.program, KNOWN) is not None
 
 
+@pytest.mark.dear
 def test_the_machine_finds_what_is_put_back() -> None:
     """It searches anew for one, and has found all within ten minutes of two cores."""
     (each,) = (each for each in PLANTED if each.defect.name == "negative-strides-are-taken")

@@ -121,6 +121,7 @@ def is_right(said: str, values: Any) -> bool:
     return bool(np.float32(value) == np.float32(means[i, columns.index(starts[-1])]))
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_values_on_screen_are_the_engine_s(browser: Chromium, folder: Path, name: str) -> None:
     wrong, right = wrong_cells(browser, folder / f"{name}.html", name)
@@ -188,6 +189,7 @@ def test_links_to_steps(browser: Chromium, folder: Path) -> None:
     assert browser.complaints == []
 
 
+@pytest.mark.dear
 def test_playing_goes_on_and_stops(browser: Chromium, folder: Path) -> None:
     browser.open(folder / "underfit.html", "#step-13")
     browser.press(" ")
@@ -205,6 +207,7 @@ def test_the_node_is_lit(browser: Chromium, folder: Path) -> None:
         assert lit.count(0) == 2  # zero_grad and the gradients' arrival concern no single node
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("width", [320, 400, 800, 1600])
 def test_nothing_scrolls_sideways(browser: Chromium, folder: Path, name: str, width: int) -> None:

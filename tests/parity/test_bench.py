@@ -361,6 +361,7 @@ class Refusing(FakeEngine):  # type: ignore[misc]
         raise UsageError("this is too large for me")
 
 
+@pytest.mark.dear
 def test_an_engine_that_would_take_too_long_or_refuses_is_left_out_with_the_reason() -> None:
     slow = functools.partial(FakeEngine, pause_s=0.1)
     document = run(
@@ -419,6 +420,7 @@ class Waiting(Noting):
         float(self)
 
 
+@pytest.mark.dear
 def test_an_engine_whose_steps_are_not_done_is_left_out_with_the_remedy() -> None:
     document = run(
         options={"generations": 2}, right=FakeEngine, noting=Noting, later=NotingLater, well=Waiting

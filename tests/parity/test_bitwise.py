@@ -145,6 +145,7 @@ def task(
     return Task(sizes, epochs, rate, 100, seed, dtype, "cpu", momentum)
 
 
+@pytest.mark.dear
 def test_both_engines_train_through_the_same_bits(torch_twin: EngineProcess[Trainer]) -> None:
     """Dead and diverged runs included; and on several threads."""
     finals = []

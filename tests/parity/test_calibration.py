@@ -303,6 +303,7 @@ def test_a_run_resumes_and_reports(
     assert evidence(*arguments, "4") == 1
 
 
+@pytest.mark.dear
 def test_processes_measure_what_one_does(tmp_path: Path) -> None:
     some = dict(list(runs.planned(2, 0, 0, "cpu").items()))
     measured = []

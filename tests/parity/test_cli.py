@@ -165,6 +165,7 @@ def test_a_missing_gpu_is_said(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.dear
 def test_an_interrupted_run_leaves_no_file_and_no_process(tmp_path: Path) -> None:
     process = begun("run", "overfit", "--against", "numpy-floor", "--output", tmp_path)
     time.sleep(2.5)  # in the middle of starting or training: either way nothing may be left
@@ -176,6 +177,7 @@ def test_an_interrupted_run_leaves_no_file_and_no_process(tmp_path: Path) -> Non
     assert group_ends(process.pid)
 
 
+@pytest.mark.dear
 def test_a_terminal_sees_progress_within_its_width(tmp_path: Path) -> None:
     engines = ["--engine", "numpy-floor", "--against", "minigrad"]
     ended, seen = in_terminal("run", "1-4-1", "--quick", *engines, "--output", tmp_path, width=60)

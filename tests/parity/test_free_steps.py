@@ -110,6 +110,7 @@ def fitted(dtype: str) -> tuple[Task, Start]:
     return task, Start(x, y, {"0.weight": weight, "0.bias": bias})
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize(
     ("engine", "dtype"),
     [(Float64Inside, "float32"), (MoreBits, "float64"), (MoreBits, "float32")][: 3 if FUZZ else 2],
@@ -228,6 +229,7 @@ def test_the_words_say_where_to_look() -> None:
     assert "look at" not in describe_free_steps(passing, {"steps": {"passed": True}}, settings)
 
 
+@pytest.mark.dear
 def test_a_run_reports_it_and_leaves_a_case(tmp_path: Path) -> None:
     name = "tests.parity.stateful_engines:AddsGradients"
     options = ["--epochs", "6", "--engine", name, "--output", str(tmp_path)]

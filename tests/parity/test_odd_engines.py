@@ -184,6 +184,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / str(entry["steps"]["case"])
 
 
+@pytest.mark.dear
 def test_an_engine_that_ends_on_a_case_fails_it(case: Path) -> None:
     for engine in (odd_engines.ExitsInGradients, odd_engines.ExitsWhenMade):
         ended = parity("replay", case, "--engine", name(engine), "--against", "minigrad")
@@ -203,6 +204,7 @@ def test_an_engine_that_is_silent_for_too_long_is_ended(tmp_path: Path) -> None:
 # ---- history ------------------------------------------------------------------------------------
 
 
+@pytest.mark.dear
 def test_what_fails_by_chance_fails_alike_when_it_is_replayed(tmp_path: Path) -> None:
     ended, entry, _ = judged(odd_engines.Noisy, folder=tmp_path)
     assert ended.returncode == 1
@@ -212,6 +214,7 @@ def test_what_fails_by_chance_fails_alike_when_it_is_replayed(tmp_path: Path) ->
         assert ended.returncode == 1, ended.stdout
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize("engine", [odd_engines.Forgets, odd_engines.ForgetsProbes])
 def test_what_does_not_fail_again_ends_with_a_report(engine: type[Any], tmp_path: Path) -> None:
     ended, entry, document = judged(engine, "--against", "torch", folder=tmp_path)

@@ -201,6 +201,7 @@ def test_a_sound_engine_is_not_failed(engine: str) -> None:
         Check(verdict, "1-8-1", "float32")(f"tracing:{engine}")
 
 
+@pytest.mark.dear
 def test_a_case_runs_no_engine_but_one_that_is_named(folder: Path) -> None:
     ended, document = judged("tracing:HalvedWeight", "1-4-1", "--against", "minigrad")
     assert ended.returncode == 1
@@ -219,6 +220,7 @@ def test_a_case_runs_no_engine_but_one_that_is_named(folder: Path) -> None:
     assert parity("replay", case, "--engine", "toy:ToyEngine").returncode == 0
 
 
+@pytest.mark.dear
 def test_a_defect_of_the_trace_hides_none_of_the_engine() -> None:
     ended, document = judged("tracing:BlindTrace", "1-4-1", "--against", "minigrad")
     (entry,) = document["architectures"]

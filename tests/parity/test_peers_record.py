@@ -40,6 +40,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return cases, [judge_peer("numpy-floor", todo, cases), judge_peer(wrong, todo[:1], cases)]
 
 
+@pytest.mark.dear
 def test_what_passes_and_what_fails_is_kept(found: Any) -> None:
     cases, (sound, wrong) = found
     assert [entry["name"] for entry in sound["networks"]] == ["1-3-1", "1-2-1"]

@@ -261,6 +261,7 @@ from parity.checks.budget import budgeted_step
 from parity.engines.protocol import Task
 from parity.engines.registry import factory
 from parity.engines.trainer import Trainer
+from parity.probes import share
 from parity.probes.run import probes
 from tests.parity.commands import evidence
 
@@ -275,7 +276,7 @@ for make in engines:
     trainer.trace(task, start, {})
     for _ in trainer.train(task, start):
         pass
-    for _ in probes(trainer, "float32", 0):
+    for _ in probes(trainer, "float32", 0, share(0)):
         pass
     engine.load(task, start)
     engine.step()

@@ -210,6 +210,7 @@ def test_curves_are_on_their_own_side(wrong: Processes) -> None:
     assert np.isfinite(curves.losses_expected).all()
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize("sides", [(WRONG, MINIGRAD), (MINIGRAD, WRONG)])
 def test_an_engine_that_raises_fails_its_network_and_no_other(sides: tuple[Side, Side]) -> None:
     jobs = [

@@ -58,6 +58,7 @@ def listening(process: subprocess.Popen[str], log: Path) -> str:
     return found[1]
 
 
+@pytest.mark.dear
 @pytest.mark.skipif(sys.platform != "linux", reason="finds children by /proc")
 def test_a_worker_that_is_killed_costs_nothing(tmp_path: Path, start: Start) -> None:
     """Its jobs go to the other one; results are written once, and are those of this machine."""

@@ -40,6 +40,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     return Undisturbed(found, time_s)
 
 
+@pytest.mark.dear
 def test_killed_at_random_moments_it_ends_as_undisturbed(
     tmp_path: Path, undisturbed: Undisturbed
 ) -> None:
@@ -102,6 +103,7 @@ def test_disturbed_it_ends_as_undisturbed(tmp_path: Path, undisturbed: Undisturb
     assert results(tmp_path) == undisturbed.results
 
 
+@pytest.mark.dear
 def test_a_seed_that_kills_its_worker_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     dying = ["--engine", "tests.parity.sweeping:DyingEngine", "--against", "minigrad"]
     small = ["1-4-1", "--epochs", "20", "--seeds", "0:20", "--horizons", "0", "--workers", "1"]
@@ -137,6 +139,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.dear
 def test_a_full_disk(disk: Path, undisturbed: Undisturbed) -> None:
     """It is said, nothing finished is lost, and with room again the sweep goes on."""
     first = parity(*command(disk, *SMALL, "--seeds", "0:2", "--workers", "1"))

@@ -162,6 +162,7 @@ class Raising(MinigradEngine):
         raise ZeroDivisionError("planted")
 
 
+@pytest.mark.dear
 def test_an_engine_that_raises_does_not_spoil_the_next() -> None:
     before = np.geterr()
     with pytest.raises(ZeroDivisionError, match="planted"):
@@ -187,6 +188,7 @@ class SpoiledProbes(MinigradEngine):
         vars(self.namespace).update({**vars(minigrad), "tensor": lambda a: minigrad.tensor(a * 2)})
 
 
+@pytest.mark.dear
 def test_probes_are_judged_by_the_namespace() -> None:
     check = Check("probes", "1-2-1", "float32")
     with pytest.raises(pytest.skip.Exception, match="no `namespace` in torch's names"):

@@ -53,6 +53,7 @@ def bits(run: Any) -> dict[str, bytes]:
 # ---- looking ------------------------------------------------------------------------------------
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize("name", WATCHED)
 def test_looking_changes_no_bit(name: str) -> None:
     if missing := ENGINES[name].missing():

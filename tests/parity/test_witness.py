@@ -74,6 +74,7 @@ def test_it_agrees_with_torch_in_float64(most: int, monkeypatch: pytest.MonkeyPa
                 assert (error <= one_rounding + 1e-14 * size).all(), (seed, kind, name)
 
 
+@pytest.mark.dear
 def test_nodes_are_within_their_deviations_and_these_are_not_wide() -> None:
     """Of right engines, torch's own values: most are within one deviation, none beyond six."""
     used = []
