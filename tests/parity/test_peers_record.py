@@ -53,6 +53,7 @@ def test_what_passes_and_what_fails_is_kept(found: Any) -> None:
     assert len(list(cases.iterdir())) == 1  # nothing of the one that passed
 
 
+@pytest.mark.dear
 def test_the_table(found: Any) -> None:
     _, (sound, wrong) = found
     slow = {**wrong, "engine": "slow", "networks": [], "left_out": {"1-3-1": "too long"}}
@@ -87,6 +88,7 @@ def test_one_that_is_too_slow_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert "5 epochs would take" in found["left_out"]["1-3-1"]
 
 
+@pytest.mark.dear
 def test_the_command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], here: None
 ) -> None:

@@ -301,6 +301,7 @@ def files_run(*engines: str) -> set[str]:
     return {f.relative_to(ROOT).as_posix() for f in files if f.is_relative_to(ROOT)}
 
 
+@pytest.mark.dear
 def test_no_captured_code_is_run_in_a_proof() -> None:
     run = files_run("minigrad", "minigrad-reproducible")
     assert {"minigrad/tape.py", "minigrad/arrays/budgeted/array.py", "minigrad/optim/sgd.py"} <= run

@@ -66,6 +66,7 @@ def test_killed_at_random_moments_it_ends_as_undisturbed(
         ends, found = ends + 1, set()
 
 
+@pytest.mark.dear
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, undisturbed: Undisturbed) -> None:
     process = begun(tmp_path, *SMALL, "--workers", "1")
     wait_until(lambda: results(tmp_path), process)
@@ -82,6 +83,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, undisturbed: Undisturbed)
     assert set(kept) < set(undisturbed.results)
 
 
+@pytest.mark.dear
 @pytest.mark.skipif(sys.platform != "linux", reason="finds children by /proc")
 def test_disturbed_it_ends_as_undisturbed(tmp_path: Path, undisturbed: Undisturbed) -> None:
     """By a second sweep on its folder, which is told who it is; and where its workers are killed,
