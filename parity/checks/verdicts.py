@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from parity.checks.accuracy import check_accuracy, describe_accuracy, numbers_lacking
-from parity.checks.bitwise import check_bitwise, describe_bitwise
+from parity.checks.bitwise import check_bitwise, describe_bitwise, refusal
 from parity.checks.final_mse import check_final_mse, describe_final_mse
 from parity.checks.free_steps import describe_free_steps
 from parity.checks.gradients import at_zero, describe_gradients
@@ -83,11 +83,12 @@ class Match:
 
         Those at the start are of an engine's first call, and of one that is no first call.
         """
-        judge, zero = self.judges[0], at_zero(self.start)
+        judge = self.judges[0]
         first = self._gradients(Trainer.loss_and_gradients, self.start)
         later = self._gradients(Trainer.later_loss_and_gradients, self.start)
         found = judge.call(Judge.gradients, self.task, self.start, first, later)
-        if found["passed"]:
+        if found["passed"] and self.task.problem is None:
+            zero = at_zero(self.start)
             sides = self._gradients(Trainer.later_loss_and_gradients, zero)
             there = judge.call(Judge.gradients_at_zero, self.task, zero, *sides)
             if not there["passed"]:
@@ -101,12 +102,11 @@ class Match:
     def runs(self) -> tuple[Run, Run]:
         """What training leaves, on both engines at the same time."""
         reports = [self.report(process.name) for process in self.sides]
+        steps = self.task.steps - self.start.step
         for report in reports:
-            report(0, self.task.epochs)
+            report(0, steps)
         streams = [process.stream(Trainer.train, self.task, self.start) for process in self.sides]
-        actual, expected = together(
-            streams, lambda side, done: reports[side](done, self.task.epochs)
-        )
+        actual, expected = together(streams, lambda side, done: reports[side](done, steps))
         return actual, expected
 
     @property
@@ -115,7 +115,10 @@ class Match:
         if "runs" not in vars(self):
             return {"actual": None, "expected": None}
         actual, expected = self.runs
-        return {"actual": state(actual, self.start), "expected": state(expected, self.start)}
+        return {
+            "actual": state(actual, self.start, self.task),
+            "expected": state(expected, self.start, self.task),
+        }
 
     @cached_property
     def perturbed(self) -> list[Run]:
@@ -141,9 +144,20 @@ class Match:
         return self._stepped[verdict]
 
     @cached_property
+    def refusal(self) -> str | None:
+        """Why the reproducible twins cannot take a step of the task; None if they can."""
+        if self.twins is None or not self.task.options:
+            return None
+        for process in self.twins:
+            refused = process.call(refusal, self.task, self.start)
+            if refused is not None:
+                return f"{process.name}: {refused}"
+        return None
+
+    @cached_property
     def bitwise(self) -> Entry | None:
         """The verdict on the reproducible twins; None without them."""
-        if self.twins is None:
+        if self.twins is None or self.refusal is not None:
             return None
         report, buffers = self.report("bitwise"), self.momentum_buffers
         return check_bitwise(*self.twins, self.task, self.start, report, buffers)
@@ -191,8 +205,7 @@ class Verdict:
             returns what was seen, in words.
         bits: whether it is of the reproducible twins, and every bit counts.
         free: whether it is on the run of the engine under test, and not on steps from given states.
-        lacking: returns the names of the engines with which it cannot be reached.
-        reason: why it cannot be reached with them, in front of their names.
+        not_reached: returns why it cannot be reached, None if it can.
     """
 
     name: str
@@ -203,8 +216,7 @@ class Verdict:
     describe: Callable[[Document, Document, Document], str]
     bits: bool = False
     free: bool = False
-    lacking: Callable[[Match], list[str]] = lambda match: []
-    reason: str = ""
+    not_reached: Callable[[Match], str | None] = lambda match: None
 
     @property
     def drawn(self) -> bool:
@@ -221,11 +233,6 @@ class Verdict:
         """Whether it fails in a single step, so that the first node apart can be located."""
         return self.of in ("first step", "every step")
 
-    def not_reached(self, match: Match) -> str | None:
-        """Return why it cannot be reached, None if it can."""
-        names = self.lacking(match)
-        return f"{self.reason} {' and '.join(names)}" if names else None
-
     def failing_epoch(self, entry: Mapping[str, Any]) -> int | None:
         """Return the epoch at which a verdict failed; None if it passed, or does not say."""
         if entry["passed"] is not False:
@@ -237,18 +244,27 @@ class Verdict:
         return found
 
 
-def _draws_nothing(match: Match) -> list[str]:
+def _draws_nothing(match: Match) -> str | None:
     pairs = zip(match.sides, match.draws, strict=True)
-    return [process.name for process, drawn in pairs if drawn is None]
+    names = [process.name for process, drawn in pairs if drawn is None]
+    return f"nothing is drawn by {' and '.join(names)}" if names else None
 
 
-def _has_no_twin(match: Match) -> list[str]:
-    return [p.name for p in match.sides if not match.twins and reproducible(p.name) is None]
+def _has_no_twin(match: Match) -> str | None:
+    names = [p.name for p in match.sides if not match.twins and reproducible(p.name) is None]
+    if names:
+        return f"no twin in reproducible arithmetic for {' and '.join(names)}"
+    return match.refusal
+
+
+def _has_no_numbers(match: Match) -> str | None:
+    dtype = numbers_lacking(match.task)
+    return f"no numbers beyond {dtype}" if dtype else None
 
 
 def _start(match: Match) -> Entry | None:
     actual, expected = match.draws
-    return check_start(actual, expected) if actual and expected else None
+    return check_start(actual, expected, match.task) if actual and expected else None
 
 
 def _final_mse(match: Match) -> Entry:
@@ -258,7 +274,7 @@ def _final_mse(match: Match) -> Entry:
 
 ROWS = (
     Verdict("start", "start", 0, "draw", _start, describe_start,
-            lacking=_draws_nothing, reason="nothing is drawn by"),
+            not_reached=_draws_nothing),
     Verdict("gradients", "gradients", 1, "first step", lambda m: m.gradients, describe_gradients),
     Verdict("steps", "steps", 3, "every step", lambda m: m.stepped("steps"), describe_steps),
     Verdict(
@@ -268,14 +284,14 @@ ROWS = (
     Verdict(
         "accuracy", "accuracy", 7, "whole run", lambda m: check_accuracy(
             *m.sides, m.task, m.start, m.runs[1].parameters, m.report("accuracy"), m.judges
-        ), describe_accuracy, lacking=lambda m: numbers_lacking(m.task), reason="no numbers beyond",
+        ), describe_accuracy, not_reached=_has_no_numbers,
     ),
     Verdict(
         "trajectory", "trajectory", 2, "whole run", lambda m: m.trajectory, describe_trajectory,
     ),
     Verdict(
         "bitwise", "bitwise", 5, "every step", lambda m: m.bitwise, describe_bitwise,
-        bits=True, lacking=_has_no_twin, reason="no twin in reproducible arithmetic for",
+        bits=True, not_reached=_has_no_twin,
     ),
     Verdict("final_mse", "final MSE", 6, "whole run", _final_mse, describe_final_mse),
 )  # fmt: skip

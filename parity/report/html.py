@@ -76,7 +76,7 @@ def _figures(
     if curves is not None:
         yield Captioned("Fit", plots.fit(curves, **names, key=f"fit-{number}"))
         yield Captioned("Loss", plots.losses(curves, **names, key=f"losses-{number}"))
-    if len(nodes(architecture["sizes"], 1)) <= MOST_NODES:
+    if architecture["sizes"] and len(nodes(architecture["sizes"], 1)) <= MOST_NODES:
         step = _template("drawing.html").render(
             drawing=drawing(architecture, settings.get("samples", 100)),
             size=(BOX, HIGH),

@@ -69,7 +69,7 @@ class KeepsItsCapturedTarget(MinigradCapturedEngine):
 class KeepsItsInputs(MinigradCapturedEngine):
     """A captured step on a copy of the data, which is made when it is recorded."""
 
-    def put_data(self, x: Array, y: Array) -> None:
+    def put_data(self, x: Array, y: Array, *more: Array) -> None:
         self._x, self._y = self._tensor(x), self._tensor(y)
 
 
