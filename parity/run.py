@@ -9,8 +9,10 @@ import numpy as np
 
 from minigrad.architectures import Architecture
 from parity.cases.counterexample import add_counterexamples, add_probe_counterexample
+from parity.checks.match import Match
+from parity.checks.nodes import layout
 from parity.checks.trajectory import envelope
-from parity.checks.verdicts import ROWS, VERDICTS, Match, not_reached, passed
+from parity.checks.verdicts import ROWS, VERDICTS, located, not_reached, passed
 from parity.engines.protocol import Array, Start, Task
 from parity.probes.check import check_probes
 from parity.processes import Processes, Side, processes_for
@@ -117,6 +119,7 @@ def _fill(
     entry["passed"] = passed(entry)
     with processes.noting(entry):
         _locate(match, entry)
+    entry["nodes"] = match.judges[0].call(layout, task, match.start)
     entry["parameters"] = sum(array.size for array in match.start.parameters.values())
     if folder is not None:
         add_counterexamples(
@@ -142,11 +145,11 @@ def points(start: Start, *predictions: Array) -> list[Array]:
     count = len(start.y)
     single = len(start.inputs) == 1 and start.x.size == count
     x = start.x.reshape(-1, 1) if single else np.arange(count)[:, None]
-    columns = [x]
+    columns, order = [x], np.argsort(x[:, 0], kind="stable")
     for array in (start.y, *predictions):
         whole = array.size and array.size % count == 0
         columns.append(array.reshape(count, -1)[:, :1] if whole else np.full((count, 1), np.nan))
-    return columns
+    return [column[order] for column in columns]
 
 
 def _probed(processes: Processes, task: Task, folder: Path | None) -> dict[str, Any] | None:
@@ -162,4 +165,4 @@ def _locate(match: Match, entry: dict[str, Any]) -> None:
     for name, verdict in VERDICTS.items():
         found = entry[name]
         if found is not None and found["passed"] is False and verdict.has_first_node:
-            found |= match.located(verdict, found)
+            found |= located(match, verdict, found)

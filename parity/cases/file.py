@@ -165,7 +165,7 @@ def _document(text: str) -> dict[str, Any]:
     if wrong is not None:
         place = wrong.json_path.replace("$", "case", 1)
         raise ValueError(f"in its metadata, {_shown(f'{place}: {wrong.message}')}")
-    written = document["task"].get("problem", {}).get("source")
+    written = (document["task"].get("problem") or {}).get("source")
     for found in _texts(document):
         if (
             not found.isprintable() and found != written

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 from threadpoolctl import threadpool_limits
 
 from parity.cases.case import PROBE, Case
+from parity.checks import verdicts
 from parity.checks.locate import NotTracedError, Traces, traced
-from parity.checks.verdicts import VERDICTS, Match, not_reached
+from parity.checks.match import Match
+from parity.checks.verdicts import VERDICTS, not_reached
 from parity.documents import to_json
 from parity.engines.pipe import engines_failure
 from parity.engines.registry import reproducible
@@ -107,7 +109,7 @@ def located(case: Case, verdict: dict[str, Any], processes: Processes) -> dict[s
         return verdict
     try:
         with raised_by(processes):
-            found = _match(case, processes).located(row, verdict)
+            found = verdicts.located(_match(case, processes), row, verdict)
     except (UsageError, EngineFailedError):  # it cannot show the step
         found = {"first_node": None, "wrong": None}
     return {**verdict, **found}

@@ -172,3 +172,36 @@ class Nodes:
 def _fresh(parameter: minigrad.Tensor) -> minigrad.Tensor:
     """Return a parameter of the same shape that has no gradient."""
     return minigrad.nn.Parameter(minigrad.zeros_like(parameter).detach())
+
+
+def layout(judge: object, task: Task, start: Start) -> list[dict[str, Any]]:
+    """Return the nodes of a step for a drawing of it, in forward order.
+
+    Args:
+        judge: in whose process it is done.
+        task, start: what is trained, and from where.
+
+    Returns:
+        of each node its `name`; `operation`; the shapes of its `output` and of its own
+        `parameters`; `receiver`, the node that alone its output goes into, None where not known.
+    """
+    found: list[dict[str, Any]] = []
+
+    def seen(node: str, output: minigrad.Tensor) -> None:
+        shapes = [list(p.shape) for p in calls.modules[node].parameters(recurse=False)]
+        kind = type(calls.modules[node]).__name__
+        found.append(_row(node, kind, output, [] if "#" in node else shapes))
+
+    minigrad.manual_seed(task.seed)
+    with parts.numbers_of(task, minigrad), np.errstate(all="ignore"):
+        model = parts.model(task, minigrad)
+        *x, y = (minigrad.tensor(array) for array in (*start.inputs, start.y))
+        with Calls(model, seen) as calls:
+            prediction = model(*x)
+        found.append(_row(LOSS, task.loss, parts.loss(task, minigrad)(prediction, y), []))
+    return [{**row, "receiver": calls.receivers.get(row["name"])} for row in found]
+
+
+def _row(name: str, kind: str, output: Any, parameters: list[list[int]]) -> dict[str, Any]:
+    shape = list(output.shape)
+    return {"name": name, "operation": kind, "output": shape, "parameters": parameters}

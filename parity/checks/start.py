@@ -7,28 +7,31 @@ import numpy as np
 
 from parity.checks.bits import first_difference
 from parity.checks.words import Document
-from parity.engines.protocol import Start, Task
+from parity.engines.protocol import Start
 
 ULPS = 4.0
 """How far correct functions may be from each other: within 2 ulps of the true value each."""
 
 
-def check_start(actual: Start, expected: Start, task: Task) -> dict[str, Any]:
+def check_start(actual: Start, expected: Start, ulps: float = 0.0) -> dict[str, Any]:
     """Compare what two engines drew from the same seed.
 
-    A problem may compute its data by functions such as `sin`, which libraries round differently. So
-    its data may differ by `ULPS`, in units in the last place of each tensor's largest element.
+    Args:
+        actual, expected: what they drew.
+        ulps: by how much the data may differ, in units in the last place of each tensor's largest
+            element. A problem may compute its data by functions such as `sin`, which libraries
+            round differently.
     """
     data = first_difference(actual.data, expected.data)
     parameters = first_difference(actual.parameters, expected.parameters)
-    far = _apart(actual, expected) if data is not None and task.problem is not None else math.inf
-    return {
-        "passed": (data is None or far <= ULPS) and parameters is None,
+    far = _apart(actual, expected) if data and ulps else math.inf
+    found = {
+        "passed": (data is None or far <= ulps) and parameters is None,
         "data_identical": data is None,
         "parameters_identical": parameters is None,
-        "data_ulps": None if data is None or math.isinf(far) else far,
         "first_difference": data or parameters,
     }
+    return found if far > ulps else {**found, "data_ulps": far}
 
 
 def _apart(actual: Start, expected: Start) -> float:
@@ -43,7 +46,7 @@ def _apart(actual: Start, expected: Start) -> float:
             continue
         spacing = float(np.spacing(np.abs(array).max(initial=0)))
         apart = np.abs(np.subtract(other, array, dtype=np.float64)).max(initial=0.0) / spacing
-        far = max(far, apart if math.isfinite(apart) else math.inf)
+        far = max(far, float(apart) if math.isfinite(apart) else math.inf)
     return far
 
 

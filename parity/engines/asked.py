@@ -77,7 +77,7 @@ class Asked:
         """
         self._task, self._start = task, start
         self._step = start.step
-        self._seed(task.seed)
+        self.seed(task.seed)
         if isinstance(self._engine, DrawingEngine):
             with suppress(Exception):  # it may draw for fewer tasks than it takes
                 self._engine.draw(task)
@@ -85,7 +85,8 @@ class Asked:
         if momentum_buffers:
             self.put(start.parameters, momentum_buffers)
 
-    def _seed(self, number: int) -> None:
+    def seed(self, number: int) -> None:
+        """Seed every generator that an engine may draw from."""
         random.seed(number)
         np.random.seed(number % 2**32)  # noqa: NPY002 - an engine may use it
         self._engine.seed(number)
@@ -93,7 +94,7 @@ class Asked:
     def _draw_anew(self) -> None:
         """Have the numbers that a problem draws in this step depend on seed and step alone."""
         if self._task.problem is not None:
-            self._seed(step_seed(self._task.seed, self._step))
+            self.seed(step_seed(self._task.seed, self._step))
 
     def put(
         self,

@@ -200,12 +200,9 @@ def prove(
             while waiting:
                 job = waiting.popleft()
                 settings = {**job._asdict(), "device": device}
-                todo = tasks(
-                    architectures,
-                    str(job.seed),
-                    Training(dtype=job.dtype, device=device),
-                    quick=job.quick,
-                )
+                chosen: dict[str, Any] = {"dtype": job.dtype, "device": device}
+                training = Training(**chosen)
+                todo = tasks(architectures, str(job.seed), training, quick=job.quick)
                 began_s = time.monotonic()
                 report = run_on(processes, todo, settings, lambda *_: None)
                 run = compact(report.document, time.monotonic() - began_s)
