@@ -232,6 +232,12 @@ REFUSED = (
         ),
     ),
     Known(
+        "the derivative of a spread over dim=()",
+        "torch's has another number of elements than its value",
+        refuses(r"gradient over dim=\(\) is wrong"),
+        ("t0 = torch.ones(2, requires_grad=True)", "t0.var(())"),
+    ),
+    Known(
         "integers that require a gradient",
         "torch makes them where it fills with a tensor",
         refuses("cannot have one: give value.detach"),
