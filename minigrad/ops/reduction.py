@@ -110,6 +110,8 @@ def _freedom(shape: tuple[int, ...], axis: Axis, correction: float) -> float:
 
 def norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """The length of a vector, the root of the sum of squares."""
+    if _count(x.shape, axis) == 1:  # the square could overflow
+        return sum(np.absolute(x), axis=axis, keepdims=keepdims)
     return np.sqrt(sum(np.square(x), axis=axis, keepdims=keepdims))
 
 

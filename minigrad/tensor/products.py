@@ -2,8 +2,9 @@
 
 from typing import Any, Self
 
+from minigrad.layout import contiguous
 from minigrad.ops import RULE_OF, linalg, shape
-from minigrad.tensor.arithmetic import Elementwise
+from minigrad.tensor.arithmetic import Elementwise, stored
 from minigrad.tensor.base import TensorBase, require_tensor
 from minigrad.tensor.conversion import not_bool
 from minigrad.tensor.shape import Shapes
@@ -40,7 +41,8 @@ class MatrixProducts(Elementwise, Shapes):
         if input.ndim == y.ndim == 2:
             return input._apply(RULE_OF[linalg.matmul], input, y)
         try:
-            return input._apply(BATCHED_MATMUL, input, y)
+            result = input._apply(BATCHED_MATMUL, input, y)
+            return stored(result, contiguous(result._array))
         except ValueError as error:
             raise RuntimeError(
                 f"matmul: shapes {list(input.shape)} and {list(y.shape)} cannot be multiplied: the "

@@ -81,7 +81,8 @@ class Reductions(Conversions):
         `unbiased`.
 
         Raises:
-            TypeError: both `unbiased` and `correction` are given.
+            TypeError: `unbiased` and `correction` are given, or `unbiased` and `keepdim` without
+                `dim`.
             RuntimeError: the dtype is not floating point.
         """
         return spread(RULE_OF[rules.var], input, dim, unbiased, keepdim, correction, axis, keepdims)
@@ -167,11 +168,13 @@ def spread(
     """Apply `var` or `std`."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
+    dims = dim if axis is VOID else axis
     if unbiased is not None and correction is not None:
         raise TypeError(f"{rule.name}: give unbiased or correction, not both")
+    if unbiased is not None and dims is None and kept(rule.name, keepdim, keepdims):
+        raise TypeError(f"{rule.name}: with unbiased give keepdim and dim, or neither")
     require_floating(rule.name, x)
     less = correction if correction is not None else 1 if unbiased in (None, True) else 0
-    dims = dim if axis is VOID else axis
     if isinstance(dims, (tuple, list)) and not dims:
         dims = None
         if x._node is not None and grad_mode.enabled:

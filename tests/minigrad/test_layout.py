@@ -40,6 +40,7 @@ x.sum(1); x.mean(-1); x.clone()[1:].sum(1); (x > 0).sum(1)
 T.cat([x, x]); T.cat([x, x], 1); T.cat([x]); T.stack([x, x]); T.stack([x, x], -1)
 x.reshape(-1); x.flatten(); x.flatten(1); x.squeeze(); x.unsqueeze(1); x.mT; x.transpose(0, 1)
 x.expand(2, *x.shape); x[0:1]; x[..., 0]; x[None]; x @ T.ones(x.shape[-1], 5); x @ x.mT
+x @ x.mT.expand(3, 2, *x.mT.shape).transpose(0, 1)
 T.nn.functional.linear(x, T.ones(5, x.shape[-1]), T.ones(5)); x.clone().add_(1)
 T.nn.functional.mse_loss(x, x, reduction='none')
 """

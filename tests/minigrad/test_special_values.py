@@ -179,11 +179,12 @@ def test_differences_are_found(actual: float, expected: float) -> None:
 
 
 SPREADS = ["ones(2, 3).var(())", "eye(3).std((), keepdim=True)", "ones(3, 0).var(0)",
-           "ones(0, 2).std(0)", "ones(0).var()", "eye(2).var(0, correction=2)"]  # fmt: skip
+           "ones(0, 2).std(0)", "ones(0).var()", "eye(2).var(0, correction=2)",
+           "full((1, 2), 1e30).norm(dim=0)"]  # fmt: skip
 
 
 @pytest.mark.parametrize("expression", SPREADS)
-def test_spreads_over_all_axes_or_of_too_little_are_torchs(expression: str) -> None:
+def test_spreads_of_all_or_too_little_are_torchs(expression: str) -> None:
     found = []
     for T in (minigrad, torch):
         with warnings.catch_warnings(record=True) as caught:

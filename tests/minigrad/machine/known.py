@@ -19,10 +19,11 @@ def gradients_elsewhere(d: Difference) -> bool:
     found = list(d.tensors())
     with warnings.catch_warnings(action="ignore"):
         gradients = [x.grad for x in found if x.grad is not None]
-    places = [x.untyped_storage().data_ptr() for x in found]
     return d.what == "values" and any(
-        g.untyped_storage().data_ptr() in places and not any(g is x for x in found)
+        g.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
         for g in gradients
+        for x in found
+        if x is not g and x._base is not g
     )
 
 

@@ -27,6 +27,12 @@ def changes_unseen(d: Difference) -> bool:
     return re.search(r"\.data\b|copy\.copy|numpy", d.program) is not None
 
 
+def changes_a_layers(d: Difference) -> bool:
+    """Return whether a program replaces what a layer gave."""
+    layers, changes = r"m\d[^\n]*\(|linear", r"copy_|fill_|zero_|uniform_|normal_|\] ="
+    return all(re.search(words, d.program) is not None for words in (layers, changes))
+
+
 REFUSED = (
     Known(
         "in-place on a view",
@@ -131,11 +137,7 @@ REFUSED = (
     Known(
         "a layer's result in place",
         "in torch a vector's is a view, and so derivatives of what was there before are zeros",
-        lambda d: (
-            refuses("appears to not have been used in the graph")(d)
-            and re.search(r"m\d[^\n]*\(", d.program) is not None
-            and re.search(r"copy_|fill_|zero_|uniform_|normal_|\] =", d.program) is not None
-        ),
+        lambda d: refuses("appears to not have been used in the graph")(d) and changes_a_layers(d),
         (
             "m0 = torch.nn.Linear(2, 2)",
             "t0 = m0(m0.bias)",
