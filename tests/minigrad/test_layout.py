@@ -101,6 +101,13 @@ def test_a_gradient_can_be_viewed_where_it_can_in_torch(expression: str) -> None
         assert all(found[0].values())
 
 
+def test_gradients_of_what_was_repeated_are_in_index_order() -> None:
+    for T in (minigrad, torch):
+        x = T.ones(3, 2, requires_grad=True)
+        y = -x.expand(2, 3, 2).mT
+        assert T.autograd.grad(y.mean(), x)[0].is_contiguous()
+
+
 @pytest.mark.parametrize("T", [minigrad, torch], ids=["minigrad", "torch"])
 def test_what_expand_does_not_repeat_can_be_changed_in_place(T: Any) -> None:
     x = T.ones(2, 3)

@@ -224,7 +224,10 @@ KNOWN = (
         "a second derivative's layout",
         "it depends on the calls that a derivative makes",
         lambda d: (
-            d.what == "layout" and "grad(" in d.statement and "create_graph=True" in d.program
+            d.what == "layout"
+            and re.match(re.split(r"\W", d.where)[0] + r"\b", d.statement) is not None
+            and "grad" in d.statement
+            and "create_graph=True" in d.program
         ),
         (
             "t0 = torch.ones(2, 3, 1, requires_grad=True)",
