@@ -358,7 +358,6 @@ def test_the_one_tensor_that_is_returned_wrongly_is_named(engine: type[Any]) -> 
     assert RETURNED[engine] in f"returned {raised.value}"
 
 
-@pytest.mark.usefixtures("quick")
 def test_what_is_returned_wrongly_fails_the_network(tmp_path: Path) -> None:
     ended, entry, _ = judged(odd_engines.Transposed, folder=tmp_path)
     assert ended.returncode == 1

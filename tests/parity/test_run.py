@@ -295,6 +295,7 @@ def test_usage_errors_arrive_as_such() -> None:
         run(tasks("1-1"), refusing, MINIGRAD, SETTINGS, lambda *_: None)
 
 
+@pytest.mark.usefixtures("here")
 def test_failing_probes_fail_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
 
@@ -314,6 +315,7 @@ def test_failing_probes_fail_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---- engines that draw nothing --------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("here")
 def test_an_engine_that_draws_nothing_starts_from_what_the_other_drew() -> None:
     jobs = tasks("1-4-1", epochs=5)
     for sides in ((FLOOR, MINIGRAD), (MINIGRAD, FLOOR)):
@@ -325,6 +327,7 @@ def test_an_engine_that_draws_nothing_starts_from_what_the_other_drew() -> None:
         assert found.curves["1-4-1"].x.tolist() == drawn(jobs[0][1]).x.tolist()
 
 
+@pytest.mark.usefixtures("here")
 def test_two_engines_that_draw_nothing_start_from_what_minigrad_draws() -> None:
     jobs = tasks("1-4-1", epochs=5)
     other = Side("another", FLOOR.factory)
