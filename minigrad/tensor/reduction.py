@@ -8,6 +8,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 import numpy as np
 
 from minigrad.dtypes import as_dtype, int64, python_number
+from minigrad.grad_mode import grad_mode
 from minigrad.ops import RULE_OF, Rule
 from minigrad.ops import reduction as rules
 from minigrad.tensor.base import Number, TensorBase
@@ -80,7 +81,8 @@ class Reductions(Conversions):
         `unbiased`.
 
         Raises:
-            TypeError: both `unbiased` and `correction` are given.
+            TypeError: `unbiased` and `correction` are given, or `unbiased` and `keepdim` without
+                `dim`.
             RuntimeError: the dtype is not floating point.
         """
         return spread(RULE_OF[rules.var], input, dim, unbiased, keepdim, correction, axis, keepdims)
@@ -174,15 +176,21 @@ def spread(
     """Apply `var` or `std`."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
+    dims = dim if axis is VOID else axis
     if unbiased is not None and correction is not None:
         raise TypeError(f"{rule.name}: give unbiased or correction, not both")
+    if unbiased is not None and dims is None and kept(rule.name, keepdim, keepdims):
+        raise TypeError(f"{rule.name}: with unbiased give keepdim and dim, or neither")
     require_floating(rule.name, x)
     less = correction if correction is not None else 1 if unbiased in (None, True) else 0
-    dims = dim if axis is VOID else axis
-    if isinstance(dims, (tuple, list)) and not dims:  # torch's gradient is wrong there
-        raise NotImplementedError(f"{rule.name}: dim must name axes, or be None for all of them")
+    if isinstance(dims, (tuple, list)) and not dims:
+        dims = None
+        if x._node is not None and grad_mode.enabled:
+            raise NotImplementedError(
+                f"{rule.name}: torch's gradient over dim=() is wrong: give dim=None for all axes"
+            )
     axes = range(x.ndim) if dims is None else axes_of(rule.name, dims, x.ndim)
-    if math.prod(x.shape[a] for a in axes if x.ndim) <= less:
+    if x.numel() == 0 or math.prod(x.shape[a] for a in axes if x.ndim) <= less:
         warnings.warn(
             f"{rule.name}: degrees of freedom is <= 0: the results have no more elements each than "
             f"the correction, {less}",

@@ -202,6 +202,7 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         name: [
             (f"i.{name}()", "int64", ".float()"),
             (f"m.{name}(unbiased=True, correction=1)", "unbiased", "not both"),
+            (f"m.{name}(False, keepdim=True)", "keepdim", "dim, or neither"),
         ]
         for name in ("var", "std")
     },

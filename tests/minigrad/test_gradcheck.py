@@ -72,6 +72,8 @@ POINTS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "permute": ([normal(2, 3, 2)], {"axes": (2, 0, 1)}),
     "expand": ([normal(2, 1)], {"shape": (3, 2, 2)}),
     "cat": ([normal(2, 3), normal(2, 1), normal(2, 2)], {"axis": 1}),
+    "dot": ([normal(3), normal(3, seed=1)], {}),
+    "mv": ([normal(2, 3), normal(3)], {}),
     "matmul": ([normal(2, 2, 3), normal(3, 2)], {}),
     "linear": ([normal(4, 3), normal(2, 3), normal(2)], {}),
     "part": ([normal(2, 3)], {"key": (1, slice(1, None))}),
