@@ -44,7 +44,7 @@ def clip_grad_norm_(
     p = float(norm_type)
     if not grads:
         return zeros(())
-    total = stack([grad.norm(p) for grad in grads]).norm(p)
+    total: Tensor = stack([grad.norm(p) for grad in grads]).norm(p)
     if error_if_nonfinite and not np.isfinite(total._array):
         raise RuntimeError(
             f"clip_grad_norm_: The total norm of order {p} of the gradients is {total.item()}, "
