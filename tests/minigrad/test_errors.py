@@ -202,10 +202,15 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         name: [
             (f"i.{name}()", "int64", ".float()"),
             (f"m.{name}(unbiased=True, correction=1)", "unbiased", "not both"),
+            (f"m.{name}(False, keepdim=True)", "keepdim", "dim, or neither"),
         ]
         for name in ("var", "std")
     },
-    "norm": [("i.norm()", "int64", ".float()")],
+    "norm": [
+        ("i.norm()", "int64", ".float()"),
+        ("m.norm('abc')", "'abc'", "a number or 'fro'"),
+        ("T.zeros(0).norm(-1)", "[0]", "another length than 0"),
+    ],
     "any": [("m.any(2)", "2", "[-2, 1]")],
     "all": [("m.all(2)", "2", "[-2, 1]")],
     "&": [("v & v", "float32", "bool")],

@@ -536,8 +536,8 @@ def _refusal(
     logical = operation in ("__rand__", "__ror__", "__rxor__")
     if logical and torch.result_type(*arguments) != torch.bool:
         return "bits of integers", NotImplementedError
-    if operation == "norm" and (arguments[1:] or [options.get("p", 2)])[0] not in (2, "fro", None):
-        return "norms but for p=2", NotImplementedError
+    if operation == "norm" and (arguments[1:] or [options.get("p", 2)])[0] == "nuc":
+        return "norms of singular values", RuntimeError
     if operation in ("clamp", "clip") and any(is_tensor(x) for x in arguments[1:]):
         return "bounds that are tensors", TypeError
     by_number = operation == "__rmod__" and not is_tensor(arguments[1])

@@ -19,10 +19,11 @@ def gradients_elsewhere(d: Difference) -> bool:
     found = list(d.tensors())
     with warnings.catch_warnings(action="ignore"):
         gradients = [x.grad for x in found if x.grad is not None]
-    places = [x.untyped_storage().data_ptr() for x in found]
     return d.what == "values" and any(
-        g.untyped_storage().data_ptr() in places and not any(g is x for x in found)
+        g.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
         for g in gradients
+        for x in found
+        if x is not g and x._base is not g
     )
 
 
@@ -223,7 +224,10 @@ KNOWN = (
         "a second derivative's layout",
         "it depends on the calls that a derivative makes",
         lambda d: (
-            d.what == "layout" and "grad(" in d.statement and "create_graph=True" in d.program
+            d.what == "layout"
+            and re.match(re.split(r"\W", d.where)[0] + r"\b", d.statement) is not None
+            and "grad" in d.statement
+            and "create_graph=True" in d.program
         ),
         (
             "t0 = torch.ones(2, 3, 1, requires_grad=True)",
