@@ -49,7 +49,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 FUZZ = "MINIGRAD_FUZZ" in os.environ
 """Set by `make fuzz`: many more examples than an ordinary run has time for."""
 
-EXAMPLES = 2_000 if FUZZ else 15
+EXAMPLES = 2_000 if FUZZ else 6
 """Examples of one operation, where torch's own samples (test_torch_samples.py) are not enough."""
 FEW = 200 if FUZZ else 3
 
@@ -253,7 +253,28 @@ OPERATIONS = [
         (ANY,),
         magnitude=lambda m, x, **options: _spread(m, x, **options).sqrt(),
     ),
-    _summed("norm", reduction(0), 1, lambda m, x, **options: m.norm(x, 2, **options)),
+    *(
+        _summed(
+            f"norm(p={p})", reduction(0), 1, lambda m, x, p=p, **options: m.norm(x, p, **options)
+        )
+        for p in (2, 1, 3, 1.5)
+    ),
+    *(
+        Operation(
+            f"norm(p={p})", lambda m, x, p=p, **options: m.norm(x, p, **options), extremum, (ANY,)
+        )
+        for p in (math.inf, -math.inf)
+    ),
+    *(
+        Operation(
+            f"norm(p={p})",
+            lambda m, x, p=p, **options: m.norm(x, p, **options),
+            extremum,
+            ((1e-2, 30.0),),
+            magnitude=lambda m, x, p=p, **options: m.norm(x, p, **options),
+        )
+        for p in (0.5, -2)
+    ),
     _summed("dot", equal_vectors, 2, lambda m, x, y: m.dot(x, y)),
     _summed("mv", matrix_and_vector, 2, lambda m, x, y: m.mv(x, y)),
     Operation("outer", lambda m, x, y: m.outer(x, y), two_vectors, (ANY, ANY)),

@@ -206,7 +206,11 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         ]
         for name in ("var", "std")
     },
-    "norm": [("i.norm()", "int64", ".float()")],
+    "norm": [
+        ("i.norm()", "int64", ".float()"),
+        ("m.norm('abc')", "'abc'", "a number or 'fro'"),
+        ("T.zeros(0).norm(-1)", "[0]", "another length than 0"),
+    ],
     "any": [("m.any(2)", "2", "[-2, 1]")],
     "all": [("m.all(2)", "2", "[-2, 1]")],
     "&": [("v & v", "float32", "bool")],

@@ -176,10 +176,13 @@ _add(of(1), False,
     var=lambda lib, x: x.var(0),
     std=lambda lib, x: x.std(),
     norm=lambda lib, x: x.norm(),
+    norm_1=lambda lib, x: x.norm(1),
+    norm_3=lambda lib, x: (x.abs() + 1).norm(3, 0),
     mean_kept=lambda lib, x: x.mean(1, keepdim=True),
 )
 _add(of(1, 1, 1), False,  # ties share the gradient, in parts that are rounded
     amax=lambda lib, x: x.amax(),
+    norm_inf=lambda lib, x: x.norm(float("inf")),
     max=lambda lib, x: x.max(),
     min=lambda lib, x: x.min(),
     max_columns=lambda lib, x: x.max(1)[0],

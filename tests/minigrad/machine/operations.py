@@ -90,7 +90,8 @@ class Operations(Views):
         axis = self.axis(r, ndim)
         dim = r.choice([axis, f"({axis},)", f"[{axis}, {self.axis(r, ndim)}]", "()", "None"])
         if name == "norm":
-            return f"{t}.norm(dim={axis})"
+            order = r.choice(["", "1, ", "3, ", "0.5, ", "float('inf'), ", "0, "])
+            return f"{t}.norm({order}dim={axis})"
         keep = options(r, keepdim=["True", "False"])
         arguments = r.choice(["", dim + keep, f"dim={dim}{keep}", f"axis={axis}{keep}"])
         return r.choice([f"{t}.{name}({arguments})", f"torch.{name}({t}, {arguments})"])
