@@ -26,6 +26,7 @@ from parity.evidence import peers as peers_table
 from parity.evidence.readme_tables import PAGES, part
 from parity.processes import Processes, Side, processes_for, trainer
 from tests.parity.commands import parity
+from tests.parity.here import few_probes
 from torch_impl.__main__ import main as torch_impl
 
 ROOT = Path(__file__).parents[1]
@@ -102,6 +103,7 @@ def one_process_of_torch() -> Iterator[None]:
             return contextlib.nullcontext(own)
 
         patch.setattr("parity.cli.run.processes_for", processes)
+        patch.setattr("parity.run.check_probes", few_probes)
         patch.setattr("parity.testing._reference", lambda: shared().expected)
         yield
 

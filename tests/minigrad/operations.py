@@ -49,7 +49,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 FUZZ = "MINIGRAD_FUZZ" in os.environ
 """Set by `make fuzz`: many more examples than an ordinary run has time for."""
 
-EXAMPLES = 2_000 if FUZZ else 15
+EXAMPLES = 2_000 if FUZZ else 6
 """Examples of one operation, where torch's own samples (test_torch_samples.py) are not enough."""
 FEW = 200 if FUZZ else 3
 

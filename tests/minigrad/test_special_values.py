@@ -181,7 +181,7 @@ def test_differences_are_found(actual: float, expected: float) -> None:
 
 SPREADS = ["ones(2, 3).var(())", "eye(3).std((), keepdim=True)", "ones(3, 0).var(0)",
            "ones(0, 2).std(0)", "ones(0).var()", "eye(2).var(0, correction=2)",
-           "full((1, 2), 1e30).norm(dim=0)"]  # fmt: skip
+           "full((1, 2), 1e30).norm(dim=0)", "tensor([1e30, 2]).std()"]  # fmt: skip
 
 
 @pytest.mark.parametrize("expression", SPREADS)
