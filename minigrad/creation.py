@@ -32,7 +32,7 @@ def made(array: Any, device: Any, requires_grad: bool) -> Tensor:
     """Return a leaf; raise a RuntimeError for another device than the CPU."""
     if device is not None:
         device_of(device)
-    return Tensor(array).requires_grad_(requires_grad)
+    return Tensor._wrapped(array).requires_grad_(requires_grad)
 
 
 def empty(

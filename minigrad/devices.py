@@ -10,13 +10,13 @@ class device:  # noqa: N801 - torch's name
 
     Raises:
         RuntimeError: it is another one than "cpu".
-        TypeError: it is neither text nor a device.
+        TypeError: it is neither text, a number nor a device.
     """
 
     type: str
 
     def __init__(self, device: Any) -> None:
-        if not isinstance(device, (str, type(self))):
+        if not isinstance(device, (str, int, type(self))):
             raise TypeError(f"device: expected 'cpu', not a {type(device).__name__}")
         if str(device) != "cpu":
             raise RuntimeError(f"device: expected 'cpu', the only one that is here, not {device!r}")

@@ -73,7 +73,7 @@ def from_numpy(ndarray: np.ndarray[Any, Any], /) -> Tensor:
             ".copy() of it if it should",
             stacklevel=2,
         )
-    return Tensor(array)
+    return Tensor._wrapped(array)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:

@@ -62,11 +62,8 @@ def _inputs(name: str, parents: Any) -> Any:
             return x, y.parents[0] if y is not None and y.name() == "ScaleBackward0" else y
         case "StackBackward0", rows:
             return [row if row is None else row.parents[0] for row in rows]
-        case "DotBackward0", (products,):
-            return products.parents
-        case "MvBackward0", (product,):
-            matrix, column = product.parents
-            return matrix, column if column is None else column.parents[0]
         case _, (errors,) if name.endswith("LossBackward0"):
             return errors.parents
+        case _, (outputs,) if outputs is not None and outputs.name().endswith(".outputs"):
+            return outputs.parents
     return parents

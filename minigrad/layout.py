@@ -35,7 +35,10 @@ def repeats(x: Any) -> bool:
 
 def contiguous(x: Any) -> Any:
     """Return an array, but a copy in index order of one in another order."""
-    return x if x.flags.c_contiguous else np.reshape(np.reshape(x, (-1,)), x.shape)
+    flags = getattr(x, "flags", None)  # a tensor has none, and its reductions are in index order
+    if flags is None or flags.c_contiguous:
+        return x
+    return np.reshape(np.reshape(x, (-1,)), x.shape)
 
 
 def in_order(x: Any, order: Sequence[int]) -> Any:

@@ -80,7 +80,7 @@ def load_file(filename: str | os.PathLike[str]) -> dict[str, Tensor]:
     for array in arrays.values():
         if array.dtype not in SUPPORTED:
             raise _unsupported(name, array.dtype)
-    return {key: Tensor(np.array(array)) for key, array in sorted(arrays.items())}
+    return {key: Tensor._wrapped(np.array(array)) for key, array in sorted(arrays.items())}
 
 
 def _unsupported(name: str, dtype: object) -> ValueError:

@@ -24,7 +24,7 @@ import numpy as np
 
 from minigrad.graph import ancestors as ancestors
 from minigrad.graph import leading_to, next_functions
-from minigrad.layout import copied, unrepeated
+from minigrad.layout import contiguous, copied, unrepeated
 
 Array: TypeAlias = Any
 """Any array that speaks NumPy's protocol: an ndarray, a `Tensor`, or another array type."""
@@ -211,7 +211,7 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
     """
     added = grad.ndim - len(shape)
     stretched = [added + i for i, n in enumerate(shape) if n == 1 and grad.shape[added + i] != 1]
-    summed = np.add.reduce(grad, axis=(*range(added), *stretched), keepdims=True)
+    summed = contiguous(np.add.reduce(grad, axis=(*range(added), *stretched), keepdims=True))
     return np.reshape(summed, shape) if added else summed
 
 

@@ -48,6 +48,6 @@ def _converted(name: str, value: Value, array_type: Callable[[Array], Array]) ->
         return value
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: expected a Module or a Tensor, not {type(value).__name__}")
-    copy = Tensor(array_type(np.array(value._array)))
+    copy = Tensor._wrapped(array_type(np.array(value._array)))
     copy.requires_grad_(value.requires_grad)
     return copy  # type: ignore[return-value]

@@ -65,7 +65,7 @@ def vectors_of(operation: str, v: Any, like: Tensors, what: str) -> Tensors | tu
                 f"{operation}: the vector v can only be None if there is a single {what} with a "
                 f"single element: give one of shape {[list(x.shape) for x in like]}"
             )
-        return (Tensor(np.ones(like[0].shape, like[0].dtype)),)
+        return (Tensor._wrapped(np.ones(like[0].shape, like[0].dtype)),)
     _, vectors = tensors_of(operation, "vector v", v)
     if [x.shape for x in vectors] != [x.shape for x in like]:
         raise RuntimeError(

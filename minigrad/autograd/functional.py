@@ -231,7 +231,7 @@ def _rows(out: Tensor, xs: Tensors, create_graph: bool, strict: bool) -> Tensors
     for j in range(out.numel()):
         basis = np.zeros(out.numel(), out.dtype)
         basis[j] = 1
-        vector = Tensor(basis.reshape(out.shape))
+        vector = Tensor._wrapped(basis.reshape(out.shape))
         found = _grad((out,), xs, (vector,), create_graph, retain_graph=True)
         rows.append(_filled(found, xs, strict, create_graph))
     jacobians = tuple(

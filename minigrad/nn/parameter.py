@@ -16,12 +16,12 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
-        super().__init__(require_tensor("Parameter", data)._array)
+        self._array, self._node = require_tensor("Parameter", data)._array, None
         self.requires_grad_(requires_grad)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Copy the values; the copy starts without a gradient, as torch's does."""
-        return type(self)(Tensor(np.copy(self._array)), self.requires_grad)
+        return type(self)(self._wrapped(np.copy(self._array)), self.requires_grad)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle as a tensor; as in torch, without a word of the hooks that are not saved."""

@@ -1,6 +1,5 @@
 """Gradients that are cut short before an optimiser's step, in place."""
 
-import math
 import warnings
 from collections.abc import Iterable
 from types import GeneratorType
@@ -45,7 +44,7 @@ def clip_grad_norm_(
     p = float(norm_type)
     if not grads:
         return zeros(())
-    total = _norm(stack([_norm(grad, p) for grad in grads]), p)
+    total: Tensor = stack([grad.norm(p) for grad in grads]).norm(p)
     if error_if_nonfinite and not np.isfinite(total._array):
         raise RuntimeError(
             f"clip_grad_norm_: The total norm of order {p} of the gradients is {total.item()}, "
@@ -91,14 +90,3 @@ def _gradients(parameters: Any, warn: bool = False) -> list[Any]:
             stacklevel=5,
         )
     return [tensor.grad for tensor in tensors if tensor.grad is not None]
-
-
-def _norm(x: Tensor, p: float) -> Tensor:
-    size = x.abs()
-    if math.isinf(p):
-        return size.amax() if p > 0 else size.amin()
-    if p == 0:
-        return size.ne(0).to(x.dtype).sum()
-    if p == 2:
-        return x.square().sum().sqrt()
-    return size.pow(p).sum().pow(1 / p)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from minigrad.ops.reduction import Axis, sum
 from minigrad.tape import Array
 
 
@@ -51,11 +52,9 @@ def isinf(x: Array) -> Array:
     return np.equal(np.absolute(x), math.inf)
 
 
-def any(x: Array, *, axis: tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
-    count = np.add.reduce(np.not_equal(x, 0), axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
-    return np.greater(count, 0)
+def any(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    return np.greater(sum(np.not_equal(x, 0), axis=axis, keepdims=keepdims), 0)
 
 
-def all(x: Array, *, axis: tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
-    count = np.add.reduce(np.equal(x, 0), axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
-    return np.equal(count, 0)
+def all(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    return np.equal(sum(np.equal(x, 0), axis=axis, keepdims=keepdims), 0)

@@ -4,7 +4,7 @@ from math import inf
 
 import numpy as np
 
-from minigrad.ops.reduction import _with_axes
+from minigrad.ops.reduction import _with_axes, amax, amin
 from minigrad.tape import Array
 
 
@@ -46,7 +46,7 @@ def argmin(x: Array, *, axis: int, keepdims: bool = False) -> Array:
 def _first(mask: Array, axis: int, keepdims: bool) -> Array:
     """Return along an axis the position of the first element that is true."""
     places = np.where(mask, _positions(mask.shape, axis), mask.shape[axis])
-    return np.minimum.reduce(places, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
+    return amin(places, axis=(axis,), keepdims=keepdims)
 
 
 def _positions(shape: tuple[int, ...], axis: int) -> Array:
@@ -58,7 +58,7 @@ def pick(x: Array, index: Array, *, axis: int, keepdims: bool = False) -> Array:
     # The others become the lowest number, and do not count.
     lowest = {"f": -inf, "i": -(2**63), "b": False}[x.dtype.kind]
     chosen = np.where(_named(index, x.shape, axis), x, lowest)
-    return np.maximum.reduce(chosen, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
+    return amax(chosen, axis=(axis,), keepdims=keepdims)
 
 
 def pick_backward_x(grad_out: Array, index: Array, x_shape: tuple[int, ...], axis: int) -> Array:

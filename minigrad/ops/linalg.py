@@ -19,6 +19,33 @@ def matmul_backward_y(grad_out: Array, x: Array) -> Array:
     return np.matmul(x.mT, grad_out)
 
 
+def dot(x: Array, y: Array) -> Array:
+    """Sum of the products of two vectors' elements."""
+    return np.add.reduce(np.multiply(x, y), axis=None)
+
+
+def dot_backward_x(grad_out: Array, y: Array) -> Array:
+    return np.multiply(grad_out, y)
+
+
+def dot_backward_y(grad_out: Array, x: Array) -> Array:
+    return np.multiply(grad_out, x)
+
+
+def mv(x: Array, y: Array) -> Array:
+    """Product of a matrix (n, k) and a vector (k,)."""
+    return np.reshape(np.matmul(x, np.reshape(y, (-1, 1))), (-1,))
+
+
+def mv_backward_x(grad_out: Array, y: Array) -> Array:
+    # outᵢ = Σₖ xᵢₖ·yₖ, so xᵢₖ receives grad_outᵢ·yₖ.
+    return np.multiply(np.reshape(grad_out, (-1, 1)), y)
+
+
+def mv_backward_y(grad_out: Array, x: Array) -> Array:
+    return mv(x.mT, grad_out)
+
+
 def linear(x: Array, weight: Array, bias: Array) -> Array:
     """x·weightᵀ + bias for x (n, in), weight (out, in), bias (out,)."""
     return np.add(np.matmul(x, weight.mT), bias)

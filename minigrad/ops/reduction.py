@@ -8,6 +8,7 @@ from math import inf, nan, prod
 import numpy as np
 
 from minigrad.layout import contiguous
+from minigrad.ops.elementwise import abs_backward_x
 from minigrad.tape import Array
 
 Axis = tuple[int, ...] | None
@@ -75,7 +76,12 @@ def _share_among_equals(
 
 def var(x: Array, *, axis: Axis = None, keepdims: bool = False, correction: float = 1) -> Array:
     """Squared distances from the mean, added up and divided by their number less `correction`."""
-    squares = np.square(_from_mean(x, axis))
+    return np.astype(_var(x, axis, keepdims, correction), x.dtype)
+
+
+def _var(x: Array, axis: Axis, keepdims: bool, correction: float) -> Array:
+    """Return the variance in float64, as torch computes it: its squares do not overflow."""
+    squares = np.square(_from_mean(np.astype(x, np.float64), axis))
     return np.divide(
         sum(squares, axis=axis, keepdims=keepdims), _freedom(x.shape, axis, correction)
     )
@@ -89,7 +95,7 @@ def var_backward_x(grad_out: Array, x: Array, axis: Axis, correction: float) -> 
 
 
 def std(x: Array, *, axis: Axis = None, keepdims: bool = False, correction: float = 1) -> Array:
-    return np.sqrt(var(x, axis=axis, keepdims=keepdims, correction=correction))
+    return np.astype(np.sqrt(_var(x, axis, keepdims, correction)), x.dtype)
 
 
 def std_backward_x(grad_out: Array, out: Array, x: Array, axis: Axis, correction: float) -> Array:
@@ -108,15 +114,45 @@ def _freedom(shape: tuple[int, ...], axis: Axis, correction: float) -> float:
     return left if left > 0 else 0
 
 
-def norm(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """The length of a vector, the root of the sum of squares."""
-    return np.sqrt(sum(np.square(x), axis=axis, keepdims=keepdims))
+def norm(x: Array, *, p: float, axis: Axis = None, keepdims: bool = False) -> Array:
+    """The p-th root of the sum of |x|ᵖ; for p=0 how many are not 0, for ±inf the extreme |x|."""
+    alone = axis != () and _count(x.shape, axis) == 1  # then torch takes |x| itself
+    if p == 2 and not alone:
+        return np.sqrt(sum(np.square(x), axis=axis, keepdims=keepdims))
+    if p == 0:
+        found = np.not_equal(x, 0)
+        return np.add.reduce(found, axis=axis, keepdims=keepdims, dtype=x.dtype)  # type: ignore[call-overload]
+    sizes = np.absolute(x)
+    if p in (inf, -inf):
+        return (amax if p > 0 else amin)(sizes, axis=axis, keepdims=keepdims)
+    if p == 1 or alone:
+        return sum(sizes, axis=axis, keepdims=keepdims)
+    return np.power(sum(np.power(sizes, p), axis=axis, keepdims=keepdims), 1 / p)
 
 
-def norm_backward_x(grad_out: Array, out: Array, x: Array, axis: Axis) -> Array:
-    # x/|x|, and 0 at 0.
+def norm_backward_x(grad_out: Array, out: Array, x: Array, axis: Axis, p: float) -> Array:
+    # sign(x)·(|x|/out)ᵖ⁻¹, and 0 where that is 0/0, in torch's order; a count has no derivative.
     kept = _with_axes(x.shape, axis)
-    return np.multiply(np.reshape(grad_out, kept), _divided(x, np.reshape(out, kept)))
+    grad_out, out = np.reshape(grad_out, kept), np.reshape(out, kept)
+    if p == 2:
+        return np.multiply(grad_out, _divided(x, out))
+    if p == 0:
+        return None
+    if p in (inf, -inf):
+        sizes = np.absolute(x)
+        tied = np.where(np.equal(out, out), np.equal(sizes, out), np.not_equal(x, x))
+        ties = np.add.reduce(tied, axis=axis, keepdims=True, dtype=grad_out.dtype)
+        return abs_backward_x(np.multiply(tied, np.divide(grad_out, ties)), x)
+    if p == 1:
+        return abs_backward_x(np.broadcast_to(grad_out, x.shape), x)
+    if p < 1:
+        powers = np.where(np.equal(x, 0), 0, np.power(np.absolute(x), p - 1))
+        slope = np.multiply(abs_backward_x(powers, x), grad_out)
+        return np.multiply(slope, np.power(out, 1 - p))
+    share = np.where(np.equal(out, 0), 0, np.divide(grad_out, np.power(out, p - 1)))
+    if p < 2:
+        return np.multiply(abs_backward_x(np.power(np.absolute(x), p - 1), x), share)
+    return np.multiply(np.multiply(x, np.power(np.absolute(x), p - 2)), share)
 
 
 def _divided(x: Array, y: Array) -> Array:

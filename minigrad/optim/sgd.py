@@ -199,7 +199,7 @@ class SGD:
         momentum = self._as_array(group, "momentum", dtype)
         if known is None:
             buffer = np.copy(direction)
-            self.state.setdefault(parameter, {})["momentum_buffer"] = Tensor(buffer)
+            self.state.setdefault(parameter, {})["momentum_buffer"] = Tensor._wrapped(buffer)
         else:
             buffer = known._array
             share = self._as_array(group, "dampening", dtype)

@@ -26,9 +26,10 @@ R = TypeVar("R")
 class Tensor(Protocols, MatrixProducts, Clamping, Extrema, Strides, Reductions):
     """An array that remembers how it was computed, with torch's names and semantics.
 
-    Make one with `minigrad.tensor`. Made directly it wraps the array it is given, without a copy:
-    an ndarray, or any array type that implements the calls in `minigrad.vocabulary`. As in torch,
-    `Tensor([1, 2])` has the default dtype, `Tensor(2, 3)` that shape and values that are not set.
+    Make one with `minigrad.tensor`. As in torch, `Tensor([1, 2])` and `Tensor(ndarray)` have the
+    default dtype, and share the memory of an array of it; `Tensor(2, 3)` has that shape, and values
+    that are not set. Any other array type that implements the calls in `minigrad.vocabulary` is
+    wrapped as it is.
 
     Each operation is written once, in a class of this room. Its first parameter is called `input`,
     as in torch's functions, so the same object serves as `tensor.sum(dim=0)` and as
@@ -52,9 +53,13 @@ def constructed(data: tuple[Any, ...]) -> Any:
         return numbers(parts, get_default_dtype()).reshape(shape)
     if all(isinstance(length, int) for length in data) or isinstance(data[0], Size):
         return np.empty(fitting("Tensor", varargs("Tensor", data or (0,))), get_default_dtype())
-    if len(data) > 1:
+    array = data[0]
+    kind = array.dtype.kind if isinstance(array, (np.ndarray, np.generic)) else "f"
+    if len(data) > 1 or isinstance(array, np.generic) or kind not in "biuf":
         raise TypeError("Tensor: expected a sequence of numbers, ints for the shape, or an array")
-    return data[0]
+    if isinstance(array, np.ndarray):
+        return np.asarray(array).astype(get_default_dtype(), copy=False)
+    return array
 
 
 def function(method: Callable[P, R]) -> Callable[P, R]:

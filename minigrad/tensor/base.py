@@ -58,9 +58,7 @@ class TensorBase:
     _views: WeakValueDictionary[int, TensorBase] | None = None  # those that are in use
 
     def __init__(self, array: Array, node: Node | None = None) -> None:
-        if type(array) is not np.ndarray:
-            array = _array_of(array)
-        self._array = array
+        self._array = _required(array)
         self._node = node
 
     def __init_subclass__(cls) -> None:
@@ -201,10 +199,8 @@ class TensorBase:
             ) from error
 
 
-def _array_of(value: Any) -> Array:
-    """Return what a tensor can wrap; NumPy's scalars become arrays without axes."""
-    if isinstance(value, np.generic):
-        return np.asarray(value)
+def _required(value: Any) -> Array:
+    """Return an array as it is; raise a TypeError where a tensor cannot wrap the value."""
     if isinstance(value, TensorBase) or not hasattr(value, "__array_function__"):
         raise TypeError(
             f"Tensor: expected an array to wrap, not {type(value).__name__}: make a tensor of the "

@@ -28,12 +28,7 @@ class Extrema(Elementwise, Shapes):
         return extremum(RULE_OF[reduction.amin], input, dim, keepdim, axis, keepdims)
 
     def max(
-        input,
-        dim: Any = None,
-        keepdim: bool = False,
-        *,
-        axis: int | None = VOID,
-        keepdims: bool = VOID,
+        input, dim: Any = VOID, keepdim: bool = False, *, axis: int = VOID, keepdims: bool = VOID
     ) -> Any:
         """The largest element; over `dim` with its position; or `maximum` of two tensors.
 
@@ -42,18 +37,14 @@ class Extrema(Elementwise, Shapes):
         first form, and goes to the element at `indices` in the second.
 
         Raises:
+            TypeError: dim is no int, or `keepdim` is given without it.
             RuntimeError: there are no elements to choose from.
             IndexError: there is no such axis, or it has length 0.
         """
         return extreme(input, dim, keepdim, axis, keepdims, Largest, input.maximum)
 
     def min(
-        input,
-        dim: Any = None,
-        keepdim: bool = False,
-        *,
-        axis: int | None = VOID,
-        keepdims: bool = VOID,
+        input, dim: Any = VOID, keepdim: bool = False, *, axis: int = VOID, keepdims: bool = VOID
     ) -> Any:
         """The smallest element; over `dim` with its position; or `minimum` of two; see `max`."""
         return extreme(input, dim, keepdim, axis, keepdims, Smallest, input.minimum)
@@ -139,9 +130,11 @@ def extreme(
     name = kind.kind
     if isinstance(dim, TensorBase):
         return pairs(dim)
-    dim = one_of(name, "dim", dim, "axis", axis)
+    dim = one_of(name, "dim", dim, "axis", axis, default=(VOID,))
     keep = kept(name, keepdim, keepdims)
-    if dim is None:
+    if dim is VOID:
+        if keep:
+            raise TypeError(f"{name}: keepdim=True keeps an axis: name it in dim")
         if 0 in x.shape:
             raise RuntimeError(
                 f"{name}: Expected reduction dim to be specified for a tensor without elements, of "

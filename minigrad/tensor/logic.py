@@ -141,7 +141,7 @@ def quantified(rule: Rule, x: T, dim: Any, keepdim: bool, axis: Any, keepdims: A
     """Apply `any` or `all`; an empty sequence of axes is none of them, and not all."""
     dims = one_of(rule.name, "dim", dim, "axis", axis)
     if isinstance(dims, (tuple, list)) and not dims:
-        return x.ne(0)
+        return x._apply(rule, x, axis=(), keepdims=False)
     return reduce(rule, x, dims, keepdim, VOID, keepdims)
 
 

@@ -2,15 +2,14 @@
 
 from typing import Any, Self
 
-from minigrad.ops import RULE_OF, linalg, reduction, shape
-from minigrad.tensor.arithmetic import Elementwise
+from minigrad.layout import contiguous
+from minigrad.ops import RULE_OF, linalg, shape
+from minigrad.tensor.arithmetic import Elementwise, stored
 from minigrad.tensor.base import TensorBase, require_tensor
 from minigrad.tensor.conversion import not_bool
 from minigrad.tensor.shape import Shapes
 
 BATCHED_MATMUL = RULE_OF[linalg.matmul].named("UnsafeViewBackward0")
-DOT = RULE_OF[reduction.sum].named("DotBackward0")
-MATRIX_VECTOR = RULE_OF[shape.reshape].named("MvBackward0")
 UNSAFE_VIEW = RULE_OF[shape.reshape].named("UnsafeViewBackward0")
 VECTOR_MATRIX = RULE_OF[shape.reshape].named("SqueezeBackward4")
 
@@ -28,20 +27,22 @@ class MatrixProducts(Elementwise, Shapes):
         y: Any = require_tensor("matmul", other)
         require_factors("matmul", input, y)
         if input.ndim == 1 and y.ndim == 1:
-            return input._apply(DOT, input * y, axis=None)
+            return input._apply(RULE_OF[linalg.dot], input, y)
         if input.ndim == 1:
             rows = input.unsqueeze(0).matmul(y)
             rule = VECTOR_MATRIX if y.ndim == 2 else UNSAFE_VIEW
             lengths = (*rows.shape[:-2], rows.shape[-1])
             return input._apply(rule, rows, shape=lengths)._own()
+        if y.ndim == 1 and input.ndim == 2:
+            return input._apply(RULE_OF[linalg.mv], input, y)._own()
         if y.ndim == 1:
             columns = input.matmul(y.unsqueeze(1))
-            rule = MATRIX_VECTOR if input.ndim == 2 else UNSAFE_VIEW
-            return input._apply(rule, columns, shape=columns.shape[:-1])._own()
+            return input._apply(UNSAFE_VIEW, columns, shape=columns.shape[:-1])._own()
         if input.ndim == y.ndim == 2:
             return input._apply(RULE_OF[linalg.matmul], input, y)
         try:
-            return input._apply(BATCHED_MATMUL, input, y)
+            result = input._apply(BATCHED_MATMUL, input, y)
+            return stored(result, contiguous(result._array))
         except ValueError as error:
             raise RuntimeError(
                 f"matmul: shapes {list(input.shape)} and {list(y.shape)} cannot be multiplied: the "

@@ -7,7 +7,8 @@ from typing import Any, Self, TypeAlias, TypeVar
 
 import numpy as np
 
-from minigrad.dtypes import as_dtype, int64
+from minigrad.dtypes import as_dtype, int64, python_number
+from minigrad.grad_mode import grad_mode
 from minigrad.ops import RULE_OF, Rule
 from minigrad.ops import reduction as rules
 from minigrad.tensor.base import Number, TensorBase
@@ -80,7 +81,8 @@ class Reductions(Conversions):
         `unbiased`.
 
         Raises:
-            TypeError: both `unbiased` and `correction` are given.
+            TypeError: `unbiased` and `correction` are given, or `unbiased` and `keepdim` without
+                `dim`.
             RuntimeError: the dtype is not floating point.
         """
         return spread(RULE_OF[rules.var], input, dim, unbiased, keepdim, correction, axis, keepdims)
@@ -108,17 +110,18 @@ class Reductions(Conversions):
         axis: Dims = VOID,
         keepdims: bool = VOID,
     ) -> Self:
-        """Euclidean norm over `dim`, the root of the sum of squares; the gradient at 0 is 0.
+        """The p-th root of the sum of |input|ᵖ over `dim`; Euclidean by default.
+
+        For p=0 it is how many elements are not 0, for inf and -inf the largest and the smallest
+        |input|. The gradient at 0 is 0.
 
         Raises:
-            NotImplementedError: `p` is not 2, which "fro" stands for.
-            RuntimeError: the dtype is not floating point.
+            RuntimeError: `p` is neither a number nor "fro", the dtype is not floating point, or
+                there are no elements and `p` is negative or infinite.
         """
-        if p not in (2, "fro") or isinstance(p, bool):
-            raise NotImplementedError(
-                f"norm: only p=2 is here, not {p!r}: x.abs().sum() is the norm for p=1, "
-                "x.abs().amax() that for infinity"
-            )
+        order = python_number(2 if p in ("fro", None) else p)
+        if not isinstance(order, (int, float)) or isinstance(order, bool):
+            raise RuntimeError(f"norm: p must be a number or 'fro', not {p!r}")
         dims = dim if axis is VOID else axis
         if p == "fro" and isinstance(dims, (tuple, list)) and len(dims) > 2:
             raise RuntimeError(
@@ -126,7 +129,13 @@ class Reductions(Conversions):
             )
         x = input if dtype is None else input.to(as_dtype(dtype))
         require_floating("norm", x)
-        return reduce(RULE_OF[rules.norm], x, dim, keepdim, axis, keepdims)
+        axes = range(x.ndim) if dims in (None, (), []) else axes_of("norm", dims, x.ndim)
+        if (order < 0 or order == math.inf) and 0 in [x.shape[a] for a in axes if x.ndim]:
+            raise RuntimeError(
+                f"norm: p={p} of no elements is not defined, and shape {list(x.shape)} has none "
+                "there: reduce an axis of another length than 0"
+            )
+        return reduce(RULE_OF[rules.norm], x, dim, keepdim, axis, keepdims, p=order)
 
 
 T = TypeVar("T", bound=Conversions)
@@ -150,7 +159,8 @@ def reduce(
     axes = axes_of(rule.name, dim, x.ndim)
     if torch_name is not None:
         rule = rule.named(torch_name)
-    return x._apply(rule, x, axis=axes if x.ndim and axes else None, keepdims=keepdim, **options)
+    axis = None if not axes else axes if x.ndim else ()
+    return x._apply(rule, x, axis=axis, keepdims=keepdim, **options)
 
 
 def spread(
@@ -166,15 +176,21 @@ def spread(
     """Apply `var` or `std`."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
+    dims = dim if axis is VOID else axis
     if unbiased is not None and correction is not None:
         raise TypeError(f"{rule.name}: give unbiased or correction, not both")
+    if unbiased is not None and dims is None and kept(rule.name, keepdim, keepdims):
+        raise TypeError(f"{rule.name}: with unbiased give keepdim and dim, or neither")
     require_floating(rule.name, x)
     less = correction if correction is not None else 1 if unbiased in (None, True) else 0
-    dims = dim if axis is VOID else axis
-    if isinstance(dims, (tuple, list)) and not dims:  # torch's gradient is wrong there
-        raise NotImplementedError(f"{rule.name}: dim must name axes, or be None for all of them")
+    if isinstance(dims, (tuple, list)) and not dims:
+        dims = None
+        if x._node is not None and grad_mode.enabled:
+            raise NotImplementedError(
+                f"{rule.name}: torch's gradient over dim=() is wrong: give dim=None for all axes"
+            )
     axes = range(x.ndim) if dims is None else axes_of(rule.name, dims, x.ndim)
-    if math.prod(x.shape[a] for a in axes if x.ndim) <= less:
+    if x.numel() == 0 or math.prod(x.shape[a] for a in axes if x.ndim) <= less:
         warnings.warn(
             f"{rule.name}: degrees of freedom is <= 0: the results have no more elements each than "
             f"the correction, {less}",

@@ -8,7 +8,7 @@ tensor([1., 2.]) tensor([1, 4])
 tensor([3.]) tensor([9])
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -59,12 +59,14 @@ class DataLoader:
         dataset: has `__getitem__` for 0, 1, ... and `__len__`.
         batch_size: how many samples are a batch; the last may have fewer.
         shuffle: draw a new order for each loop.
+        sampler: the order, in place of `shuffle`: its indices are read anew for each loop.
+        collate_fn: makes a batch of a list of samples, if not in the way above.
         drop_last: leave out a last batch that has fewer.
         generator: draws the order; by default one that is seeded from the default generator.
 
     Raises:
-        ValueError: the batch size is not positive, there is nothing to shuffle, or `drop_last` is
-            no bool.
+        ValueError: the batch size is not positive, there is nothing to shuffle, a sampler is to be
+            shuffled, or `drop_last` is no bool.
         TypeError: the generator is no Generator.
     """
 
@@ -73,7 +75,9 @@ class DataLoader:
         dataset: Any,
         batch_size: int = 1,
         shuffle: bool | None = None,
+        sampler: Iterable[int] | None = None,
         *,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
         drop_last: bool = False,
         generator: Generator | None = None,
     ) -> None:
@@ -84,6 +88,8 @@ class DataLoader:
             )
         if not isinstance(drop_last, bool):
             raise ValueError(f"drop_last should be a boolean value, but got drop_last={drop_last}")
+        if shuffle and sampler is not None:
+            raise ValueError("sampler option is mutually exclusive with shuffle: leave one out")
         if shuffle and len(dataset) == 0:
             raise ValueError("DataLoader: there is nothing to shuffle: the dataset has no samples")
         chosen("DataLoader", generator)
@@ -91,7 +97,8 @@ class DataLoader:
         self.batch_size = batch_size
         self.drop_last = drop_last
         self.generator = generator
-        self._shuffle = shuffle
+        self.collate_fn = _collated if collate_fn is None else collate_fn
+        self._shuffle, self._sampler = shuffle, sampler
 
     def __iter__(self) -> Iterator[Any]:
         # torch draws a seed for other processes, also where there are none.
@@ -99,15 +106,17 @@ class DataLoader:
         return self._batches()
 
     def __len__(self) -> int:
-        whole, rest = divmod(len(self.dataset), self.batch_size)
+        indices: Any = self.dataset if self._sampler is None else self._sampler
+        whole, rest = divmod(len(indices), self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
 
     def _batches(self) -> Iterator[Any]:
-        indices = self._shuffled() if self._shuffle else iter(range(len(self.dataset)))
+        in_order = range(len(self.dataset)) if self._sampler is None else self._sampler
+        indices = self._shuffled() if self._shuffle else iter(in_order)
         while batch := list(islice(indices, self.batch_size)):
             if len(batch) < self.batch_size and self.drop_last:
                 return
-            yield _collated([self.dataset[i] for i in batch])
+            yield self.collate_fn([self.dataset[i] for i in batch])
 
     def _shuffled(self) -> Iterator[int]:
         source = self.generator

@@ -16,7 +16,7 @@ GRADIENT_UNITS = 8  # times the unit roundoff times the sum of the magnitudes of
 
 def minigrad_tensors(arrays: list[Array], requires_grad: bool = True) -> list[Any]:
     """Return minigrad tensors that share the arrays' memory, negative strides included."""
-    return [minigrad.Tensor(x).requires_grad_(requires_grad) for x in arrays]
+    return [minigrad.Tensor._wrapped(x).requires_grad_(requires_grad) for x in arrays]
 
 
 def torch_tensors(arrays: list[Array], requires_grad: bool = True) -> list[Any]:

@@ -210,8 +210,8 @@ def test_other_shapes_dtypes_and_strides_are_recorded_by_themselves() -> None:
             (a[:, ::2], b[:3]),
             (np.lib.stride_tricks.as_strided(a[0], (5, 5), (0, a.itemsize)), b),
         ]:
-            actual = product(Tensor(x), Tensor(y))
-            assert bits(actual) == bits(Tensor(x) @ Tensor(y))
+            one, other = Tensor._wrapped(x), Tensor._wrapped(y)
+            assert bits(product(one, other)) == bits(one @ other)
     assert len(runs) == 7
 
 

@@ -66,6 +66,25 @@ w = leaf([1.0, 2.0, 3.0])
 (next(iter(data.DataLoader(data.TensorDataset(w), 2)))[0] * 2).sum().backward()
 w.grad
 
+# an order and batches of one's own
+d = data.TensorDataset(T.arange(5))
+class Backwards:
+    def __iter__(self):
+        return iter(T.randperm(5).tolist() + [0, 0])
+    def __len__(self):
+        return 7
+for sampler in ([3, 1, 1], Backwards(), range(4), T.tensor([2, 0, 4])):
+    for drop in (False, True):
+        loader = data.DataLoader(d, 2, sampler=sampler, drop_last=drop)
+        shown("sampler", [list(loader), list(loader), len(loader), T.rand(1)])
+data.DataLoader(d, 2, False, [3]).batch_size
+loader = data.DataLoader(d, 3, True, collate_fn=lambda samples: ("mine", samples))
+list(loader), len(loader), T.rand(1)
+list(data.DataLoader(d, 3, collate_fn=len))
+refused("exclusive", data.DataLoader, d, 2, True, [1])
+refused("^", len, data.DataLoader(d, 2, sampler=iter([1])))
+refused("^", list, data.DataLoader(d, 2, sampler=[9]))
+
 # what is refused
 d = data.TensorDataset(T.arange(4))
 [refused("positive integer", data.DataLoader, d, size) for size in (0, -1)]

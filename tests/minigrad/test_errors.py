@@ -162,6 +162,11 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         ("v.clamp()", "None", "At least one"),
         ("v.clamp('a')", "str", "numbers"),
         ("v.clamp_('a')", "str", "numbers"),
+        ("v.clip(v, 1)", "Tensor and int", "of a kind"),
+        ("v.clip_(v, 1)", "Tensor and int", "of a kind"),
+        ("v.clamp(v, 'a')", "str", "of a kind"),
+        ("v.clamp(v, T.ones(3))", "[3]", "equal or 1"),
+        ("b.clamp(True)", "bool", "tensors as bounds"),
     ],
     **{
         name: [
@@ -202,10 +207,15 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         name: [
             (f"i.{name}()", "int64", ".float()"),
             (f"m.{name}(unbiased=True, correction=1)", "unbiased", "not both"),
+            (f"m.{name}(False, keepdim=True)", "keepdim", "dim, or neither"),
         ]
         for name in ("var", "std")
     },
-    "norm": [("i.norm()", "int64", ".float()")],
+    "norm": [
+        ("i.norm()", "int64", ".float()"),
+        ("m.norm('abc')", "'abc'", "a number or 'fro'"),
+        ("T.zeros(0).norm(-1)", "[0]", "another length than 0"),
+    ],
     "any": [("m.any(2)", "2", "[-2, 1]")],
     "all": [("m.all(2)", "2", "[-2, 1]")],
     "&": [("v & v", "float32", "bool")],

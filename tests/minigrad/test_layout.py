@@ -35,10 +35,12 @@ x.clone(); x.detach(); x.double(); x.float(); x.long(); x.to(T.bool); x.long() /
 T.zeros_like(x); T.ones_like(x); T.zeros_like(x, dtype=T.int64); T.tensor(x.detach().numpy())
 T.where(x > 0, x, 0.0); T.where(x > 0, 1.0, x); T.maximum(x, x * 0); x + T.ones(x.shape[-1])
 x.sum(0); x.sum(-1); x.sum(0, True); x.sum((0, 1)); x.mean(0); x.mean(1, True); x.long().sum(0)
+x.any(0); x.any(()); x.all(1); x.norm(dim=0); x[None].argmax(0); x[None].max(0)[0]; x[None].amin(0)
 x.sum(1); x.mean(-1); x.clone()[1:].sum(1); (x > 0).sum(1)
 T.cat([x, x]); T.cat([x, x], 1); T.cat([x]); T.stack([x, x]); T.stack([x, x], -1)
 x.reshape(-1); x.flatten(); x.flatten(1); x.squeeze(); x.unsqueeze(1); x.mT; x.transpose(0, 1)
 x.expand(2, *x.shape); x[0:1]; x[..., 0]; x[None]; x @ T.ones(x.shape[-1], 5); x @ x.mT
+x @ x.mT.expand(3, 2, *x.mT.shape).transpose(0, 1)
 T.nn.functional.linear(x, T.ones(5, x.shape[-1]), T.ones(5)); x.clone().add_(1)
 T.nn.functional.mse_loss(x, x, reduction='none')
 """
@@ -97,6 +99,13 @@ def test_a_gradient_can_be_viewed_where_it_can_in_torch(expression: str) -> None
                 found.append(viewed(x.grad))
         assert found[:2] == found[2:], shape
         assert all(found[0].values())
+
+
+def test_gradients_of_what_was_repeated_or_cut_out_are_in_index_order() -> None:
+    for T in (minigrad, torch):
+        x: Any = T.ones(3, 2, 4, requires_grad=True)
+        for y in (-x.expand(2, 3, 2, 4).mT, x[..., ::2].sum(0)):
+            assert T.autograd.grad(y.mean(), x)[0].is_contiguous()
 
 
 @pytest.mark.parametrize("T", [minigrad, torch], ids=["minigrad", "torch"])

@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,7 +27,7 @@ for name, text in sessions(Path(__file__).with_name("programs.txt").read_text("u
 def outcome(T: Any, code: str) -> tuple[str, list[type[Warning]]]:
     """Run a program; return its result as text or its exception's class, and its warnings."""
     scope: dict[str, Any] = {
-        "T": T, "nn": T.nn, "grad": T.autograd.grad, "copy": copy, "pickle": pickle
+        "T": T, "nn": T.nn, "grad": T.autograd.grad, "copy": copy, "np": np, "pickle": pickle
     }  # fmt: skip
     T.manual_seed(0)
     torch.set_warn_always(True)  # also where it would warn once only
@@ -44,4 +45,6 @@ def outcome(T: Any, code: str) -> tuple[str, list[type[Warning]]]:
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_does_the_same_on_both(name: str) -> None:
-    assert outcome(minigrad, PROGRAMS[name]) == outcome(torch, PROGRAMS[name])
+    ours = outcome(minigrad, PROGRAMS[name])
+    assert ours == outcome(torch, PROGRAMS[name])
+    assert ours[0] not in ("NameError", "SyntaxError"), "the program is no program"

@@ -173,8 +173,8 @@ DIFFERENCES: dict[str, str] = {
     **{
         f"utils.data.DataLoader.{name}": "a dataset in memory is read in this process, in batches"
         for name in (
-            *("batch_sampler", "collate_fn", "in_order", "multiprocessing_context", "num_workers"),
-            *("persistent_workers", "pin_memory_device", "prefetch_factor", "sampler", "timeout"),
+            *("batch_sampler", "in_order", "multiprocessing_context", "num_workers"),
+            *("persistent_workers", "pin_memory_device", "prefetch_factor", "timeout"),
             "worker_init_fn",
         )
     },
@@ -269,7 +269,7 @@ def differences(path: str, ours: Parameters, theirs: list[Parameters]) -> Iterat
     for name, default in ours.items():
         if default is VOID and NUMPY_NAMES.get(name) in everything:
             continue
-        if default is None and any(name not in them for them in theirs):
+        if default in (None, VOID) and any(name not in them for them in theirs):
             theirs_too = name in everything  # by another signature, it may be left out
         else:
             theirs_too = any(same_default(default, them[name]) for them in theirs if name in them)

@@ -1,5 +1,6 @@
 """NaN, infinities, subnormals, negative zero, ties and kinks: every operation as in torch."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,7 +35,7 @@ FLOAT64 = [1e-310, -1e-310, 2.3e-308, 1.7e308, -1.7e308, 709.5, 709.9, -709.9, 7
 SUBNORMAL = {"float32": 1e-40, "float64": 1e-310}
 
 OPPOSITE_ZEROS = (
-    lambda x, y: (x == 0) & (y == 0),
+    lambda *xs: np.sum([x == 0 for x in xs], 0) > 1,
     "of zeros of opposite sign either is returned, by NumPy and torch alike, depending on which "
     "vector instruction an element comes under",
 )
@@ -48,6 +49,7 @@ DIFFERENCES: dict[str, tuple[Callable[..., Array], str]] = {
         lambda x, y: np.isinf(x / y) & np.isfinite(x) & (y != 0),
         "torch answers NaN where x / y overflows",
     ),
+    **dict.fromkeys(("clamp(min)", "clamp(max)"), OPPOSITE_ZEROS),
     "maximum": OPPOSITE_ZEROS,
     "minimum": OPPOSITE_ZEROS,
 }
@@ -175,3 +177,20 @@ def test_differences_are_found(actual: float, expected: float) -> None:
     pair = np.array([actual], np.float32), np.array([expected], np.float32)
     assert differing(*pair).all()
     assert not differing(pair[0], pair[0].copy()).any()
+
+
+SPREADS = ["ones(2, 3).var(())", "eye(3).std((), keepdim=True)", "ones(3, 0).var(0)",
+           "ones(0, 2).std(0)", "ones(0).var()", "eye(2).var(0, correction=2)",
+           "full((1, 2), 1e30).norm(dim=0)", "tensor([1e30, 2]).std()"]  # fmt: skip
+
+
+@pytest.mark.parametrize("expression", SPREADS)
+def test_spreads_of_all_or_too_little_are_torchs(expression: str) -> None:
+    found = []
+    for T in (minigrad, torch):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            out = eval(f"T.{expression}", {"T": T})
+        warned = [each for each in caught if each.category is UserWarning]
+        found.append((str(out.tolist()), out.shape, len(warned)))
+    assert found[0] == found[1]

@@ -84,7 +84,7 @@ def gradgradcheck(
     outputs = [out for out in _sequence(func(*arguments)) if out.requires_grad]
     if grad_outputs is None:
         rng = np.random.default_rng(0)
-        vectors = [Tensor(np.asarray(rng.standard_normal(out.shape))) for out in outputs]
+        vectors = [Tensor._wrapped(np.asarray(rng.standard_normal(out.shape))) for out in outputs]
     else:
         vectors = [vector.detach().clone() for vector in _sequence(grad_outputs)]
     for vector in vectors:
@@ -206,7 +206,9 @@ def _analytical(outputs: list[Tensor], varied: list[Tensor]) -> tuple[list[Array
 
 def _sweep(outputs: list[Tensor], varied: list[Tensor], vectors: list[Array]) -> Iterator[Array]:
     """Yield the gradients by the inputs; outputs that require no gradient give 0."""
-    used = [(o, Tensor(v)) for o, v in zip(outputs, vectors, strict=True) if o.requires_grad]
+    used = [
+        (o, Tensor._wrapped(v)) for o, v in zip(outputs, vectors, strict=True) if o.requires_grad
+    ]
     if not used:
         return (np.zeros(x.shape) for x in varied)
     results, cotangents = zip(*used, strict=True)

@@ -97,15 +97,12 @@ def fits_operation(
         return False  # NumPy takes an empty index for integers if it is of the judge's arrays
     if operation == "pow" and values in ("special", "integers"):
         return False  # there is no budget beside an infinite slope
-    if (
-        operation.startswith(("amax", "amin", "max_", "min_", "softplus", "huber", "smooth_l1"))
-        and values == "special"
-    ):
+    if (operation in ("max", "min") or operation.startswith(EXTREME)) and values == "special":
         return False  # nor where two infinities may be equal
-    if operation in ("max", "min") and values == "special":
-        return False
     if operation in ("std", "norm") and values == "subnormal":
         return False  # whose squares are 0, and the slope is not finite
+    if operation == "norm_3" and (values in ("huge", "special") or 0 in (batch, width)):
+        return False  # nor are cubes, or the slope of a root at 0
     if operation in ("remainder", "floor_divide") and values != "integers":
         return False  # they jump
     if values.startswith("digits") and not operation.startswith(("linear", "matmul")):
@@ -182,9 +179,12 @@ def make(
     return Probe(function, draws, exact)
 
 
+EXTREME = ("amax", "amin", "max_", "min_", "norm_inf", "softplus", "huber", "smooth_l1")
+"""How the names of operations begin that choose one of their elements."""
+
 MIXING = (
     *("mul", "div", "square", "pow", "two_dtypes", "mat", "row_matrix", "batch_column", "dot"),
-    *("linear", "mse", "add_number", "number_sub", "where_number"),
+    *("linear", "mse", "add_number", "number_sub", "where_number", "arg", "is"),
 )
 """How the names of operations begin that multiply, or add constants: values that are not near 1 are
 rounded."""

@@ -13,20 +13,24 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-RUNS = 4
-FACTOR = 4
+RUNS = 8
+FACTOR = 2
 
-COMBINING = {"sum", "mean", "mm", "bmm", "mv", "dot", "addmm", "mse_loss", "mse_loss_backward"}
+COMBINING = {
+    *("sum", "mean", "var", "std", "linalg_vector_norm", "mm", "bmm", "mv", "dot", "addmm"),
+    *("mse_loss", "mse_loss_backward"),
+}
 """What adds up many values: each of these is moved, since their sum may be small."""
 
 ROUNDING = {
     *COMBINING, "add", "add_", "sub", "sub_", "rsub", "mul", "mul_", "div", "div_", "reciprocal",
     "pow", "pow_", "sqrt", "exp", "log", "tanh", "tanh_backward", "sigmoid", "sigmoid_backward",
-    "linspace", "_foreach_add_", "_foreach_mul_",
+    "sin", "cos", "softplus", "softplus_backward", "huber_loss", "huber_loss_backward",
+    "smooth_l1_loss", "smooth_l1_loss_backward", "linspace", "_foreach_add_", "_foreach_mul_",
 }  # fmt: skip
 
 
-FUNCTIONS = {"exp", "log", "pow", "pow_", "sigmoid", "tanh"}
+FUNCTIONS = {"exp", "log", "pow", "pow_", "sigmoid", "softplus", "tanh", "sin", "cos"}
 """What is not correctly rounded: moved by two units of the last place, everything else by one."""
 
 
@@ -46,7 +50,8 @@ class Noise(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return type(x)(self.moved(part, units, short) for part in x)
         if not isinstance(x, torch.Tensor) or not x.is_floating_point():
             return x
-        noise = 2 * torch.rand(x.shape, dtype=x.dtype, generator=self.random) - 1
+        up = torch.randint(0, 2, x.shape, generator=self.random)  # less might be rounded away
+        noise = 2 * up.to(x.dtype) - 1
         moved = x * (1 + units * torch.finfo(x.dtype).eps * noise)
         return moved if short else torch.where(x == x.bfloat16(), x, moved)
 

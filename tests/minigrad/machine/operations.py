@@ -90,7 +90,8 @@ class Operations(Views):
         axis = self.axis(r, ndim)
         dim = r.choice([axis, f"({axis},)", f"[{axis}, {self.axis(r, ndim)}]", "()", "None"])
         if name == "norm":
-            return f"{t}.norm(dim={axis})"
+            order = r.choice(["", "1, ", "3, ", "0.5, ", "float('inf'), ", "0, "])
+            return f"{t}.norm({order}dim={axis})"
         keep = options(r, keepdim=["True", "False"])
         arguments = r.choice(["", dim + keep, f"dim={dim}{keep}", f"axis={axis}{keep}"])
         return r.choice([f"{t}.{name}({arguments})", f"torch.{name}({t}, {arguments})"])
@@ -106,7 +107,7 @@ class Operations(Views):
     @rule(r=randoms)
     def bounded(self, r: Random) -> None:
         t = self.seen(r)
-        bounds = r.choice(["0, 1", "min=0.5", "max=2", "-1"])
+        bounds = r.choice(["0, 1", "min=0.5", "max=2", "-1", self.tensor(r)])
         self.assigned(r, r.choice([f"{t}.clamp({bounds})", f"torch.clamp({t}, {bounds})",
                                    f"{t} % {self.number(r)}", f"{t}.detach() // 2"]))  # fmt: skip
 

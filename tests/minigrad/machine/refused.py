@@ -27,6 +27,12 @@ def changes_unseen(d: Difference) -> bool:
     return re.search(r"\.data\b|copy\.copy|numpy", d.program) is not None
 
 
+def changes_a_layers(d: Difference) -> bool:
+    """Return whether a program changes in place what a layer may have given."""
+    layers, changes = r"m\d[^\n]*\(|linear", r"\w_\(|[+*/-]=|\] ="
+    return all(re.search(words, d.program) is not None for words in (layers, changes))
+
+
 REFUSED = (
     Known(
         "in-place on a view",
@@ -130,12 +136,8 @@ REFUSED = (
     ),
     Known(
         "a layer's result in place",
-        "in torch a vector's is a view, and so derivatives of what was there before are zeros",
-        lambda d: (
-            refuses("appears to not have been used in the graph")(d)
-            and re.search(r"m\d[^\n]*\(", d.program) is not None
-            and re.search(r"copy_|fill_|zero_|uniform_|normal_|\] =", d.program) is not None
-        ),
+        "in torch a vector's is a view: its node is another, and derivatives of what was are zeros",
+        lambda d: refuses("to not have been used|a second time")(d) and changes_a_layers(d),
         (
             "m0 = torch.nn.Linear(2, 2)",
             "t0 = m0(m0.bias)",
@@ -144,6 +146,7 @@ REFUSED = (
             "d1, = torch.autograd.grad(d0, m0.weight, create_graph=True)",
             "torch.autograd.grad(d1.sum(), m0.weight)",
         ),
+        then="forgotten",
     ),
     Known(
         "derivatives that share a part of their graph",
@@ -196,6 +199,15 @@ REFUSED = (
         ("t0 = torch.ones(1) > 0", "t0.pow(True)"),
     ),
     Known(
+        "one memory location, changed in part",
+        "by then Python has changed the row, which alone is in no other's memory",
+        lambda d: (
+            refuses("share one memory location")(d) and re.search(r"\] .=", d.statement) is not None
+        ),
+        ("t0 = torch.zeros(1).expand(2, 1)", "t0[1] += 1"),
+        then="forgotten",
+    ),
+    Known(
         "one memory location",
         "torch may change an expanded tensor by its parts, and fills one",
         refuses("several elements of an expanded tensor share one memory location"),
@@ -230,6 +242,12 @@ REFUSED = (
             "t0.retain_grad()",
             "torch.optim.SGD([t0])",
         ),
+    ),
+    Known(
+        "the derivative of a spread over dim=()",
+        "torch's has another number of elements than its value",
+        refuses(r"gradient over dim=\(\) is wrong"),
+        ("t0 = torch.ones(2, requires_grad=True)", "t0.var(())"),
     ),
     Known(
         "integers that require a gradient",

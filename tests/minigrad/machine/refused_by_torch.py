@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 
 from tests.minigrad.machine.comparison import Difference
+from tests.minigrad.machine.refused import changes_a_layers
 from tests.minigrad.machine.twins import Known
 
 
@@ -19,6 +20,15 @@ def came_before(d: Difference, earlier: str, later: str) -> bool:
     program = d.sides[0].program
     places = [i for i, statement in enumerate(program) if re.search(earlier, statement)]
     return any(re.search(later, statement) for statement in program[min(places, default=99) + 1 :])
+
+
+def was_converted(d: Difference) -> bool:
+    """Return whether what torch found changed has a dtype that another tensor's goes before."""
+    names = ["Bool", "Long", "Float", "Double"]
+    dtypes = [torch.bool, torch.int64, torch.float32, torch.float64]
+    found = re.search(r"CPU(\w+)Type", str(d.theirs))
+    wider = dtypes[names.index(found[1]) + 1 :] if found else []
+    return any(x.dtype in wider for x in d.tensors())
 
 
 REFUSED_BY_TORCH = (
@@ -68,6 +78,52 @@ REFUSED_BY_TORCH = (
         then="forgotten",
     ),
     Known(
+        "a layer's result in place, and what is released",
+        "in torch a vector's is a view: a change of it releases what was there before, too",
+        lambda d: torch_raises("a second time")(d) and d.ours is None and changes_a_layers(d),
+        (
+            "m0 = torch.nn.Linear(2, 2)",
+            "t0 = torch.ones((), requires_grad=True)",
+            "t1 = m0(m0.bias)",
+            "t1[()] = t0",
+            "t1.sum().backward(inputs=t0)",
+            "t1.sum().backward()",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "derivatives whose last node saves nothing here",
+        "the nodes of derivatives are others than torch's, and so is what one sweep releases",
+        lambda d: (
+            torch_raises("a second time")(d) and d.ours is None and "create_graph" in d.program
+        ),
+        (
+            "t0 = torch.ones((), requires_grad=True)",
+            "d1, = torch.autograd.grad(2 / t0, t0, create_graph=True)",
+            "d1.backward()",
+            "d1.backward(inputs=d1)",
+        ),
+        then="forgotten",
+    ),
+    Known(
+        "a leaf that is no longer there",
+        "torch keeps it, and says that it was changed; here there is nothing to be wrong",
+        lambda d: (
+            torch_raises("moved into the graph interior")(d)
+            and d.ours is None
+            and "requires_grad" in d.program
+        ),
+        (
+            "t0 = torch.ones(1, requires_grad=True)",
+            "t1 = t0.clone()",
+            "t0.requires_grad_(False)",
+            "t0[0] = t1[0]",
+            "t0 = t1",
+            "t0.backward()",
+        ),
+        then="forgotten",
+    ),
+    Known(
         "internal assertions",
         "torch's own bugs",
         torch_raises("INTERNAL ASSERT"),
@@ -92,10 +148,7 @@ REFUSED_BY_TORCH = (
         lambda d: (
             torch_raises("modified by an inplace operation")(d)
             and d.ours is None
-            and (
-                {torch.float32, torch.float64} <= {x.dtype for x in d.tensors()}
-                or came_before(d, "create_graph=True", r"_\(|[+*/-]=|\] =")
-            )
+            and (was_converted(d) or came_before(d, "create_graph=True", r"_\(|[+*/-]=|\] ="))
         ),
         (
             "t0 = torch.ones(2, requires_grad=True)",
@@ -111,6 +164,13 @@ REFUSED_BY_TORCH = (
         "NumPy asks the tensor, which answers here; torch's has no answer",
         lambda d: torch_raises("Can't call numpy")(d) and d.ours is None,
         ("t0 = torch.ones(2, requires_grad=True)", "np.array(True) / t0"),
+        then="forgotten",
+    ),
+    Known(
+        "unbiased, and keepdim=False",
+        "torch has no such form without dim; here it means what it means if left out",
+        lambda d: torch_raises("invalid combination")(d) and "keepdim=False" in d.statement,
+        ("torch.ones(2).std(True, keepdim=False)",),
         then="forgotten",
     ),
     Known(
