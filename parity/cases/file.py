@@ -189,7 +189,7 @@ def _task(document: Mapping[str, Any]) -> Task:
             told[field.name] = int(value) if whole else float(value)
     task = Task(**told)
     if (task.problem is None) == (len(task.sizes) < 2):
-        raise ValueError("its task must have either a problem, or at least two layer sizes")
+        raise ValueError("case.task.sizes must be two layer sizes or more, or none of a problem")
     return task
 
 

@@ -1,5 +1,6 @@
 """minigrad as engines, through its public API alone: eager, captured, and reproducible."""
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -37,8 +38,9 @@ class MinigradCapturedEngine(MinigradEngine):
                 "minigrad-captured records a step with its learning rate, so it cannot train with "
                 "a schedule: choose --engine minigrad"
             )
+        captured: Callable[[Any], Any] = minigrad.capture if task.problem is None else _captured
         self._step, self._backward, self._values = map(  # type: ignore[method-assign]
-            minigrad.capture, (super()._step, super()._backward, self._traced)
+            captured, (super()._step, super()._backward, self._traced)
         )
         if not task.varies:
             self.step = self._step  # type: ignore[method-assign]
@@ -48,6 +50,19 @@ class MinigradCapturedEngine(MinigradEngine):
         found = replayed(self, self._values, self._batch())
         self._ended()
         return found
+
+
+def _captured(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a captured function of a problem; one that is refused cannot be judged."""
+    captured = minigrad.capture(function)
+
+    def run(*arguments: Any) -> Any:
+        try:
+            return captured(*arguments)
+        except minigrad.CaptureError as error:
+            raise CannotBeJudgedError(f"minigrad-captured: {error}") from error
+
+    return run
 
 
 class MinigradReproducibleEngine(MinigradEngine):

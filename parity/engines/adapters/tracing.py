@@ -48,6 +48,7 @@ class Calls:
         self._hooks = [
             module.register_forward_hook(functools.partial(self._ended, name))
             for name, module in self._model.named_modules()
+            if type(module).__name__ != "Sequential"  # whose output is its last module's
         ]
         self._next = _next_in_line(self._model)
         return self
