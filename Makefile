@@ -40,7 +40,7 @@ test: $(MADE) ## run the tests
 lint: $(MADE) ## check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
+	MYPY_NUM_WORKERS=auto $(BIN)/mypy
 
 # These variables force kernels and block sizes on OpenBLAS that are not this processor's.
 bench: $(MADE) ## time every engine, half an hour; put the result into README, without ARGS

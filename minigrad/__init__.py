@@ -95,6 +95,7 @@ any = _function(Tensor.any)
 argmax = _function(Tensor.argmax)
 argmin = _function(Tensor.argmin)
 clamp = _function(Tensor.clamp)
+clip = clamp
 clone = _function(Tensor.clone)
 cos = _function(Tensor.cos)
 div = _function(Tensor.div)

@@ -64,4 +64,6 @@ def _inputs(name: str, parents: Any) -> Any:
             return [row if row is None else row.parents[0] for row in rows]
         case _, (errors,) if name.endswith("LossBackward0"):
             return errors.parents
+        case _, (outputs,) if outputs is not None and outputs.name().endswith(".outputs"):
+            return outputs.parents
     return parents

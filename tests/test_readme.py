@@ -26,6 +26,7 @@ from parity.evidence import peers as peers_table
 from parity.evidence.readme_tables import PAGES, part
 from parity.processes import Processes, Side, processes_for, trainer
 from tests.parity.commands import parity
+from tests.parity.here import few_probes
 from torch_impl.__main__ import main as torch_impl
 
 ROOT = Path(__file__).parents[1]
@@ -102,6 +103,7 @@ def one_process_of_torch() -> Iterator[None]:
             return contextlib.nullcontext(own)
 
         patch.setattr("parity.cli.run.processes_for", processes)
+        patch.setattr("parity.run.check_probes", few_probes)
         patch.setattr("parity.testing._reference", lambda: shared().expected)
         yield
 
@@ -138,8 +140,13 @@ def test_every_command_is_tested() -> None:
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith("test_")])
 def test_tests_pass(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["-q", "-p", "no:cacheprovider", f"--rootdir={folder}"]
-    assert pytest.main([*options, name]) == 0, capsys.readouterr().out
+    options = ["-q", "-rs", "-p", "no:cacheprovider", f"--rootdir={folder}"]
+    status = pytest.main([*options, name])
+    said = capsys.readouterr().out
+    assert status == 0, said
+    assert "19 passed, 11 skipped" in said
+    assert "nothing is drawn by ToyEngine" in said
+    assert "does not have its momentum buffers" in said
 
 
 @pytest.mark.parametrize("place", PYTHON)

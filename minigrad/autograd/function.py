@@ -16,12 +16,13 @@
 tensor([1., 9.], grad_fn=<SquareBackward>)
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from minigrad.autograd.outputs import SEVERAL, Named, Outputs
 from minigrad.grad_mode import grad_mode, in_mode
 from minigrad.layout import copied
 from minigrad.ops import Plan
@@ -42,6 +43,7 @@ class Context:
         self.needs_input_grad = tuple(isinstance(x, Tensor) and x.requires_grad for x in inputs)
         self._saved: tuple[Tensor | None, ...] = ()
         self._constants: tuple[Any, ...] = ()
+        self._zeros = True
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors for `backward`, where they are `saved_tensors`.
@@ -65,11 +67,15 @@ class Context:
         return self._saved
 
     def mark_non_differentiable(self, *outputs: Tensor) -> None:
-        """Have the output require no gradient."""
+        """Have these outputs require no gradient."""
         self._constants = outputs
 
     def set_materialize_grads(self, value: bool) -> None:
-        """Do nothing: the gradient of the only output is always there."""
+        """Say whether `backward` gets zeros where an output has no gradient, True by default.
+
+        Of several outputs it always does: then False raises, where they are recorded.
+        """
+        self._zeros = value
 
     def mark_dirty(self, *inputs: Tensor) -> None:
         """Raise: a `Function` of minigrad does not change its inputs in place."""
@@ -81,9 +87,10 @@ class Context:
 class Function:
     """Base of operations of one's own: a subclass defines `forward` and `backward`, both static.
 
-    `forward(ctx, *inputs)` gets what `apply` was given, and returns a tensor; what it does is not
-    recorded. `backward(ctx, grad_output)` returns a gradient for each of the inputs, None where
-    there is none. Under `create_graph` it is recorded, and so can be differentiated again.
+    `forward(ctx, *inputs)` gets what `apply` was given, and returns a tensor or a tuple; what it
+    does is not recorded. `backward(ctx, *grad_outputs)` gets a gradient for each output, None for
+    what is no tensor, and returns one for each of the inputs, None where there is none. Under
+    `create_graph` it is recorded, and so can be differentiated again.
 
     In torch's newer style `forward(*inputs)` has no `ctx`, and `setup_context(ctx, inputs, output)`
     saves what is needed.
@@ -109,27 +116,18 @@ class Function:
         """Run `forward`, and record it where an argument requires a gradient.
 
         Raises:
-            NotImplementedError: the subclass has no `forward`, or it returned several values.
+            NotImplementedError: the subclass has no `forward`, or has several outputs and no zeros
+                for those that are not used.
         """
         ctx = Context(args)
-        output = in_mode(False, partial(_forward, cls, ctx, args))
-        if isinstance(output, (tuple, list)):
-            raise NotImplementedError(
-                f"{cls.__name__}: forward returned {len(output)} values, and minigrad records one "
-                "tensor: stack or cat them, and take the parts of the result"
-            )
-        recorded = grad_mode.enabled and True in ctx.needs_input_grad
-        is_constant = any(output is x for x in ctx._constants)
-        if not (isinstance(output, Tensor) and recorded) or is_constant:
-            return output.detach() if is_constant else output
-        return _recorded(cls, ctx, args, output)
-
-
-class Named(NamedTuple):
-    """What a node calls its rule."""
-
-    name: str
-    torch_name: str
+        returned = in_mode(False, partial(_forward, cls, ctx, args))
+        given = returned if isinstance(returned, tuple) else (returned,)
+        outputs = Outputs(given, ctx._constants)
+        found = [x.detach() if any(x is c for c in ctx._constants) else x for x in given]
+        if outputs.tensors and grad_mode.enabled and True in ctx.needs_input_grad:
+            recorded = iter(_recorded(cls, ctx, args, outputs))
+            found = [next(recorded) if any(x is t for t in outputs.tensors) else x for x in found]
+        return tuple(found) if isinstance(returned, tuple) else found[0]
 
 
 def _forward(function: type[Function], ctx: Context, inputs: tuple[Any, ...]) -> Any:
@@ -140,18 +138,23 @@ def _forward(function: type[Function], ctx: Context, inputs: tuple[Any, ...]) ->
     return output
 
 
-def _recorded(function: type[Function], ctx: Context, inputs: Sequence[Any], output: Tensor) -> Any:
-    """Return the output with its place on the tape."""
+def _recorded(
+    function: type[Function], ctx: Context, inputs: Sequence[Any], outputs: Outputs
+) -> list[Tensor]:
+    """Return the outputs that have a derivative, with their place on the tape."""
+    name = function.__name__
+    several = len(outputs.tensors) > 1
+    if several and not ctx._zeros:
+        raise NotImplementedError(
+            f"{name}: of several outputs each gets a gradient here: leave out "
+            "set_materialize_grads(False)"
+        )
     parents = [x._node if isinstance(x, Tensor) else None for x in inputs]
     if OUTDATED in parents:
-        raise outdated_view(function.__name__)
-    result = Tensor._wrapped(output._array)
-    base = output if any(output is x for x in inputs) else output._base
-    if base is not None:
-        result._base, result._made = base, changes.latest
+        raise outdated_view(name)
     count = len(ctx._saved)
-    saved, positions, places = _kept(ctx, [output, *inputs])
-    backward = _Backward(function, ctx, parents, places, count)
+    saved, positions, places = _kept(ctx, outputs, inputs)
+    backward = _Backward(function, ctx, parents, outputs, places, count)
     plan = Plan(
         values=positions,
         pick_values=tuple,
@@ -164,26 +167,41 @@ def _recorded(function: type[Function], ctx: Context, inputs: Sequence[Any], out
         is_plain=True,
         is_released=bool(saved),
     )
-    name = function.__name__
-    result._node = Node(Named(name, f"{name}Backward"), parents, plan, saved, result._array)
-    return result
+    rule = Named(name, f"{name}Backward{SEVERAL if several else ''}")
+    node = Node(rule, parents, plan, saved, outputs.value)
+    results = []
+    for output, own in zip(outputs.tensors, outputs.nodes(name, node), strict=True):
+        result = Tensor._wrapped(output._array, own)
+        base = output if any(output is x for x in inputs) else output._base
+        if base is not None:
+            result._base, result._made = base, changes.latest
+        results.append(result)
+    return results
 
 
-def _kept(ctx: Context, known: Sequence[Any]) -> tuple[list[Any], list[int], dict[int, int]]:
+def _kept(
+    ctx: Context, outputs: Outputs, inputs: Sequence[Any]
+) -> tuple[list[Any], list[int], dict[int, tuple[int, int | None]]]:
     """Return the arrays to save, and where they are found again.
 
     Returns:
-        the arrays, those of the output and the inputs first; the positions of these among output
-        and inputs, which is how the tape knows what made them; and the place among the arrays of
-        each saved tensor that is not None.
+        the arrays, those of outputs and inputs first; the positions of these among the value and
+        the inputs, which is how the tape knows what made them; and for each saved tensor that is
+        not None the place of its array, and its number where it is an output, and so a part of
+        that. Several outputs are also saved themselves, so that a change of them is noticed.
     """
     tensors, ctx._saved = ctx._saved, ()
-    makers = [next((p for p, x in enumerate(known) if x is t), None) for t in tensors]
-    order = [i for i, t in enumerate(tensors) if t is not None]
-    order.sort(key=lambda i: makers[i] is None)
-    arrays = [tensors[i]._array for i in order]  # type: ignore[union-attr]
-    positions = [maker for i in order if (maker := makers[i]) is not None]
-    places = {i: place for place, i in enumerate(order)}
+    found = []
+    for i, tensor in enumerate(tensors):
+        number = next((n for n, x in enumerate(outputs.tensors) if x is tensor), None)
+        maker = next((p for p, x in enumerate(inputs, 1) if x is tensor), None)
+        if tensor is not None:
+            found.append((i, tensor._array, number, maker if number is None else 0))
+    found.sort(key=lambda entry: entry[-1] is None)
+    arrays = [array if number is None else outputs.value for _, array, number, _ in found]
+    arrays += [array for _, array, number, _ in found if number is not None]
+    positions = [maker for *_, maker in found if maker is not None]
+    places = {i: (place, number) for place, (i, _, number, _) in enumerate(found)}
     return arrays, positions, places
 
 
@@ -195,10 +213,12 @@ class _Backward:
         function: type[Function],
         ctx: Context,
         parents: Sequence[Node | None],
-        places: Mapping[int, int],
+        outputs: Outputs,
+        places: Mapping[int, tuple[int, int | None]],
         count: int,
     ) -> None:
         self._function, self._ctx, self._places, self._count = function, ctx, places, count
+        self._outputs = outputs
         self._shapes = [None if node is None else node.shape for node in parents]
         self._grad_out: Any = None  # what the gradients are of that are not asked for yet
         self._grads: dict[int, Any] = {}
@@ -219,11 +239,17 @@ class _Backward:
         def tensor(value: Any) -> Any:
             return value if isinstance(value, Tensor) else Tensor._wrapped(value)
 
-        self._ctx._saved = tuple(
-            tensor(saved[self._places[i]]) if i in self._places else None
-            for i in range(self._count)
-        )
-        run: Callable[[], Any] = partial(self._function.backward, self._ctx, tensor(grad_out))
+        def again(i: int) -> Any:
+            if i not in self._places:
+                return None
+            place, number = self._places[i]
+            found = tensor(saved[place])
+            return found if number is None else self._outputs.part(found, number)
+
+        def run() -> Any:
+            self._ctx._saved = tuple(map(again, range(self._count)))
+            return self._function.backward(self._ctx, *self._outputs.gradients(tensor(grad_out)))
+
         try:
             found = in_mode(recorded, run)
         finally:

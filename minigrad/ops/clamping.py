@@ -7,18 +7,30 @@ import numpy as np
 from minigrad.tape import Array
 
 
-def clamp(x: Array, *, min: float | None, max: float | None) -> Array:
-    # Both bounds may be there; where min is larger than max, every element is max.
+def clamp(x: Array, min: Array | None, max: Array | None) -> Array:
+    # Both bounds may be there; where min is larger than max, the result is max.
     if min is not None:
         x = np.maximum(min, x)
     return x if max is None else np.minimum(max, x)
 
 
-def clamp_backward_x(grad_out: Array, x: Array, min: float | None, max: float | None) -> Array:
+def clamp_backward_x(grad_out: Array, x: Array, min: Array | None, max: Array | None) -> Array:
     # At a bound the gradient passes. What is NaN is within no bounds.
     low, high = -math.inf if min is None else min, math.inf if max is None else max
     within = np.logical_and(np.greater_equal(x, low), np.less_equal(x, high))
     return np.where(within, grad_out, 0)
+
+
+def clamp_backward_min(grad_out: Array, x: Array, min: Array, max: Array | None) -> Array:
+    below = np.less(x, min)
+    if max is not None:
+        below = np.logical_and(below, np.less(min, max))
+    return np.where(below, grad_out, 0)
+
+
+def clamp_backward_max(grad_out: Array, x: Array, min: Array | None, max: Array) -> Array:
+    beyond = np.where(np.greater(x, max), grad_out, 0)
+    return beyond if min is None else np.where(np.less(max, min), grad_out, beyond)
 
 
 def remainder(x: Array, y: Array) -> Array:

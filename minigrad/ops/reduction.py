@@ -76,7 +76,12 @@ def _share_among_equals(
 
 def var(x: Array, *, axis: Axis = None, keepdims: bool = False, correction: float = 1) -> Array:
     """Squared distances from the mean, added up and divided by their number less `correction`."""
-    squares = np.square(_from_mean(x, axis))
+    return np.astype(_var(x, axis, keepdims, correction), x.dtype)
+
+
+def _var(x: Array, axis: Axis, keepdims: bool, correction: float) -> Array:
+    """Return the variance in float64, as torch computes it: its squares do not overflow."""
+    squares = np.square(_from_mean(np.astype(x, np.float64), axis))
     return np.divide(
         sum(squares, axis=axis, keepdims=keepdims), _freedom(x.shape, axis, correction)
     )
@@ -90,7 +95,7 @@ def var_backward_x(grad_out: Array, x: Array, axis: Axis, correction: float) -> 
 
 
 def std(x: Array, *, axis: Axis = None, keepdims: bool = False, correction: float = 1) -> Array:
-    return np.sqrt(var(x, axis=axis, keepdims=keepdims, correction=correction))
+    return np.astype(np.sqrt(_var(x, axis, keepdims, correction)), x.dtype)
 
 
 def std_backward_x(grad_out: Array, out: Array, x: Array, axis: Axis, correction: float) -> Array:

@@ -262,11 +262,17 @@ def where(condition: T, input: Any, other: Any) -> T:
     if not isinstance(x, TensorBase) and not isinstance(y, TensorBase):
         # Two numbers alone would be combined in NumPy's default dtype.
         x = condition._wrapped(np.asarray(x, result_type(x, y)))
-    shapes = [list(np.shape(getattr(z, "_array", z))) for z in (condition, x, y)]
+    return broadcast(RULE_OF[rules.where], condition, x, y)
+
+
+def broadcast(rule: Rule, input: T, *others: Any) -> T:
+    """Apply a rule to tensors that are broadcast, numbers and None."""
+    operands = (input, *others)
     try:
-        return in_order_of(condition._apply(RULE_OF[rules.where], condition, x, y), condition, x, y)
+        return in_order_of(input._apply(rule, *operands), *operands)
     except ValueError as error:
+        shapes = [str(list(z.shape)) for z in operands if isinstance(z, TensorBase)]
         raise RuntimeError(
-            f"where: shapes {shapes[0]}, {shapes[1]} and {shapes[2]} do not broadcast: counted "
-            "from the last axis, lengths must be equal or 1"
+            f"{rule.name}: shapes {', '.join(shapes)} do not broadcast: counted from the last "
+            "axis, lengths must be equal or 1"
         ) from error

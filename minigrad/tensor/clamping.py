@@ -7,7 +7,8 @@ import numpy as np
 from minigrad.dtypes import bool_, int64, python_number, result_type
 from minigrad.grad_mode import grad_mode
 from minigrad.ops import RULE_OF, Rule, clamping
-from minigrad.tensor.base import Number, TensorBase
+from minigrad.tensor.arithmetic import broadcast
+from minigrad.tensor.base import TensorBase
 from minigrad.tensor.conversion import promote, refuse_bool
 from minigrad.tensor.inplace import InPlace
 
@@ -18,25 +19,34 @@ CLAMP = RULE_OF[clamping.clamp].named("ClampBackward1")
 class Clamping(InPlace):
     """Operations of `Tensor` that cut off, under torch's names."""
 
-    def clamp(input, min: Number | None = None, max: Number | None = None) -> Self:
-        """Input, but at least min and at most max; the gradient outside of these is 0.
+    def clamp(input, min: Any = None, max: Any = None) -> Self:
+        """Input, but at least min and at most max, numbers or tensors, which are broadcast.
+
+        The gradient goes to the one of the three that the result is.
 
         Raises:
-            TypeError: a bound is no number.
-            RuntimeError: neither is given.
+            TypeError: a bound is neither number nor tensor, or one is a number, one a tensor.
+            RuntimeError: neither is given, or the shapes do not broadcast.
+            NotImplementedError: numbers are the bounds of bools.
         """
-        bounds = [python_number(bound) for bound in (min, max) if bound is not None]
-        if not bounds:
+        bounds = [python_number(bound) for bound in (min, max)]
+        given = [bound for bound in bounds if bound is not None]
+        if not given:
             raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
-        for bound in bounds:
-            if not isinstance(bound, (int, float)):
-                raise TypeError(
-                    f"clamp: bounds are numbers here, not {type(bound).__name__}: for tensors use "
-                    "maximum and minimum"
-                )
-        dtype = result_type(input._array, *bounds)
-        low, high = (b if b is None else dtype.type(python_number(b)).item() for b in (min, max))
-        return input._apply(CLAMP, input.to(dtype), min=low, max=high)
+        tensors = all(isinstance(bound, TensorBase) for bound in given)
+        if not tensors and not all(isinstance(bound, (int, float)) for bound in given):
+            kinds = " and ".join(type(bound).__name__ for bound in given)
+            raise TypeError(f"clamp: bounds must be numbers or tensors, all of a kind, not {kinds}")
+        dtype = result_type(input._array, *(getattr(bound, "_array", bound) for bound in given))
+        x = input.to(dtype)
+        if not tensors:
+            if dtype == bool_:
+                refuse_bool("clamp", "give tensors as bounds", NotImplementedError)
+            low, high = (b if b is None else dtype.type(b).item() for b in bounds)
+            return broadcast(CLAMP, x, low, high)
+        return broadcast(
+            RULE_OF[clamping.clamp], x, *(b if b is None else b.to(dtype) for b in bounds)
+        )
 
     def remainder(input, other: Any) -> Self:
         """What is left of input after it was divided by other and rounded down, broadcast.
@@ -63,9 +73,9 @@ class Clamping(InPlace):
     def __rmod__(input, other: Any) -> Self:
         return divided(RULE_OF[clamping.remainder], input, other, input)
 
-    def clamp_(input, min: Number | None = None, max: Number | None = None) -> Self:
+    def clamp_(input, min: Any = None, max: Any = None) -> Self:
         """`clamp` in place."""
-        return input._in_place("clamp_", lambda x: x.clamp(min, max))
+        return input._in_place("clamp_", lambda x: x.clamp(min, max), min, max)
 
     def remainder_(input, other: Any) -> Self:
         """`remainder` in place."""
@@ -75,6 +85,7 @@ class Clamping(InPlace):
         """`floor_divide` in place."""
         return input._in_place("floor_divide_", lambda x: x.floor_divide(other), other)
 
+    clip, clip_ = clamp, clamp_
     __floordiv__, __ifloordiv__ = floor_divide, floor_divide_
     __mod__, __imod__ = remainder, remainder_
 

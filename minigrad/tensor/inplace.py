@@ -162,18 +162,19 @@ class InPlace(Elementwise):
 
         return input._in_place(name, drawn)
 
-    def _in_place(input, name: str, operation: Callable[[Self], Self], operand: Any = None) -> Self:
+    def _in_place(input, name: str, operation: Callable[[Self], Self], *operands: Any) -> Self:
         """Replace the values by those of `operation(input)`, and follow its result on the tape.
 
         The operation sees a copy of the values, which keeps what its derivative needs. `name` is
         what messages call it.
 
         Raises:
-            RuntimeError: the operand, what the operation reads besides, shares a part of the
+            RuntimeError: an operand, what the operation reads besides, shares a part of the
                 memory that is changed.
         """
-        if isinstance(operand, InPlace):
-            require_same_or_apart(name, input, operand)
+        for operand in operands:
+            if isinstance(operand, InPlace):
+                require_same_or_apart(name, input, operand)
         before = input
         if grad_mode.enabled:
             input._refuse_leaf(name)

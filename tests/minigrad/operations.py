@@ -49,7 +49,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 FUZZ = "MINIGRAD_FUZZ" in os.environ
 """Set by `make fuzz`: many more examples than an ordinary run has time for."""
 
-EXAMPLES = 2_000 if FUZZ else 15
+EXAMPLES = 2_000 if FUZZ else 6
 """Examples of one operation, where torch's own samples (test_torch_samples.py) are not enough."""
 FEW = 200 if FUZZ else 3
 
@@ -186,7 +186,11 @@ OPERATIONS = [
     ),
     _elementwise("relu", ANY),
     _elementwise("clamp", ANY, call=lambda m, x: m.clamp(x, -2, 3)),
-    _elementwise("clamp(min)", ANY, call=lambda m, x: m.clamp(x, min=0.5)),
+    # torch's derivative raises where both bounds are broadcast
+    Operation("clamp(tensors)", lambda m, x, y, z: m.clamp(x, y, z), same(3), (ANY,) * 3),
+    _elementwise("clamp(min)", ANY, ANY, call=lambda m, x, y: x.clamp(y)),
+    _elementwise("clamp(max)", ANY, ANY, call=lambda m, x, y: x.clamp(max=y)),
+    _elementwise("clamp(min=0.5)", ANY, call=lambda m, x: m.clamp(x, min=0.5)),
     _elementwise("remainder", SMALL, (10.0, 30.0)),
     _elementwise("x % -3", SMALL, call=lambda m, x: x % -3),
     _elementwise("leaky_relu", ANY, call=lambda m, x: m.nn.functional.leaky_relu(x, 0.2)),

@@ -33,9 +33,8 @@ PACKAGE = Path(minigrad.__file__).parent
 
 
 @pytest.mark.skipif(FUZZ, reason="make fuzz runs random ones")
-@pytest.mark.parametrize("seed", [0, 1])
-def test_programs_do_what_they_do_in_torch(seed: int) -> None:
-    run_programs(seed)
+def test_programs_do_what_they_do_in_torch() -> None:
+    run_programs(0)
 
 
 @pytest.mark.skipif(not FUZZ, reason="only make fuzz runs them")

@@ -162,6 +162,11 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         ("v.clamp()", "None", "At least one"),
         ("v.clamp('a')", "str", "numbers"),
         ("v.clamp_('a')", "str", "numbers"),
+        ("v.clip(v, 1)", "Tensor and int", "of a kind"),
+        ("v.clip_(v, 1)", "Tensor and int", "of a kind"),
+        ("v.clamp(v, 'a')", "str", "of a kind"),
+        ("v.clamp(v, T.ones(3))", "[3]", "equal or 1"),
+        ("b.clamp(True)", "bool", "tensors as bounds"),
     ],
     **{
         name: [

@@ -81,6 +81,37 @@ def functions(T: Any) -> dict[str, Any]:
         def backward(ctx: Any, grad_output: Any) -> Any:
             return ctx.grads
 
+    class Both(T.autograd.Function):  # type: ignore[misc]
+        """x·y and x + y² in float32, of which inputs and an output are kept; and more."""
+
+        @staticmethod
+        def forward(ctx: Any, x: Any, y: Any) -> Any:
+            product, total, rounded = x * y, (x + y * y).float(), x * 3
+            ctx.save_for_backward(x, product, y, total)
+            ctx.mark_non_differentiable(rounded)
+            return product, x.long(), total, rounded, "text"
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Any) -> Any:
+            x, product, y, total = ctx.saved_tensors
+            calls.append(grads)
+            by_product, _, by_total, *_ = grads
+            by_total = by_total.double() + 0 * total.double()
+            slope = by_product * product / x  # which is y
+            return slope + by_total, by_product * x + by_total * 2 * y
+
+    class Halves(T.autograd.Function):  # type: ignore[misc]
+        """A vector's two ends, in one memory, which is not that of the vector."""
+
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            twice = x * 2
+            return twice[:1], twice[1:]
+
+        @staticmethod
+        def backward(ctx: Any, first: Any, second: Any) -> Any:
+            return 2 * T.cat([first, second])
+
     calls: list[Any] = []
     return {name: value for name, value in locals().items() if name != "T"}
 
@@ -180,6 +211,31 @@ class Number(T.autograd.Function):
         return 3
 Sign.apply(leaf([1.0])).requires_grad, Sign.apply(leaf([1.0])), Number.apply(leaf([1.0]))
 
+# several outputs
+x, y = leaf([1.0, 2.0]), leaf([3.0, -4.0])
+outputs = Both.apply(x, y)
+outputs, [getattr(o, "is_leaf", None) for o in outputs], str(outputs[0]), str(outputs[3])
+product, _, total, *_ = outputs
+product.grad_fn.name(), len(product.grad_fn.next_functions)
+(product * total * 2 + product).sum().backward()
+x.grad, y.grad, calls
+product, _, total, *_ = Both.apply(x, y)
+grad(total.sum(), [x, y], retain_graph=True), calls[-1], grad(product.sum(), x, retain_graph=True)
+refused("a second time", lambda: [grad((product + total).sum(), x) for _ in range(2)])
+product, _, total, *_ = Both.apply(x, y)
+first = grad((product.exp() + total * x).sum(), [x, y], create_graph=True)
+second = grad((first[0] * first[1]).sum(), [x, y], create_graph=True)
+first, second, grad(second[0].sum(), [x, y])
+Both.apply(x.detach(), y)[0].requires_grad, Both.apply(x.detach(), y.detach()), len(calls)
+product, _, total, *_ = Both.apply(x, y)
+total.add_(1)
+refused("modified by an inplace", grad, product.sum(), x)
+first, second = Halves.apply(x * 1)
+handle = second.register_hook(lambda g: g * 5)
+first.retain_grad()
+(first.sum() * second.sum()).backward()
+x.grad, first.grad, type(Halves.apply(x))
+
 # hooks and retained gradients
 x = leaf([1.0, 2.0])
 y = Cubic.apply(x)
@@ -211,8 +267,29 @@ def test_a_right_derivative_passes_gradcheck_and_a_wrong_one_fails(name: str) ->
     assert not gradcheck(Wrong.apply, [x], raise_exception=False)
 
 
-def test_a_step_with_a_function_is_captured() -> None:
-    cubic = functions(minigrad)["Cubic"]
+def test_several_outputs_pass_gradcheck() -> None:
+    class Both(minigrad.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, y: Any) -> Any:
+            product = x * y
+            ctx.save_for_backward(x, y, product)
+            return product, (product * product).sum(0)
+
+        @staticmethod
+        def backward(ctx: Any, by_product: Any, by_squares: Any) -> Any:
+            x, y, product = ctx.saved_tensors
+            slope = by_product + 2 * product * by_squares
+            return slope * y, slope * x
+
+    x = minigrad.tensor([[0.3, -1.2], [0.5, 2.0]], dtype=minigrad.float64, requires_grad=True)
+    y = minigrad.tensor([1.5, -0.7], dtype=minigrad.float64, requires_grad=True)
+    assert gradcheck(Both.apply, [x, y])
+    assert gradgradcheck(Both.apply, [x, y])
+
+
+@pytest.mark.parametrize("name", ["Cubic", "Halves"])
+def test_a_step_with_a_function_is_captured(name: str) -> None:
+    function = functions(minigrad)[name]
     losses = []
     for captured in (False, True):
         w = minigrad.tensor([0.3, -1.2], requires_grad=True)
@@ -220,7 +297,9 @@ def test_a_step_with_a_function_is_captured() -> None:
 
         def step(optimizer: Any = optimizer, w: Any = w) -> Any:
             optimizer.zero_grad()
-            loss = (cubic.apply(w) - 1).square().sum()
+            outputs = function.apply(w)
+            parts = outputs if name == "Halves" else [outputs]
+            loss = sum((part - 1).square().sum() for part in parts)
             loss.backward()
             optimizer.step()
             return loss
@@ -231,14 +310,16 @@ def test_a_step_with_a_function_is_captured() -> None:
     assert losses[0][-1] < losses[0][0]
 
 
-def test_several_outputs_are_refused_with_what_to_do() -> None:
+def test_unused_outputs_get_zeros_and_not_none() -> None:
     class Two(minigrad.autograd.Function):
         @staticmethod
         def forward(ctx: Any, x: Any) -> Any:
+            ctx.set_materialize_grads(False)
             return x, x * 2
 
-    with pytest.raises(NotImplementedError, match=r"Two: forward returned 2 values.*stack or cat"):
-        Two.apply(minigrad.ones(2))
+    assert Two.apply(minigrad.ones(2))[1].tolist() == [2, 2]
+    with pytest.raises(NotImplementedError, match=r"Two: of several outputs.*leave out"):
+        Two.apply(minigrad.ones(2, requires_grad=True))
 
 
 def test_it_can_be_explained() -> None:

@@ -153,6 +153,7 @@ ENDS = [(-5, 5), (0, 1), (1, 0), (0.1, 0.7), (-1, 1e-3), (3, 3), (0, 0)]
 ENDS += [(1e30, -1e30), (-1e-42, 1e-42), (7.3, 1e6)]
 # Around multiples of the vector width, and around torch's grain of 32,768 elements a thread.
 LENGTHS = [*range(140), *(255, 256, 257, 1000, 1023, 4099, 32767, 32768, 32769, 65537, 100_000)]
+SHORT = LENGTHS if FUZZ else LENGTHS[:-5]
 
 
 @pytest.mark.parametrize(("start", "end"), ENDS)
@@ -221,7 +222,7 @@ BOUNDS += [(3e38, 4e38), (1e39, -1e39), (-1e-42, 1e-42), (-1e-60, 1.0), (-0.0, 1
 @pytest.mark.usefixtures("_one_thread")
 @pytest.mark.parametrize(("start", "end"), BOUNDS)
 def test_arange_of_every_length(start: float, end: float) -> None:
-    for steps in LENGTHS[1:]:
+    for steps in (LENGTHS if start == -5 else SHORT)[1:]:
         step = (end - start) / steps or 1
         assert_arange_is_torchs(start, end, step)
         assert_arange_is_torchs(start, end, step * 0.99)

@@ -38,6 +38,7 @@ def test_failing():
 """
 
 
+@pytest.mark.dear
 def test_record(tmp_path: Path) -> None:
     """From another process, as where the tests run in several."""
     (tmp_path / "conftest.py").write_text(PLUGIN)

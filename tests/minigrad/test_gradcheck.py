@@ -47,7 +47,7 @@ POINTS: dict[str, tuple[list[Any], dict[str, Any]]] = {
         if operation.id in RULES and operation.elementwise and len(operation.domains) == 1
     },
     "sign": ([normal(2, 3)], {}),
-    "clamp": ([normal(2, 3)], {"min": -0.5, "max": 0.5}),
+    "clamp": ([normal(2, 3), normal(3) - 1, normal(2, 1) + 1], {}),
     "remainder": ([normal(2, 3), positive(3)], {}),
     "floor_divide": ([normal(2, 3), positive(3)], {}),
     "pow": ([positive(2, 3), normal(3)], {}),

@@ -13,8 +13,8 @@ from tests.minigrad.operations import FUZZ
 from tests.minigrad.random_graphs import Graph, random_graph
 from tests.minigrad.test_operations import mul, plant
 
-GRAPHS = 10_000 if FUZZ else 200
-CHUNKS = 10
+GRAPHS = 10_000 if FUZZ else 100
+CHUNKS = 10 if FUZZ else 5
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 

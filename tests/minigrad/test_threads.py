@@ -78,7 +78,7 @@ def training(seed: int) -> list[bytes]:
 
 
 def test_threads_train_as_one_does() -> None:
-    trainings = 300 if FUZZ else 8
+    trainings = 300 if FUZZ else 3
     seeds = [range(i * trainings, (i + 1) * trainings) for i in range(THREADS)]
     alone = [[training(seed) for seed in some] for some in seeds]
     together = in_threads(*(lambda some=some: [training(s) for s in some] for some in seeds))
@@ -88,7 +88,7 @@ def test_threads_train_as_one_does() -> None:
 @pytest.mark.parametrize("size", [1, 3, 15, 16, 17, 700])
 @pytest.mark.parametrize("name", ["rand", "randn"])
 def test_no_number_is_lost(name: str, size: int) -> None:
-    draws = 2000 if FUZZ else 100
+    draws = 2000 if FUZZ else 40
     generator, theirs = Generator().manual_seed(1), reference.Generator().manual_seed(1)
 
     def draw() -> list[Any]:

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils import _pytree as pytree
 
 import minigrad
 from minigrad.ops import RULE_OF, Rule, activation
 from tests.minigrad import torch_samples
 from tests.minigrad.operations import FUZZ
-from tests.minigrad.torch_samples import Form, compared, for_minigrad, for_torch
+from tests.minigrad.torch_samples import Form, compared, for_minigrad, for_torch, mapped
 
 TABLE: dict[str, dict[str, int]] = json.loads(torch_samples.TABLE.read_text())
 
@@ -102,9 +101,7 @@ def test_a_defect_is_found(defect: str) -> None:
     name, wrong, *arguments = DEFECTS[defect]
     kinds = (minigrad.Tensor, torch.Tensor) if name.endswith("_") else (minigrad, torch)
     right, theirs = (torch_samples.reached(kind, name) for kind in kinds)
-    ours_given, given = (
-        pytree.tree_map(convert, (arguments, {})) for convert in (for_minigrad, for_torch)
-    )
+    ours_given, given = (mapped(convert, (arguments, {})) for convert in (for_minigrad, for_torch))
 
     def found(ours: Callable[..., Any]) -> list[str]:
         form = Form(name, theirs, ours, in_place=name.endswith("_"))
@@ -122,7 +119,7 @@ def test_what_is_lacking_must_be_refused() -> None:
         return x + y
 
     counts: Counter[str] = Counter()
-    ours = pytree.tree_map(for_minigrad, given)
+    ours = mapped(for_minigrad, given)
     assert compared("add", Form("add", torch.add, silent), ours, given, 1, counts)
     assert not compared("mul", Form("mul", torch.add, minigrad.mul), ours, given, 1, counts)
     assert counts == {"lacks alpha=": 2}

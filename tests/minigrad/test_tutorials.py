@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
@@ -100,6 +101,7 @@ def first_difference(actual: History, expected: History, others: list[History]) 
     return None
 
 
+mpl.use("Agg")
 TUTORIALS = sorted(path.name for path in FOLDER.glob("*.py"))
 
 

@@ -11,7 +11,7 @@ from parity import processes
 from parity.engines.process import EngineProcess
 from parity.engines.registry import factory
 from parity.engines.trainer import Trainer
-from tests.parity.here import Here
+from tests.parity.here import Here, few_probes
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +20,14 @@ def unchanged_settings() -> Iterator[None]:
         yield
     if torch := sys.modules.get("torch"):
         torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_probes() -> Iterator[None]:
+    """Have the main job, where it runs in this process, judge few probes, and not for seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("parity.run.check_probes", few_probes)
+        yield
 
 
 @pytest.fixture

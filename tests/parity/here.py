@@ -11,7 +11,10 @@ from types import MappingProxyType
 from typing import Any
 
 from parity.engines.pipe import RAISED, ChildTraceback, Request
-from parity.engines.process import LocalObject, _Here
+from parity.engines.process import EngineProcess, LocalObject, _Here
+from parity.engines.trainer import Trainer
+from parity.probes import share
+from parity.probes.check import check_probes
 
 
 class _Told(_Here):
@@ -57,3 +60,10 @@ class Here(LocalObject[Any]):
 
     def beside(self, factory: Callable[[], Any], name: str) -> Any:
         return Here(factory, name=name)
+
+
+def few_probes(
+    actual: EngineProcess[Trainer], expected: EngineProcess[Trainer], dtype: str, seed: int
+) -> dict[str, Any] | None:
+    """Judge one in forty of the probes of a run: all of them are judged in test_probes.py."""
+    return check_probes(actual, expected, dtype, seed, share(seed)[::40])

@@ -157,10 +157,10 @@ def test_no_ratio_is_given_of_a_busy_machine(document: dict[str, Any], tmp_path:
         readme_tables.publish(tmp_path)
 
 
-def test_losses_are_read_in_the_engines_processes() -> None:
-    assert bench({"net": FakeTask()}, {"a": Telling}, 1, 6, read_losses=True)["read_losses"] is True
+def test_losses_are_read() -> None:
+    assert run(options={"read_losses": True}, a=Telling)["read_losses"] is True
     with pytest.raises(TypeError, match=r"float\(\) argument .* not 'NoneType'"):
-        bench({"net": FakeTask()}, {"a": FakeEngine}, 1, 6, read_losses=True)
+        run(options={"read_losses": True}, a=FakeEngine)
 
 
 def test_table_marks_disagreement(document: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from parity.engines.protocol import Array, Task
 from parity.engines.registry import factory
 from parity.engines.trainer import Trainer
 from parity.processes import Side, trainer
+from tests.minigrad.operations import FUZZ
 from tests.parity.fake_engines import drawn
 from tests.parity.unfaithful_engines import (
     ANOTHER_BIT,
@@ -94,7 +95,7 @@ SIDES = st.sampled_from([1, 2, 3, 5, 16, 17, 33, 64, 65, 130])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@hypothesis.settings(max_examples=150, deadline=None)
+@hypothesis.settings(max_examples=1_000 if FUZZ else 50, deadline=None)
 @hypothesis.given(data=st.data())
 def test_both_sides_compute_the_same_bits(dtype: Any, data: st.DataObject) -> None:
     n, k, m = (data.draw(SIDES) for _ in range(3))

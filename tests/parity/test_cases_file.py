@@ -22,6 +22,7 @@ from parity.checks.verdicts import VERDICTS
 from parity.documents import to_json
 from parity.engines.protocol import Array, Task
 from parity.errors import UsageError
+from tests.minigrad.operations import FUZZ
 from tests.parity.samples import case_of
 
 TASK = Task((2, 3, 1), 1, 0.01, 4, 2**64 - 1, "float32", "cpu", momentum=0.9)
@@ -323,8 +324,8 @@ def test_sizes_are_checked_before_tensors_are_read(path: Path) -> None:
 
 # ---- random files -------------------------------------------------------------------------------
 
-FUZZ = hypothesis.settings(
-    max_examples=200,
+RANDOM = hypothesis.settings(
+    max_examples=1_000 if FUZZ else 60,
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
@@ -343,7 +344,7 @@ def loads_or_complains(path: Path) -> None:
         assert same(load(path), found)
 
 
-@FUZZ
+@RANDOM
 @hypothesis.given(data=st.binary(max_size=500))
 def test_random_bytes(data: bytes, path: Path) -> None:
     path.write_bytes(data)
@@ -359,7 +360,7 @@ GOOD = {
 }
 
 
-@FUZZ
+@RANDOM
 @hypothesis.given(
     kind=st.sampled_from(list(GOOD)),
     flips=st.lists(st.tuples(st.floats(0, 1), st.integers(1, 255)), min_size=1, max_size=4),
@@ -396,7 +397,7 @@ JSON = st.recursive(
 )
 
 
-@FUZZ
+@RANDOM
 @hypothesis.given(kind=st.sampled_from(list(GOOD)), data=st.data())
 def test_metadata_that_are_changed(kind: str, data: st.DataObject, path: Path) -> None:
     tensors, document = content(kind)
@@ -415,7 +416,7 @@ def test_metadata_that_are_changed(kind: str, data: st.DataObject, path: Path) -
     loads_or_complains(path)
 
 
-@FUZZ
+@RANDOM
 @hypothesis.given(kind=st.sampled_from(list(GOOD)), data=st.data())
 def test_headers_that_are_changed(kind: str, data: st.DataObject, path: Path) -> None:
     """Shapes, dtypes and offsets that do not match, however large."""

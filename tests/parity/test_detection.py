@@ -46,7 +46,7 @@ HARMLESS = Defect("harmless", LINEAR.file, LINEAR.function, LINEAR.old, f"{LINEA
 
 
 def test_defects_are_many_each_has_a_name_and_no_two_are_the_same() -> None:
-    """`test_probes_defects` plants a third of them in an ordinary run, and all in `make fuzz`."""
+    """`test_probes_defects` plants a sixth of them in an ordinary run, and all in `make fuzz`."""
     names = [defect.name for defect in DEFECTS]
     assert len(names) == len(set(names)) >= 60
     assert all(name.replace("-", "").isalnum() and name == name.lower() for name in names)

@@ -160,13 +160,10 @@ def test_a_trace_is_in_the_order_of_computing(name: str) -> None:
 
 
 @DTYPES
-@pytest.mark.parametrize("momentum", [0.5, 0.99])
 @pytest.mark.parametrize("learning_rate", [0.01, 200.0])
-def test_reproducible_momentum_has_the_same_bits(
-    momentum: float, learning_rate: float, dtype: str
-) -> None:
+def test_reproducible_momentum_has_the_same_bits(learning_rate: float, dtype: str) -> None:
     """Far into divergence, too: at the largest rate everything ends in NaN."""
-    asked = task(dtype, momentum, learning_rate=learning_rate, samples=100, seed=8)
+    asked = task(dtype, momentum=0.99, learning_rate=learning_rate, samples=100, seed=8)
     ours, start = loaded("minigrad-reproducible", asked)
     theirs, _ = loaded("torch-reproducible", asked)
     theirs.load(asked, start)

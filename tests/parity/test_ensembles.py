@@ -27,13 +27,16 @@ from parity.engines.protocol import Array, Engine, Start, Task
 from parity.engines.registry import factory
 from parity.engines.trainer import Run, Trainer
 
-SETTINGS = [
-    pytest.param(name, dtype, momentum, id=f"{name}-{dtype}-{momentum}")
-    for name in ARCHITECTURES
-    for dtype in ("float32", "float64")
-    for momentum in (0.0, 0.9)
-]
-ALL = pytest.mark.parametrize(("name", "dtype", "momentum"), SETTINGS)
+ARITHMETIC = pytest.mark.parametrize(
+    ("dtype", "momentum"),
+    [
+        ("float32", 0.9),
+        ("float64", 0.0),
+        pytest.param("float32", 0.0, marks=pytest.mark.dear),
+        pytest.param("float64", 0.9, marks=pytest.mark.dear),
+    ],
+)
+NETWORKS = pytest.mark.parametrize("name", ARCHITECTURES)
 
 
 def tasks(name: str, count: int, epochs: int, **changes: Any) -> list[Task]:
@@ -97,7 +100,8 @@ def different(asked: Sequence[Task], starts: Sequence[Start], given: Sequence[St
     return found
 
 
-@ALL
+@NETWORKS
+@ARITHMETIC
 def test_in_reproducible_arithmetic_members_have_the_bits_of_solo_runs(
     name: str, dtype: str, momentum: float
 ) -> None:
@@ -141,7 +145,8 @@ def judged(make: Callable[[], Engine], task: Task, start: Start) -> dict[str, An
     return check_steps(actual, expected, task, start)
 
 
-@ALL
+@NETWORKS
+@ARITHMETIC
 def test_in_native_arithmetic_members_are_within_the_budget_of_solo_steps(
     name: str, dtype: str, momentum: float
 ) -> None:
@@ -204,8 +209,7 @@ def test_a_wrong_member_is_out_of_its_budget(
 # ---- training -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@ARITHMETIC
 def test_a_run_does_not_depend_on_the_others(dtype: str, momentum: float) -> None:
     """Nor does it on how many there are, nor on who is dead or diverges."""
     for name, most in (("underfit", 9), ("rightfit", 7)):

@@ -127,7 +127,13 @@ def test_an_engine_may_keep_more_than_it_shows(
 
 
 @DTYPES
-@pytest.mark.parametrize("wrong", [DecaysItsRate, AddsGradients, KeepsMomentum])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        AddsGradients,
+        *(pytest.param(w, marks=pytest.mark.dear) for w in (DecaysItsRate, KeepsMomentum)),
+    ],
+)
 def test_what_it_may_keep_is_no_excuse(wrong: type[Plain], dtype: str) -> None:
     task, start = fitted(dtype)
     task = replace(task, epochs=min(task.epochs, WRONG[wrong] + 1 + EPOCHS_AFTER))

@@ -1,7 +1,8 @@
 """Locating: every defect at its own node, of minigrad's rules and of other engines."""
 
 import functools
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,21 @@ from parity.engines.protocol import Array, Start, Task, Traced
 from parity.engines.registry import factory
 from parity.engines.trainer import Trainer
 from parity.evidence.detection.defect import DEFECTS, Defect, planted, read
+from tests.minigrad.operations import FUZZ
 from tests.parity.fake_engines import drawn
 from tests.parity.spoiler import Function, spoil
 from tests.parity.wrong_engines import HookedEngine, TaciturnEngine
 
-DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
+KINDS = ("float32", "float64")
+DTYPES = pytest.mark.parametrize("dtype", KINDS)
 ROOT = Path(minigrad.__file__).parents[1]
+
+
+def pairs(sides: Sequence[str]) -> list[tuple[str, str]]:
+    """Each side in one dtype, which an ordinary run has time for, or in both."""
+    return list(itertools.product(sides, KINDS) if FUZZ else zip(sides, KINDS, strict=True))
+
+
 SQUARE = (1, 6, 6, 1)
 """Its layer "2" is square, so that a transposed gradient has the right shape."""
 
@@ -187,8 +197,7 @@ PLACES: dict[Defect, tuple[str, ...]] = {defect: defect.nodes for defect in read
 }
 
 
-@DTYPES
-@pytest.mark.parametrize("engine", ["tested", "reference"])
+@pytest.mark.parametrize(("engine", "dtype"), pairs(("tested", "reference")))
 @pytest.mark.parametrize("defect", PLACES, ids=lambda defect: str(defect.name))
 def test_a_defect_of_minigrad_is_located(defect: Defect, engine: str, dtype: str) -> None:
     """The rules that the budgets come from have the defect, too: torch tells."""
@@ -275,8 +284,7 @@ OTHERS = {
 }
 
 
-@DTYPES
-@pytest.mark.parametrize("against", ["minigrad", "torch"])
+@pytest.mark.parametrize(("against", "dtype"), pairs(("minigrad", "torch")))
 @pytest.mark.parametrize("defect", OTHERS)
 def test_a_defect_of_another_engine_is_located(
     defect: str, against: str, dtype: str, monkeypatch: pytest.MonkeyPatch

@@ -49,8 +49,7 @@ def loss_of(engine: Engine, step: object) -> float:
     return float(step)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize(("dtype", "momentum"), [("float32", 0.9), ("float64", 0.0)])
 def test_every_step_is_within_its_budget(peer: Engine, dtype: str, momentum: float) -> None:
     """From the same parameters and buffers: loss, gradients, new parameters and new buffers."""
     task = replace(TASK, dtype=dtype, momentum=momentum)

@@ -74,7 +74,10 @@ def test_the_table(found: Any) -> None:
     ]
 
 
-def test_one_that_raises_is_told(tmp_path: Path) -> None:
+def test_one_that_raises_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: None
+) -> None:
+    monkeypatch.setattr(peers, "EngineProcess", Here)
     found = judge_peer("tests.parity.case_engines:Raising", tasks("1-3-1"), tmp_path)
     assert found["networks"][0]["problem"] == "ZeroDivisionError: planted"
     assert "| **raises ZeroDivisionError** |" in markdown({"peers": [found]})

@@ -102,7 +102,13 @@ def functions_of_rules() -> Iterator[Callable[..., Any]]:
                 yield value
 
 
-def test_every_rule_and_every_derivative_is_run() -> None:
+@pytest.fixture(scope="module")
+def run_by_probes() -> set[CodeType]:
+    """The code of every function that the probes of a run run."""
+    return watched(lambda: list(run_probes(minigrad, "float32", 0)))
+
+
+def test_every_rule_and_every_derivative_is_run(run_by_probes: set[CodeType]) -> None:
     functions = list(functions_of_rules())
     assert len(functions) >= 90
     public = {
@@ -113,11 +119,10 @@ def test_every_rule_and_every_derivative_is_run() -> None:
         if inspect.isfunction(value) and value.__module__ == module.__name__ and name[0] != "_"
     }
     assert public == set(functions)
-    seen = watched(lambda: list(run_probes(minigrad, "float32", 0)))
-    assert [f.__name__ for f in functions if f.__code__ not in seen] == []
+    assert [f.__name__ for f in functions if f.__code__ not in run_by_probes] == []
 
 
-def test_every_module_loss_initialiser_and_option_is_run() -> None:
+def test_every_module_loss_initialiser_and_option_is_run(run_by_probes: set[CodeType]) -> None:
     layers, init, sgd = minigrad.nn.layers, minigrad.nn.init, minigrad.optim.SGD
     wanted = {
         f"{cls.__name__}.forward": cls.forward.__code__  # type: ignore[attr-defined]
@@ -135,8 +140,7 @@ def test_every_module_loss_initialiser_and_option_is_run() -> None:
         for name, value in vars(sgd).items()
         if inspect.isfunction(value) and name not in ("__repr__",)
     }
-    seen = watched(lambda: list(run_probes(minigrad, "float32", 0)))
-    assert [name for name, code in wanted.items() if code not in seen] == []
+    assert [name for name, code in wanted.items() if code not in run_by_probes] == []
     source = inspect.getsource(sys.modules["parity.probes.suite.sgd"])
     no_effect = {"params", "foreach", "fused", "differentiable"}
     options = set(inspect.signature(sgd).parameters) - no_effect

@@ -58,8 +58,8 @@ def named(failed: list[dict[str, Any]], right: Container[Any]) -> Any:
     return next((n for n in (first["rule"], first["probe"], first["line"]) if n in right), None)
 
 
-EVERY = 1 if FUZZ else 3
-"""An ordinary run has time for a third of the defects and rules, `make fuzz` for all."""
+EVERY = 1 if FUZZ else 6
+"""An ordinary run has time for a sixth of the defects and rules, `make fuzz` for all."""
 
 EAGER = [defect for defect in DEFECTS if defect.engine == "minigrad"][::EVERY]
 """Those of replays are planted in `test_replays`."""

@@ -236,13 +236,13 @@ def test_a_run_shows_its_first_step() -> None:
 
 
 def test_a_deep_network_has_every_step() -> None:
-    task = task_of((1,) * 60)
+    task = task_of((1,) * 31)
     start = MinigradEngine().draw(task)
     for name, value in start.parameters.items():
         value[...] = 1 if name.endswith("weight") else 0.125
     found = replayed("gradients", task, local(HookedEngine), SOUND, start)
     text = page(found, "case")
-    assert int(re.findall(r'max="(\d+)"', text)[0]) == 2 * (2 * 59) + 1 + 2 * 59
+    assert int(re.findall(r'max="(\d+)"', text)[0]) == 2 * (2 * 30) + 1 + 2 * 30
     assert "backward, layer 2 (Linear): 2.weight" in text
 
 

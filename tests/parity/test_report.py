@@ -210,22 +210,23 @@ def test_a_place_is_named_with_what_is_known_of_it() -> None:
     assert wording.node(loss) == "backward, loss (MSELoss): output[3, 1]"
 
 
-@pytest.mark.parametrize("verdict", list(wording.LABELS))
 @pytest.mark.parametrize("render", [table, page])
-def test_no_failing_verdict_is_overlooked(
-    verdict: str, render: Callable[[dict[str, Any]], str]
-) -> None:
+def test_no_failing_verdict_is_overlooked(render: Callable[[dict[str, Any]], str]) -> None:
     """Not even where the document as a whole says, wrongly, that it passed."""
     document = report_of("complete").document
-    document["passed"] = rightfit(document)["passed"] = True
-    for each in rightfit(document).values():
+    entry = rightfit(document)
+    document["passed"] = entry["passed"] = True
+    del entry["gradients"]["per_parameter"]  # whose figure takes long to draw
+    for each in entry.values():
         if isinstance(each, dict) and "passed" in each:
             each |= {"passed": True, "first_node": None}
     assert "FAIL" not in words(render(document)).replace("budget fails", "")
-    rightfit(document)[verdict]["passed"] = False
-    text = words(render(document))
-    assert "disagree on 1 of 3 networks" in text
-    assert f"found by {wording.LABELS[verdict]} of rightfit; minigrad against torch" in text
+    for verdict, label in wording.LABELS.items():
+        entry[verdict]["passed"] = False
+        text = words(render(document))
+        assert "disagree on 1 of 3 networks" in text
+        assert f"found by {label} of rightfit; minigrad against torch" in text
+        entry[verdict]["passed"] = True
 
 
 @pytest.mark.parametrize("level", ["document", "architecture"])
@@ -315,7 +316,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_is_whole_self_contained_and_accessible() -> None:
-    report = report_of("failed", ("underfit", "rightfit"))
+    report = report_of("failed", ("rightfit",))
     text = to_html(report)
     parsed = Page(text)
     assert len(parsed.ids) == len(set(parsed.ids))
@@ -335,7 +336,7 @@ def test_the_page_is_whole_self_contained_and_accessible() -> None:
     assert "@import" not in text
     assert set(re.findall(r"url\((.)", text)) == {"#"}
     assert "parity replay case-rightfit-gradients.safetensors" in words(text)
-    assert sum(tag == "svg" for tag, _ in parsed.tags) == 7
+    assert sum(tag == "svg" for tag, _ in parsed.tags) == 4
     assert text == to_html(report)
 
 

@@ -55,7 +55,7 @@ OPTIONAL |= {"per_parameter", "aggregate_used", "problem", "wrong", "true", "fac
 
 
 def test_every_field_that_is_fixed_is_required() -> None:
-    complete = report_of("complete").document
+    complete = report_of("complete", ("rightfit",)).document
     dropped = 0
     for position, place in enumerate(objects(complete)):
         for field in place:
@@ -67,9 +67,9 @@ def test_every_field_that_is_fixed_is_required() -> None:
     assert dropped > 60
 
 
-@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf, "x", -1.5, []])
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, "x", -1.5, []])
 def test_every_field_has_its_type(wrong: object) -> None:
-    complete = report_of("complete").document
+    complete = report_of("complete", ("rightfit",)).document
     texts = {"name", "device", "engine", "against", "parameter", "probe", "tensor"}
     texts |= {"node", "operation", "rule"}
     lists = {"index", "failed", "source"}

@@ -47,14 +47,11 @@ def test_figures_name_both_engines() -> None:
 @pytest.mark.parametrize(
     ("actual", "expected", "said"),
     [
-        ([2.0, 1.0], [2.0, 1.0], "losses equal in every bit at all 2 epochs"),
-        ([5.0] * 3, [5.0] * 3, "losses equal in every bit at all 3 epochs"),
         ([0.0] * 3, [0.0] * 3, "losses equal in every bit at all 3 epochs"),
         ([2.0, np.nan], [2.0, np.nan], "losses equal in every bit at all 2 epochs"),
         ([2.0, 1.0, 0.5], [2.0, 1.0, 0.4], "losses equal in every bit at 2 of 3 epochs"),
         ([2.0, np.inf, np.nan], [2.0, 1.0, 1.0], "minigrad: not finite from epoch 2"),
         ([np.nan] * 2, [3.0, 2.0], "minigrad: not finite from epoch 1"),
-        ([1.0], [1.5], "relative difference"),
         ([1e308, 5e-324], [-1e308, 1.0], "relative difference"),
         ([], [], "epoch"),
     ],
@@ -65,8 +62,9 @@ def test_losses_that_a_log_axis_cannot_show_are_put_in_words(
     assert said in loss_figure(actual, expected)
 
 
-@pytest.mark.parametrize("kind", ["passed", "dead", "diverged", "apart"])
-@pytest.mark.parametrize("horizon", [None, 0, 40])
+@pytest.mark.parametrize(
+    ("kind", "horizon"), [("passed", None), ("dead", 0), ("diverged", 40), ("apart", 40)]
+)
 def test_the_divergence_is_drawn_in_its_envelope(kind: str, horizon: int | None) -> None:
     verdict = {"limit": 20, "horizon_epoch": horizon}
     width = np.geomspace(1e-7, 1e-5, 100)

@@ -19,7 +19,7 @@ from parity.engines.protocol import Array, Start, Task
 from parity.engines.trainer import Trainer
 from tests.minigrad.operations import FUZZ
 
-CASES = 200
+CASES = 200 if FUZZ else 60
 
 
 def random_case(seed: int) -> tuple[Task, Start, dict[str, Array]]:

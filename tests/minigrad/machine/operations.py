@@ -107,7 +107,7 @@ class Operations(Views):
     @rule(r=randoms)
     def bounded(self, r: Random) -> None:
         t = self.seen(r)
-        bounds = r.choice(["0, 1", "min=0.5", "max=2", "-1"])
+        bounds = r.choice(["0, 1", "min=0.5", "max=2", "-1", self.tensor(r)])
         self.assigned(r, r.choice([f"{t}.clamp({bounds})", f"torch.clamp({t}, {bounds})",
                                    f"{t} % {self.number(r)}", f"{t}.detach() // 2"]))  # fmt: skip
 

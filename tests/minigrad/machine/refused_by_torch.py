@@ -106,6 +106,24 @@ REFUSED_BY_TORCH = (
         then="forgotten",
     ),
     Known(
+        "a leaf that is no longer there",
+        "torch keeps it, and says that it was changed; here there is nothing to be wrong",
+        lambda d: (
+            torch_raises("moved into the graph interior")(d)
+            and d.ours is None
+            and "requires_grad" in d.program
+        ),
+        (
+            "t0 = torch.ones(1, requires_grad=True)",
+            "t1 = t0.clone()",
+            "t0.requires_grad_(False)",
+            "t0[0] = t1[0]",
+            "t0 = t1",
+            "t0.backward()",
+        ),
+        then="forgotten",
+    ),
+    Known(
         "internal assertions",
         "torch's own bugs",
         torch_raises("INTERNAL ASSERT"),
