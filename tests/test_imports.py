@@ -168,10 +168,8 @@ def test_files_are_short(package: str) -> None:
     ],
 )
 def test_planted_import_is_found(package: str, line: str, offender: str) -> None:
-    sources = sources_of(package)
-    module = list(sources)[-1]
-    sources[module] += f"\n{line}\n"
-    assert foreign(package, sources) == {offender}
+    module, source = list(sources_of(package).items())[-1]
+    assert foreign(package, {module: f"{source}\n{line}\n"}) == {offender}
 
 
 @pytest.mark.parametrize(

@@ -140,8 +140,13 @@ def test_every_command_is_tested() -> None:
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith("test_")])
 def test_tests_pass(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["-q", "-p", "no:cacheprovider", f"--rootdir={folder}"]
-    assert pytest.main([*options, name]) == 0, capsys.readouterr().out
+    options = ["-q", "-rs", "-p", "no:cacheprovider", f"--rootdir={folder}"]
+    status = pytest.main([*options, name])
+    said = capsys.readouterr().out
+    assert status == 0, said
+    assert "19 passed, 11 skipped" in said
+    assert "nothing is drawn by ToyEngine" in said
+    assert "does not have its momentum buffers" in said
 
 
 @pytest.mark.parametrize("place", PYTHON)
