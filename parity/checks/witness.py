@@ -13,7 +13,8 @@ from typing import TypeVar
 import numpy as np
 
 from parity.checks.exact.lacking import Lacking
-from parity.checks.exact.step import LOSS, Problem, TrueStep, Truth
+from parity.checks.exact.step import LOSS, Problem, TrueStep
+from parity.checks.exact.truth import Truth
 from parity.engines.adapters.tracing import PREDICTION
 from parity.engines.protocol import BUFFER, Array, Start, Task, Traced
 from parity.problems import parts
