@@ -1,6 +1,6 @@
 """The largest and the smallest elements, and where they are."""
 
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Self, TypeAlias, TypeVar
 
 from minigrad.dtypes import bool_
 from minigrad.ops import RULE_OF, RULES, Rule, elementwise, reduction
@@ -10,6 +10,8 @@ from minigrad.tensor.base import TensorBase
 from minigrad.tensor.conversion import refuse_bool
 from minigrad.tensor.reduction import VOID, Dims, axes_of, axis_of, kept, one_of, reduce
 from minigrad.tensor.shape import Shapes
+
+Axis: TypeAlias = int | None
 
 
 class Extrema(Elementwise, Shapes):
@@ -50,12 +52,7 @@ class Extrema(Elementwise, Shapes):
         return extreme(input, dim, keepdim, axis, keepdims, Smallest, input.minimum)
 
     def argmax(
-        input,
-        dim: int | None = None,
-        keepdim: bool = False,
-        *,
-        axis: int | None = VOID,
-        keepdims: bool = VOID,
+        input, dim: Axis = None, keepdim: bool = False, *, axis: Axis = VOID, keepdims: bool = VOID
     ) -> Self:
         """The position of the largest element, the first of equal ones, int64.
 
@@ -68,12 +65,7 @@ class Extrema(Elementwise, Shapes):
         return position(RULE_OF[rules.argmax], input, dim, keepdim, axis, keepdims)
 
     def argmin(
-        input,
-        dim: int | None = None,
-        keepdim: bool = False,
-        *,
-        axis: int | None = VOID,
-        keepdims: bool = VOID,
+        input, dim: Axis = None, keepdim: bool = False, *, axis: Axis = VOID, keepdims: bool = VOID
     ) -> Self:
         """The position of the smallest element; see `argmax`."""
         return position(RULE_OF[rules.argmin], input, dim, keepdim, axis, keepdims)

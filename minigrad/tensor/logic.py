@@ -1,5 +1,6 @@
 """Comparisons, and what is true of elements: bool tensors, which have no gradient."""
 
+from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -11,33 +12,28 @@ from minigrad.tensor.conversion import is_operand
 from minigrad.tensor.inplace import InPlace
 from minigrad.tensor.reduction import VOID, Dims, one_of, reduce
 
+C = TypeVar("C", bound=InPlace)
+
+
+def compared(forward: Callable[..., Any], what: str) -> Callable[[C, Any], C]:
+    """Return the method that compares with a rule."""
+
+    def compare(input: C, other: Any) -> C:
+        return input._binary(RULE_OF[forward], input, other)
+
+    compare.__name__, compare.__doc__ = forward.__name__, f"Whether {what}, a bool tensor."
+    return compare
+
 
 class Logic(InPlace):
     """Comparisons and conditions of `Tensor` under torch's names."""
 
-    def eq(input, other: Any) -> Self:
-        """Whether the elements are equal, a bool tensor."""
-        return input._binary(RULE_OF[comparison.eq], input, other)
-
-    def ne(input, other: Any) -> Self:
-        """Whether the elements differ, a bool tensor."""
-        return input._binary(RULE_OF[comparison.ne], input, other)
-
-    def lt(input, other: Any) -> Self:
-        """Whether input is less than other, a bool tensor."""
-        return input._binary(RULE_OF[comparison.lt], input, other)
-
-    def le(input, other: Any) -> Self:
-        """Whether input is at most other, a bool tensor."""
-        return input._binary(RULE_OF[comparison.le], input, other)
-
-    def gt(input, other: Any) -> Self:
-        """Whether input is greater than other, a bool tensor."""
-        return input._binary(RULE_OF[comparison.gt], input, other)
-
-    def ge(input, other: Any) -> Self:
-        """Whether input is at least other, a bool tensor."""
-        return input._binary(RULE_OF[comparison.ge], input, other)
+    eq = compared(comparison.eq, "the elements are equal")
+    ne = compared(comparison.ne, "the elements differ")
+    lt = compared(comparison.lt, "input is less than other")
+    le = compared(comparison.le, "input is at most other")
+    gt = compared(comparison.gt, "input is greater than other")
+    ge = compared(comparison.ge, "input is at least other")
 
     def isnan(input) -> Self:
         """Whether the elements are NaN, a bool tensor."""

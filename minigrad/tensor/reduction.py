@@ -16,7 +16,7 @@ from minigrad.tensor.conversion import Conversions
 
 Dims: TypeAlias = int | Sequence[int] | None
 VOID: Any = object()
-"""The default of an argument of NumPy's name, which may be given as None."""
+"""The default of an argument for which None stands for something, as for those of NumPy's names."""
 
 
 class Reductions(Conversions):
@@ -27,7 +27,7 @@ class Reductions(Conversions):
 
     def sum(
         input,
-        dim: Dims = None,
+        dim: Dims = VOID,
         keepdim: bool = False,
         *,
         dtype: Any = None,
@@ -38,6 +38,7 @@ class Reductions(Conversions):
 
         Raises:
             RuntimeError: the dtype is an integer's, and a gradient is asked for.
+            TypeError: keepdim=True without `dim`.
         """
         kind = as_dtype(dtype) if dtype is not None else input.dtype
         if kind.kind != "f" and dtype is not None and input._node is not None:
@@ -48,7 +49,7 @@ class Reductions(Conversions):
 
     def mean(
         input,
-        dim: Dims = None,
+        dim: Dims = VOID,
         keepdim: bool = False,
         *,
         dtype: Any = None,
@@ -59,6 +60,7 @@ class Reductions(Conversions):
 
         Raises:
             RuntimeError: the dtype is not floating point.
+            TypeError: keepdim=True without `dim`.
         """
         x = input if dtype is None else input.to(as_dtype(dtype))
         require_floating("mean", x)
@@ -152,11 +154,13 @@ def reduce(
     **options: Any,
 ) -> T:
     """Apply a reduction over `dim`; None and the empty sequence mean all axes."""
-    dim = one_of(rule.name, "dim", dim, "axis", axis, default=(None, ()))
     keepdim = kept(rule.name, keepdim, keepdims)
-    if dim is None:
-        return x._apply(rule, x, axis=None, keepdims=keepdim, **options)
-    axes = axes_of(rule.name, dim, x.ndim)
+    if dim is VOID and axis is VOID:
+        if keepdim:
+            raise TypeError(f"{rule.name}: keepdim needs dim: give dim=None for all axes")
+        return x._apply(rule, x, axis=None)
+    dim = one_of(rule.name, "dim", dim, "axis", axis, default=(None, (), VOID))
+    axes = () if dim is None else axes_of(rule.name, dim, x.ndim)
     if torch_name is not None:
         rule = rule.named(torch_name)
     axis = None if not axes else axes if x.ndim else ()

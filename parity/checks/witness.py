@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from parity.checks.exact.step import LOSS, Problem, TrueStep, Truth
+from parity.checks.exact.step import LOSS, Problem, TrueStep
+from parity.checks.exact.truth import Truth
 from parity.engines.protocol import BUFFER, Array, Start, Task, Traced
 
 

@@ -221,8 +221,15 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
     "&": [("v & v", "float32", "bool")],
     "~": [("~v", "float32", "bool")],
     "+": [("+b", "bool", "convert")],
-    "sum": [("w.sum(dtype=T.int64)", "int64", ".detach()")],
-    "mean": [("i.mean()", "int64", ".float()"), ("b.mean()", "bool", ".float()")],
+    "sum": [
+        ("w.sum(dtype=T.int64)", "int64", ".detach()"),
+        ("m.sum(keepdim=True)", "needs dim", "dim=None"),
+    ],
+    "mean": [
+        ("i.mean()", "int64", ".float()"),
+        ("b.mean()", "bool", ".float()"),
+        ("m.mean(keepdim=True)", "needs dim", "dim=None"),
+    ],
     "amax": [
         ("T.zeros(0).amax()", "[0]", "other lengths than 0"),
         ("T.zeros(0, 2).amax(0)", "[0, 2]", "another length"),

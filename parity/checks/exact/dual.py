@@ -109,7 +109,7 @@ def moved(function: Callable[..., Any], *operands: Any) -> Dual:
 
 
 def elementary(name: str, x: Dual) -> Dual:
-    """Return exp, log, log1p, sqrt, sin, cos or tanh."""
+    """Return one of the functions in `numbers.SLOPES`."""
     out = numbers.elementary(name, x.v)
     return Dual(out, None if x.d is None else numbers.SLOPES[name](x.v, out) * x.d)
 
@@ -119,7 +119,7 @@ def power(x: Dual, y: Dual) -> Dual:
     out = numbers.power(x.v, y.v)
     first = second = None
     if x.d is not None:
-        less = each(lambda a, b: np.where(y.v.v == 0, a, b), y.v, y.v - numbers.one())
+        less = Numbers(np.where(y.v.v == 0, y.v.v, y.v.v - 1), lambda: y.v.s)
         first = y.v * numbers.power(x.v, less) * x.d
     if y.d is not None:
         none = (x.v.v == 0) & (y.v.v >= 0)

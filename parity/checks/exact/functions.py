@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from parity.checks.exact.dual import Dual, dual, elementary, moved, power
+from parity.checks.exact.kinds import current
 from parity.checks.exact.lacking import Lacking
 from parity.checks.exact.numbers import Numbers
 from parity.checks.exact.shapes import t, unsqueeze
@@ -54,12 +55,7 @@ sqrt = functools.partial(elementary, "sqrt")
 sin = functools.partial(elementary, "sin")
 cos = functools.partial(elementary, "cos")
 tanh = functools.partial(elementary, "tanh")
-
-
-def sigmoid(input: Dual) -> Dual:
-    # 1 / (1 + e⁻ˣ), or the same as eˣ / (1 + eˣ), so that nothing overflows.
-    small = exp(where(ge(input, 0), -input, input))
-    return where(ge(input, 0), 1, small) / (small + 1)
+sigmoid = functools.partial(elementary, "sigmoid")  # 1 / (1 + e⁻ˣ)
 
 
 # ---- choices ----------------------------------------------------------------------------------
@@ -153,7 +149,9 @@ def _count(input: Dual, dim: Any) -> int:
     return int(math.prod(shape if axes is None else shape[np.atleast_1d(axes)]))
 
 
-def sum(input: Dual, dim: Any = None, keepdim: bool = False) -> Dual:
+def sum(input: Dual, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Dual:
+    if dtype not in (None, current().dtype):
+        raise Lacking(f"sum in {dtype}")
     return input.sum(_axes(input, dim), keepdim)
 
 
@@ -187,11 +185,19 @@ def _root(input: Dual) -> Dual:
 def norm(input: Dual, p: Any = "fro", dim: Any = None, keepdim: bool = False) -> Dual:
     if p in (2, "fro"):
         return _root(sum(square(input), dim, keepdim))
-    if p == 1:
-        return sum(abs(input), dim, keepdim)
     if p == math.inf:
         return amax(abs(input), dim, keepdim)
-    raise Lacking(f"norm of order {p}")
+    if p == -math.inf:
+        return amin(abs(input), dim, keepdim)
+    if p == 1:
+        return sum(abs(input), dim, keepdim)
+    if isinstance(p, str) or not p > 0:
+        raise Lacking(f"norm of order {p}")
+    # By an element that is 0 the derivative is 0.
+    zero = eq(input, 0)
+    total = sum(where(zero, 0, pow(where(zero, 1, abs(input)), p)), dim, keepdim)
+    none = eq(total, 0)
+    return where(none, 0, pow(where(none, 1, total), dual(1) / p))
 
 
 def amax(input: Dual, dim: Any = None, keepdim: bool = False) -> Dual:

@@ -11,7 +11,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
 
     def started(tensor: Tensor, *args: Any, **options: Any) -> Tensor:
-        if not hasattr(tensor, "grad"):
+        if "grad" not in vars(tensor):
             raise Lacking(f"nn.init.{name} of what is no parameter")
         return tensor
 

@@ -3,8 +3,8 @@
 from typing import Any, NoReturn
 
 
-class Lacking(NotImplementedError, AttributeError):
-    """The witness lacks something that torch has; `hasattr` finds that it is not there."""
+class Lacking(NotImplementedError):
+    """The witness lacks something that torch has."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"the exact witness has no {what}")

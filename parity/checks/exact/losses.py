@@ -26,17 +26,19 @@ def softplus(input: Dual, beta: float = 1, threshold: float = 20) -> Dual:
     return where(large, input, log1p(exp(where(large, 0, input * beta))) / beta)
 
 
-def mse_loss(input: Dual, target: Dual, reduction: str = "mean") -> Dual:
+def mse_loss(input: Dual, target: Dual, *, reduction: str = "mean") -> Dual:
     return _reduced(square(input - target), reduction)
 
 
-def l1_loss(input: Dual, target: Dual, reduction: str = "mean") -> Dual:
+def l1_loss(input: Dual, target: Dual, *, reduction: str = "mean") -> Dual:
     return _reduced(abs(input - target), reduction)
 
 
-def smooth_l1_loss(input: Dual, target: Dual, reduction: str = "mean", beta: float = 1.0) -> Dual:
+def smooth_l1_loss(
+    input: Dual, target: Dual, *, reduction: str = "mean", beta: float = 1.0
+) -> Dual:
     if beta == 0:
-        return l1_loss(input, target, reduction)
+        return l1_loss(input, target, reduction=reduction)
     error = abs(input - target)
     return _reduced(where(lt(error, beta), square(error) / 2 / beta, error - beta / 2), reduction)
 

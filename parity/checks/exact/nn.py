@@ -193,10 +193,6 @@ class Sequential(_List):
         for name, module in first.items() if isinstance(first, dict) else ():
             setattr(self, name, module)
 
-    def __getitem__(self, position: Any) -> Any:
-        found = list(self)[position]
-        return Sequential(*found) if isinstance(position, slice) else found
-
     def forward(self, input: Tensor) -> Tensor:
         for module in self:
             input = module(input)
@@ -275,8 +271,9 @@ class _Function(Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         options = {name: self.__dict__[name] for name in self.options}
-        if options.pop("inplace", False):
-            raise Lacking(f"nn.{type(self).__name__} in place")
+        for name in ("inplace", "size_average", "reduce"):
+            if options.pop(name, None):
+                raise Lacking(f"nn.{type(self).__name__} with {name}")
         return type(self).function(*inputs, **options)
 
 
@@ -291,9 +288,10 @@ Sigmoid = _layer("Sigmoid", functional.sigmoid)
 Softplus = _layer("Softplus", functional.softplus, beta=1.0, threshold=20.0)
 Identity = _layer("Identity", TORCH["clone"])
 Flatten = _layer("Flatten", TORCH["flatten"], start_dim=1, end_dim=-1)
-MSELoss = _layer("MSELoss", functional.mse_loss, reduction="mean")
-L1Loss = _layer("L1Loss", functional.l1_loss, reduction="mean")
-SmoothL1Loss = _layer("SmoothL1Loss", functional.smooth_l1_loss, reduction="mean", beta=1.0)
+_OLD: dict[str, Any] = {"size_average": None, "reduce": None}
+MSELoss = _layer("MSELoss", functional.mse_loss, **_OLD, reduction="mean")
+L1Loss = _layer("L1Loss", functional.l1_loss, **_OLD, reduction="mean")
+SmoothL1Loss = _layer("SmoothL1Loss", functional.smooth_l1_loss, **_OLD, reduction="mean", beta=1.0)
 HuberLoss = _layer("HuberLoss", functional.huber_loss, reduction="mean", delta=1.0)
 
 __getattr__ = lacking("nn.")

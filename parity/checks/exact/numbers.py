@@ -57,7 +57,8 @@ class Numbers:
         v = as_numbers(self.v) / as_numbers(other.v)
 
         def s() -> Any:
-            own = np.where((self.v == 0) | (other.v == 1), 0, ONCE * size(v))
+            # It may be a product by the reciprocal, of which both are rounded.
+            own = np.where((self.v == 0) | (other.v == 1), 0, math.sqrt(2) * ONCE * size(v))
             return (self.s + size(v) * other.s) / other.size + own
 
         return Numbers(v, s)
@@ -88,7 +89,8 @@ class Numbers:
         def s() -> Any:
             axes = range(self.v.ndim) if axis is None else np.atleast_1d(axis)
             rows = np.moveaxis(self.size, tuple(axes), range(len(axes)))
-            same = copies(rows.reshape(math.prod(rows.shape[: len(axes)]), -1))
+            split = math.prod(rows.shape[: len(axes)]), math.prod(rows.shape[len(axes) :])
+            same = copies(rows.reshape(split))
             return total(self.s) + _of_sum(v, total(self.v != 0), total(self.size**2), same)
 
         return Numbers(v, s)
@@ -121,7 +123,7 @@ def _of_sum(v: Any, terms: Any, squares: Any, same: float, products: Any = 0.0) 
 
 def copies(*rows: Any) -> float:
     """Return how often a row (terms, …) occurs on average; equal terms are rounded alike."""
-    marks = np.stack([part.reshape(len(part), -1).sum(axis=1) for part in rows], axis=1)
+    marks = np.stack([part.sum(axis=tuple(range(1, part.ndim))) for part in rows], axis=1)
     marks = marks[(marks != 0).all(axis=1)]
     return len(marks) / len(np.unique(marks, axis=0)) if len(marks) > 1 else 1.0
 
@@ -141,6 +143,7 @@ SLOPES: dict[str, Callable[[Any, Any], Any]] = {
     "sin": lambda x, out: elementary("cos", x),
     "cos": lambda x, out: -elementary("sin", x),
     "tanh": lambda x, out: one() - out * out,
+    "sigmoid": lambda x, out: out * (one() - out),
 }
 """The derivatives of elementary functions, as calculus has them; tests hold them against mpmath."""
 
@@ -151,7 +154,7 @@ def one() -> Numbers:
 
 
 def elementary(name: str, x: Numbers) -> Numbers:
-    """Return exp, log, log1p, sqrt, sin, cos or tanh of numbers."""
+    """Return one of the functions in `SLOPES`."""
     v = _library(name, as_numbers(x.v))
 
     def s() -> Any:
@@ -168,7 +171,7 @@ def power(x: Numbers, y: Numbers) -> Numbers:
     def s() -> Any:
         own = np.where((y.v == 0) | (y.v == 1), 0, LIBRARY * size(v))
         of_x = np.where(x.s == 0, 0, size(v) * y.size / x.size * x.s)
-        return own + of_x + np.where(y.s == 0, 0, size(v) * np.abs(np.log(x.size)) * y.s)
+        return own + of_x + np.where(v == 0, 0, size(v) * np.abs(np.log(x.size)) * y.s)
 
     return Numbers(v, s)
 
@@ -180,8 +183,9 @@ def _library(name: str, *arrays: Any) -> Any:
             raise NotRationalError(f"{name} is not rational")
         return np.frompyfunc(_short_power, 2, 1)(*arrays)
     if kind != "50 digits":
-        return getattr(np, name)(*arrays)
-    found = np.frompyfunc(getattr(MP, name), len(arrays), 1)(*arrays)
+        return 1 / (1 + np.exp(-arrays[0])) if name == "sigmoid" else getattr(np, name)(*arrays)
+    function = getattr(MP, name, lambda x: 1 / (1 + MP.exp(-x)))
+    found = np.frompyfunc(function, len(arrays), 1)(*arrays)
     if not np.all([isinstance(value, MP.mpf) and MP.isfinite(value) for value in np.ravel(found)]):
         raise ArithmeticError(f"{name} is no finite number there")
     return found

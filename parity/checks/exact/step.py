@@ -16,6 +16,7 @@ from parity.checks.exact.kinds import exactly, rounded
 from parity.checks.exact.lacking import Lacking
 from parity.checks.exact.numbers import Numbers
 from parity.checks.exact.tensor import Tensor
+from parity.checks.exact.truth import Truth, all_finite, truth
 from parity.engines.protocol import BUFFER, Array
 
 LOSS = "loss"
@@ -38,18 +39,6 @@ class Problem(NamedTuple):
     model: Callable[[Any], Any]
     loss: Callable[[Any, Any, Any], Any]
     optimizer: Callable[[Any, Any], Any]
-
-
-class Truth(NamedTuple):
-    """What is true of a tensor.
-
-    Attributes:
-        value: rounded once to the run's dtype.
-        deviation: the standard deviation of the rounding error of an engine, float64.
-    """
-
-    value: Array
-    deviation: Array
 
 
 class TrueStep:
@@ -114,7 +103,7 @@ class TrueStep:
             tensor = self._forward(outputs).computed[name]
             return tensor.numbers if tensor.known else None
 
-        return self._truth(compute)
+        return truth(self._dtype, compute)
 
     def gradient(self, of: str | int, outputs: Given, gradients: Given) -> Truth | None:
         """Return the true gradient by an output, by a parameter, or by one of the model's inputs.
@@ -143,8 +132,7 @@ class TrueStep:
             return exact.zeros_like(by).numbers if found is None else found
 
         arrays = [*self._start.values(), *self._x, self._y, *outputs.values(), *gradients.values()]
-        finite = all(array is None or np.isfinite(array).all() for array in arrays)
-        return self._truth(compute, finite=finite)
+        return truth(self._dtype, compute, finite=all_finite(*arrays))
 
     def updated(self, tensor: str, gradient: Array) -> Truth | None:
         """Return a parameter after the step, or its momentum buffer: `tensor` ends in `BUFFER`."""
@@ -155,7 +143,7 @@ class TrueStep:
             updated, buffers = self._stepped(run, {name: given(gradient)})
             return (buffers if tensor.endswith(BUFFER) else updated)[name].numbers
 
-        return self._truth(compute)
+        return truth(self._dtype, compute)
 
     def _forward(self, outputs: Given) -> "_Forward":
         return _Forward(self._problem, self._start, self._x, self._y, outputs)
@@ -175,16 +163,6 @@ class TrueStep:
         states = {name: optimizer.state.get(p, {}) for name, p in run.parameters.items()}
         kept = {n: s["momentum_buffer"] for n, s in states.items() if "momentum_buffer" in s}
         return run.parameters, kept
-
-    def _truth(
-        self, compute: Callable[[], Numbers | None], *, finite: bool = False
-    ) -> Truth | None:
-        """Return what is true; None where finite numbers are wanted, and there are others."""
-        true = exactly(self._dtype, compute)
-        if true is None or (finite and not np.isfinite(rounded(true.v, "longdouble")).all()):
-            return None
-        deviation = true.s * (np.finfo(self._dtype).eps / 2)
-        return Truth(rounded(true.v, self._dtype), deviation)
 
 
 class _Forward:
@@ -230,7 +208,7 @@ class _Forward:
         if not isinstance(output, Tensor):
             raise Lacking(f"place for the output of {name}, which is no tensor")
         array = self._outputs[name]
-        self.computed[name] = output
+        self.computed[name] = output.clone()  # it may be what an inner module's is replaced by
         self.given[name] = unknown(output) if array is None else given(array)
         return self.given[name]
 

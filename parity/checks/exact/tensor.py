@@ -168,9 +168,10 @@ class Tensor:
         raise Lacking(f"Tensor.{name}")
 
     def __iadd__(self, *value: Any) -> Any:  # type: ignore[misc]
-        raise Lacking("operation in place")
+        raise Lacking("operation in place, or %, // or @=")
 
-    __isub__ = __imul__ = __itruediv__ = __ipow__ = __setitem__ = __iadd__
+    __isub__ = __imul__ = __itruediv__ = __ipow__ = __imatmul__ = __setitem__ = __iadd__
+    __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = __iadd__
     __hash__ = object.__hash__
 
 

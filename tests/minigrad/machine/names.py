@@ -55,11 +55,4 @@ NAMES = (
         ("t0 = torch.ones(2, 2, requires_grad=True)", "t1 = t0 @ torch.ones(1, 2, 1)"),
         then="accepted",
     ),
-    Known(
-        "a sum over None",
-        "torch names the node differently where all axes are named by None, and not by nothing",
-        renamed("None", "(Sum|Mean)Backward1"),
-        ("t0 = torch.ones(2, requires_grad=True)", "t1 = t0.sum(None)"),
-        then="accepted",
-    ),
 )
