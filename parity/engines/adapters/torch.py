@@ -14,7 +14,7 @@ from parity.engines.protocol import Array, Start, Task
 from parity.errors import UsageError
 from torch_impl.devices import deterministic, device
 from torch_impl.model import build
-from torch_impl.reproducible import SGD, mse_loss, reproducible
+from torch_impl.reproducible import reproducible_arithmetic
 from torch_impl.train import LOSS_FUNCTION, step
 from torch_impl.train import start as draw_start
 
@@ -86,16 +86,14 @@ class TorchCompileEngine(TorchEngine):
 
 
 class TorchReproducibleEngine(TorchEngine):
-    """The networks and data of `torch_impl`, the arithmetic of `torch_impl.reproducible`."""
+    """The same training within `reproducible_arithmetic`: model, loss and optimiser stay."""
 
     namespace = None
-    _loss_function = staticmethod(mse_loss)
 
-    def _network(self, task: Task) -> nn.Sequential:
-        return reproducible(super()._network(task))
-
-    def _sgd(self, task: Task) -> torch.optim.Optimizer:
-        return SGD(self._model.parameters(), task.learning_rate, task.momentum)
+    step = reproducible_arithmetic()(TorchEngine.step)
+    loss_and_gradients = reproducible_arithmetic()(TorchEngine.loss_and_gradients)
+    predict = reproducible_arithmetic()(TorchEngine.predict)
+    trace = reproducible_arithmetic()(TorchEngine.trace)
 
 
 def _device(task: Task) -> torch.device:
