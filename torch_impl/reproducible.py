@@ -36,186 +36,189 @@ Multiplication by 2^e is done in two steps, by 2^⌊e/2⌋ and by the rest, e li
 
 *Elements.* +, −, ×, ÷ and comparisons round correctly everywhere, if each is an operation of its
 own: no addmm, no alpha=, and division only by tensors (CUDA multiplies by the reciprocal of a
-Python number). ReLU's gradient is 0 where its output is ≤ 0 and the incoming gradient elsewhere.
-Square roots, exponentials and logarithms do not round alike everywhere, and are not offered.
+Python number). xⁿ is 1 multiplied by x n times, x⁻ⁿ is 1 divided by that. A mean is the sum divided
+by the number of its terms. Square roots, exponentials and logarithms do not round alike
+everywhere: they, and whatever is not known to, are refused.
 
-*Updates.* With rate and momentum rounded to the dtype first: direction = gradient in the first step
-with momentum and in all without it, otherwise direction = (last direction × momentum) + gradient;
-then parameter − (direction × rate). Each operation is rounded by itself.
+*Derivatives* are torch's own, in the order of torch's formulas, but for these. Of x·weightᵀ + bias,
+given g: g·weight, gᵀ·x, and the sum of g's rows; of x·y: g·yᵀ and xᵀ·g, each matrix of a batch by
+itself. Of a mean squared error: (x − y) × (g × 2/n); of the other losses: g × the slope at x − y.
+The largest of all elements, if there are several, receive g divided by their number each.
+
+*Updates* are those of `torch.optim.SGD`, every alpha a multiplication by itself.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.autograd import Function
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from torch_impl.slices import Factor, contract, sums_along, total
-from torch_impl.train import step
+from torch_impl.differentiable import FUNCTIONS, unless_recorded
+from torch_impl.slices import scattered, total
 
+_NAMES = """
+rounded once, or not at all:
+    abs amax amin ceil clamp clamp_max clamp_min floor floor_divide fmod frac leaky_relu
+    leaky_relu_backward masked_fill max maximum min minimum mul neg reciprocal relu remainder
+    round sgn sign threshold_backward trunc where _to_copy
+comparisons and places:
+    all any argmax argmin bitwise_and bitwise_not bitwise_or bitwise_xor eq equal ge gt isfinite
+    isinf isnan le logical_and logical_not logical_or logical_xor lt ne nonzero
+moved, copied, looked at:
+    cat clone copy diagonal_backward flip gather index index_select masked_select repeat roll
+    scatter select_backward select_scatter slice_backward slice_scatter stack take tril triu
+    _local_scalar_dense _unsafe_view
+filled in, counted out or drawn, which counts as an input:
+    arange bernoulli empty empty_like empty_strided eye fill full full_like linspace new_empty
+    new_empty_strided new_full new_ones new_zeros normal ones ones_like rand rand_like randint
+    randint_like randn randn_like random randperm scalar_tensor uniform zero zeros zeros_like
+    _efficientzerotensor
+"""
+EXACT = frozenset(
+    name for line in _NAMES.splitlines() if line.startswith(" ") for name in line.split()
+)
+"""The operations that are left to torch, by the names of its kernels."""
 
-class _MatMul(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
-        ctx.factors = Factor(x), Factor(y)
-        return contract(ctx.factors[0], 1, ctx.factors[1], 0)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
-        (x, y), grad = ctx.factors, Factor(grad_outputs[0])
-        grad_x = contract(grad, 1, y, 1) if ctx.needs_input_grad[0] else None
-        grad_y = contract(x, 0, grad, 0) if ctx.needs_input_grad[1] else None
-        return grad_x, grad_y
-
-
-class _Linear(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.factors = Factor(x), Factor(weight)
-        return contract(ctx.factors[0], 1, ctx.factors[1], 1) + bias
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
-        (x, weight), grad = ctx.factors, Factor(grad_outputs[0])
-        grad_x = contract(grad, 1, weight, 0) if ctx.needs_input_grad[0] else None
-        grad_weight = contract(grad, 0, x, 0) if ctx.needs_input_grad[1] else None
-        grad_bias = sums_along(grad, 0) if ctx.needs_input_grad[2] else None
-        return grad_x, grad_weight, grad_bias
+POWERS = range(-16, 17)
+"""The exponents of powers that are products."""
 
 
-class _ReLU(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.out = torch.relu(x)
-        return ctx.out  # type: ignore[no-any-return]
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
-        return torch.where(ctx.out <= 0, 0, grad_outputs[0])
+def _refused(name: str) -> NotImplementedError:
+    # A TypeError would not be seen: by `**` torch answers it with one of its own.
+    return NotImplementedError(
+        f"{name} does not round alike everywhere, or is not known to: reproducible arithmetic has "
+        "+ − × ÷, comparisons, choices, indexing, sums, products of matrices, small whole powers"
+    )
 
 
-class _MSE(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor) -> Tensor:
-        ctx.difference = x - y
-        squares = ctx.difference * ctx.difference
-        return total(squares) / torch.full_like(squares.flatten()[0], squares.numel())
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
-        difference = ctx.difference
-        share = torch.full_like(grad_outputs[0], 2 / difference.numel())
-        grad = difference * (grad_outputs[0] * share)
-        return grad if ctx.needs_input_grad[0] else None, -grad if ctx.needs_input_grad[1] else None
+def _add(operation: Any, x: Any, y: Any, alpha: Any = 1) -> Any:
+    return operation(x, y if alpha == 1 else y * alpha)
 
 
-def matmul(x: Tensor, y: Tensor) -> Tensor:
-    """Return x·y, (n, k) times (k, m), differentiable once."""
-    return _MatMul.apply(x, y)  # type: ignore[no-any-return, no-untyped-call]
+def _rsub(operation: Any, x: Tensor, y: Any, alpha: Any = 1) -> Any:
+    return operation(x if alpha == 1 else x * alpha, y)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return x·weightᵀ + bias: x (n, in), weight (out, in), bias (out,); differentiable once."""
-    return _Linear.apply(x, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
+def _div(operation: Any, x: Tensor, y: Any, **options: Any) -> Any:
+    # CUDA would multiply by the reciprocal of a number, and of one that lies on the CPU.
+    if not isinstance(y, Tensor):
+        dtype = torch.result_type(x, y)
+        y = torch.full((), y, dtype=dtype if dtype.is_floating_point else None, device=x.device)
+    return operation(x, y.to(x.device) if y.ndim == 0 < x.ndim else y, **options)
 
 
-def relu(x: Tensor) -> Tensor:
-    """Return max(x, 0), differentiable once."""
-    return _ReLU.apply(x)  # type: ignore[no-any-return, no-untyped-call]
+def _pow(operation: Any, x: Any, exponent: Any) -> Any:
+    if not isinstance(x, Tensor) or isinstance(exponent, Tensor) or exponent not in POWERS:
+        raise _refused("pow")
+    dtype = torch.result_type(x, exponent)
+    if not dtype.is_floating_point:
+        return operation(x, exponent)
+    power = torch.ones_like(x, dtype=dtype)
+    for _ in range(abs(int(exponent))):
+        power = power * x
+    power = torch.ones_like(power) / power if exponent < 0 else power
+    return x.copy_(power) if operation.__name__ == "pow_" else power
 
 
-def mse_loss(x: Tensor, y: Tensor) -> Tensor:
-    """Return the mean of (x − y)², differentiable once; x and y have the same shape, not empty."""
-    if x.shape != y.shape or not x.numel():
-        raise ValueError(
-            f"mse_loss: {tuple(x.shape)} and {tuple(y.shape)} must be equal and not empty"
-        )
-    return _MSE.apply(x, y)  # type: ignore[no-any-return, no-untyped-call]
+def _sum(operation: Any, x: Tensor, dim: Any = None, keepdim: bool = False, **dtype: Any) -> Any:
+    x = x.to(dtype.get("dtype") or x.dtype)
+    return total(x, dim, keepdim) if x.is_floating_point() else torch.sum(x, dim, keepdim)
 
 
-class Linear(nn.Linear):
-    """`nn.Linear` by `linear`."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Return input·weightᵀ + bias."""
-        return linear(input, self.weight, self.bias)
+def _mean(operation: Any, x: Tensor, dim: Any = None, keepdim: bool = False, **dtype: Any) -> Any:
+    sums = total(x.to(dtype.get("dtype") or x.dtype), dim, keepdim)
+    return _div(torch.div, sums, x.numel() // max(sums.numel(), 1))
 
 
-class ReLU(nn.ReLU):
-    """`nn.ReLU` by `relu`."""
+def _index_put(operation: Any, x: Tensor, key: Any, values: Any, accumulate: bool = False) -> Any:
+    if not accumulate or not x.is_floating_point():
+        return operation(x, key, values, accumulate)
+    places = torch.arange(x.numel(), device=x.device).reshape(x.shape)
+    places = torch.ops.aten.index(places, key)
+    terms = values.expand(places.shape).reshape(-1)
+    sums = scattered(terms, places.reshape(-1), x.numel()).reshape(x.shape)
+    return x.add_(sums) if operation.__name__ == "index_put_" else x + sums
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Return max(input, 0)."""
-        return relu(input)
+
+WAYS: dict[str, Callable[..., Any]] = {
+    "add": _add,
+    "div": _div,
+    "index_put": _index_put,
+    "mean": _mean,
+    "pow": _pow,
+    "rsub": _rsub,
+    "sub": _add,
+    "sum": _sum,
+}
+"""The operations that are done here."""
 
 
-def reproducible(model: nn.Sequential) -> nn.Sequential:
-    """Return a network with the very same parameters that computes reproducibly.
+def _foreach(operation: Any, *args: Any, **options: Any) -> Any:
+    """Do an operation on lists of tensors one by one."""
+    name = operation.__name__
+    one = getattr(torch.ops.aten, name.removeprefix("_foreach_"), None)
+    if one is None:
+        raise _refused(name)
+    columns = [x if isinstance(x, (list, tuple)) else [x] * len(args[0]) for x in args]
+    results = [_way(one)(*row, **options) for row in zip(*columns, strict=True)]
+    return None if name.endswith("_") else results
 
-    Raises:
-        TypeError: a layer is neither a Linear with bias nor a ReLU.
+
+@cache
+def _way(operation: Any) -> Callable[..., Any]:
+    """Return what does an operation of torch's: a kernel, or all of one name."""
+    packet = getattr(operation, "overloadpacket", operation)
+    name = packet.__name__
+    base = name.removesuffix("_")
+    if base in WAYS:
+        return partial(WAYS[base], packet)
+    if name.startswith("_foreach_"):
+        return partial(_foreach, packet)
+    if base in EXACT or getattr(operation, "is_view", False):
+        return operation  # type: ignore[no-any-return]
+    if getattr(operation, "namespace", "aten") != "aten":  # the profiler's marks
+        return operation  # type: ignore[no-any-return]
+    raise _refused(base)
+
+
+ABOVE = {**FUNCTIONS, Tensor.add_: unless_recorded(partial(_add, Tensor.add_))}
+"""What stands in for torch's functions; the step of an optimiser is spared the way below."""
+
+
+class _Functions(TorchFunctionMode):
+    """Above autograd: what is differentiated in a way of its own."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        return ABOVE.get(function, function)(*args, **(kwargs or {}))
+
+
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Below autograd: every operation, also those of derivatives and optimisers."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        return _way(operation)(*args, **(kwargs or {}))
+
+
+@contextmanager
+def reproducible_arithmetic() -> Iterator[None]:
+    """Within the block, torch computes as the module describes it: model, loss, optimiser, all.
+
+    Raises (all operations):
+        NotImplementedError: the operation does not round alike everywhere, or is not known to.
+        TypeError: it sums numbers that are neither float32 nor float64.
     """
-    return nn.Sequential(*map(_reproducible, model))
-
-
-def _reproducible(layer: nn.Module) -> nn.Module:
-    if isinstance(layer, nn.ReLU):
-        return ReLU()
-    if isinstance(layer, nn.Linear) and layer.bias is not None:
-        twin = Linear(layer.in_features, layer.out_features, device="meta")  # draws no numbers
-        twin.weight, twin.bias = layer.weight, layer.bias
-        return twin
-    raise TypeError(f"no reproducible arithmetic for {layer}: use Linear with bias, ReLU")
-
-
-class SGD(torch.optim.Optimizer):
-    """Gradient descent with momentum, as the module describes it; options and state are torch's.
-
-    Args:
-        params: the parameters, or groups of them.
-        lr: the learning rate.
-        momentum: the share of the last direction that is kept; 0 keeps no buffers.
-    """
-
-    def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.0) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum})
-
-    @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Update every parameter that has a gradient."""
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                direction = parameter.grad
-                if group["momentum"] != 0:
-                    state = self.state[parameter]
-                    buffer = state.get("momentum_buffer")
-                    if buffer is None:
-                        direction = direction.clone()
-                    else:
-                        direction = buffer * buffer.new_full((), group["momentum"]) + direction
-                    state["momentum_buffer"] = direction
-                rate = direction.new_full((), group["lr"])
-                parameter.copy_(parameter - direction * rate)
-
-
-def train_reproducibly(
-    model: nn.Sequential,
-    x: Tensor,
-    y: Tensor,
-    epochs: int,
-    learning_rate: float,
-    momentum: float = 0.0,
-) -> Tensor:
-    """Train `model` in place like `torch_impl.train.train`, with every bit determined.
-
-    Returns the losses, shape (epochs,), each from before its epoch's update.
-    """
-    model = reproducible(model)
-    optimizer = SGD(model.parameters(), learning_rate, momentum)
-    losses = torch.empty(epochs, dtype=y.dtype, device=y.device)
-    for epoch in range(epochs):
-        losses[epoch] = step(model, optimizer, x, y, mse_loss)
-    return losses
+    with _Functions(), _Operations():  # type: ignore[no-untyped-call]
+        yield

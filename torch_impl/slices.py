@@ -1,38 +1,71 @@
 """Sums and matrix products that do not depend on order; see `torch_impl.reproducible`."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import cache, wraps
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
 PRECISION = {torch.float32: 24, torch.float64: 53}
 SPAN = {torch.float32: 20, torch.float64: 8}
+MANY = 4096  # elements that are not looked at one by one
 UNSCALED = 300  # the largest exponent at which float64 matrices need no scaling
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-class _Slices:
-    """A matrix of finite values as a sum of float64 matrices, times 2^exponent."""
 
-    def __init__(self, matrix: Tensor, exponent: Any) -> None:
-        """Split, all magnitudes being below 2^exponent: an int, or ints for rows or columns."""
-        dtype = matrix.dtype
-        rest = matrix.double()
-        self.exponent: Any = 0
-        largest = int(exponent.abs().max()) if isinstance(exponent, Tensor) else abs(exponent)
-        if dtype == torch.float64 and largest > UNSCALED:
-            rest = _times_power(rest, -exponent)
-            self.exponent, exponent = exponent, exponent * 0
-        width = (53 - (max(matrix.shape) - 1).bit_length()) // 2
-        self.step = width + 1
-        self.slices: list[Tensor] = []
-        for _ in range(math.ceil((PRECISION[dtype] + SPAN[dtype]) / self.step)):
-            # A number added to this keeps no bits below 2^(exponent - width).
-            large = 1.5 * _power(52 + exponent - width)
-            self.slices.append((rest + large) - large)
-            rest = rest - self.slices[-1]
-            exponent = exponent - self.step
+def plainly(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a function compute in torch's own arithmetic, whatever mode it is called in."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
+class Slices(NamedTuple):
+    """A matrix of finite values as a sum of float64 matrices, times 2^exponent.
+
+    The exponent is an int, or ints for rows or columns. Vectors that are summed along span so many
+    bits.
+    """
+
+    parts: list[Tensor]
+    step: int
+    exponent: Any
+    span: int = 0
+
+    @property
+    def mT(self) -> "Slices":
+        """Those of the transposed matrix."""
+        exponent = self.exponent.mT if isinstance(self.exponent, Tensor) else self.exponent
+        return Slices([part.mT for part in self.parts], self.step, exponent, self.span)
+
+
+def _split(matrix: Tensor, exponent: Any) -> Slices:
+    """Split, all magnitudes being below 2^exponent."""
+    dtype, kept = matrix.dtype, 0
+    rest = matrix.double()
+    largest = int(exponent.abs().max()) if isinstance(exponent, Tensor) else abs(exponent)
+    if dtype == torch.float64 and largest > UNSCALED:
+        rest = _times_power(rest, -exponent)
+        kept, exponent = exponent, exponent * 0
+    width = (53 - (max(matrix.shape) - 1).bit_length()) // 2
+    count = math.ceil((PRECISION[dtype] + SPAN[dtype]) / (width + 1))
+    parts: list[Tensor] = []
+    for _ in range(count):
+        # A number added to this keeps no bits below 2^(exponent - width).
+        large = 1.5 * _power(52 + exponent - width)
+        parts.append((rest + large).sub_(large))
+        if len(parts) < count:
+            rest = rest - parts[-1]
+            exponent = exponent - (width + 1)
+    return Slices(parts, width + 1, kept)
 
 
 class Factor:
@@ -49,86 +82,115 @@ class Factor:
         if matrix.ndim != 2:
             raise ValueError(f"a factor is a matrix, not a tensor of shape {tuple(matrix.shape)}")
         self.matrix = matrix
-        self.finite = True
+        self.dtype, self.shape = matrix.dtype, matrix.shape
+        self.finite = True  # until it is split
         self._values = matrix  # with 0 in place of what is not finite
-        self._shared: _Slices | None = None
-        self._along: dict[int, tuple[_Slices, int]] = {}
-        if matrix.numel():
-            self._measure()
+        self._peaks: tuple[Tensor, ...] = ()
+        self._whole: Slices | None = None
+        self._along: dict[int, Slices] = {}
 
-    def _measure(self) -> None:
-        """Find the largest magnitudes of columns and rows, of all, and the smallest of each."""
-        sizes = self._values.abs()
-        self._peaks = sizes.amax(0, keepdim=True), sizes.amax(1, keepdim=True)
-        top = self._peaks[0].max()
-        least = [torch.where(peaks == 0, top, peaks).min() for peaks in self._peaks]
-        # One transfer from the device for all three.
-        self._top, *self._least = torch.stack([top, *least]).tolist()
-        if not math.isfinite(self._top):
-            self.finite = False
-            self._values = torch.where(self.matrix.isfinite(), self.matrix, 0)
-            self._measure()
-
-    def along(self, dim: int) -> tuple[_Slices, int]:
-        """Return the slices for sums along `dim`, 0 or 1, and how many bits the vectors span."""
+    def along(self, dim: int) -> Slices:
+        """Return the slices for sums along `dim`, 0 or 1, of a matrix that is not empty."""
         if dim not in self._along:
-            exponent = math.frexp(self._top)[1]
-            span = exponent - math.frexp(self._least[dim])[1]
-            if span > SPAN[self.matrix.dtype]:
-                own = torch.frexp(self._peaks[dim]).exponent.long()
-                self._along[dim] = _Slices(self._values, own), 0
+            peaks, top, least = self._extremes(dim)
+            exponent = math.frexp(top)[1]
+            span = exponent - math.frexp(least)[1]
+            if span > SPAN[self.dtype]:
+                own = torch.frexp(peaks).exponent.long().unsqueeze(dim)
+                self._along[dim] = _split(self._values, own)
             else:
-                self._shared = self._shared or _Slices(self._values, exponent)
-                self._along[dim] = self._shared, span
+                self._whole = self._whole or _split(self._values, exponent)
+                parts, step, exponent, _ = self._whole
+                self._along[dim] = Slices(parts, step, exponent, span)
         return self._along[dim]
 
+    def _extremes(self, dim: int) -> tuple[Tensor, float, float]:
+        """Return the vectors' largest magnitudes, the largest and, but for 0, the least of them."""
+        if not self._peaks:
+            sizes = self._values.abs()
+            self._peaks = sizes.amax(0), sizes.amax(1)
+        peaks = self._peaks[dim]
+        if len(peaks) < MANY:
+            known = peaks.tolist()
+        else:
+            top = peaks.max()
+            known = torch.stack([top, torch.where(peaks == 0, top, peaks).min()]).tolist()
+        if not all(map(math.isfinite, known)):
+            self.finite, self._peaks = False, ()
+            self._values = torch.where(self.matrix.isfinite(), self.matrix, 0)
+            return self._extremes(dim)
+        return peaks, max(known), min(filter(None, known), default=0.0)
 
-def contract(x: Factor, x_dim: int, y: Factor, y_dim: int) -> Tensor:
-    """Return the products of x's vectors along `x_dim` with y's along `y_dim`.
+    @property
+    def mT(self) -> "Factor":
+        """The transposed matrix, with the same slices."""
+        return _Transposed(self)
 
-    x's other dimension comes first: `contract(x, 1, y, 0)` is x·y, `contract(x, 1, y, 1)` x·yᵀ.
+
+class _Transposed(Factor):
+    def __init__(self, factor: Factor) -> None:
+        self._factor = factor
+        self.dtype, self.shape = factor.dtype, factor.shape[::-1]
+
+    matrix = property(lambda self: self._factor.matrix.mT)
+    finite = property(lambda self: self._factor.finite)
+
+    def along(self, dim: int) -> Slices:
+        return self._factor.along(1 - dim).mT
+
+
+@cache
+def _pairs(left: int, right: int, left_step: int, right_step: int, bits: int) -> list[Any]:
+    """Return which slices are multiplied, in the order in which the products are added."""
+    found = [
+        (i, j) for i in range(left) for j in range(right) if i * left_step + j * right_step < bits
+    ]
+    return sorted(found, key=lambda pair: (-sum(pair), pair[0]))
+
+
+@plainly
+def product(x: Factor, y: Factor) -> Tensor:
+    """Return the product of (n, k) and (k, m).
 
     Raises:
-        ValueError: the lengths or the dtypes differ.
+        RuntimeError: the lengths or the dtypes differ.
     """
-    dtype, terms = x.matrix.dtype, x.matrix.shape[x_dim]
-    if dtype != y.matrix.dtype or terms != y.matrix.shape[y_dim]:
-        raise ValueError(
-            f"cannot multiply {dtype} {tuple(x.matrix.shape)} along {x_dim} with {y.matrix.dtype} "
-            f"{tuple(y.matrix.shape)} along {y_dim}: dtypes and lengths must be equal"
+    dtype, terms = x.dtype, x.shape[1]
+    if dtype != y.dtype or terms != y.shape[0]:
+        raise RuntimeError(
+            f"cannot multiply {dtype} {tuple(x.shape)} with {y.dtype} {tuple(y.shape)}: dtypes "
+            "and inner lengths must be equal"
         )
-    left = x.matrix if x_dim == 1 else x.matrix.mT
-    right = y.matrix if y_dim == 0 else y.matrix.mT
     if terms == 1:
-        return left * right + 0.0
-    if not left.numel() or not right.numel():
-        return left.new_zeros(left.shape[0], right.shape[1])
-    (x_split, x_span), (y_split, y_span) = x.along(x_dim), y.along(y_dim)
-    chosen = [
-        (i + j, -i)
-        for i in range(len(x_split.slices))
-        for j in range(len(y_split.slices))
-        if i * x_split.step + j * y_split.step < PRECISION[dtype] + 8 + x_span + y_span
-    ]
-    out: Tensor | None = None
-    for level, minus_i in sorted(chosen, reverse=True):
-        a, b = x_split.slices[-minus_i], y_split.slices[level + minus_i]
-        exact = (a if x_dim == 1 else a.mT) @ (b if y_dim == 0 else b.mT)
-        out = exact if out is None else out + exact
-    assert out is not None
-    a, b = x_split.exponent, y_split.exponent
-    a = a.reshape(-1, 1) if isinstance(a, Tensor) else a
-    b = b.reshape(1, -1) if isinstance(b, Tensor) else b
-    out = _rounded(out, a + b, dtype)
+        return x.matrix * y.matrix + 0.0
+    if 0 in (terms, x.shape[0], y.shape[1]):
+        return x.matrix.new_zeros(x.shape[0], y.shape[1])
+    a, b = x.along(1), y.along(0)
+    bits = PRECISION[dtype] + 8 + a.span + b.span
+    pairs = _pairs(len(a.parts), len(b.parts), a.step, b.step, bits)
+    out = _added([a.parts[i] @ b.parts[j] for i, j in pairs])
+    out = _rounded(out, a.exponent + b.exponent, dtype)
     if not (x.finite and y.finite):
-        out = _with_classes(out, left, right)
+        out = _with_classes(out, x.matrix, y.matrix)
     return out
 
 
+@plainly
+def batched(x: Tensor, y: Tensor) -> Tensor:
+    """Return the products of (..., n, k) and (..., k, m), leading dimensions broadcast."""
+    leading = torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])  # type: ignore[no-untyped-call]
+    out = x.new_empty(*leading, x.shape[-2], y.shape[-1])
+    matrices = (z.expand(*leading, *z.shape[-2:]).flatten(0, -3) for z in (x, y, out))
+    for a, b, place in zip(*matrices, strict=True):
+        place.copy_(product(Factor(a), Factor(b)))
+    return out
+
+
+@plainly
 def total(x: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
     """Return the sum over one dimension, several, or all (None)."""
-    named = range(x.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
-    dims = sorted(d % x.ndim for d in named)
+    named = [dim] if isinstance(dim, int) else dim or range(x.ndim)
+    dims = sorted(d % x.ndim for d in named) if x.ndim else []
     kept = [d for d in range(x.ndim) if d not in dims]
     if x.ndim == 2 and len(dims) == 1:
         sums = sums_along(Factor(x), dims[0])
@@ -140,24 +202,41 @@ def total(x: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = Fal
     return sums.reshape(shape if keepdim else [x.shape[d] for d in kept])
 
 
+@plainly
 def sums_along(x: Factor, dim: int) -> Tensor:
     """Return the sums of a matrix along `dim`, which is left out of the result."""
     if x.matrix.shape[dim] == 1:
         return x.matrix.squeeze(dim) + 0.0
     if not x.matrix.numel():
         return x.matrix.sum(dim)
-    split, _ = x.along(dim)
-    out: Tensor | None = None
-    for part in reversed(split.slices):
-        exact = part.sum(dim)
-        out = exact if out is None else out + exact
-    assert out is not None
-    exponent = split.exponent
-    shift = exponent.squeeze(dim) if isinstance(exponent, Tensor) else exponent
-    out = _rounded(out, shift, x.matrix.dtype)
+    return _summed(x, dim, lambda part: part.sum(dim))
+
+
+@plainly
+def scattered(terms: Tensor, places: Tensor, size: int) -> Tensor:
+    """Return the sums (size,) of the terms (n,) that have the same place, (n,)."""
+    if not terms.numel():
+        return terms.new_zeros(size)
+    row = Factor(terms[None])
+    return _summed(row, 1, lambda part: part.new_zeros(size).index_add_(0, places, part[0]))
+
+
+def _summed(x: Factor, dim: int, add: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return sums of terms along `dim`, `add` being what sums those of one slice."""
+    slices = x.along(dim)
+    shift = slices.exponent.squeeze(dim) if isinstance(slices.exponent, Tensor) else slices.exponent
+    out = _rounded(_added([add(part) for part in reversed(slices.parts)]), shift, x.dtype)
     if not x.finite:
-        special = torch.where(x.matrix.isfinite(), 0, x.matrix).sum(dim)
+        special = add(torch.where(x.matrix.isfinite(), 0, x.matrix))
         out = torch.where(special == 0, out, special)
+    return out
+
+
+def _added(terms: list[Tensor]) -> Tensor:
+    """Return the sum of terms, in this order, in the memory of the first."""
+    out = terms[0]
+    for term in terms[1:]:
+        out.add_(term)
     return out
 
 
@@ -165,7 +244,7 @@ def _rounded(values: Tensor, exponent: Any, dtype: torch.dtype) -> Tensor:
     """Return values · 2^exponent in the dtype, zeros positive."""
     if isinstance(exponent, Tensor) or exponent != 0:
         values = _times_power(values, exponent)
-    return values.to(dtype) + 0.0
+    return values.to(dtype).add_(0.0)
 
 
 def _times_power(values: Tensor, exponent: Any) -> Tensor:

@@ -34,7 +34,7 @@ DTYPES = ("float32", "float64")
 PROVED = (
     "minigrad/**/*.py",
     "torch_impl/**/*.py",
-    "parity/checks/*.py",
+    "parity/checks/**/*.py",
     "parity/engines/*.py",
     "parity/engines/adapters/*.py",
     "parity/probes/**/*.py",

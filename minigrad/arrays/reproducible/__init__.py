@@ -41,8 +41,9 @@ What is pinned down:
     NaNs count as equal. Nothing overflows but the last rounding.
 8.  *Element by element*, + − × ÷, comparisons, maximum, sign, square and the choice by a mask are
     rounded correctly, hence the same everywhere, as long as each is a call of its own: no
-    fused multiply-add, no division by a precomputed reciprocal. `sqrt`, `exp`, `log`, `tanh` and
-    `power` are refused: libraries round them differently (torch's `sqrt` on a CPU, too).
+    fused multiply-add, no division by a precomputed reciprocal. xⁿ for whole n from 0 to 16 is 1
+    multiplied by x n times, x⁻ⁿ is 1 divided by that. `sqrt`, `exp`, `log`, `tanh` and all other
+    powers are refused: libraries round them differently (torch's `sqrt` on a CPU, too).
 
 How accurate that is: for an element of a product of K terms with exact value e, with α the largest
 magnitude in its row and β in its column, and u = 2⁻ᵖ, the error is at most u·|e| + 5·K·u·α·β. That

@@ -16,7 +16,7 @@ from minigrad.arrays.reproducible.slices import FORMATS, Factor, Splits, Transpo
 from minigrad.arrays.wrapped import WrappedArray
 
 REFUSED = frozenset({np.cos, np.exp, np.log, np.log1p, np.power, np.sin, np.sqrt, np.tanh})
-"""The calls that libraries round differently."""
+"""The calls that libraries round differently; of powers those that are no products."""
 
 VIEWS = frozenset({np.broadcast_to, np.reshape, np.transpose})
 """The functions whose result may share memory with their argument."""
@@ -91,16 +91,17 @@ class ReproducibleArray(WrappedArray):
     # ---- NumPy's calls ----------------------------------------------------------------------
 
     def _call(self, ufunc: np.ufunc, inputs: tuple[Any, ...], out: Any) -> Any:
-        if ufunc in REFUSED:
+        is_product = ufunc is np.power and sums.is_product(inputs[1])
+        if ufunc in REFUSED and not is_product:
             raise TypeError(
                 f"{ufunc.__name__}: a ReproducibleArray refuses it, because IEEE 754 does not "
                 "prescribe its rounding or libraries do not follow it, and results would differ "
-                "from machine to machine. Use + − × ÷, square, maximum, sums and products."
+                "from machine to machine. Use + − × ÷, maximum, sums, products, small whole powers."
             )
-        if ufunc is not np.matmul:
+        if ufunc is not np.matmul and not is_product:
             result = ufunc(*map(self._plain, inputs), out=self._plain(out))
         else:
-            result = _matmul(*inputs)
+            result = sums.power(*map(self._plain, inputs)) if is_product else _matmul(*inputs)
             if out is not None:
                 np.copyto(self._plain(out), result, casting="same_kind")
         return ReproducibleArray(result) if out is None else _written(out)

@@ -23,6 +23,9 @@ from minigrad.arrays.reproducible.slices import (
 MARGIN = 8
 """How many bits below the last one of a result a product of slices may be left out."""
 
+FACTORS = 16
+"""How many factors a power may have."""
+
 
 def pairs(left: Slices, right: Slices, precision: int) -> Iterator[tuple[int, int]]:
     """Yield which slices are multiplied, in the order in which the products are added (4)."""
@@ -55,6 +58,19 @@ def outer(x: Array, y: Array) -> Array:
     """Return the product of (n, 1) and (1, m): a single term needs no slices (5)."""
     out = np.multiply(x, y)
     return np.add(out, 0, out=out)
+
+
+def is_product(exponent: Any) -> bool:
+    """Return whether a power is a product of a few factors, or divided by it (8)."""
+    return isinstance(exponent, (int, float)) and exponent in range(-FACTORS, FACTORS + 1)
+
+
+def power(x: Array, exponent: float) -> Array:
+    """Return x multiplied by itself, or for a negative exponent the reciprocal of that."""
+    out = np.ones_like(x)
+    for _ in range(abs(int(exponent))):
+        np.multiply(out, x, out=out)
+    return np.divide(1, out) if exponent < 0 else out
 
 
 def total(x: Factor, axis: int) -> Array:

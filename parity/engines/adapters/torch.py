@@ -12,7 +12,7 @@ from parity.engines.adapters.modules import ModuleEngine
 from parity.engines.protocol import Array, Start, Task
 from parity.errors import UsageError
 from torch_impl.devices import deterministic, device
-from torch_impl.reproducible import SGD, mse_loss, reproducible
+from torch_impl.reproducible import reproducible_arithmetic
 from torch_impl.train import step
 
 
@@ -77,19 +77,14 @@ class TorchCompileEngine(TorchEngine):
 
 
 class TorchReproducibleEngine(TorchEngine):
-    """The networks of `parity.problems`, the arithmetic of `torch_impl.reproducible`."""
+    """The same training within `reproducible_arithmetic`: model, loss and optimiser stay."""
 
-    options = ()
     namespace = None
 
-    def _placed(self, model: Any) -> Any:
-        return super()._placed(reproducible(model))
-
-    def _loss(self, task: Task) -> Any:
-        return mse_loss
-
-    def _sgd(self, task: Task) -> torch.optim.Optimizer:
-        return SGD(self._model.parameters(), task.learning_rate, task.momentum)
+    step = reproducible_arithmetic()(TorchEngine.step)
+    loss_and_gradients = reproducible_arithmetic()(TorchEngine.loss_and_gradients)
+    predict = reproducible_arithmetic()(TorchEngine.predict)
+    trace = reproducible_arithmetic()(TorchEngine.trace)
 
 
 def _device(task: Task) -> torch.device:
