@@ -37,6 +37,7 @@ def run_command(
         "device": training.device,
         "samples": tasks[0][1].samples,
         "quick": quick,
+        **({"data": data.described} if (data := tasks[0][1].data) else {}),
     }
     with processes_for(tasks, actual, expected) as processes, Progress() as progress:
         from parity.report.html import to_html  # which takes a while, and engines are starting
