@@ -40,7 +40,8 @@ def describe(judge: Judge, problem: Problem, seed: int | None, dtype: str, devic
         raise ProblemError(f"{problem.path}: seed = {seed} must be from 0 to 2^64 - 1")
     task = Task(
         sizes=(), epochs=values["epochs"] or EPOCHS, learning_rate=0.01, samples=100, seed=seed,
-        dtype=dtype, device=device, shuffle=bool(values["shuffle"]), problem=problem, loss="loss" if own["loss"] else "MSELoss",
+        dtype=dtype, device=device, loss="loss" if own["loss"] else "MSELoss",
+        shuffle=bool(values["shuffle"]), problem=problem,
     )  # fmt: skip
     with np.errstate(all="ignore"), parts.numbers_of(task, minigrad):
         minigrad.manual_seed(seed)
