@@ -14,8 +14,7 @@ from parity.cli import problems
 from parity.engines.protocol import Task
 from parity.engines.registry import same
 from parity.errors import UsageError
-from parity.problems.parts import ACTIVATIONS, LOSSES
-from parity.problems.task import said
+from parity.problems.task import ACTIVATIONS, LOSSES, said
 from parity.processes import TIMEOUT_S
 
 QUICK_EPOCHS = 50
@@ -112,8 +111,6 @@ class Training:
         if self.shuffle and self.batch_size is None:
             raise UsageError("--shuffle says in which order mini-batches come: give --batch-size")
         chosen = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        activations = dict(zip(Activation.__args__, ACTIVATIONS, strict=True))  # type: ignore[attr-defined]
-        losses = dict(zip(Loss.__args__, LOSSES, strict=True))  # type: ignore[attr-defined]
         return Task(
             **chosen
             | {
@@ -121,8 +118,8 @@ class Training:
                 "seed": seed,
                 "epochs": named.epochs,
                 "learning_rate": named.learning_rate,
-                "activation": activations[self.activation],
-                "loss": losses[self.loss],
+                "activation": ACTIVATIONS[self.activation],
+                "loss": LOSSES[self.loss],
             }
         )
 

@@ -13,9 +13,6 @@ from parity.errors import ProblemError
 from parity.problems.task import Task
 from parity.problems.written import FUNCTIONS, Problem
 
-ACTIVATIONS = ("ReLU", "LeakyReLU", "Tanh", "Sigmoid", "Softplus")
-LOSSES = ("MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss")
-
 
 @contextmanager
 def numbers_of(task: Task, library: Any) -> Iterator[None]:

@@ -12,6 +12,17 @@ import minigrad
 from parity.problems.written import Problem
 
 
+ACTIVATIONS = {
+    "relu": "ReLU",
+    "leaky_relu": "LeakyReLU",
+    "tanh": "Tanh",
+    "sigmoid": "Sigmoid",
+    "softplus": "Softplus",
+}
+LOSSES = {"mse": "MSELoss", "l1": "L1Loss", "smooth_l1": "SmoothL1Loss", "huber": "HuberLoss"}
+"""What the command line calls them, and torch in `torch.nn`."""
+
+
 @dataclass(frozen=True)
 class Task:
     """What is trained, and how: a chain of linear layers, or a problem that somebody wrote.
@@ -123,4 +134,5 @@ def said(option: str, value: Any) -> str:
     name = option.replace("_", "-")
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no-{name}"
-    return f"--{name} {value}"
+    typed = {torchs: word for word, torchs in (*ACTIVATIONS.items(), *LOSSES.items())}
+    return f"--{name} {typed.get(value, value)}"
