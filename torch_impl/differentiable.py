@@ -59,9 +59,11 @@ class _Linear(Function):
     @staticmethod
     @plainly
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        if bias.dtype != x.dtype:
+            raise RuntimeError(f"linear: input and bias of one dtype, not {x.dtype}, {bias.dtype}")
         ctx.save_for_backward(x, weight)
         ctx.factors = Factor(x), Factor(weight)
-        return product(ctx.factors[0], ctx.factors[1].mT) + bias
+        return product(ctx.factors[0], ctx.factors[1].mT).add_(bias)
 
     @staticmethod
     @unless_recorded
