@@ -15,6 +15,10 @@ class CannotBeJudgedError(UsageError):
     """An engine lacks what a verdict needs."""
 
 
+class ProblemError(UsageError):
+    """A problem cannot be trained as it is written; the message says where, and what to do."""
+
+
 class EngineFailedError(Exception):
     """An engine failed before anything could be judged: exit status 1."""
 

@@ -151,5 +151,5 @@ def processes_for(
     tasks: Sequence[tuple[Architecture, Task]], actual: Side, expected: Side
 ) -> Processes:
     """Return the processes that are worth starting for these tasks."""
-    steps = RUNS * sum(task.epochs for _, task in tasks)
+    steps = RUNS * sum(task.steps for _, task in tasks)
     return prepared(actual, expected, usable_cores() if steps > WORTH_A_PROCESS else 1)

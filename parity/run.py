@@ -9,9 +9,11 @@ import numpy as np
 
 from minigrad.architectures import Architecture
 from parity.cases.counterexample import add_counterexamples, add_probe_counterexample
+from parity.checks.match import Match
+from parity.checks.nodes import layout
 from parity.checks.trajectory import envelope
-from parity.checks.verdicts import ROWS, VERDICTS, Match, not_reached, passed
-from parity.engines.protocol import Task
+from parity.checks.verdicts import ROWS, VERDICTS, located, not_reached, passed
+from parity.engines.protocol import Array, Start, Task
 from parity.probes.check import check_probes
 from parity.processes import Processes, Side, processes_for
 from parity.report import Curves, Report
@@ -79,6 +81,7 @@ def _unjudged(architecture: Architecture, task: Task) -> dict[str, Any]:
     return {
         "name": architecture.name,
         "sizes": list(task.sizes),
+        **({"file": task.problem.path} if task.problem else {}),
         "epochs": task.epochs,
         "learning_rate": task.learning_rate,
         "parameters": architecture.parameters,
@@ -116,6 +119,8 @@ def _fill(
     entry["passed"] = passed(entry)
     with processes.noting(entry):
         _locate(match, entry)
+    entry["nodes"] = match.judges[0].call(layout, task, match.start)
+    entry["parameters"] = sum(array.size for array in match.start.parameters.values())
     if folder is not None:
         add_counterexamples(
             entry,
@@ -127,9 +132,24 @@ def _fill(
         )
     ours, theirs = match.runs
     width = envelope(theirs, match.perturbed, task.dtype)
-    start = match.start
-    arrays = (start.x, start.y, ours.prediction, theirs.prediction, ours.losses, theirs.losses)
-    return Curves(*(array.astype(np.float64) for array in (*arrays, width)))
+    shown = points(match.start, ours.prediction, theirs.prediction)
+    arrays = (*shown, ours.losses, theirs.losses, width)
+    return Curves(*(array.astype(np.float64) for array in arrays))
+
+
+def points(start: Start, *predictions: Array) -> list[Array]:
+    """Return x, y and predictions to be drawn, (samples, 1) each.
+
+    Of several outputs that is the first; with several inputs, x is the number of the sample.
+    """
+    count = len(start.y)
+    single = len(start.inputs) == 1 and start.x.size == count
+    x = start.x.reshape(-1, 1) if single else np.arange(count)[:, None]
+    columns, order = [x], np.argsort(x[:, 0], kind="stable")
+    for array in (start.y, *predictions):
+        whole = array.size and array.size % count == 0
+        columns.append(array.reshape(count, -1)[:, :1] if whole else np.full((count, 1), np.nan))
+    return [column[order] for column in columns]
 
 
 def _probed(processes: Processes, task: Task, folder: Path | None) -> dict[str, Any] | None:
@@ -145,4 +165,4 @@ def _locate(match: Match, entry: dict[str, Any]) -> None:
     for name, verdict in VERDICTS.items():
         found = entry[name]
         if found is not None and found["passed"] is False and verdict.has_first_node:
-            found |= match.located(verdict, found)
+            found |= located(match, verdict, found)

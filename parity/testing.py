@@ -13,7 +13,6 @@ traceback is its own; torch, which it is held against, in another.
 import atexit
 import functools
 import itertools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -22,26 +21,23 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 
-import minigrad
 from minigrad.architectures import Architecture, architecture
-from minigrad.arrays.conversion import budgeted
-from parity.checks.budget import Budget, budget_of
-from parity.checks.gradients import compare
+from parity.checks.budget import Budget
 from parity.checks.steps import Judge
 from parity.checks.verdicts import VERDICTS, not_reached
-from parity.checks.words import fit
 from parity.engines import asked
 from parity.engines.process import EngineProcess, LocalObject
-from parity.engines.protocol import Array, Engine, Task
+from parity.engines.protocol import Engine, Task
 from parity.engines.registry import factory, same
 from parity.engines.trainer import Trainer
 from parity.errors import CannotBeJudgedError, UsageError
+from parity.porting import assert_gradients_agree, assert_training_agrees, gradient_budget
 from parity.processes import Processes, Side, trainer
 from parity.report.findings import Finding, findings
 from parity.run import run_on
 
 __all__ = ["Check", "checks", "parametrize_with_checks", "assert_gradients_agree"]
-__all__ += ["gradient_budget", "Budget"]
+__all__ += ["assert_training_agrees", "gradient_budget", "Budget"]
 
 AnyEngine = type[Engine] | Callable[[], Engine] | str
 """A class, whatever makes an engine, or the name of one that is known."""
@@ -159,88 +155,6 @@ def parametrize_with_checks(engine: AnyEngine | Sequence[AnyEngine]) -> pytest.M
             for check in checks()
         ],
     )
-
-
-def gradient_budget(function: Callable[..., minigrad.Tensor], **inputs: Array) -> dict[str, Budget]:
-    """Return minigrad's gradients of a function by its inputs, and how far rounding may move them.
-
-    The function is run on budgeted arrays, so the budget is of just these values.
-
-    Args:
-        function: takes tensors by the names of the inputs, of minigrad, whose names are torch's;
-            returns a tensor of one element.
-        inputs: float32 or float64 arrays. Their values count as exact.
-
-    Returns:
-        by the inputs' names: `value`, the gradient; `deviation`, the standard deviation of each
-        element's rounding error, float64; and what kinks may change.
-
-    Raises:
-        ValueError: the result does not depend on an input.
-    """
-    leaves = {
-        name: budgeted(minigrad.tensor(array, requires_grad=True)) for name, array in inputs.items()
-    }
-    with np.errstate(all="ignore"):
-        function(**leaves).backward()
-    found = {}
-    for name, leaf in leaves.items():
-        if leaf.grad is None:
-            raise ValueError(f"the function's result does not depend on {name!r}")
-        found[name] = budget_of(leaf.grad)
-    return found
-
-
-def assert_gradients_agree(
-    actual: Mapping[str, Array], expected: Mapping[str, Array], budget: Mapping[str, Budget]
-) -> None:
-    """Assert that gradients differ by no more than rounding explains: 6 standard deviations.
-
-    Each element is judged by its own budget, and each tensor as a whole: a factor or a bias that is
-    common to its elements shows before any of them is out of its budget.
-
-    Args:
-        actual: of the engine under test, by name.
-        expected: the reference's, for example torch's, or the `value` of each budget.
-        budget: from `gradient_budget`, of the same function at the same inputs.
-
-    Raises:
-        AssertionError: they differ by more; it names the tensor, the element, both values, and
-            what is allowed.
-        ValueError: names, shapes or dtypes differ from the expected ones, a budget is missing, or
-            there is nothing that could be judged.
-    """
-    __tracebackhide__ = True
-    if not expected or (missing := sorted(expected.keys() - budget.keys())):
-        what = f"no budget of {', '.join(missing)}" if expected else "no gradients"
-        raise ValueError(f"there is {what}: give what `gradient_budget` returned for these inputs")
-    found = compare(actual, expected, budget)
-    if found.worst_used > 1:
-        at = found.worst_at
-        values = [float.fromhex(at[side]) for side in ("actual", "expected")]
-        if "judge" in at:
-            raise AssertionError(
-                f"{at['parameter']}{at['index']}: actual and expected are both {values[0]!r}, and "
-                f"the budget's value is {float.fromhex(at['judge'])!r}: both are wrong"
-            )
-        if math.isfinite(values[0]) and not math.isfinite(values[1]):
-            raise AssertionError(
-                f"{at['parameter']}{at['index']}: expected {values[1]!r} is swallowed: actual is "
-                f"{values[0]!r}"
-            )
-        raise AssertionError(
-            f"{at['parameter']}{at['index']}: actual {values[0]!r}, expected {values[1]!r}, "
-            f"allowed difference {at['budget']:.3g}: {found.worst_used:.3g} times the budget"
-        )
-    if found.unlimited == found.elements:
-        raise ValueError("no element has a finite budget: all lie beside an overflow")
-    if found.aggregate_used > 1:
-        assert found.aggregate_at is not None
-        raise AssertionError(
-            f"{found.aggregate_at['parameter']} as a whole: every element is within its budget, "
-            f"but all of them differ alike: {fit(found.aggregate_at)}, "
-            f"{found.aggregate_used:.3g} times the budget"
-        )
 
 
 # ---- how an engine is judged -----------------------------------------------------------------

@@ -111,7 +111,7 @@ def train(
                 task,
                 functools.partial(progress, architecture.name, side.name),
                 fresh_points(task) if hold_out else None,
-                moments(task.epochs) if watch else [],
+                moments(task.steps) if watch else [],
             )
             for architecture, task in tasks
         ]
@@ -127,10 +127,10 @@ def _finished(
 ) -> Finished:
     """Train a network in the engine's process."""
     start = process.call(Trainer.draw, task) or _drawn(task)
-    progress(0, task.epochs)
+    progress(0, task.steps)
     stream = process.stream(watch, side.factory, task, start, fresh, moments)
-    ((run, held_out, history),) = together([stream], lambda _, done: progress(done, task.epochs))
-    return Finished(start, run, state(run, start), held_out, history)
+    ((run, held_out, history),) = together([stream], lambda _, done: progress(done, task.steps))
+    return Finished(start, run, state(run, start, task), held_out, history)
 
 
 def fresh_points(task: Task) -> tuple[Array, Array]:
@@ -185,7 +185,7 @@ def watch(
     if fresh is not None:
         x, y = fresh
         beside = Asked(factory())
-        beside.load(replace(task, samples=len(x)), Start(x, y, start.parameters))
+        beside.load(replace(task, samples=len(x), batch_size=None), Start(x, y, start.parameters))
     watched = _Watched(trainer.engine, moments, task.samples, beside)
     engine = cast(Engine, watched if moments else trainer.engine)
     run = yield from Trainer(lambda: engine).train(task, start)

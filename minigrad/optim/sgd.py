@@ -289,7 +289,7 @@ def _loaded(name: str, value: Any, parameter: Tensor) -> Any:
     """Return a saved buffer as a tensor of the parameter's dtype."""
     if value is None:
         return None
-    tensor = value if isinstance(value, Tensor) else Tensor(np.copy(np.asarray(value)))
+    tensor = value if isinstance(value, Tensor) else Tensor._wrapped(np.copy(np.asarray(value)))
     if tensor.shape != parameter.shape:
         raise ValueError(
             f"SGD: {name} of shape {list(tensor.shape)} does not belong to a parameter of shape "

@@ -138,11 +138,11 @@ def load(process: EngineProcess[TimedEngine], task: Task, start: Start) -> First
     first = _told(process, TimedEngine.load, task, start)
     if isinstance(first, str):
         return first
-    training_s = first.step_s * task.epochs
+    training_s = first.step_s * task.steps
     if training_s <= LONGEST_TRAINING_S:
         return first
     return (
-        f"{task.epochs:,} epochs would take {training_s / 60:.0f} minutes, more than "
+        f"{task.steps:,} steps would take {training_s / 60:.0f} minutes, more than "
         f"{LONGEST_TRAINING_S / 60:.0f}: a step takes {first.step_s:.2g} s"
     )
 

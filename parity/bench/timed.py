@@ -95,7 +95,7 @@ class TimedEngine:
         gc.collect()  # or garbage from before, let go meanwhile, would hide what training takes
         resident = _memory("VmRSS")
         _forget_peak_memory()
-        self._start = start
+        self._start, self._varies = start, task.varies
         self._engine.load(task, start)  # which may make `step` anew
         self._at_once: int = getattr(self._engine, "STEPS", 1)
         step = self._engine.step
@@ -113,6 +113,8 @@ class TimedEngine:
         Raises:
             UsageError: a step is not done when it returns.
         """
+        if self._varies:
+            self._engine.seek(0)
         self._engine.put(self._start.parameters)
         losses, times = [self.loss()], []
         for _ in range(AGREEMENT_STEPS):

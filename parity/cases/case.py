@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 from parity.checks.verdicts import VERDICTS
 from parity.engines.protocol import Array, Start, Task
+from parity.problems.parts import chain_shapes
 
 PROBE = "probe"
 """The kind of a case that is of a probe, and not of a verdict on a network."""
@@ -57,23 +57,18 @@ class Case:
             return {}
         groups = {"parameters": self.start.parameters, "momentum_buffers": self.momentum_buffers}
         named = {f"{g}.{n}": array for g, arrays in groups.items() for n, array in arrays.items()}
-        return {"x": self.start.x, "y": self.start.y, **named}
+        return {**self.start.data, **named}
 
     def with_tensors(self, tensors: Mapping[str, Array]) -> Case:
         """Return the case with these arrays, by the names that `tensors` gives them."""
 
         def group(prefix: str) -> dict[str, Array]:
-            names = [name for name in shapes(self.task.sizes) if f"{prefix}.{name}" in tensors]
-            return {name: tensors[f"{prefix}.{name}"] for name in names}
+            names = list(chain_shapes(self.task)) or [
+                name.removeprefix("parameters.") for name in tensors if "parameters." in name
+            ]
+            return {n: tensors[f"{prefix}.{n}"] for n in names if f"{prefix}.{n}" in tensors}
 
-        start = Start(tensors["x"], tensors["y"], group("parameters"))
+        more = tuple(tensors[name] for name in tensors if name[:1] == "x" and name != "x")
+        step = 0 if self.start is None else self.start.step
+        start = Start(tensors["x"], tensors["y"], group("parameters"), more, step)
         return replace(self, start=start, momentum_buffers=group("momentum_buffers"))
-
-
-def shapes(sizes: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a network's parameters by their names."""
-    found: dict[str, tuple[int, ...]] = {}
-    for layer, (in_features, out_features) in enumerate(pairwise(sizes)):
-        found[f"{2 * layer}.weight"] = (out_features, in_features)
-        found[f"{2 * layer}.bias"] = (out_features,)
-    return found

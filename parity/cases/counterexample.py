@@ -13,7 +13,7 @@ from parity.cases.case import PROBE, Case
 from parity.cases.file import save
 from parity.cases.replay import located, verdict_on
 from parity.cases.shrink import MOST_SECONDS, MOST_TRIALS, shrink
-from parity.cases.shrink_steps import epochs
+from parity.cases.shrink_steps import steps, with_steps
 from parity.checks.verdicts import VERDICTS
 from parity.engines.protocol import Start, Task
 from parity.engines.trainer import Progress, Trainer, ignore
@@ -162,23 +162,24 @@ def _beginnings(case: Case, processes: Processes) -> Iterator[Case]:
         return
     failing = VERDICTS[case.kind].failing_epoch(case.verdict)
     if failing is None:
-        failing = case.task.epochs - 1
+        failing = steps(case) - 1
     for count in [2**i for i in range(failing.bit_length())] + [failing + 1]:
         if case.resumes:
             yield _from_epoch(case, processes, failing + 1 - count, count)
         else:
-            yield epochs(case, count)
+            yield with_steps(case, count)
 
 
-def _from_epoch(case: Case, processes: Processes, epoch: int, steps: int) -> Case:
+def _from_epoch(case: Case, processes: Processes, epoch: int, count: int) -> Case:
     """Return the case with the state that an engine has before `epoch`: whose run it is of."""
     assert case.start is not None
     leading = processes.actual if VERDICTS[case.kind].free else processes.expected
     parameters, buffers = leading.call(Trainer.state_before, case.task, case.start, epoch)
+    first = epoch if case.task.varies else 0
     return replace(
         case,
-        task=replace(case.task, epochs=steps),
-        start=replace(case.start, parameters=parameters),
+        task=case.task.of_steps(first, count),
+        start=replace(case.start, parameters=parameters, step=first),
         momentum_buffers=buffers,
         origin={**case.origin, "epoch": epoch},
     )

@@ -9,9 +9,10 @@ from anywhere: nothing in it is believed before it is checked.
 import functools
 import json
 import math
+import re
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from jsonschema.exceptions import best_match
 from safetensors import SafetensorError, safe_open
 
 from minigrad.architectures import MOST_PARAMETERS
-from parity.cases.case import Case, shapes
+from parity.cases.case import Case
 from parity.documents import schema, to_json
 from parity.engines.protocol import Task
 from parity.errors import UsageError
 from parity.files import write_whole
+from parity.problems.parts import chain_shapes
+from parity.problems.written import Problem
 
 VERSION = 1
 """Of the format. One that is newer is refused."""
@@ -49,7 +52,8 @@ def save(case: Case, path: str | Path) -> None:
         "version": VERSION,
         "kind": case.kind,
         "engines": dict(zip(("actual", "expected"), case.engines, strict=True)),
-        "task": asdict(case.task),
+        "task": _told(case.task),
+        **({"step": case.start.step} if case.start is not None and case.start.step else {}),
         **({"probe": case.probe} if case.probe is not None else {}),
         **{name: getattr(case, name) for name in ("verdict", "origin", "environment")},
     }
@@ -127,7 +131,7 @@ def _read(file: Any) -> Case:
     _check_shapes(case, {name: tuple(part.get_shape()) for name, part in slices.items()})
     for name, part in slices.items():
         dtype = DTYPES.get(part.get_dtype(), part.get_dtype())
-        if dtype != task.dtype:
+        if dtype != task.dtype and not (task.problem and name[:1] in "xy" and "." not in name):
             raise ValueError(f"its tensor {name!r} is {dtype}, and its task {task.dtype}")
     if case.drawn:
         return case
@@ -136,7 +140,9 @@ def _read(file: Any) -> Case:
     for name, array in tensors.items():
         if name.partition(".")[0] in finite and not np.isfinite(array).all():
             raise ValueError(f"its tensor {name!r} has elements that are not finite")
-    return case.with_tensors(tensors)
+    found = case.with_tensors(tensors)
+    assert found.start is not None
+    return replace(found, start=replace(found.start, step=int(document.get("step", 0))))
 
 
 def _document(text: str) -> dict[str, Any]:
@@ -159,8 +165,11 @@ def _document(text: str) -> dict[str, Any]:
     if wrong is not None:
         place = wrong.json_path.replace("$", "case", 1)
         raise ValueError(f"in its metadata, {_shown(f'{place}: {wrong.message}')}")
+    written = (document["task"].get("problem") or {}).get("source")
     for found in _texts(document):
-        if not found.isprintable():  # it could command the terminal on which it is shown
+        if (
+            not found.isprintable() and found != written
+        ):  # it could command the terminal on which it is shown
             raise ValueError(f"its metadata have a text that is not printable, {_shown(found)!r}")
     checked: dict[str, Any] = document
     return checked
@@ -168,22 +177,36 @@ def _document(text: str) -> dict[str, Any]:
 
 def _task(document: Mapping[str, Any]) -> Task:
     """Return the task; to JSON Schema, 1.0 is an integer too."""
-    task = document["task"]
-    return Task(
-        sizes=tuple(map(int, task["sizes"])),
-        epochs=int(task["epochs"]),
-        learning_rate=float(task["learning_rate"]),
-        samples=int(task["samples"]),
-        seed=int(task["seed"]),
-        dtype=task["dtype"],
-        device=task["device"],
-        momentum=float(task["momentum"]),
-    )
+    told: dict[str, Any] = dict(document["task"])
+    for field in fields(Task):
+        value = told.get(field.name)
+        if field.name == "sizes":
+            told["sizes"] = tuple(map(int, value or ()))
+        elif field.name == "problem" and value is not None:
+            told["problem"] = Problem(value["name"], value["path"], value["source"])
+        elif value is not None and not isinstance(value, str | bool):
+            whole = "float" not in str(field.type)
+            told[field.name] = int(value) if whole else float(value)
+    task = Task(**told)
+    if (task.problem is None) == (len(task.sizes) < 2):
+        raise ValueError("case.task.sizes must be two layer sizes or more, or none of a problem")
+    return task
+
+
+def _told(task: Task) -> dict[str, Any]:
+    """Return a task as JSON; options that are as they are by default are not mentioned."""
+    told = asdict(task)
+    for field in fields(Task):
+        if field.name != "momentum" and told[field.name] == field.default:
+            del told[field.name]
+    return told
 
 
 def _check_sizes(task: Task) -> None:
     """Check that the network and its activations are of a size that can be trained."""
-    parameters = sum(map(math.prod, shapes(task.sizes).values()))
+    if task.problem is not None:
+        return
+    parameters = sum(map(math.prod, chain_shapes(task).values()))
     activations = task.samples * sum(task.sizes)
     for what, count, most in (
         ("parameters", parameters, MOST_PARAMETERS),
@@ -200,8 +223,11 @@ def _check_shapes(case: Case, found: Mapping[str, tuple[int, ...]]) -> None:
     """Check which tensors there are, and their shapes, against the task."""
     task = case.task
     expected: dict[str, tuple[int, ...]] = {}
+    if task.problem is not None:
+        _check_of_problem(case, found)
+        return
     if not case.drawn:
-        parameters = shapes(task.sizes)
+        parameters = chain_shapes(task)
         expected = {"x": (task.samples, task.sizes[0]), "y": (task.samples, task.sizes[-1])}
         expected |= {f"parameters.{name}": shape for name, shape in parameters.items()}
         if task.momentum and case.resumes:
@@ -216,6 +242,25 @@ def _check_shapes(case: Case, found: Mapping[str, tuple[int, ...]]) -> None:
             raise ValueError(
                 f"its tensor {_shown(repr(name))} is {said[0]}; for this task it must be {said[1]}"
             )
+
+
+def _check_of_problem(case: Case, found: Mapping[str, tuple[int, ...]]) -> None:
+    """Check the tensors of a problem, whose shapes are not known before it is run."""
+    if case.drawn:
+        return
+    for name, shape in found.items():
+        kind, _, of = name.partition(".")
+        known = kind in ("x", "y") or re.fullmatch(r"x[1-9]\d?", kind)
+        if (of and kind not in ("parameters", "momentum_buffers")) or not (of or known):
+            raise ValueError(f"its tensor {_shown(repr(name))} is none that a case has")
+        if not of and shape[:1] != (case.task.samples,):
+            raise ValueError(f"its tensor {name!r} has not {case.task.samples:,} rows: {shape}")
+        if kind == "momentum_buffers" and found.get(f"parameters.{of}") != shape:
+            raise ValueError(f"its tensor {_shown(repr(name))} has no parameter of its shape")
+    if not {"x", "y"} <= found.keys():
+        raise ValueError("its tensors 'x' and 'y' are not both there")
+    if sum(map(math.prod, found.values())) > MOST_PARAMETERS:
+        raise ValueError(f"its tensors have more than {MOST_PARAMETERS:,} numbers")
 
 
 def _texts(document: Any) -> Iterator[str]:

@@ -1,16 +1,18 @@
 """A case judged again, by the same engines or by others."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
 
-from minigrad.architectures import Architecture
 from parity.cases.case import PROBE, Case
+from parity.checks import verdicts
 from parity.checks.locate import NotTracedError, Traces, traced
-from parity.checks.verdicts import VERDICTS, Match, not_reached
+from parity.checks.match import Match
+from parity.checks.verdicts import VERDICTS, not_reached
 from parity.documents import to_json
 from parity.engines.pipe import engines_failure
 from parity.engines.registry import reproducible
@@ -18,6 +20,7 @@ from parity.environment import usable_cores
 from parity.errors import EngineFailedError, UsageError
 from parity.probes import FAMILIES, WRITTEN, probe_named
 from parity.probes.check import check_probes
+from parity.problems.parts import chain_shapes
 from parity.processes import Processes, Side, trainer
 
 
@@ -106,7 +109,7 @@ def located(case: Case, verdict: dict[str, Any], processes: Processes) -> dict[s
         return verdict
     try:
         with raised_by(processes):
-            found = _match(case, processes).located(row, verdict)
+            found = verdicts.located(_match(case, processes), row, verdict)
     except (UsageError, EngineFailedError):  # it cannot show the step
         found = {"first_node": None, "wrong": None}
     return {**verdict, **found}
@@ -168,15 +171,23 @@ def document(replayed: Replayed) -> dict[str, Any]:
     if case.kind == PROBE:
         return {**shared, "architectures": [], "probes": verdict}
     entry = {
-        "name": "-".join(map(str, task.sizes)),
+        "name": task.problem.name if task.problem else "-".join(map(str, task.sizes)),
         "sizes": list(task.sizes),
+        **({"file": task.problem.path} if task.problem else {}),
         "epochs": task.epochs,
         "learning_rate": task.learning_rate,
-        "parameters": Architecture("", task.sizes).parameters,
+        "parameters": number_of_parameters(case),
         "passed": shared["passed"],
         **not_reached(**{case.kind: verdict}),
     }
     return {**shared, "architectures": [entry]}
+
+
+def number_of_parameters(case: Case) -> int:
+    """Return how many numbers are trained."""
+    if case.start is None:
+        return sum(map(math.prod, chain_shapes(case.task).values()))
+    return sum(array.size for array in case.start.parameters.values())
 
 
 def require_step(case: Case) -> None:

@@ -1,6 +1,6 @@
 """Shrinking: the smallest case that still fails, found by leaving things out and judging again.
 
-Tried in turn, until nothing can be left out any more: epochs, momentum, layers, samples, units,
+Tried in turn, until nothing can be left out any more: steps, momentum, layers, samples, units,
 bits of the numbers. Of lists, halves are left out first, then halves of these, at last
 single elements (compare Zeller and Hildebrandt 2002, *Simplifying and Isolating Failure-Inducing
 Input*). Every candidate is a network like any other and is judged by the real verdict, whose budget
@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 
 from parity.cases.case import Case
-from parity.cases.shrink_steps import SAMPLES, count, epochs, keep, plainer, shallower
+from parity.cases.shrink_steps import (
+    SAMPLES,
+    count,
+    keep,
+    plainer,
+    shallower,
+    steps,
+    with_steps,
+)
 from parity.engines.protocol import Array
 from parity.errors import EngineFailedError, UsageError
 
@@ -51,7 +59,7 @@ def shrink(
     search = _Search(case, verdict_on, trials, time.monotonic() + seconds)
     while search.stopped is None:
         before = search.case
-        search.fewer_epochs()
+        search.fewer_steps()
         search.first_of(plainer)
         search.first_of(shallower)
         for axis in range(SAMPLES, len(search.case.task.sizes)):
@@ -118,15 +126,15 @@ class _Search:
                 else:
                     first += size
 
-    def fewer_epochs(self) -> None:
-        """Find few epochs that will do: doubled from 1 until they fail, then halved in between."""
+    def fewer_steps(self) -> None:
+        """Find few steps that will do: doubled from 1 until they fail, then halved in between."""
         passing, failing = 0, 1
-        while failing < self.case.task.epochs and not self.fails(epochs(self.case, failing)):
+        while failing < steps(self.case) and not self.fails(with_steps(self.case, failing)):
             passing, failing = failing, 2 * failing
-        failing = self.case.task.epochs
+        failing = steps(self.case)
         while failing - passing > 1:
             middle = (passing + failing) // 2
-            if self.fails(epochs(self.case, middle)):
+            if self.fails(with_steps(self.case, middle)):
                 failing = middle
             else:
                 passing = middle

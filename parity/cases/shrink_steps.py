@@ -34,7 +34,7 @@ def keep(case: Case, axis: int, chosen: Sequence[int]) -> Case:
     if axis == SAMPLES:
         task = replace(task, samples=len(chosen))
         if start is not None:
-            start = replace(start, x=_take(start.x, chosen, 0), y=_take(start.y, chosen, 0))
+            start = start.with_data(lambda array: _take(array, chosen, 0))
         return replace(case, task=task, start=start)
     sizes = list(task.sizes)
     sizes[axis] = len(chosen)
@@ -61,14 +61,23 @@ def keep(case: Case, axis: int, chosen: Sequence[int]) -> Case:
     return replace(case, task=task, start=start, momentum_buffers=kept(case.momentum_buffers))
 
 
-def epochs(case: Case, number: int) -> Case:
-    """Return the case with another number of epochs."""
-    return replace(case, task=replace(case.task, epochs=number))
+def steps(case: Case) -> int:
+    """Return how many steps the case has."""
+    return case.task.steps - _first(case)
+
+
+def with_steps(case: Case, number: int) -> Case:
+    """Return the case with another number of steps."""
+    return replace(case, task=case.task.of_steps(_first(case), number))
+
+
+def _first(case: Case) -> int:
+    return 0 if case.start is None else case.start.step
 
 
 def plainer(case: Case) -> Iterator[Case]:
     """Yield the case without momentum, and with momentum that is yet to begin."""
-    if case.task.momentum:
+    if case.task.problem is None and case.task.momentum and not case.task.nesterov:
         yield replace(case, task=replace(case.task, momentum=0.0), momentum_buffers={})
     if case.momentum_buffers:
         yield replace(case, momentum_buffers={})
@@ -77,6 +86,8 @@ def plainer(case: Case) -> Iterator[Case]:
 def shallower(case: Case) -> Iterator[Case]:
     """Yield the case with fewer layers: the last ones alone, then the first ones alone."""
     layers = len(case.task.sizes) - 1
+    if case.task.options:  # what is left out is known for layers with ReLU and the squared error
+        return
     if case.start is None:
         for hidden in range(1, layers):
             sizes = case.task.sizes[:hidden] + case.task.sizes[hidden + 1 :]

@@ -4,7 +4,9 @@ Budgets are computed by minigrad's rules, which may be wrong themselves: an unst
 product in half precision, widens the very budget by which it is judged. So the measure here knows
 no engine. It is a step written by hand in plain NumPy (`parity.checks.plain`): in numbers of more
 precision, which is the truth, and in the run's, which shows how far rounding leads from it where
-nothing is done badly.
+nothing is done badly. For what is no chain of these layers there is no such step: the truth is then
+the reference's in float64, its own step in float32 is what is usual, and the engine under test
+alone is in question.
 
 Both engines take single steps from `STATES` states of each of three kinds. The error of a tensor,
 be it the loss, a gradient, an updated parameter or a momentum buffer, is
@@ -90,18 +92,18 @@ def check_accuracy(
         `limit`. `passed` is None if nothing could be judged: all is zero, or not finite.
         Instead of all that None, without numbers that are more exact than the task's.
     """
-    kind = plain.wider(task.dtype)
-    if kind is None:
+    if numbers_lacking(task):
         return None
-    start = _affordable(task, start, MOST_PRODUCTS[kind])
-    task = replace(task, samples=len(start.x))
     with np.errstate(all="ignore"):
-        start = replace(start, y=plain.predict(start, kind).astype(task.dtype))
+        if not task.options:
+            start = _beside_prediction(task, start)
+            task = replace(task, samples=len(start.y))
         anchors = list(_anchors(task, start, trained)) * STATES
         judges = judges or [LocalObject(Judge())]
         errors = _errors((actual, expected), task, start, anchors, progress, judges)
-    terms = max(start.y.size, *task.sizes)
-    copies = len(start.x) / len(np.unique(start.x, axis=0))
+    terms = max(start.y.size, *(n for p in start.parameters.values() for n in p.shape))
+    points = np.concatenate([array.reshape(len(array), -1) for array in start.inputs], axis=1)
+    copies = len(points) / len(np.unique(points, axis=0))
     worst, place = [0.0, 0.0], None
     for (epoch, _, of, name), rows in errors.items():
         if 2 * len(rows) <= STATES:  # in most of these states it is zero, or not finite
@@ -124,9 +126,10 @@ def check_accuracy(
     }
 
 
-def numbers_lacking(task: Task) -> list[str]:
-    """Return the dtype of a task if this machine has no numbers that are more exact."""
-    return [] if plain.wider(task.dtype) else [task.dtype]
+def numbers_lacking(task: Task) -> str | None:
+    """Return the dtype of a task if there are no numbers that are more exact."""
+    known = task.dtype == "float32" or not task.options
+    return None if known and plain.wider(task.dtype) else task.dtype
 
 
 def describe_accuracy(verdict: Document, architecture: Document, settings: Document) -> str:
@@ -156,13 +159,18 @@ def _anchors(task: Task, start: Start, trained: Mapping[str, Array]) -> Iterator
         yield task.epochs, NEAR, trained
 
 
-def _affordable(task: Task, start: Start, products: float) -> Start:
-    """Return the start with as many samples as a forward pass can have, evenly spaced."""
-    count = max(1, int(products // sum(a * b for a, b in pairwise(task.sizes))))
-    if count >= len(start.x):
-        return start
-    kept = np.linspace(0, len(start.x) - 1, count).astype(int)
-    return replace(start, x=start.x[kept], y=start.y[kept])
+def _beside_prediction(task: Task, start: Start) -> Start:
+    """Return the start with the network's prediction for targets.
+
+    It has as many samples, evenly spaced, as a forward pass in more precise numbers can have.
+    """
+    kind = plain.wider(task.dtype)
+    assert kind is not None
+    count = max(1, int(MOST_PRODUCTS[kind] // sum(a * b for a, b in pairwise(task.sizes))))
+    if count < len(start.y):
+        kept = np.linspace(0, len(start.y) - 1, count).astype(int)
+        start = start.with_data(lambda array: array[kept])
+    return replace(start, y=plain.predict(start, kind).astype(task.dtype))
 
 
 Roundings = dict[tuple[str, str], tuple[float, ...]]
@@ -192,20 +200,49 @@ def _errors(
         for (of, name), errors in answer().items():
             found[epoch, part, of, name].append(errors)
 
+    states = [_near(anchor, task, start, rng) for anchor in anchors]
+    true = _by_reference(sides[1], task, start, states) if task.options else None
     for side in sides:
         side.call(Trainer.begin, task, start)
-    for done, anchor in enumerate(anchors):
-        state, buffers = _near(anchor, task, start, rng)
+    for done, (anchor, (state, buffers)) in enumerate(zip(anchors, states, strict=True)):
         asked = [side.ask(Trainer.take, state.parameters, buffers) for side in sides]
         steps = [answer() for answer in asked]
         if done >= len(judges):
             collect()
         judge = judges[done % len(judges)]
-        waiting.append((anchor, judge.ask(_roundings, task, state, buffers, steps)))
+        waiting.append(
+            (
+                anchor,
+                judge.ask(
+                    _roundings, task, state, buffers, steps, None if true is None else true[done]
+                ),
+            )
+        )
         progress(done + 1, len(anchors))
     while waiting:
         collect()
     return found
+
+
+def _by_reference(
+    reference: EngineProcess[Trainer],
+    task: Task,
+    start: Start,
+    states: Sequence[tuple[Start, Mapping[str, Array]]],
+) -> list[Step]:
+    """Return what the steps from these states come to on the reference, in float64."""
+
+    def wide(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        return {name: array.astype(np.float64) for name, array in arrays.items()}
+
+    begun = replace(start, parameters=wide(start.parameters)).with_data(
+        lambda a: a.astype(np.float64) if a.dtype.kind == "f" else a
+    )
+    reference.call(Trainer.begin, task.in_dtype("float64"), begun)
+    return [
+        reference.call(Trainer.take, wide(state.parameters), wide(buffers))
+        for state, buffers in states
+    ]
 
 
 def _near(
@@ -223,7 +260,12 @@ def _near(
 
 
 def _roundings(
-    judge: Judge, task: Task, state: Start, buffers: Mapping[str, Array], steps: Sequence[Step]
+    judge: Judge,
+    task: Task,
+    state: Start,
+    buffers: Mapping[str, Array],
+    steps: Sequence[Step],
+    true: Step | None,
 ) -> Roundings:
     """Return the errors of engines' steps and plain NumPy's; of some tensors there are none.
 
@@ -235,14 +277,14 @@ def _roundings(
     eps, lowest = float(info.eps), float(info.smallest_normal / info.eps)
     found = {}
     with np.errstate(all="ignore"):
-        usual = plain.step(task, state, info.dtype, buffers)
-        for of, arrays in plain.step(task, state, kind, buffers).items():
-            for name, true in arrays.items():
-                size = _rms(true)
+        usual = steps[1] if true else plain.step(task, state, info.dtype, buffers)
+        for of, arrays in (true or plain.step(task, state, kind, buffers)).items():
+            for name, value in arrays.items():
+                size = _rms(value)
                 if not lowest <= size < math.inf:
                     continue
-                values = (step[of][name] for step in (*steps, usual))
-                errors = (2 * _rms(value - true) / (size * eps) for value in values)
+                tensors = (step[of][name] for step in (*steps, usual))
+                errors = (2 * _rms(tensor - value) / (size * eps) for tensor in tensors)
                 *engines, last = (error if error < math.inf else math.inf for error in errors)
                 if last < math.inf:
                     found[of, name] = (*engines, last)

@@ -19,6 +19,7 @@ from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import BUFFER, Array, Start, Task
 from parity.engines.serve import alive
 from parity.engines.trainer import Progress, Trainer, ignore
+from parity.errors import CannotBeJudgedError
 
 LOSS = "loss"
 """What the loss is called where a parameter is named."""
@@ -29,10 +30,20 @@ def digests(
 ) -> Generator[bytes, None, float]:
     """Train; yield a digest of loss and state for every epoch; return the final MSE."""
     trainer.engine.load(task, start, momentum_buffers)
-    for _ in range(task.epochs):
+    for _ in range(task.steps - start.step):
         yield digest(_stepped(trainer.engine))
     final_mse, _ = trainer.engine.loss_and_gradients()
     return final_mse
+
+
+def refusal(trainer: Trainer, task: Task, start: Start) -> str | None:
+    """Return what in a step is not rounded alike everywhere, and so is refused; None if nothing."""
+    try:
+        trainer.engine.load(task, start)
+        trainer.engine.step()
+    except (TypeError, NotImplementedError, CannotBeJudgedError) as error:
+        return str(error).partition(", because")[0].partition(". ")[0]
+    return None
 
 
 def state_after(
@@ -82,7 +93,7 @@ def check_bitwise(
 
     def seen(side: int, epoch: bytes) -> None:
         received[side].append(epoch)
-        progress(len(received[0]) + len(received[1]), 2 * task.epochs)
+        progress(len(received[0]) + len(received[1]), 2 * (task.steps - start.step))
 
     sides = (actual, expected)
     mse = together([side.stream(digests, task, start, buffers) for side in sides], seen)
@@ -100,7 +111,7 @@ def check_bitwise(
     hexes = [value.hex() for value in mse]
     return {
         "passed": difference is None and hexes[0] == hexes[1],
-        "epochs": task.epochs,
+        "epochs": len(received[0]),
         "first_difference": difference,
         "final_mse_hex": {"actual": hexes[0], "expected": hexes[1]},
     }

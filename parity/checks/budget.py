@@ -6,18 +6,17 @@ Another engine does the same mathematics, so its rounding errors have the same d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 import minigrad
-from minigrad import nn, optim
-from minigrad.architectures import build
 from minigrad.arrays.budgeted import BudgetedArray
 from minigrad.arrays.budgeted.kinks import counting_kinks
 from minigrad.arrays.conversion import budgeted
 from parity.engines.protocol import Array, Start, Task
+from parity.problems import parts
 
 
 class Budget(NamedTuple):
@@ -73,81 +72,105 @@ class StepBudget(NamedTuple):
 
 
 class BudgetedStep:
-    """A network and its data on budgeted arrays.
+    """A task's step on budgeted arrays: its model, loss and optimiser, whatever they are.
 
     Args:
-        sizes: the layer sizes.
-        x, y: the data, (samples, sizes[0]) and (samples, sizes[-1]), of the run's dtype.
-        options: of SGD; `lr` is needed.
+        task: what is trained.
+        start: with the data; its parameters do not matter.
     """
 
-    def __init__(self, sizes: tuple[int, ...], x: Array, y: Array, **options: Any) -> None:
-        self._task = sizes, x, y
-        self._model = budgeted(build(sizes, x.dtype))
-        self._x, self._y = (budgeted(minigrad.tensor(array)) for array in (x, y))
-        self._loss_function = nn.MSELoss()
-        self._options = options
+    def __init__(self, task: Task, start: Start) -> None:
+        self._task, self._start = task, start
+        minigrad.manual_seed(task.seed)  # for buffers that the model draws
+        with parts.numbers_of(task, minigrad):
+            self._model = budgeted(parts.model(task, minigrad))
+            self._loss_function = parts.loss(task, minigrad)
+            self._schedule = parts.schedule(task, minigrad, self._model.parameters())
+        self._forward = parts.in_numbers_of(task, minigrad, self._model)
+        self._data = [budgeted(minigrad.tensor(array)) for array in (*start.inputs, start.y)]
 
     def __call__(
-        self, parameters: Mapping[str, Array], buffers: Mapping[str, Array] | None = None
+        self,
+        parameters: Mapping[str, Array],
+        buffers: Mapping[str, Array] | None = None,
+        step: int | None = None,
     ) -> StepBudget:
-        """Take one step from these parameters, and momentum buffers, all of them exact.
+        """Take a step, by default the first, from these parameters and buffers, all of them exact.
 
         Where float32 overflows, or may, the step is taken in float64, too. What would be if
         nothing overflowed is known only if no choice depends on it.
         """
-        buffers = buffers or {}
-        step = self._step(parameters, buffers)
-        sizes, x, y = self._task
+        buffers, step = buffers or {}, self._start.step if step is None else step
+        found = self._step(parameters, buffers, step)
         given = (parameters, buffers)
         finite = all(np.isfinite(array).all() for of in given for array in of.values())
-        overflows = any(_may_overflow(budget, finite) for budget in step.every())
-        if step.kinks or x.dtype == np.float64 or not overflows:
-            return step
-        wide = BudgetedStep(sizes, x.astype(np.float64), y.astype(np.float64), **self._options)
-        taken = wide._step(*({n: a.astype(np.float64) for n, a in of.items()} for of in given))
-        return step.with_every(map(_if_finite, step.every(), taken.every()))
+        overflows = any(_may_overflow(budget, finite) for budget in found.every())
+        if found.kinks or self._task.dtype == "float64" or not overflows:
+            return found
+        start = self._start.with_data(_wide)
+        wide = BudgetedStep(self._task.in_dtype("float64"), start)
+        exact, moved = ({n: _wide(a) for n, a in of.items()} for of in given)
+        taken = wide._step(exact, moved, step)
+        return found.with_every(map(_if_finite, found.every(), taken.every()))
 
-    def _step(self, parameters: Mapping[str, Array], buffers: Mapping[str, Array]) -> StepBudget:
-        self._model.load_state_dict({n: minigrad.tensor(a) for n, a in parameters.items()})
+    def _step(
+        self, parameters: Mapping[str, Array], buffers: Mapping[str, Array], step: int
+    ) -> StepBudget:
         named = dict(self._model.named_parameters())
-        optimizer = optim.SGD(named.values(), **self._options)
+        with minigrad.no_grad():
+            for name, parameter in named.items():
+                parameter.grad = None
+                parameter.copy_(minigrad.tensor(parameters[name]))
+        optimizer = parts.optimizer(self._task, minigrad, named.values())
+        if self._schedule is not None:
+            parts.set_options(optimizer, self._schedule[step // self._task.steps_an_epoch])
         for name, buffer in buffers.items():
             optimizer.state[named[name]] = {
                 "momentum_buffer": budgeted(minigrad.tensor(buffer)),
             }
-        with np.errstate(all="ignore"), counting_kinks() as kinks:
-            optimizer.zero_grad()
-            prediction = self._model(self._x)
-            loss = self._loss_function(prediction, self._y)
-            loss.backward()
-            optimizer.step()
-        gradients = {}
-        for name, parameter in named.items():
-            assert parameter.grad is not None
-            gradients[name] = budget_of(parameter.grad)
+        rows = self._task.rows(step)
+        *x, y = self._data if rows is None else (d[minigrad.tensor(rows)] for d in self._data)
+        with np.errstate(all="ignore"):
+            whole = None if rows is None else self._predicted(self._data[:-1], step)
+            with counting_kinks() as kinks:
+                prediction = self._predicted(x, step)
+                loss = self._loss_function(prediction, y)
+                loss.backward()
+                optimizer.step()
+        buffers_after = {
+            name: optimizer.state.get(parameter, {}).get("momentum_buffer")
+            for name, parameter in named.items()
+        }
         return StepBudget(
-            budget_of(loss.detach()),
-            gradients,
-            {name: budget_of(parameter.detach()) for name, parameter in named.items()},
+            budget_of(loss),
+            {name: _budget_or_zero(p.grad, p) for name, p in named.items()},
+            {name: budget_of(parameter) for name, parameter in named.items()},
             kinks.count,
-            {
-                name: budget_of(optimizer.state[parameter]["momentum_buffer"])
-                for name, parameter in named.items()
-                if parameter in optimizer.state
-            },
-            budget_of(prediction.detach()),
+            {name: _budget_or_zero(buffer, named[name]) for name, buffer in buffers_after.items()}
+            if self._task.momentum
+            else {},
+            budget_of(prediction if whole is None else whole),
         )
 
-
-def budgeted_step(task: Task, start: Start) -> BudgetedStep:
-    """Return the step that the task takes, on the data it starts with."""
-    return BudgetedStep(task.sizes, start.x, start.y, lr=task.learning_rate, momentum=task.momentum)
+    def _predicted(self, inputs: Sequence[minigrad.Tensor], step: int) -> minigrad.Tensor:
+        if self._task.problem is not None:
+            minigrad.manual_seed(parts.step_seed(self._task.seed, step))
+        found: minigrad.Tensor = self._forward(*inputs)
+        return found
 
 
 def step_budget(task: Task, start: Start) -> StepBudget:
     """Return the budget of the task's first step."""
-    return budgeted_step(task, start)(start.parameters)
+    return BudgetedStep(task, start)(start.parameters)
+
+
+def _budget_or_zero(tensor: minigrad.Tensor | None, like: minigrad.Tensor) -> Budget:
+    """Return a tensor's budget; one that there is not counts as 0."""
+    return budget_of(minigrad.zeros_like(like) if tensor is None else tensor)
+
+
+def _wide(array: Array) -> Array:
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
 def _may_overflow(budget: Budget, finite: bool) -> bool:
@@ -166,7 +189,8 @@ def _if_finite(budget: Budget, wide: Budget) -> Budget:
 
 
 def budget_of(tensor: minigrad.Tensor) -> Budget:
-    """Return what a tensor of a budgeted array knows of its errors."""
-    array = tensor._array
-    assert isinstance(array, BudgetedArray)
+    """Return what a tensor of a budgeted array knows of its errors; any other is exact."""
+    array = tensor.detach()._array
+    if not isinstance(array, BudgetedArray):
+        return Budget(np.array(array), np.zeros(array.shape), None, {})
     return Budget(np.array(array), array.deviation, array.unfollowed_slack, dict(array.shifts))

@@ -108,7 +108,7 @@ def check_gradients(
 
 
 def at_zero(start: Start) -> Start:
-    """Return the start with other data, and the first unit of each hidden layer 0.
+    """Return the start of a chain with other data, and the first unit of each hidden layer 0.
 
     Its ReLU's input is exactly 0 for every sample, whatever the order of summation. So there is no
     kink in doubt, and the derivative is torch's, which is 0. With other data it is seen if an
@@ -116,8 +116,10 @@ def at_zero(start: Start) -> Start:
     """
     other = elsewhere(start)
     parameters = {name: array.copy() for name, array in start.parameters.items()}
-    for name in list(parameters)[:-2]:
-        parameters[name][0] = 0
+    last = list(parameters)[-1].partition(".")[0]
+    for name in parameters:
+        if name.partition(".")[0] != last:
+            parameters[name][0] = 0
     return replace(other, parameters=parameters)
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from parity.checks.budget import Budget, StepBudget
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.protocol import BUFFER, PREDICTION, Array, Start, Task
+from parity.problems.parts import step_seed
 
 DRAWS = 32
 """How many states are drawn. Of so few normal numbers the root mean square is less than half of the
@@ -36,6 +37,7 @@ def read_budget(
     start: Start,
     parameters: Mapping[str, Array],
     buffers: Mapping[str, Array],
+    step: int,
 ) -> StepBudget:
     """Return the budget of a step from parameters, and momentum buffers, that were read.
 
@@ -43,6 +45,7 @@ def read_budget(
         budget: of the step from exactly these.
         task, start: what is trained, on which data.
         parameters, buffers: of the run's dtype; no buffers before the optimiser's first step.
+        step: which one it is.
     """
     if any(np.isinf(array).any() for array in (*parameters.values(), *buffers.values())):
         # All that is too large for the run's dtype is shown as infinite: nothing can be judged.
@@ -50,13 +53,16 @@ def read_budget(
             b._replace(slack=np.full(b.value.shape, np.inf), finite=None) for b in budget.every()
         )
     engine = MinigradEngine()
-    x, y = start.x.astype(np.float64), start.y.astype(np.float64)
     in_float64 = replace(task, dtype="float64", device="cpu")
-    engine.load(in_float64, Start(x, y, _moved(parameters, None)))
+    wide = start.with_data(lambda a: a.astype(np.float64) if a.dtype.kind == "f" else a)
+    engine.load(in_float64, replace(wide, parameters=_moved(parameters, None), step=step))
 
     def after(generator: np.random.Generator | None) -> dict[str, Array]:
+        engine.seek(step)
         engine.put(_moved(parameters, generator), _moved(buffers, generator))
+        engine.seed(step_seed(task.seed, step))
         prediction = engine.predict()
+        engine.seed(step_seed(task.seed, step))
         loss = np.array(float(engine.step()))  # type: ignore[arg-type]
         left = {name + BUFFER: array for name, array in engine.momentum_buffers().items()}
         return {"": loss, PREDICTION: prediction, **engine.parameters(), **left}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from parity.engines.protocol import Array, Start
+from parity.engines.protocol import Array, Start, Task
 from parity.engines.trainer import Run
 
 CONSTANT = 1e-3
@@ -13,26 +13,29 @@ that still follows the data varies by about all of it.
 """
 
 
-def state(run: Run, start: Start) -> str:
+def state(run: Run, start: Start, task: Task) -> str:
     """Return `diverged`, `dead` or `trained`.
 
     diverged: a loss, a prediction or a parameter is not finite. dead: the prediction is constant
-    although the targets are not, or the ReLUs of some layer are off for all inputs.
+    although the targets are not, or the ReLUs of some layer of a chain are off for all inputs.
     """
     values = [run.losses, np.array(run.final_mse), run.prediction, *run.parameters.values()]
     if not all(np.isfinite(value).all() for value in values):
         return "diverged"
     constant = np.ptp(run.prediction) <= CONSTANT * start.y.std() and np.ptp(start.y) > 0
-    return "dead" if constant or _has_silent_layer(run.parameters, start.x) else "trained"
+    chain = task.problem is None and task.activation == "ReLU"
+    return (
+        "dead" if constant or (chain and _has_silent_layer(run.parameters, start.x)) else "trained"
+    )
 
 
 def _has_silent_layer(parameters: dict[str, Array], x: Array) -> bool:
     """Return whether the ReLUs of some hidden layer are off for all inputs."""
-    arrays = list(parameters.values())
-    layers = list(zip(arrays[::2], arrays[1::2], strict=True))
     activation = x
-    for weight, bias in layers[:-1]:
-        activation = np.maximum(activation @ weight.T + bias, 0)
+    *hidden, _ = [name for name in parameters if name.endswith("weight")]
+    for name in hidden:
+        bias = parameters.get(name.replace("weight", "bias"), 0)
+        activation = np.maximum(activation @ parameters[name].T + bias, 0)
         if not activation.any():
             return True
     return False

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from parity.checks import words
-from parity.checks.budget import Budget, StepBudget, budgeted_step, step_budget
+from parity.checks.budget import Budget, BudgetedStep, StepBudget, step_budget
 from parity.checks.gradients import Comparison, check_gradients, compare
 from parity.checks.read_state import read_budget
 from parity.checks.tally import Compared, Tally
@@ -71,16 +71,17 @@ class Judge:
 
     def join(self, task: Task, start: Start, exchange: Exchange) -> None:
         """Prepare for `step`."""
-        self._budget, self._exchange = budgeted_step(task, start), exchange
+        self._budget, self._exchange = BudgetedStep(task, start), exchange
         self._task, self._start, self._failed = task, start, False
 
     def step(
-        self, slot: int, momentum_buffers: bool, told: Mapping[str, Told]
+        self, slot: int, momentum_buffers: bool, told: Mapping[str, Told], number: int
     ) -> dict[str, Compared]:
         """Compare the steps in the rooms of a slot.
 
         Args:
             slot: whose rooms.
+            number: which step of the task it is.
             momentum_buffers: whether they were given.
             told: by every side that took the step.
 
@@ -89,7 +90,7 @@ class Judge:
         """
         given = self._room(slot, "given parameters")
         buffers = self._room(slot, "given buffers") if momentum_buffers else {}
-        budget = self._budget(given, buffers)
+        budget = self._budget(given, buffers, number)
         found = {
             verdict: self._compared(slot, side, told, budget)
             for side, verdict in VERDICT_OF.items()
@@ -98,7 +99,7 @@ class Judge:
         free = found.get("free_steps", {})
         # Nothing more can be lost once a step has failed: it need not be seen how wrong others are.
         if not self._failed and not all(compared.passed for compared in free.values()):
-            wider = read_budget(budget, self._task, self._start, given, buffers)
+            wider = read_budget(budget, self._task, self._start, given, buffers, number)
             found["free_steps"] = free = self._compared(slot, "free", told, wider)
             self._failed = not all(compared.passed for compared in free.values())
         return {verdict: (compared, budget.kinks) for verdict, compared in found.items()}
@@ -221,11 +222,11 @@ def judge_steps(
         if buffers:
             _copy(buffers, exchange.room("0 given buffers"))
         for epoch, found in enumerate(
-            _compared(sides, judges, exchange, slots, task, bool(buffers))
+            _compared(sides, judges, exchange, slots, task, start.step, bool(buffers))
         ):
             for verdict, compared in found.items():
                 tallies[verdict].add(epoch, compared)
-            progress(epoch + 1, task.epochs)
+            progress(epoch + 1, task.steps - start.step)
         for process in sides.values():
             process.call(Trainer.leave)
         for judge in judges:
@@ -239,25 +240,27 @@ def _compared(
     exchange: Exchange,
     slots: int,
     task: Task,
+    first: int,
     buffers: bool,
 ) -> Iterator[dict[str, Compared]]:
     """Yield the comparisons of every epoch, from the state in slot 0; the judges take turns."""
     leading = "free" if "free" in sides else "expected"
     waiting: deque[Callable[[], dict[str, Compared]]] = deque()
-    for epoch in range(task.epochs + len(judges)):
+    steps = task.steps - first
+    for epoch in range(steps + len(judges)):
         slot, judge = epoch % slots, judges[epoch % len(judges)]
-        if epoch < task.epochs:
+        if epoch < steps:
             asked = {
-                side: process.ask(Trainer.free_step, slot, epoch == task.epochs - 1)
+                side: process.ask(Trainer.free_step, slot, epoch == steps - 1)
                 if side == "free"
-                else process.ask(Trainer.forced_step, slot, buffers)
+                else process.ask(Trainer.forced_step, slot, buffers, first + epoch)
                 for side, process in sides.items()
             }
             told = {side: answer() for side, answer in asked.items()}
         if epoch >= len(judges):
             yield waiting.popleft()()
-        if epoch < task.epochs:
-            waiting.append(judge.ask(Judge.step, slot, buffers, told))
+        if epoch < steps:
+            waiting.append(judge.ask(Judge.step, slot, buffers, told, first + epoch))
             after = (slot + 1) % slots
             for kind, room in (("updated", "parameters"), ("buffers", "buffers")):
                 if kind in kinds(leading, task):

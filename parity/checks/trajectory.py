@@ -93,7 +93,7 @@ def perturbed_runs(
 
     def seen(number: int, epochs: int) -> None:
         done[at[number]] = epochs
-        progress(sum(done), count * task.epochs)
+        progress(sum(done), count * (task.steps - start.step))
 
     together([some(*numbered) for numbered in enumerate(processes)], seen)
     return [runs[run] for run in range(count)]

@@ -1,22 +1,30 @@
 """The exact witness: what a training step truly comes to, computed without either engine.
 
-It knows the order of the nodes of a chain. What they compute is defined in `parity.checks.exact`,
-and no derivative rule is trusted. What is too large to be computed so has no witness.
+The functions of the task are called with `parity.checks.exact`, where the operations are defined,
+and no derivative rule is trusted. What is too large to be computed so, or has operations that are
+not defined there, has no witness.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
+from parity.checks.exact.lacking import Lacking
 from parity.checks.exact.step import LOSS, Problem, TrueStep
 from parity.checks.exact.truth import Truth
+from parity.engines.adapters.tracing import PREDICTION
 from parity.engines.protocol import BUFFER, Array, Start, Task, Traced
+from parity.problems import parts
+
+Trace = Mapping[tuple[str, str, str], Traced]
+Found = TypeVar("Found")
 
 
 class Witness:
-    """What a step of a network truly comes to, as a whole and node by node.
+    """What a step of a task truly comes to, as a whole and node by node.
 
     Args:
         task: what is trained.
@@ -24,12 +32,12 @@ class Witness:
     """
 
     def __init__(self, task: Task, start: Start, momentum_buffers: Mapping[str, Array]) -> None:
-        self._nodes = [*map(str, range(2 * len(task.sizes) - 3)), LOSS]
-        self._step = TrueStep(chain(task), start.parameters, [start.x], start.y, momentum_buffers)
+        rows = task.rows(start.step)
+        *x, y = (a if rows is None else a[rows] for a in (*start.inputs, start.y))
+        self._step = TrueStep(functions(task), start.parameters, x, y, momentum_buffers)
+        self._scheduled = task.problem is not None and task.problem.function("scheduler")
 
-    def node(
-        self, trace: Mapping[tuple[str, str, str], Traced], phase: str, node: str, tensor: str
-    ) -> Truth | None:
+    def node(self, trace: Trace, phase: str, node: str, tensor: str) -> Truth | None:
         """Return what a node truly makes of the inputs in a trace.
 
         Args:
@@ -37,51 +45,70 @@ class Witness:
             phase, node, tensor: what is computed.
 
         Returns:
-            None if it is too large, or if an input is not in the trace.
+            None if it cannot be told, as of an input that is not in the trace.
         """
+        return _if_known(lambda: self._node(trace, phase, node, tensor))
 
-        def traced(*key: str) -> Array | None:
-            return trace[key].value if key in trace else None  # type: ignore[index]
-
+    def _node(self, trace: Trace, phase: str, node: str, tensor: str) -> Truth | None:
         if phase == "optimizer":
-            gradient = traced("backward", node, tensor.removesuffix(BUFFER))
-            return None if gradient is None else self._step.updated(tensor, gradient)
-        outputs = {name: traced("forward", name, "output") for name in self._nodes}
-        if phase == "forward":
-            return self._step.output(node, outputs)
-        gradients = {
-            name: traced("backward", after, "input") for name, after in pairwise(self._nodes)
+            given = trace.get(("backward", node, tensor.removesuffix(BUFFER)))
+            if given is None or self._scheduled:
+                return None
+            return self._step.updated(tensor, given.value)
+        nodes = [name for kind, name, _ in trace if kind == "forward"]
+        if node not in nodes or LOSS not in nodes:
+            return None
+        outputs: dict[str, Array | None] = {
+            _named(name): trace["forward", name, "output"].value for name in nodes
         }
-        gradients[LOSS] = traced("backward", LOSS, "output")
-        if node == LOSS and tensor == "output":  # where the sweep starts
+        if phase == "forward":
+            return self._step.output(_named(node), outputs)
+        places = dict(_gradients(trace, nodes))
+        gradients = {_named(name): trace["backward", *at].value for name, at in places.items()}
+        if (node, tensor) == (LOSS, "output"):  # where the sweep starts
             one = gradients[LOSS]
-            return None if one is None else Truth(np.ones_like(one), np.zeros(one.shape))
-        if tensor != "input":
-            return self._step.gradient(tensor, outputs, gradients)
-        place = self._nodes.index(node)
-        return self._step.gradient(self._nodes[place - 1] if place else 0, outputs, gradients)
+            return Truth(np.ones_like(one), np.zeros(one.shape))
+        of = next((name for name, place in places.items() if place == (node, tensor)), None)
+        return self._step.gradient(tensor if of is None else _named(of), outputs, gradients)
 
     def step(self) -> dict[str, dict[str, Array]] | None:
         """Return the true `loss`, `gradients`, `updated` parameters and, with momentum, `buffers`.
 
-        Arrays are by the parameters' names. None if the step is too large.
+        Arrays are by the parameters' names. None if the step is too large, or cannot be told.
         """
-        return self._step.whole()
+        return None if self._scheduled else _if_known(self._step.whole)
 
 
-def chain(task: Task) -> Problem:
-    """Return linear layers with ReLU between them, the mean squared error, and SGD."""
+def functions(task: Task) -> Problem:
+    """Return the functions of a task, each of which is called with a library."""
+    return Problem(
+        functools.partial(parts.model, task),
+        lambda torch, prediction, y: parts.loss(task, torch)(prediction, y),
+        functools.partial(parts.optimizer, task),
+    )
 
-    def model(torch: Any) -> Any:
-        layers = []
-        for inputs, outputs in pairwise(task.sizes):
-            layers += [torch.nn.Linear(inputs, outputs), torch.nn.ReLU()]
-        return torch.nn.Sequential(*layers[:-1])
 
-    def loss(torch: Any, prediction: Any, y: Any) -> Any:
-        return torch.nn.functional.mse_loss(prediction, y)
+def _gradients(trace: Trace, nodes: list[str]) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield of each node by which name and tensor the gradient by its output is in a trace.
 
-    def optimizer(torch: Any, parameters: Any) -> Any:
-        return torch.optim.SGD(parameters, lr=task.learning_rate, momentum=task.momentum)
+    It is there as an output's, or as that by the next node's input.
+    """
+    for name, after in pairwise([*nodes, ""]):
+        for place in ((name, "output"), (after, "input")):
+            if ("backward", *place) in trace:
+                yield name, place
+                break
 
-    return Problem(model, loss, optimizer)
+
+def _named(node: str) -> str:
+    """Return the name that `parity.checks.exact.step` has for a node: of a second call, "…#1"."""
+    name, _, call = node.partition("#")
+    name = "" if name == PREDICTION else name
+    return f"{name}#{int(call) - 1}" if call else name
+
+
+def _if_known(compute: Callable[[], Found | None]) -> Found | None:
+    try:
+        return compute()
+    except Lacking:
+        return None

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from parity.checks.budget import Budget, budgeted_step
+from parity.checks.budget import Budget, BudgetedStep
 from parity.checks.gradients import compare
 from parity.checks.witness import Witness
 from parity.checks.words import wrong_of
@@ -35,7 +35,7 @@ def wrong_in_step(
     true = Witness(task, start, momentum_buffers).step()
     if true is None:
         return None
-    budget = budgeted_step(task, start)(start.parameters, momentum_buffers or None)
+    budget = BudgetedStep(task, start)(start.parameters, momentum_buffers or None)
     budgets: dict[str, dict[str, Budget]] = {
         "loss": {"loss": budget.loss},
         "gradients": budget.gradients,

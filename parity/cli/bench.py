@@ -57,12 +57,9 @@ def bench_command(
             metavar="FILE", help="An older bench.json: list what has become slower since."
         ),
     ] = None,
-    seed: options.Seed = "0",
-    dtype: options.DType = "float32",
-    device: options.Device = "cpu",
+    seed: options.Seed = None,
     output: options.Folder = "out",
-    momentum: options.Momentum = 0.0,
-    samples: options.Samples = 100,
+    training: options.Training = options.Training(),  # noqa: B008, it is frozen
     timeout: options.Timeout = TIMEOUT_S,
 ) -> int:
     """Time training steps of several engines side by side.
@@ -72,7 +69,7 @@ def bench_command(
     """
     names = _names(engines)
     factories = {name: factory(name) for name in names}
-    tasks = options.tasks(architectures, seed, dtype, device, momentum=momentum, samples=samples)
+    tasks = options.tasks(architectures, seed, training, timeout=timeout)
     against = "torch" if "torch" in names else names[0]
     before = None
     if baseline is not None:

@@ -1,6 +1,8 @@
 """What all commands have in common: how they end, and what they say."""
 
+import dataclasses
 import functools
+import inspect
 import os
 import signal
 import sys
@@ -48,9 +50,9 @@ def command(
     """
 
     @functools.wraps(function)
-    def run_it(*arguments: Any, **options: Any) -> None:
+    def run_it(**options: Any) -> None:
         try:
-            status = function(*arguments, **options)
+            status = function(**gathered(function, options))
             sys.stdout.flush()
         except (KeyboardInterrupt, Exception) as error:
             if _of_an_interrupt(error):
@@ -59,7 +61,34 @@ def command(
                 status = _reported(error, program)
         raise typer.Exit(status)
 
+    setattr(run_it, "__signature__", expanded(function))  # noqa: B010, which mypy does not know
     return run_it
+
+
+def expanded(function: Callable[..., Any]) -> inspect.Signature:
+    """Return a function's signature, with the fields of a dataclass in place of one."""
+    found = []
+    for parameter in inspect.signature(function).parameters.values():
+        kind = parameter.annotation
+        if dataclasses.is_dataclass(kind):
+            found += [
+                parameter.replace(name=field.name, annotation=field.type, default=field.default)
+                for field in dataclasses.fields(kind)
+            ]
+        else:
+            found.append(parameter)
+    return inspect.Signature(found, return_annotation=None)
+
+
+def gathered(function: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a function from those of its `expanded` signature."""
+    found = dict(options)
+    for parameter in inspect.signature(function).parameters.values():
+        kind: Any = parameter.annotation
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+            names = {field.name for field in dataclasses.fields(kind)} & options.keys()
+            found[parameter.name] = kind(**{name: found.pop(name) for name in names})
+    return found
 
 
 def _of_an_interrupt(error: BaseException | None) -> bool:

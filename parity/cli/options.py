@@ -1,17 +1,21 @@
 """The options that commands share, and the tasks that they name."""
 
 import dataclasses
+import difflib
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from minigrad.architectures import ARCHITECTURES, Architecture, architecture
+from parity.cli import problems
 from parity.engines.protocol import Task
 from parity.engines.registry import same
 from parity.errors import UsageError
+from parity.problems.task import ACTIVATIONS, LOSSES, said
+from parity.processes import TIMEOUT_S
 
 QUICK_EPOCHS = 50
 MOST_SAMPLES = 10_000_000
@@ -20,34 +24,22 @@ Names = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="ARCHITECTURE",
-        help=f"{', '.join(ARCHITECTURES)}, or layer sizes such as 1-32-32-1. Default: the three.",
+        help=f"{', '.join(ARCHITECTURES)}, layer sizes such as 1-32-32-1, or a problem: a file of "
+        "functions such as tanh.py, or package.module. Default: the three.",
         show_default=False,
     ),
 ]
 Seed = Annotated[
-    str, typer.Option(help="Seed of the data and the initial parameters, 0 to 2^64 - 1.")
+    str | None,
+    typer.Option(
+        help="Seed of the data and the initial parameters, 0 to 2^64 - 1. Default: 0, or a "
+        "problem's.",
+        show_default=False,
+    ),
 ]
-DType = Annotated[
-    Literal["float32", "float64"], typer.Option(help="Dtype of the data and the parameters.")
-]
-Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N, for engines that can use it.")]
 Engine = Annotated[str, typer.Option(help="The engine under test; `parity engines` lists them.")]
 Against = Annotated[str, typer.Option(help="The engine it is compared with.")]
 Folder = Annotated[str, typer.Option(metavar="DIR", help="The folder to write files to.")]
-Epochs = Annotated[
-    int | None,
-    typer.Option(
-        min=1, help="Default: the architecture's, 500 for layer sizes.", show_default=False
-    ),
-]
-Rate = Annotated[
-    float | None,
-    typer.Option("--learning-rate", help="Default: the architecture's.", show_default=False),
-]
-Samples = Annotated[
-    int, typer.Option(min=1, max=MOST_SAMPLES, help="How many points of the noisy parabola.")
-]
-Momentum = Annotated[float, typer.Option(min=0, help="Momentum of SGD.")]
 Timeout = Annotated[
     float,
     typer.Option(
@@ -58,51 +50,135 @@ Timeout = Annotated[
 ]
 Quick = Annotated[bool, typer.Option("--quick", help=f"Train for at most {QUICK_EPOCHS} epochs.")]
 
+Activation = Literal["relu", "leaky_relu", "tanh", "sigmoid", "softplus"]
+Loss = Literal["mse", "l1", "smooth_l1", "huber"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """How networks are trained: options that `run`, `train`, `sweep` and `bench` share.
+
+    None is what the architecture or the problem says.
+    """
+
+    dtype: Annotated[
+        Literal["float32", "float64"], typer.Option(help="Dtype of the data and the parameters.")
+    ] = "float32"
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda or cuda:N, for engines that can use it.")
+    ] = "cpu"
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Default: the architecture's, 500 for layer sizes.", show_default=False
+        ),
+    ] = None
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Default: the architecture's.", show_default=False)
+    ] = None
+    samples: Annotated[
+        int, typer.Option(min=1, max=MOST_SAMPLES, help="How many points of the noisy parabola.")
+    ] = 100
+    momentum: Annotated[float, typer.Option(min=0, help="Momentum of SGD.")] = 0.0
+    dampening: Annotated[float, typer.Option(help="Dampening of SGD's momentum.")] = 0.0
+    nesterov: Annotated[bool, typer.Option("--nesterov", help="Nesterov's momentum.")] = False
+    weight_decay: Annotated[float, typer.Option(min=0, help="Weight decay of SGD.")] = 0.0
+    activation: Annotated[Activation, typer.Option(help="Between the layers.")] = "relu"
+    loss: Annotated[Loss, typer.Option(help="What is minimised.")] = "mse"
+    bias: Annotated[bool, typer.Option("--bias/--no-bias", help="Of the layers.")] = True
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Samples of a step. Default: all.", show_default=False),
+    ] = None
+    shuffle: Annotated[
+        bool, typer.Option("--shuffle", help="Take the samples in another order each epoch.")
+    ] = False
+
+    def of_chain(self, named: Architecture, seed: int) -> Task:
+        """Return the task of an architecture.
+
+        Raises:
+            UsageError: options that do not go together.
+        """
+        for name in ("learning_rate", "momentum", "weight_decay", "dampening"):
+            value = getattr(self, name)
+            if value is not None and not (
+                math.isfinite(value) and (value >= 0 or name == "dampening")
+            ):
+                raise UsageError(f"{said(name, value)} must be a finite number of at least 0")
+        if self.nesterov and (not self.momentum or self.dampening):
+            raise UsageError("--nesterov needs --momentum above 0, and no --dampening")
+        if self.shuffle and self.batch_size is None:
+            raise UsageError("--shuffle says in which order mini-batches come: give --batch-size")
+        chosen = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return Task(
+            **chosen
+            | {
+                "sizes": named.sizes,
+                "seed": seed,
+                "epochs": named.epochs,
+                "learning_rate": named.learning_rate,
+                "activation": ACTIVATIONS[self.activation],
+                "loss": LOSSES[self.loss],
+            }
+        )
+
+    def given(self) -> list[str]:
+        """Return the options that are other than by default and that a problem decides itself."""
+        return [
+            said(field.name, getattr(self, field.name))
+            for field in dataclasses.fields(self)
+            if field.name not in ("dtype", "device", "epochs")
+            and getattr(self, field.name) != field.default
+        ]
+
 
 def tasks(
     names: Sequence[str] | None,
-    seed: str,
-    dtype: str,
-    device: str = "cpu",
-    epochs: int | None = None,
-    learning_rate: float | None = None,
-    momentum: float = 0.0,
-    samples: int = 100,
+    seed: str | None = None,
+    training: Training = Training(),
+    *,
     quick: bool = False,
+    timeout: float = TIMEOUT_S,
 ) -> list[tuple[Architecture, Task]]:
     """Return the networks to train, each with its task.
 
     Raises:
-        UsageError: an architecture, the seed, the device or a rate is none.
+        UsageError: an architecture, the seed, the device or a rate is none, or a problem cannot be
+            trained as it is written.
     """
-    for name, rate in (("learning-rate", learning_rate), ("momentum", momentum)):
-        if rate is not None and not 0 <= rate < math.inf:
-            raise UsageError(f"--{name} {rate} must be a finite number of at least 0")
-    checked_device(device)
+    checked_device(training.device)
     found = []
     for name in dict.fromkeys(names or ARCHITECTURES):
-        try:
-            named = architecture(name)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-        trained_for = epochs or named.epochs
-        changes: dict[str, Any] = {
-            "epochs": min(trained_for, QUICK_EPOCHS) if quick else trained_for,
-            "learning_rate": named.learning_rate if learning_rate is None else learning_rate,
-        }
-        named = dataclasses.replace(named, **changes)
-        task = Task(
-            sizes=named.sizes,
-            epochs=named.epochs,
-            learning_rate=named.learning_rate,
-            samples=samples,
-            seed=_seed(seed),
-            dtype=dtype,
-            device=device,
-            momentum=momentum,
-        )
-        found.append((named, task))
+        if (problem := problems.named(name)) is not None:
+            if given := training.given():
+                raise UsageError(
+                    f"{', '.join(given)} cannot be given for {name}: the problem says it itself, "
+                    "in the file"
+                )
+            number = None if seed is None else _seed(seed)
+            task = problems.task_of(problem, number, training.dtype, training.device, timeout)
+            named = Architecture(problem.name, (), task.epochs, task.learning_rate)
+        else:
+            named = _architecture(name)
+            if training.learning_rate is not None:
+                named = dataclasses.replace(named, learning_rate=training.learning_rate)
+            task = training.of_chain(named, _seed(seed or "0"))
+        epochs = training.epochs or task.epochs
+        if quick:
+            epochs = min(epochs, max(1, QUICK_EPOCHS // task.steps_an_epoch))
+        named = dataclasses.replace(named, epochs=epochs)
+        found.append((named, dataclasses.replace(task, epochs=epochs)))
     return found
+
+
+def _architecture(name: str) -> Architecture:
+    try:
+        return architecture(name)
+    except ValueError as error:
+        near = difflib.get_close_matches(name, ARCHITECTURES, 1)
+        hint = f". Did you mean {near[0]}?" if near else ", or a problem such as tanh.py"
+        raise UsageError(f"{error}{hint}") from error
 
 
 def require_two(

@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
+from parity.cases.case import Case
 from parity.cases.file import load
 from parity.cases.replay import replay, twin
-from parity.cli import options
+from parity.cli import options, problems
 from parity.cli.command import Output, command
 from parity.engines.registry import factory, known, same
-from parity.errors import UsageError
+from parity.errors import UsageError, harmless
 from parity.files import write_whole
 from parity.processes import TIMEOUT_S, Side
 from parity.report.pair import page
@@ -30,6 +31,13 @@ def replay_command(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda or cuda:N. Default: the case's.")
     ] = None,
+    problem: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Run this problem for a case of one: what is in a case is shown, never run.",
+        ),
+    ] = None,
     timeout: options.Timeout = TIMEOUT_S,
     html: Annotated[
         str | None,
@@ -42,7 +50,7 @@ def replay_command(
 
     Exit status: 0 the verdict passes now, 1 it fails, 2 bad usage or input.
     """
-    found = load(case)
+    found = _with_problem(load(case), problem)
     given = {"--engine": engine, "--against": against}
     chosen = zip(given.items(), found.engines, strict=True)
     names = [twin(found, name or _known(recorded, o)) for (o, name), recorded in chosen]
@@ -62,6 +70,30 @@ def replay_command(
         said = f"The page is {html}: open it in a browser."
         Output(stderr=True).print(said, soft_wrap=True, markup=False, highlight=False)
     return {True: 0, False: 1}[replayed.verdict["passed"]]
+
+
+def _with_problem(case: Case, file: str | None) -> Case:
+    """Return the case with the problem that was named by hand.
+
+    Raises:
+        UsageError: it is of a problem, and none is named; or the reverse.
+    """
+    recorded = case.task.problem
+    if recorded is None:
+        if file is not None:
+            raise UsageError(f"--problem {file}: the case is of layer sizes, so leave that out")
+        return case
+    if file is None:
+        Output().print(harmless(recorded.source, 100_000), markup=False, highlight=False)
+        raise UsageError(
+            f"the case is of the problem {recorded.name}, whose text is above; it is not run. Save "
+            "what you trust in a file and name it: --problem FILE"
+        )
+    if (problem := problems.named(file)) is None:
+        raise UsageError(f"--problem {file} is no file of functions: its name ends in .py")
+    if problem.source != recorded.source:
+        Output(stderr=True).print(f"{file} has another text than the case", markup=False)
+    return replace(case, task=replace(case.task, problem=problem))
 
 
 def _known(recorded: str, option: str) -> str:

@@ -14,16 +14,11 @@ from parity.run import run_on
 @command
 def run_command(
     architectures: options.Names = None,
-    seed: options.Seed = "0",
-    dtype: options.DType = "float32",
-    device: options.Device = "cpu",
+    seed: options.Seed = None,
     engine: options.Engine = "minigrad",
     against: options.Against = "torch",
     output: options.Folder = "out",
-    epochs: options.Epochs = None,
-    learning_rate: options.Rate = None,
-    momentum: options.Momentum = 0.0,
-    samples: options.Samples = 100,
+    training: options.Training = options.Training(),  # noqa: B008, it is frozen
     quick: options.Quick = False,
     timeout: options.Timeout = TIMEOUT_S,
 ) -> int:
@@ -34,15 +29,13 @@ def run_command(
     """
     options.require_two(engine, against)
     actual, expected = (Side(name, factory(name), timeout) for name in (engine, against))
-    tasks = options.tasks(
-        architectures, seed, dtype, device, epochs, learning_rate, momentum, samples, quick=quick
-    )
+    tasks = options.tasks(architectures, seed, training, quick=quick, timeout=timeout)
     folder = output_folder(output)
     settings = {
         "seed": tasks[0][1].seed,
-        "dtype": dtype,
-        "device": device,
-        "samples": samples,
+        "dtype": training.dtype,
+        "device": training.device,
+        "samples": tasks[0][1].samples,
         "quick": quick,
     }
     with processes_for(tasks, actual, expected) as processes, Progress() as progress:

@@ -29,8 +29,6 @@ def sweep_command(
     seeds: Annotated[
         str, typer.Option(metavar="A:B", help="The first seed, and the one after the last.")
     ] = "0:100",
-    dtype: options.DType = "float32",
-    device: options.Device = "cpu",
     engine: options.Engine = "minigrad",
     against: options.Against = "torch",
     horizons: Annotated[
@@ -50,10 +48,7 @@ def sweep_command(
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Also write DIR/sweep.csv.")] = False,
     output: options.Folder = "out",
-    epochs: options.Epochs = None,
-    learning_rate: options.Rate = None,
-    momentum: options.Momentum = 0.0,
-    samples: options.Samples = 100,
+    training: options.Training = options.Training(),  # noqa: B008, it is frozen
     timeout: options.Timeout = TIMEOUT_S,
 ) -> int:
     """Train many seeds on two engines and judge whether their results are of one distribution.
@@ -71,9 +66,7 @@ def sweep_command(
             processes.require_two()
     networks = {
         named.name: (named, task)
-        for named, task in options.tasks(
-            architectures, "0", dtype, device, epochs, learning_rate, momentum, samples
-        )
+        for named, task in options.tasks(architectures, "0", training, timeout=timeout)
     }
     plan = plans.Plan(networks, plans.seeds(seeds), engine, against, horizons, timeout)
     with Database(output_folder(output)) as database:
@@ -117,8 +110,8 @@ def _train(
             lambda stream, done: progress.epochs(
                 stream.common.architecture,
                 f"{stream.common.engine}{' horizons' * stream.common.horizon}",
-                done * stream.common.task.epochs,
-                stream.total * stream.common.task.epochs,
+                done * stream.common.task.steps,
+                stream.total * stream.common.task.steps,
             ),
             lambda lack: complain(lack, 2),
         )

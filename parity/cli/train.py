@@ -22,14 +22,9 @@ LONGEST_NAME = 100
 def train_command(
     architectures: options.Names = None,
     engine: options.Engine = "minigrad",
-    seed: options.Seed = "0",
-    dtype: options.DType = "float32",
-    device: options.Device = "cpu",
+    seed: options.Seed = None,
     output: options.Folder = "out",
-    epochs: options.Epochs = None,
-    learning_rate: options.Rate = None,
-    momentum: options.Momentum = 0.0,
-    samples: options.Samples = 100,
+    training: options.Training = options.Training(),  # noqa: B008, it is frozen
     timeout: options.Timeout = TIMEOUT_S,
     hold_out: Annotated[
         bool,
@@ -54,9 +49,7 @@ def train_command(
     generalisation gap: that MSE minus the MSE on the data.
     """
     side = Side(engine, factory(engine), timeout)
-    tasks = options.tasks(
-        architectures, seed, dtype, device, epochs, learning_rate, momentum, samples
-    )
+    tasks = options.tasks(architectures, seed, training, timeout=timeout)
     folder = output_folder(output)
     film = None if animate is None else _film(animate, len(tasks))
     with Progress() as progress:

@@ -24,10 +24,10 @@ from parity.engines.protocol import (
     TracingEngine,
     copied,
     elsewhere,
-    parameter_shapes,
     wrong_tensor,
 )
 from parity.errors import ReturnedWronglyError
+from parity.problems.parts import chain_shapes, step_seed
 
 
 class Asked:
@@ -62,15 +62,10 @@ class Asked:
         """Return the data and parameters that the engine draws; None if it draws none."""
         if not isinstance(self._engine, DrawingEngine):
             return None
-        start = self._engine.draw(task)
-        shapes = parameter_shapes(task.sizes)
-        like = {name: np.empty(shape, task.dtype) for name, shape in shapes.items()}
-        data = {
-            name: np.empty((task.samples, size), task.dtype)
-            for name, size in (("x", task.sizes[0]), ("y", task.sizes[-1]))
-        }
-        found = _returned("draw", {"x": start.x, "y": start.y}, data)
-        return Start(found["x"], found["y"], _returned("draw", start.parameters, like))
+        start = copied(self._engine.draw(task))
+        if task.problem is None:
+            _check_chain(task, start)
+        return start
 
     def load(
         self, task: Task, start: Start, momentum_buffers: Mapping[str, Array] | None = None
@@ -81,8 +76,8 @@ class Asked:
         on them is the same whenever the task is begun, and so in a case that is replayed.
         """
         self._task, self._start = task, start
-        random.seed(task.seed)
-        np.random.seed(task.seed % 2**32)  # noqa: NPY002 - an engine may use it
+        self._step = start.step
+        self.seed(task.seed)
         if isinstance(self._engine, DrawingEngine):
             with suppress(Exception):  # it may draw for fewer tasks than it takes
                 self._engine.draw(task)
@@ -90,10 +85,27 @@ class Asked:
         if momentum_buffers:
             self.put(start.parameters, momentum_buffers)
 
+    def seed(self, number: int) -> None:
+        """Seed every generator that an engine may draw from."""
+        random.seed(number)
+        np.random.seed(number % 2**32)  # noqa: NPY002 - an engine may use it
+        self._engine.seed(number)
+
+    def _draw_anew(self) -> None:
+        """Have the numbers that a problem draws in this step depend on seed and step alone."""
+        if self._task.problem is not None:
+            self.seed(step_seed(self._task.seed, self._step))
+
     def put(
-        self, parameters: Mapping[str, Array], momentum_buffers: Mapping[str, Array] = {}
+        self,
+        parameters: Mapping[str, Array],
+        momentum_buffers: Mapping[str, Array] = {},
+        step: int | None = None,
     ) -> None:
-        """Replace parameters and momentum buffers."""
+        """Replace parameters and momentum buffers; `step` comes next, or the task's first."""
+        if self._task.varies:
+            self._step = self._start.step if step is None else step
+            self._engine.seek(self._step)
         parameters, momentum_buffers = (
             {name: array.copy() for name, array in arrays.items()}
             for arrays in (parameters, momentum_buffers)
@@ -120,12 +132,13 @@ class Asked:
             self.step()
         if traced:
             self.trace()
-        self._start = start
-        self._engine.put_data(start.x.copy(), start.y.copy())
+        self._start, data = start, copied(start)
+        self._engine.put_data(data.x, data.y, *data.more)
         self.put(start.parameters, momentum_buffers or {})
 
     def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
         """Return the loss, and the gradients in the order of the parameters."""
+        self._draw_anew()
         returned = self._engine.loss_and_gradients()
         if not isinstance(returned, tuple) or len(returned) != 2:
             raise ReturnedWronglyError(
@@ -138,7 +151,10 @@ class Asked:
 
     def step(self) -> float:
         """Take one training step; return the loss before it."""
-        return _number("step", self._engine.step())
+        self._draw_anew()
+        loss = _number("step", self._engine.step())
+        self._step += 1
+        return loss
 
     def parameters(self) -> dict[str, Array]:
         """Return the parameters."""
@@ -155,8 +171,12 @@ class Asked:
 
     def predict(self) -> Array:
         """Return the network's output for the data."""
-        like = {PREDICTION: self._start.y}
-        return _returned("predict", {PREDICTION: self._engine.predict()}, like)[PREDICTION]
+        self._draw_anew()
+        found = self._engine.predict()
+        # A problem's prediction may be of any shape: the other engine's tells what is right.
+        shape = np.shape(found) if self._task.problem else self._start.y.shape
+        like = {PREDICTION: np.empty(shape, self._task.dtype)}
+        return _returned("predict", {PREDICTION: found}, like)[PREDICTION]
 
     @property
     def traces(self) -> bool:
@@ -166,11 +186,25 @@ class Asked:
     def trace(self) -> list[Traced]:
         """Take one training step; return all it computed."""
         assert isinstance(self._engine, TracingEngine)
+        self._draw_anew()
         steps: Iterable[Traced] = self._engine.trace()
+        self._step += 1
         return [
             Traced(str(phase), str(node), str(operation), str(tensor), np.array(value), rule, calls)
             for phase, node, operation, tensor, value, rule, calls in (Traced(*s) for s in steps)
         ]
+
+
+def _check_chain(task: Task, start: Start) -> None:
+    """Check what is drawn for a chain, whose shapes are known from its sizes."""
+    shapes = chain_shapes(task)
+    like = {name: np.empty(shape, task.dtype) for name, shape in shapes.items()}
+    data = {
+        name: np.empty((task.samples, size), task.dtype)
+        for name, size in (("x", task.sizes[0]), ("y", task.sizes[-1]))
+    }
+    _returned("draw", {"x": start.x, "y": start.y}, data)
+    _returned("draw", start.parameters, like)
 
 
 def _returned(method: str, arrays: Any, like: Mapping[str, Array]) -> dict[str, Array]:

@@ -1,52 +1,54 @@
 """What an engine is asked to do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from parity.errors import CannotBeJudgedError, harmless
+from parity.problems.task import Task as Task
+from parity.problems.task import said
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Task:
-    """What is trained, and how.
+class Start:
+    """Where a run starts.
 
     Attributes:
-        sizes: the layer sizes, ReLU between the layers.
-        epochs: the number of full-batch steps.
-        learning_rate: of SGD.
-        samples: how many points of the noisy parabola.
-        seed: of the data and the initial parameters, 0 to 2⁶⁴ - 1.
-        dtype: "float32" or "float64".
-        device: "cpu", "cuda" or "cuda:N"; an engine that only knows the CPU stays there.
-        momentum: of SGD.
+        x: the model's input, a sample a row.
+        y: the targets, a sample a row.
+        parameters: by torch's names.
+        more: the model's further inputs, where it has several.
+        step: how many steps were taken before.
     """
-
-    sizes: tuple[int, ...]
-    epochs: int
-    learning_rate: float
-    samples: int
-    seed: int
-    dtype: str
-    device: str
-    momentum: float = 0.0
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where a run starts: data x and y, each (samples, 1), and parameters by torch's names."""
 
     x: Array
     y: Array
     parameters: dict[str, Array]
+    more: tuple[Array, ...] = ()
+    step: int = 0
+
+    @property
+    def inputs(self) -> tuple[Array, ...]:
+        """The model's inputs, however many there are."""
+        return self.x, *self.more
+
+    @property
+    def data(self) -> dict[str, Array]:
+        """The inputs, "x", and "x1" and so on of further ones, and "y"."""
+        names = [f"x{i or ''}" for i in range(len(self.inputs))]
+        return {**dict(zip(names, self.inputs, strict=True)), "y": self.y}
+
+    def with_data(self, change: Callable[[Array], Array]) -> Self:
+        """Return the start with every input and the targets changed."""
+        x, *more = map(change, self.inputs)
+        return replace(self, x=x, y=change(self.y), more=tuple(more))
 
 
 def require_same(
@@ -84,14 +86,6 @@ def _described(array: Any) -> str:
     return f"{array.dtype} {list(array.shape)}"
 
 
-def parameter_shapes(sizes: Sequence[int]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a network's parameters by torch's names, in torch's order."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for i, (inputs, outputs) in enumerate(pairwise(sizes)):
-        shapes |= {f"{2 * i}.weight": (outputs, inputs), f"{2 * i}.bias": (outputs,)}
-    return shapes
-
-
 BUFFER = ".momentum_buffer"
 """What follows a parameter's name in the name of its momentum buffer."""
 
@@ -105,12 +99,14 @@ class Traced(NamedTuple):
 
     Attributes:
         phase: "forward", "backward" or "optimizer".
-        node: what computed it: a layer by its name in `nn.Sequential`, or "loss".
+        node: what computed it: a module by its name in the model, "prediction" what the model does
+            after its modules, or "loss". Called again, a module has "#2" behind its name.
         operation: the node's kind, "Linear", "ReLU" or "MSELoss"; of an update, "SGD".
-        tensor: forward, "output". Backward, "input" for the gradient by the node's input, or the
-            name of a parameter for the gradient by that; the sweep begins with "output", the
-            derivative of the loss by itself. Optimizer, the name of a parameter for its new value;
-            its new buffer, which comes first, has ".momentum_buffer" behind that name.
+        tensor: forward, "output". Backward, "input" for the gradient by the node's input, "output"
+            for that by an output that is not just the next node's input, or the name of a parameter
+            for the gradient by that; the sweep begins with "output" of "loss", the derivative of
+            the loss by itself. Optimizer, the name of a parameter for its new value; its new
+            buffer, which comes first, has ".momentum_buffer" behind that name.
         value: on the CPU, the engine's dtype.
         rule: the file of minigrad, and a line of the function in it, that computes the value, such
             as "minigrad/ops/linalg.py:33"; empty where it is the one by which minigrad does.
@@ -129,14 +125,19 @@ class Traced(NamedTuple):
 def elsewhere(start: Start) -> Start:
     """Return another start of the same shapes: other data, other parameters."""
     parameters = {name: array * array.dtype.type(0.75) for name, array in start.parameters.items()}
-    return Start(start.x[::-1] / 2, 1 - start.y[::-1] / 2, parameters)
+    moved = start.with_data(lambda a: a[::-1] / 2 if _is_float(a) else a[::-1].copy())
+    y = 1 - moved.y if _is_float(moved.y) else moved.y
+    return replace(moved, y=y, parameters=parameters)
+
+
+def _is_float(array: Array) -> bool:
+    return array.dtype.kind == "f"
 
 
 def copied(start: Start) -> Start:
     """Return a start in memory of its own."""
-    return Start(
-        start.x.copy(), start.y.copy(), {n: array.copy() for n, array in start.parameters.items()}
-    )
+    parameters = {name: array.copy() for name, array in start.parameters.items()}
+    return replace(start.with_data(lambda array: array.copy()), parameters=parameters)
 
 
 class Engine(ABC):
@@ -148,7 +149,8 @@ class Engine(ABC):
     random numbers are judged (`DrawingEngine`), with `trace` a defect is located (`TracingEngine`).
     One whose library has torch's names may have an attribute `namespace`, the module, and is then
     asked to run the probe suite; with `capture`, a function that returns a recorded one in place of
-    a function, by replays.
+    a function, by replays. One that can do more than these networks names in `options` what it
+    reads of its task besides: other activations, losses, options of SGD, mini-batches, problems.
 
     An object is made without arguments; `parity run` makes two, each in a process of its own: one
     is given a state before every step, the other trains alone (`free_steps`). Whatever a method
@@ -160,6 +162,7 @@ class Engine(ABC):
     Tensors go by their names, in whatever order.
     """
 
+    options: Collection[str] = ()
     namespace: ModuleType | None = None
     capture: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
 
@@ -200,9 +203,19 @@ class Engine(ABC):
         """Begin a task.
 
         Raises:
-            CannotBeJudgedError: there is momentum, and the engine's buffers cannot be seen or set.
+            CannotBeJudgedError: the task asks for an option that the engine does not name, or there
+                is momentum, and the engine's buffers cannot be seen or set.
         """
         mine = type(self)
+        if lacking := [option for option in task.options if option not in self.options]:
+            asked = ", ".join(
+                f"the problem {task.problem.name}" if task.problem else said(o, getattr(task, o))
+                for o in lacking
+            )
+            raise CannotBeJudgedError(
+                f"{mine.__name__} does not say that it can train with {asked}: leave that out, or "
+                f"have the engine do it and name it in `options = {lacking}`"
+            )
         if task.momentum and (
             mine.momentum_buffers is Engine.momentum_buffers or mine.put is Engine.put
         ):
@@ -222,13 +235,25 @@ class Engine(ABC):
         """
         self.build(self._task, copied(replace(self._start, parameters=dict(parameters))))
 
-    def put_data(self, x: Array, y: Array) -> None:
+    def seek(self, step: int) -> None:
+        """Say which step comes next, counted from 0; `put` comes next.
+
+        It is asked of an engine that trains on mini-batches or problems: `task.rows(step)` are the
+        samples of a step, and a schedule is as far as it is before that step.
+        """
+        self._start = replace(self._start, step=step)
+
+    def seed(self, number: int) -> None:  # noqa: B027
+        """Seed the generator that a problem's random numbers are drawn from, before each step."""
+
+    def put_data(self, x: Array, y: Array, *more: Array) -> None:
         """Replace the data of the loaded network by others of the same shapes; `put` comes next.
 
-        An engine that records its steps, or compiles them, is asked to keep what it recorded, so
+        There are `more` inputs only of a problem whose model has them. An engine that records its
+        steps, or compiles them, is asked to keep what it recorded, so
         that a step that keeps the data as well is found out. It needs a `put` of its own.
         """
-        self._start = replace(self._start, x=x, y=y)
+        self._start = replace(self._start, x=x, y=y, more=more)
         self.build(self._task, copied(self._start))
 
     def momentum_buffers(self) -> dict[str, Array]:

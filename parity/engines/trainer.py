@@ -43,7 +43,7 @@ class Run:
     """What one training run left.
 
     Attributes:
-        losses: (epochs,) float64, each before its epoch's update.
+        losses: (steps,) float64, each before its step's update.
         final_mse: the loss after the last update.
         prediction: of the trained network, (samples, 1).
         parameters: of the trained network.
@@ -150,8 +150,8 @@ class Trainer:
         prepare(task, start, momentum_buffers)
         self._exchange, self._side = exchange, side
 
-    def forced_step(self, slot: int, momentum_buffers: bool) -> Told:
-        """Take one step from the state in the exchange's rooms `given …` of this slot.
+    def forced_step(self, slot: int, momentum_buffers: bool, step: int) -> Told:
+        """Take the step of this number from the state in the exchange's rooms `given …` of a slot.
 
         Returns loss and prediction before it; leaves gradients, updated parameters and, if there
         is momentum, updated buffers in the exchange. `momentum_buffers` says whether any are given.
@@ -161,7 +161,7 @@ class Trainer:
         """
         given = self._exchange.room(f"{slot} given parameters")
         buffers = self._exchange.room(f"{slot} given buffers") if momentum_buffers else {}
-        self.engine.put(given, buffers)
+        self.engine.put(given, buffers, step)
         loss, gradients = self.engine.loss_and_gradients()
         prediction = self.engine.predict()
         self.engine.step()
@@ -193,15 +193,15 @@ class Trainer:
         self._exchange.close()
 
     def train(self, task: Task, start: Start) -> Generator[int, None, Run]:
-        """Train from `start`; yield now and then how many epochs are done; return the run."""
+        """Train from `start`; yield now and then how many steps are done; return the run."""
         self.engine.load(task, start)
-        losses = np.empty(task.epochs)
+        losses = np.empty(task.steps - start.step)
         reported_s = time.monotonic()
-        for epoch in range(task.epochs):
-            losses[epoch] = self.engine.step()
+        for step in range(len(losses)):
+            losses[step] = self.engine.step()
             if time.monotonic() - reported_s > REPORT_EVERY_S:
                 reported_s = time.monotonic()
-                yield epoch + 1
-        yield task.epochs
+                yield step + 1
+        yield len(losses)
         final_mse, _ = self.engine.loss_and_gradients()
         return Run(losses, final_mse, self.engine.predict(), self.engine.parameters())

@@ -10,7 +10,7 @@ from typer import Argument, Option
 
 from minigrad.architectures import ARCHITECTURES
 from parity.cli.command import Output, command
-from parity.cli.options import tasks
+from parity.cli.options import Training, tasks
 from parity.documents import to_json
 from parity.engines.registry import factory
 from parity.environment import environment, usable_cores
@@ -126,7 +126,7 @@ def proof(
     from parity.evidence import proof as proofs
     from parity.evidence.rendered import endings, proof_table
 
-    tasks(architectures, "0", "float32", device)
+    tasks(architectures, "0", Training(device=device))
     output_folder(output.parent)
     settings = {
         "full": full,
@@ -164,7 +164,7 @@ def peers(
     """
     from parity.evidence.peers import PEERS, judge_peer, kept, markdown
 
-    todo = tasks(None, seed, "float32")
+    todo = tasks(None, seed)
     names = engines or PEERS
     for name in names:
         factory(name)  # is it there?

@@ -16,7 +16,7 @@ from concurrent.futures import wait as wait_for
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from parity.cli.options import tasks
+from parity.cli.options import Training, tasks
 from parity.documents import to_json
 from parity.engines.registry import factory
 from parity.engines.trainer import Progress
@@ -34,7 +34,7 @@ DTYPES = ("float32", "float64")
 PROVED = (
     "minigrad/**/*.py",
     "torch_impl/**/*.py",
-    "parity/checks/*.py",
+    "parity/checks/**/*.py",
     "parity/engines/*.py",
     "parity/engines/adapters/*.py",
     "parity/probes/**/*.py",
@@ -200,7 +200,9 @@ def prove(
             while waiting:
                 job = waiting.popleft()
                 settings = {**job._asdict(), "device": device}
-                todo = tasks(architectures, str(job.seed), job.dtype, device, quick=job.quick)
+                chosen: dict[str, Any] = {"dtype": job.dtype, "device": device}
+                training = Training(**chosen)
+                todo = tasks(architectures, str(job.seed), training, quick=job.quick)
                 began_s = time.monotonic()
                 report = run_on(processes, todo, settings, lambda *_: None)
                 run = compact(report.document, time.monotonic() - began_s)

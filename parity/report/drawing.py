@@ -4,7 +4,6 @@ Three lanes: forward downwards, backward upwards, and the optimiser's updates be
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from parity.checks.verdicts import VERDICTS
@@ -21,16 +20,18 @@ class Node(NamedTuple):
     """A row of the drawing.
 
     Attributes:
-        name: in `nn.Sequential`, or `loss`.
+        name: of a module, `prediction` or `loss`.
         operation: the layer's class.
         output: the shape of the output, and of the gradient by it.
         parameters: the shapes of the parameters; empty without.
+        receiver: the node that alone its output goes into; None where that is not known.
     """
 
     name: str
     operation: str
     output: str
     parameters: str
+    receiver: str | None
 
 
 class Box(NamedTuple):
@@ -54,15 +55,19 @@ class Drawing(NamedTuple):
     description: str
 
 
-def nodes(sizes: Sequence[int], samples: int) -> list[Node]:
-    """The nodes of a step, in forward order."""
-    found = []
-    for i, (inputs, outputs) in enumerate(pairwise(sizes)):
-        output = f"{samples} × {outputs}"
-        found.append(Node(str(2 * i), "Linear", output, f"{outputs} × {inputs}, {outputs}"))
-        found.append(Node(str(2 * i + 1), "ReLU", output, ""))
-    found[-1] = Node("loss", "MSELoss", "1", "")  # the last layer has no ReLU
-    return found
+def nodes(architecture: Mapping[str, Any]) -> list[Node]:
+    """The nodes of a step, in forward order; none of a report that does not list them."""
+
+    def said(*shapes: Sequence[int]) -> str:
+        return ", ".join(" × ".join(map(str, shape)) or "1" for shape in shapes)
+
+    return [
+        Node(
+            node["name"], node["operation"], said(node["output"]), said(*node["parameters"]),
+            node["receiver"],
+        )
+        for node in architecture.get("nodes") or ()
+    ]  # fmt: skip
 
 
 def marks(architecture: Mapping[str, Any]) -> dict[tuple[str, str], list[str]]:
@@ -75,9 +80,9 @@ def marks(architecture: Mapping[str, Any]) -> dict[tuple[str, str], list[str]]:
     return found
 
 
-def drawing(architecture: Mapping[str, Any], samples: int) -> Drawing:
-    """Lay out a training step of the network."""
-    rows, marked = nodes(architecture["sizes"], samples), marks(architecture)
+def drawing(architecture: Mapping[str, Any]) -> Drawing:
+    """Lay out a training step of the network; only arrows that are known are drawn."""
+    rows, marked = nodes(architecture), marks(architecture)
     left = [(WIDTH - BOX) / 2 + LANE * (lane - 1) for lane in range(len(LANES))]
     boxes, arrows = [], []
     for i, node in enumerate(rows):
@@ -94,9 +99,9 @@ def drawing(architecture: Mapping[str, Any], samples: int) -> Drawing:
                 verdict = "".join(verdicts) if few else f"{len(verdicts)} verdicts"
                 boxes.append(Box(x, top, *texts[phase], verdict))
         forward, backward = (x + BOX / 2 for x in left[:2])
-        if node is rows[-1]:
+        if i + 1 == len(rows):
             arrows.append((left[0] + BOX, top + HIGH / 2, left[1], top + HIGH / 2))
-        else:
+        elif node.receiver == rows[i + 1].name:
             arrows.append((forward, top + HIGH, forward, top + ROW))
             arrows.append((backward, top + ROW, backward, top + HIGH))
         if node.parameters:

@@ -76,9 +76,9 @@ def _figures(
     if curves is not None:
         yield Captioned("Fit", plots.fit(curves, **names, key=f"fit-{number}"))
         yield Captioned("Loss", plots.losses(curves, **names, key=f"losses-{number}"))
-    if len(nodes(architecture["sizes"], 1)) <= MOST_NODES:
+    if 0 < len(nodes(architecture)) <= MOST_NODES:
         step = _template("drawing.html").render(
-            drawing=drawing(architecture, settings.get("samples", 100)),
+            drawing=drawing(architecture),
             size=(BOX, HIGH),
             name=name,
             key=f"step-{number}",

@@ -96,7 +96,7 @@ def worst_budget_used(architecture: Document) -> str:
 
 def network(architecture: Document) -> str:
     """Size and training, such as `1-16-16-1, 321 parameters, 500 epochs at 0.01`."""
-    sizes = "-".join(map(str, architecture["sizes"]))
+    sizes = "-".join(map(str, architecture["sizes"])) or architecture["file"]
     epochs, rate = architecture["epochs"], architecture["learning_rate"]
     trained = f"{epochs:,} epoch{'s' * (epochs != 1)}"
     return f"{sizes}, {architecture['parameters']:,} parameters, {trained} at {rate:g}"

@@ -1,6 +1,7 @@
 """What all results of a folder have in common, so that they can be compared."""
 
 import functools
+import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.machinery import PathFinder
@@ -39,7 +40,10 @@ def settings(tasks: Mapping[str, Task], engines: Sequence[str]) -> dict[str, str
             "samples": str(task.samples),
             "momentum": str(task.momentum),
             "device": task.device,
+            **{name: str(getattr(task, name)) for name in task.options if name != "problem"},
         }
+        if task.problem is not None:
+            found[f"text of {name}"] = hashlib.sha256(task.problem.source.encode()).hexdigest()
     return found | versions(engines)
 
 

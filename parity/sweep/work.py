@@ -87,7 +87,7 @@ class Worker:
                 engine=job.engine,
                 dtype=task.dtype,
                 final_mse=run.final_mse,
-                state=state(run, start),
+                state=state(run, start, task),
                 horizon_epoch=horizon,
                 horizon_runs=count,
                 final_spread=spread,

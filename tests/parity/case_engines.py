@@ -91,7 +91,7 @@ class WrongThirdStep(MinigradEngine):
         super().load(task, start)
         self._steps = 0
 
-    def put_data(self, x: Array, y: Array) -> None:
+    def put_data(self, x: Array, y: Array, *more: Array) -> None:
         super().put_data(x, y)
         self._steps = 0
 

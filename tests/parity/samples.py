@@ -1,6 +1,6 @@
 """Reports as `parity run` makes them, and cases, for the tests of what shows and keeps them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -155,6 +155,20 @@ def curves_of(kind: str, epochs: int, samples: int = 100) -> Curves:
     )
 
 
+def nodes_of(sizes: Sequence[int], samples: int = 100) -> list[dict[str, Any]]:
+    """The nodes of a chain, as report.json has them."""
+    found: list[dict[str, Any]] = []
+    for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
+        shapes = [[outputs, inputs], [outputs]]
+        found.append({"name": str(2 * layer), "operation": "Linear", "parameters": shapes})
+        found.append({"name": str(2 * layer + 1), "operation": "ReLU", "parameters": []})
+        for node in found[-2:]:
+            node["output"] = [samples, outputs]
+    found[-1] = {"name": "loss", "operation": "MSELoss", "parameters": [], "output": []}
+    names = [*(node["name"] for node in found[1:]), None]
+    return [{**node, "receiver": name} for node, name in zip(found, names, strict=True)]
+
+
 def architecture_of(kind: str, name: str) -> dict[str, Any]:
     sizes, epochs, parameters = NETWORKS[name]
     states = {"dead": ("dead", "dead"), "diverged": ("diverged", "diverged")}
@@ -164,6 +178,7 @@ def architecture_of(kind: str, name: str) -> dict[str, Any]:
     architecture: dict[str, Any] = {
         "name": name,
         "sizes": sizes,
+        "nodes": nodes_of(sizes),
         "epochs": epochs,
         "learning_rate": 0.01,
         "parameters": parameters,

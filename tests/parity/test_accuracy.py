@@ -136,11 +136,15 @@ def test_the_plain_step_is_the_exact_one(
                 np.testing.assert_array_equal(found[of][name].astype(dtype), true, f"{of} {name}")
 
 
-def test_samples_are_left_out_where_the_truth_would_take_too_long() -> None:
-    start = Start(np.arange(9.0)[:, None], np.zeros((9, 1)), {})
+def test_samples_are_left_out_where_the_truth_would_take_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     task = task_of(sizes=(1, 10, 1))
+    start = MinigradEngine().draw(replace(task, samples=9))
+    start = replace(start, x=np.arange(9.0, dtype=np.float32)[:, None])
     for products, kept in ((1e9, range(9)), (60, [0, 4, 8]), (1, [0])):
-        found = accuracy._affordable(task, start, products)
+        monkeypatch.setitem(accuracy.MOST_PRODUCTS, np.float64, products)
+        found = accuracy._beside_prediction(task, start)
         assert found.x[:, 0].tolist() == list(kept)
         assert len(found.y) == len(found.x)
 

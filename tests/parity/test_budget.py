@@ -86,7 +86,7 @@ def test_updated_parameters_and_loss() -> None:
 
 def test_a_budgeted_step_starts_from_exact_values_every_time() -> None:
     _, _, budget, start = judged(0)
-    step = BudgetedStep(RIGHTFIT, start.x, start.y, lr=0.01, momentum=0.9)
+    step = BudgetedStep(task(momentum=0.9), start)
     buffers = {name: np.ones_like(value) for name, value in start.parameters.items()}
     first = step(start.parameters, buffers)
     again = step(start.parameters, buffers)
@@ -244,7 +244,7 @@ class LateDefect(MinigradEngine):
         super().__init__()
         self._at, self._of, self._calls = at, of, 0
 
-    def put_data(self, x: Array, y: Array) -> None:
+    def put_data(self, x: Array, y: Array, *more: Array) -> None:
         super().put_data(x, y)
         self._calls = 0
 
@@ -353,7 +353,7 @@ def test_the_first_failure_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None
     class Worsening(MinigradEngine):
         epoch = -1
 
-        def put_data(self, x: Array, y: Array) -> None:
+        def put_data(self, x: Array, y: Array, *more: Array) -> None:
             super().put_data(x, y)
             self.epoch = -1
 

@@ -193,7 +193,7 @@ SPOILED: dict[str, tuple[Spoil, str]] = {
     "learning rate below 0": (task(learning_rate=-0.1), "case.task.learning_rate"),
     "learning rate without end": (task(learning_rate=10**400), "case.task.learning_rate"),
     "learning rate NaN": (task(learning_rate=float("nan")), "NaN is not JSON"),
-    "field without meaning": (task(nesterov=True), "nesterov"),
+    "field without meaning": (task(adam=True), "adam"),
     "no momentum": (task(momentum=0), "'momentum_buffers.0.bias' .* must be not there"),
     "some buffers": (
         lambda t, d: t.pop("momentum_buffers.2.weight"),

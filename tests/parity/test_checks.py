@@ -543,6 +543,7 @@ def test_final_mse_is_shown_and_not_judged(
 
 X = np.linspace(-2, 2, 9).reshape(-1, 1)
 CURVE, LEVEL = X**2, np.full((9, 1), 3.0)
+CHAIN = Task((1, 2, 1), 1, 0.1, 9, 0, "float64", "cpu")
 PARAMETERS = {
     "0.weight": np.array([[1.0], [-1.0]]),
     "0.bias": np.zeros(2),
@@ -555,7 +556,7 @@ def state_of(prediction: Array | None = None, y: Array = CURVE, **parameters: Ar
     """The state of a run on X that ended like this."""
     prediction = np.abs(X) if prediction is None else prediction
     run = Run(np.array([2.0, 1.0]), 0.5, prediction, PARAMETERS | parameters)
-    return state(run, Start(X, y, {}))
+    return state(run, Start(X, y, {}), CHAIN)
 
 
 def bump(height: float) -> Array:
@@ -571,7 +572,7 @@ def test_anything_that_is_not_finite_has_diverged(where: str, value: float) -> N
     (arrays | parameters)[where].flat[-1] = value
     losses, final_mse, prediction = arrays.values()
     run = Run(losses, final_mse.item(), prediction, parameters)
-    assert state(run, Start(X, CURVE, {})) == "diverged"
+    assert state(run, Start(X, CURVE, {}), CHAIN) == "diverged"
 
 
 def test_trained_and_dead_networks() -> None:

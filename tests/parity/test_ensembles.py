@@ -111,7 +111,7 @@ def test_in_reproducible_arithmetic_members_have_the_bits_of_solo_runs(
     starts[1], starts[2] = dead(starts[1]), diverging(starts[2])
     assert different(asked, starts, starts) == []
     runs = train_ensemble(asked, starts)
-    states = [state(run, start) for run, start in zip(runs, starts, strict=True)]
+    states = [state(*pair, asked[0]) for pair in zip(runs, starts, strict=True)]
     assert states[:3] == ["trained", "dead", "diverged"]
 
 
@@ -182,9 +182,9 @@ class Swapped(EnsembleEngine):
 class OthersData(EnsembleEngine):
     """Trains members on each other's targets."""
 
-    def put_data(self, x: Array, y: Array) -> None:
+    def put_data(self, x: Array, y: Array, *more: Array) -> None:
         super().put_data(x, y)
-        targets = self._ensemble._y
+        targets = self._ensemble._data[-1]
         targets.copy_(minigrad.tensor(np.roll(targets.numpy(), 1, axis=0)))
 
 
@@ -242,7 +242,7 @@ def test_runs_are_those_of_the_trainer_up_to_rounding() -> None:
             assert (actual.shape, actual.dtype) == (expected.shape, expected.dtype)
             np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-4)
         assert list(run.parameters) == list(own.parameters)
-        assert state(run, start) == "trained"
+        assert state(run, start, asked[0]) == "trained"
 
 
 def test_more_members_than_are_trained_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ import pytest
 from parity.cases.file import load
 from parity.checks import steps
 from parity.checks.free_steps import check_free_steps, describe_free_steps
+from parity.checks.match import Match
 from parity.checks.steps import Judge, check_steps, judge_steps
-from parity.checks.verdicts import VERDICTS, Match
+from parity.checks.verdicts import VERDICTS, located
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.process import LocalObject
 from parity.engines.protocol import Engine, Start, Task
@@ -216,11 +217,11 @@ def test_the_node_is_located_in_the_engines_own_run() -> None:
     found = VERDICTS["free_steps"].check(match)
     assert found is not None
     assert found["first_failure"]["epoch"] == 2
-    located = match.located(VERDICTS["free_steps"], found)
-    assert located["wrong"] == "actual"
-    node = located["first_node"]
+    place = located(match, VERDICTS["free_steps"], found)
+    assert place["wrong"] == "actual"
+    node = place["first_node"]
     assert (node["phase"], node["operation"]) == ("optimizer", "SGD")
-    forced = match.located(VERDICTS["steps"], found)
+    forced = located(match, VERDICTS["steps"], found)
     assert forced["first_node"] is None, "from a given state it is right"
 
 

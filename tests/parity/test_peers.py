@@ -54,7 +54,7 @@ def test_every_step_is_within_its_budget(peer: Engine, dtype: str, momentum: flo
     """From the same parameters and buffers: loss, gradients, new parameters and new buffers."""
     task = replace(TASK, dtype=dtype, momentum=momentum)
     start = drawn(task)
-    budgeted = BudgetedStep(task.sizes, start.x, start.y, lr=task.learning_rate, momentum=momentum)
+    budgeted = BudgetedStep(task, start)
     reference = MinigradEngine()
     reference.load(task, start)
     peer.load(task, start)

@@ -9,7 +9,8 @@ import pytest
 import minigrad
 from minigrad import nn
 from parity.checks.bitwise import check_bitwise
-from parity.checks.verdicts import VERDICTS, Match
+from parity.checks.match import Match
+from parity.checks.verdicts import VERDICTS, located
 from parity.engines.adapters.minigrad import MinigradCapturedEngine, MinigradEngine
 from parity.engines.process import LocalObject
 from parity.engines.protocol import Array, Engine, Start, Task
@@ -55,22 +56,20 @@ class FirstTarget(nn.Module):
 
 
 class KeepsItsTarget(MinigradEngine):
-    def __init__(self) -> None:
-        super().__init__()
-        self._loss_function = FirstTarget()
+    def _loss(self, task: Task) -> Any:
+        return FirstTarget()
 
 
 class KeepsItsCapturedTarget(MinigradCapturedEngine):
-    def __init__(self) -> None:
-        super().__init__()
-        self._loss_function = FirstTarget()
+    def _loss(self, task: Task) -> Any:
+        return FirstTarget()
 
 
 class KeepsItsInputs(MinigradCapturedEngine):
     """A captured step on a copy of the data, which is made when it is recorded."""
 
-    def put_data(self, x: Array, y: Array) -> None:
-        self._x, self._y = self._tensor(x), self._tensor(y)
+    def put_data(self, x: Array, y: Array, *more: Array) -> None:
+        self._data = [self._tensor(x), self._tensor(y)]
 
 
 class CachesByShape(Plain):
@@ -197,7 +196,7 @@ def test_a_defect_of_replays_is_caught(defect: Defect) -> None:
             found = [by_replay(each) for each in PROBED]
             assert not all(map(same, found, EAGERLY))
             return
-        place = match.located(VERDICTS["steps"], entry)
+        place = located(match, VERDICTS["steps"], entry)
     assert place["wrong"] == "actual"
     if node := place["first_node"]:
         assert node["rule"] in defect.nodes

@@ -15,7 +15,13 @@ from parity.report import Curves, figure, plots
 from parity.report.drawing import drawing, nodes
 from parity.report.fits import training_picture
 from parity.training import Finished
-from tests.parity.samples import BITWISE_NODE, architecture_of, curves_of, per_parameter
+from tests.parity.samples import (
+    BITWISE_NODE,
+    architecture_of,
+    curves_of,
+    nodes_of,
+    per_parameter,
+)
 
 NAMES = {"actual": "minigrad", "expected": "torch", "name": "rightfit"}
 
@@ -178,28 +184,28 @@ def test_what_is_out_of_budget_is_said(worst: float | None) -> None:
 
 
 def test_a_step_has_three_lanes() -> None:
-    assert [node[:2] for node in nodes([1, 8, 3], 20)] == [
+    assert [node[:2] for node in nodes(simple())] == [
         ("0", "Linear"),
         ("1", "ReLU"),
         ("2", "Linear"),
         ("loss", "MSELoss"),
     ]
-    boxes = {(box.x, box.title): box.detail for box in drawing(simple(), 20).boxes}
+    boxes = {(box.x, box.title): box.detail for box in drawing(simple()).boxes}
     forward, backward, optimizer = sorted({x for x, _ in boxes})
     assert boxes[forward, "0 Linear"] == "20 × 8"
     assert boxes[backward, "0 Linear"] == boxes[optimizer, "0 SGD"] == "8 × 1, 8"
     assert boxes[backward, "1 ReLU"] == "20 × 8"
     assert boxes[forward, "loss MSELoss"] == "1"
     assert len(boxes) == 4 + 4 + 2
-    assert all(box.y < drawing(simple(), 20).height for box in drawing(simple(), 20).boxes)
+    assert all(box.y < drawing(simple()).height for box in drawing(simple()).boxes)
 
 
 def simple() -> dict[str, Any]:
-    return architecture_of("passed", "underfit") | {"sizes": [1, 8, 3]}
+    return architecture_of("passed", "underfit") | {"nodes": nodes_of([1, 8, 3], 20)}
 
 
 def test_nothing_is_marked_on_a_step_that_passed() -> None:
-    step = drawing(simple(), 20)
+    step = drawing(simple())
     assert not any(box.verdict for box in step.boxes)
     assert step.description == ""
 
@@ -208,7 +214,7 @@ def test_the_first_nodes_are_marked() -> None:
     entry = architecture_of("failed", "rightfit")
     entry["bitwise"] = {"first_node": BITWISE_NODE}
     entry["steps"] = {"first_node": entry["gradients"]["first_node"]}
-    step = drawing(entry, 100)
+    step = drawing(entry)
     marked = {(box.x, box.title): box.verdict for box in step.boxes if box.verdict}
     lanes = sorted({box.x for box in step.boxes})
     assert marked == {

@@ -182,13 +182,13 @@ def test_held_out_points_are_fresh_and_alike() -> None:
 
 
 def trained(names: list[str], side: Side = MINIGRAD, **asked: Any) -> list[Finished]:
-    tasks = options.tasks(names, "3", "float32", epochs=20, samples=30)
+    tasks = options.tasks(names, "3", options.Training(epochs=20, samples=30))
     return train(tasks, side, lambda *_: None, **asked)
 
 
 def test_train() -> None:
     calls: list[tuple[str, str, int, int]] = []
-    tasks = options.tasks(["1-1", "1-4-1"], "3", "float32", epochs=20, samples=30)
+    tasks = options.tasks(["1-1", "1-4-1"], "3", options.Training(epochs=20, samples=30))
     first, second = train(tasks, MINIGRAD, lambda *call: calls.append(call))
     assert (len(first.run.losses), first.run.prediction.shape) == (20, (30, 1))
     assert (second.state, second.held_out, second.history) == ("trained", None, None)
@@ -219,7 +219,7 @@ def test_an_engine_that_draws_nothing_starts_from_what_minigrad_draws() -> None:
 
 
 def test_a_diverged_run_is_watched_to_its_end() -> None:
-    tasks = options.tasks(["1-8-8-1"], "3", "float32", epochs=20, learning_rate=1e9)
+    tasks = options.tasks(["1-8-8-1"], "3", options.Training(epochs=20, learning_rate=1e9))
     (run,) = train(tasks, MINIGRAD, lambda *_: None, hold_out=True, watch=True)
     assert run.state == "diverged"
     assert run.history is not None

@@ -1,20 +1,21 @@
 """minigrad as engines, through its public API alone: eager, captured, and reproducible."""
 
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 import minigrad
-from minigrad import nn
-from minigrad.architectures import build, parabola
 from minigrad.arrays.conversion import reproducible
+from parity.engines.adapters.modules import ModuleEngine
 from parity.engines.adapters.recorded import replayed
-from parity.engines.adapters.sequential import SequentialEngine
 from parity.engines.protocol import Array, Start, Task, Traced
+from parity.errors import CannotBeJudgedError
 
 
-class MinigradEngine(SequentialEngine):
-    """`nn.Sequential`, `nn.MSELoss` and `optim.SGD`, every step run eagerly."""
+class MinigradEngine(ModuleEngine):
+    """`nn.Module`s, losses and `optim.SGD`, every step run eagerly."""
 
     namespace: ModuleType | None = minigrad
     _library = minigrad
@@ -22,21 +23,6 @@ class MinigradEngine(SequentialEngine):
     def __init__(self) -> None:
         # A diverging network overflows, and that is for the verdicts to say, not for NumPy.
         np.seterr(all="ignore")
-        self._loss_function = nn.MSELoss()
-
-    def draw(self, task: Task) -> Start:
-        """Draw data and parameters with `minigrad.random`."""
-        minigrad.manual_seed(task.seed)
-        x, y = parabola(task.samples, task.dtype)
-        model = build(task.sizes, task.dtype)
-        return Start(x.numpy(), y.numpy(), self._copies(model))
-
-    def build(self, task: Task, start: Start) -> None:
-        """Build the network and copy the parameters into it."""
-        self._model = build(task.sizes, task.dtype)
-        self._fill(self._model, start.parameters)
-        self._x, self._y = self._tensor(start.x), self._tensor(start.y)
-        self._optimizer = self._sgd(task)
 
 
 class MinigradCapturedEngine(MinigradEngine):
@@ -47,18 +33,36 @@ class MinigradCapturedEngine(MinigradEngine):
     def build(self, task: Task, start: Start) -> None:
         """Build the network, copy the parameters into it, and have its steps captured."""
         super().build(task, start)
-        self.step = minigrad.capture(super().step)  # type: ignore[method-assign]
-        self._loss = minigrad.capture(self._backward)
-        self._values = minigrad.capture(self._traced)
-
-    def loss_and_gradients(self) -> tuple[float, dict[str, Array]]:
-        """Run forward and backward."""
-        loss = self._loss()
-        return loss.item(), self._gradients()
+        if self._scheduler is not None:
+            raise CannotBeJudgedError(
+                "minigrad-captured records a step with its learning rate, so it cannot train with "
+                "a schedule: choose --engine minigrad"
+            )
+        captured: Callable[[Any], Any] = minigrad.capture if task.problem is None else _captured
+        self._step, self._backward, self._values = map(  # type: ignore[method-assign]
+            captured, (super()._step, super()._backward, self._traced)
+        )
+        if not task.varies:
+            self.step = self._step  # type: ignore[method-assign]
 
     def trace(self) -> list[Traced]:
         """Take one training step by a replay; return all it computed, and by which calls."""
-        return replayed(self, self._values)
+        found = replayed(self, self._values, self._batch())
+        self._ended()
+        return found
+
+
+def _captured(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a captured function of a problem; one that is refused cannot be judged."""
+    captured = minigrad.capture(function)
+
+    def run(*arguments: Any) -> Any:
+        try:
+            return captured(*arguments)
+        except minigrad.CaptureError as error:
+            raise CannotBeJudgedError(f"minigrad-captured: {error}") from error
+
+    return run
 
 
 class MinigradReproducibleEngine(MinigradEngine):
@@ -66,10 +70,8 @@ class MinigradReproducibleEngine(MinigradEngine):
 
     namespace = None  # whose tensors would be of plain arrays
 
-    def build(self, task: Task, start: Start) -> None:
-        """Build the network, then make it reproducible."""
-        super().build(task, start)
-        reproducible(self._model)
+    def _placed(self, model: Any) -> Any:
+        return reproducible(model)
 
     def _tensor(self, array: Array) -> minigrad.Tensor:
         return reproducible(minigrad.tensor(array))

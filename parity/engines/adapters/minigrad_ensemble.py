@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 import minigrad
-from minigrad.architectures import build
 from minigrad.arrays.conversion import reproducible
 from minigrad.ensembles import ensemble, mse_losses
 from parity.engines.adapters.minigrad import MinigradEngine
+from parity.engines.adapters.modules import ModuleEngine
 from parity.engines.adapters.recorded import replayed
-from parity.engines.adapters.sequential import SequentialEngine
 from parity.engines.protocol import Array, Engine, Start, Task, Traced
 from parity.engines.serve import alive
 from parity.engines.trainer import Run
@@ -92,7 +91,11 @@ def stacked(starts: Sequence[Start]) -> Start:
     )
 
 
-class Ensemble(SequentialEngine):
+OPTIONS = ("weight_decay", "dampening", "nesterov")
+"""The options of a task that ensembles can do."""
+
+
+class Ensemble(ModuleEngine):
     """Networks of one task and many seeds, with their data and their optimiser.
 
     Arrays of all members have an axis for the members in front. The seed of the task does not
@@ -106,8 +109,8 @@ class Ensemble(SequentialEngine):
         members: how many seeds; 0 before the first task.
     """
 
+    options = OPTIONS
     _library = minigrad
-    _loss_function = staticmethod(mse_losses)
 
     def __init__(self, *, in_reproducible_arithmetic: bool = False) -> None:
         self.members = 0
@@ -116,19 +119,19 @@ class Ensemble(SequentialEngine):
     def build(self, task: Task, start: Start) -> None:
         """Build the networks and copy the parameters into them."""
         self.members = len(start.y)
-        self._model = ensemble([build(task.sizes, task.dtype)] * self.members)
-        self._fill(self._model, start.parameters)
-        self._x, self._y = self._tensor(start.x), self._tensor(start.y)
-        self._step: Callable[[], Any] = super().step
-        self._losses: Callable[[], Any] = self._backward
-        self._values: Any = self._traced
-        if self._eager:
-            reproducible(self._model)
-        else:
-            self._step, self._losses, self._values = map(
-                minigrad.capture, (self._step, self._losses, self._values)
+        super().build(task, start)
+        self._losses, self._values = self._backward, self._traced
+        if not self._eager:
+            self._step, self._losses, self._values = map(  # type: ignore[method-assign]
+                minigrad.capture, (super()._step, self._losses, self._values)
             )
-        self._optimizer = self._sgd(task)
+
+    def _placed(self, model: Any) -> Any:
+        members = ensemble([model] * self.members)
+        return reproducible(members) if self._eager else members
+
+    def _loss(self, task: Task) -> Callable[[Any, Any], Any]:
+        return mse_losses
 
     def begin_again(self, start: Start) -> None:
         """Begin the task from another start, with the steps that were captured."""
@@ -137,7 +140,7 @@ class Ensemble(SequentialEngine):
 
     def targets(self) -> Array:
         """Copy the y of all members, (members, samples, out)."""
-        return self._copy(self._y)
+        return self._copy(self._data[-1])
 
     def step(self) -> Array:
         """Take one training step; return the losses before it, (members,)."""
@@ -161,10 +164,10 @@ class Ensemble(SequentialEngine):
 
     def train(self) -> list[Run]:
         """Train for the task's epochs; return every member's run."""
-        losses = np.empty((self._task.epochs, self.members))
+        losses = np.empty((self._task.steps, self.members))
         with np.errstate(all="ignore"):  # a member that diverges overflows
-            for epoch in range(self._task.epochs):
-                losses[epoch] = self.step()
+            for step in range(self._task.steps):
+                losses[step] = self.step()
                 alive()
             final_mse, _ = self.loss_and_gradients()
             prediction, parameters = self.predict(), self.parameters()
@@ -197,6 +200,7 @@ class EnsembleEngine(Engine):
         shown: which of them is the engine's, counted from 0; None for another one at each seed.
     """
 
+    options = OPTIONS
     namespace: ModuleType | None = minigrad
     capture: Any = staticmethod(minigrad.capture)
     _reproducible = False
@@ -230,7 +234,7 @@ class EnsembleEngine(Engine):
                 values[name][self._shown] = value
         self._ensemble.put(all_parameters, all_buffers)
 
-    def put_data(self, x: Array, y: Array) -> None:
+    def put_data(self, x: Array, y: Array, *more: Array) -> None:
         """Replace x, which all members have, and the y of the member shown."""
         targets = self._ensemble.targets()
         targets[self._shown] = y

@@ -5,21 +5,22 @@ from typing import Any
 
 from minigrad.capture.program import Call, Program, View
 from minigrad.layout import copied as copy
-from parity.engines.adapters.sequential import SequentialEngine
+from parity.engines.adapters.modules import ModuleEngine
 from parity.engines.protocol import Traced
 
 
-def replayed(engine: SequentialEngine, traced: Any) -> list[Traced]:
+def replayed(engine: ModuleEngine, traced: Any, batch: Sequence[Any] = ()) -> list[Traced]:
     """Take a captured step twice from the same state; return what the second, a replay, computes.
 
     Args:
         engine: whose step it is.
-        traced: the captured step, as `SequentialEngine._traced`.
+        traced: the captured step, as `ModuleEngine._traced`.
+        batch: what it is given.
     """
     state = engine.parameters(), engine.momentum_buffers()
-    traced()  # which records it
+    traced(*batch)  # which records it
     engine.put(*state)
-    steps = traced()
+    steps = traced(*batch)
     program = traced.program
     texts = [line.partition("  # ")[0].strip() for line in str(program).splitlines()
              if line.startswith("    ")]  # fmt: skip

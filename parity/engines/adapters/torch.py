@@ -1,61 +1,51 @@
-"""torch as engines, with the networks, data and training loop of `torch_impl`.
+"""torch as engines, through its public API: devices and arithmetic are those of `torch_impl`.
 
 Eager, compiled, and in its reproducible arithmetic.
 """
 
-from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import torch
-from torch import nn
 
-from parity.engines.adapters.sequential import SequentialEngine
+from parity.engines.adapters.modules import ModuleEngine
 from parity.engines.protocol import Array, Start, Task
 from parity.errors import UsageError
 from torch_impl.devices import deterministic, device
-from torch_impl.model import build
 from torch_impl.reproducible import reproducible_arithmetic
-from torch_impl.train import LOSS_FUNCTION, step
-from torch_impl.train import start as draw_start
+from torch_impl.train import step
 
 
-class TorchEngine(SequentialEngine):
-    """`nn.Sequential`, `nn.MSELoss` and `torch.optim.SGD`, deterministic, TF32 off."""
+class TorchEngine(ModuleEngine):
+    """`nn.Module`s, losses and `torch.optim.SGD`, deterministic, TF32 off."""
 
     namespace: ModuleType | None = torch
     _library = torch
-    _loss_function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = LOSS_FUNCTION
 
     def __init__(self) -> None:
         # For the life of the process, which is the engine's own.
         deterministic().__enter__()
 
     def draw(self, task: Task) -> Start:
-        """Draw data and parameters on the CPU with torch's default generator."""
+        """Draw data and parameters, on the CPU, by torch's default generator."""
         _device(task)
-        model, x, y = draw_start(task.sizes, task.seed, task.samples, _dtype(task))
-        return Start(x.numpy(), y.numpy(), self._copies(model))
+        return super().draw(task)
 
     def build(self, task: Task, start: Start) -> None:
         """Build the network, copy the parameters into it and move everything to the device."""
         self._device = _device(task)
-        self._model = self._network(task)
-        self._fill(self._model, start.parameters)
-        self._model.to(self._device)
-        self._x, self._y = self._tensor(start.x), self._tensor(start.y)
-        self._optimizer = self._sgd(task)
-
-    def step(self) -> object:
-        """Take one training step."""
-        return step(self._model, self._optimizer, self._x, self._y, self._loss_function)
+        super().build(task, start)
 
     def synchronize(self) -> None:
         """Wait for a CUDA device."""
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
 
-    def _network(self, task: Task) -> nn.Sequential:
-        return build(task.sizes, _dtype(task))
+    def _placed(self, model: Any) -> Any:
+        return model.to(self._device)
+
+    def _rows(self, rows: Array) -> torch.Tensor:
+        return torch.tensor(rows, device=self._device)
 
     def _tensor(self, array: Array) -> torch.Tensor:
         return torch.tensor(array, device=self._device)
@@ -71,6 +61,7 @@ class TorchCompileEngine(TorchEngine):
     is nothing to see within a compiled step.
     """
 
+    options = ("weight_decay", "dampening", "nesterov", "activation", "loss", "bias")
     namespace = None
     trace = None  # type: ignore[assignment]
 
@@ -78,11 +69,11 @@ class TorchCompileEngine(TorchEngine):
         """Build everything anew; the next step compiles."""
         super().build(task, start)
         torch.compiler.reset()
-        self._compiled_step = torch.compile(step)
+        self._compiled_step: Any = torch.compile(step)
 
     def step(self) -> object:
         """Take one training step."""
-        return self._compiled_step(self._model, self._optimizer, self._x, self._y)
+        return self._compiled_step(self._model, self._optimizer, *self._data, self._loss_function)
 
 
 class TorchReproducibleEngine(TorchEngine):
@@ -101,7 +92,3 @@ def _device(task: Task) -> torch.device:
         return device(task.device)
     except ValueError as error:
         raise UsageError(str(error)) from error
-
-
-def _dtype(task: Task) -> torch.dtype:
-    return {"float32": torch.float32, "float64": torch.float64}[task.dtype]

@@ -1,62 +1,103 @@
 """JAX: a training step compiled as a whole, and the whole loop compiled."""
 
 import functools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array as JaxArray
 from jax import lax, nn
 
-from parity.engines.peers.peer import Peer, layers, sgd_directions
+from parity.engines.peers.peer import Peer
 from parity.engines.protocol import Array, Start, Task
 
 State = tuple[list[JaxArray], list[JaxArray]]
 """Parameters and momentum buffers; no buffers before the first step, and none without momentum."""
 
+ACTIVATIONS: dict[str, Callable[[JaxArray], JaxArray]] = {
+    "ReLU": nn.relu,
+    "LeakyReLU": lambda x: jnp.where(x > 0, x, 0.01 * x),  # at 0 the derivative is torch's
+    "Tanh": jnp.tanh,
+    "Sigmoid": nn.sigmoid,
+    "Softplus": nn.softplus,
+}
 
-def forward(parameters: list[JaxArray], x: JaxArray) -> JaxArray:
+
+def _huber(error: JaxArray) -> JaxArray:
+    far = jnp.abs(error)
+    return jnp.where(far < 1, 0.5 * error**2, far - 0.5)
+
+
+LOSSES: dict[str, Callable[[JaxArray], JaxArray]] = {
+    "MSELoss": jnp.square,
+    "L1Loss": jnp.abs,
+    "SmoothL1Loss": _huber,
+    "HuberLoss": _huber,
+}
+"""Of each element's error; the loss is their mean."""
+
+
+class Form(NamedTuple):
+    """The form of a network: what its task says of it."""
+
+    activation: str
+    loss: str
+    bias: bool
+
+
+def forward(form: Form, parameters: list[JaxArray], x: JaxArray) -> JaxArray:
     """Return the network's output."""
-    for weight, bias, activated in layers(parameters):
-        x = x @ weight.T + bias
-        if activated:
-            x = nn.relu(x)
+    size = 2 if form.bias else 1
+    for first in range(0, len(parameters), size):
+        weight, *bias = parameters[first : first + size]
+        x = sum(bias, x @ weight.T)
+        if first + size < len(parameters):
+            x = ACTIVATIONS[form.activation](x)
     return x
 
 
-def mse_loss(parameters: list[JaxArray], x: JaxArray, y: JaxArray) -> JaxArray:
-    """Return the mean squared error."""
-    return jnp.mean((forward(parameters, x) - y) ** 2)
+def loss(form: Form, parameters: list[JaxArray], x: JaxArray, y: JaxArray) -> JaxArray:
+    """Return the mean loss of all elements."""
+    return jnp.mean(LOSSES[form.loss](forward(form, parameters, x) - y))
 
 
-loss_and_gradients = jax.value_and_grad(mse_loss)
+loss_and_gradients = jax.value_and_grad(loss, argnums=1)
 
 
 def sgd_step(
-    state: State, x: JaxArray, y: JaxArray, learning_rate: float, momentum: float
+    task: Task, form: Form, state: State, x: JaxArray, y: JaxArray
 ) -> tuple[State, JaxArray]:
     """Return the state after a training step, and the loss before it."""
     parameters, buffers = state
-    loss, gradients = loss_and_gradients(parameters, x, y)
-    directions = sgd_directions(momentum, buffers, gradients)
+    value, gradients = loss_and_gradients(form, parameters, x, y)
+    pairs = zip(gradients, parameters, strict=True)
+    directions = [g + task.weight_decay * p if task.weight_decay else g for g, p in pairs]
+    if task.momentum:
+        kept = 1 - task.dampening
+        moved = zip(buffers or directions, directions, strict=True)
+        buffers = [task.momentum * b + kept * d for b, d in moved] if buffers else directions
+        ahead = zip(directions, buffers, strict=True)
+        directions = [d + task.momentum * b if task.nesterov else b for d, b in ahead]
     pairs = zip(parameters, directions, strict=True)
-    moved = [parameter - learning_rate * direction for parameter, direction in pairs]
-    return (moved, directions if momentum else []), loss
+    return ([p - task.learning_rate * d for p, d in pairs], buffers), value
 
 
 class JaxEngine(Peer):
     """`jax.jit` of a whole step, which gives its parameters' memory to the new ones."""
 
+    options = ("activation", "loss", "bias", "weight_decay", "dampening", "nesterov")
+
     def __init__(self) -> None:
         super().__init__()
         jax.config.update("jax_enable_x64", True)  # without it float64 becomes float32
         jax.config.update("jax_platforms", "cpu")
-        self._loss_and_gradients = jax.jit(loss_and_gradients)
+        self._loss_and_gradients = jax.jit(loss_and_gradients, static_argnums=0)
 
     def build(self, task: Task, start: Start) -> None:
         """Compile a step with the task's options."""
-        step = functools.partial(sgd_step, learning_rate=task.learning_rate, momentum=task.momentum)
+        self._form = Form(task.activation, task.loss, task.bias)
+        step = functools.partial(sgd_step, task, self._form)
         self._uncompiled_step = step
         self._step = jax.jit(step, donate_argnums=0)
         super().build(task, start)
@@ -69,14 +110,14 @@ class JaxEngine(Peer):
 
     def predict(self) -> Array:
         """Run forward."""
-        return self._copy(forward(self._parameters, self._x))
+        return self._copy(forward(self._form, self._parameters, self._x))
 
     def synchronize(self) -> None:
         """Wait for the parameters: JAX returns before it has computed them."""
         jax.block_until_ready(self._parameters)
 
     def _backward(self) -> tuple[Any, Sequence[Any]]:
-        loss, gradients = self._loss_and_gradients(self._parameters, self._x, self._y)
+        loss, gradients = self._loss_and_gradients(self._form, self._parameters, self._x, self._y)
         return loss, gradients
 
     def _own(self, array: Array) -> Any:

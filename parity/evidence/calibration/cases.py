@@ -10,6 +10,7 @@ import torch
 
 from minigrad.architectures import ARCHITECTURES
 from parity.engines.protocol import Array
+from parity.problems.task import Task
 from torch_impl.model import build
 
 MOST_WORK = 3e7
@@ -37,6 +38,15 @@ class Case(NamedTuple):
     buffers: dict[str, Array]
     options: dict[str, Any]
     epochs: int = 0
+
+    @property
+    def task(self) -> Task:
+        """What trains such a network for an epoch."""
+        options = {"learning_rate" if name == "lr" else name: v for name, v in self.options.items()}
+        return Task(
+            self.sizes, 1, samples=len(self.x), seed=0, dtype=self.x.dtype.name, device="cpu",
+            **options,
+        )  # fmt: skip
 
 
 Data = Callable[[np.random.Generator, int, int, int], tuple[Array, Array]]

@@ -77,15 +77,13 @@ def measure_free(seed: int, device: str = "cpu") -> dict[str, Any]:
 
 def _judged(case: Case, name: str, diverging: bool, device: str) -> dict[str, Any]:
     work = len(case.x) * sum(a * b for a, b in pairwise(case.sizes))
-    task = Task(
-        case.sizes,
-        FEW if work > MUCH_WORK else MANY,
-        case.options["lr"] * (1000 if diverging else 1),
-        len(case.x),
-        0,
-        case.x.dtype.name,
-        device,
-        case.options["momentum"],
+    task = replace(
+        case.task,
+        epochs=FEW if work > MUCH_WORK else MANY,
+        learning_rate=case.options["lr"] * (1000 if diverging else 1),
+        device=device,
+        nesterov=False,
+        weight_decay=0.0,
     )
     start = Start(case.x, case.y, case.parameters)
     engine = ENGINES[name]()
@@ -96,7 +94,7 @@ def _judged(case: Case, name: str, diverging: bool, device: str) -> dict[str, An
     return {
         "engine": name,
         "momentum": task.momentum,
-        "state": state(last, start),
+        "state": state(last, start, task),
         **{field: entry[field] for field in (*kept, "unlimited")},
     }
 

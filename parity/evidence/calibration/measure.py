@@ -12,7 +12,7 @@ from minigrad.architectures import ARCHITECTURES, parabola
 from minigrad.architectures import build as minigrad_build
 from parity.checks.budget import BudgetedStep, StepBudget
 from parity.checks.gradients import AGGREGATE_Z, COMMON, Comparison, Z, compare
-from parity.engines.protocol import Array
+from parity.engines.protocol import Array, Start
 from parity.evidence.calibration.cases import Case, state, torch_model, torch_step
 
 COMMONS = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
@@ -33,7 +33,7 @@ def torch_side(case: Case, device: str = "cpu") -> tuple[float, dict[str, Array]
 
 def minigrad_side(case: Case) -> StepBudget:
     """Return minigrad's values and budgets."""
-    step = BudgetedStep(case.sizes, case.x, case.y, **case.options)
+    step = BudgetedStep(case.task, Start(case.x, case.y, case.parameters))
     return step(case.parameters, case.buffers)
 
 

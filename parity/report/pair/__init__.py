@@ -20,6 +20,7 @@ from minigrad.explain.steps import Step, Story
 from minigrad.explain.summary import MOST_WHOLE, group
 from parity.cases.replay import Replayed
 from parity.cases.replay import document as document_of
+from parity.cases.shrink_steps import steps
 from parity.checks.gradients import Z
 from parity.checks.locate import Traces, first_node, tensors
 from parity.checks.tensor import Key, Tensor
@@ -89,7 +90,7 @@ def page(replayed: Replayed, name: str) -> str:
 
 def _which(replayed: Replayed, traces: Traces) -> str:
     """Say which step of the case this is."""
-    epochs = replayed.case.task.epochs
+    epochs = steps(replayed.case)
     verdict = VERDICTS[replayed.case.kind]
     if not verdict.has_first_node:
         return (

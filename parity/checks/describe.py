@@ -1,0 +1,114 @@
+"""What a problem comes to: tried once on minigrad, by whose rules all engines are judged."""
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+
+import minigrad
+from parity.checks.budget import BudgetedStep
+from parity.checks.steps import Judge
+from parity.engines.adapters.minigrad import MinigradEngine
+from parity.errors import ProblemError, UsageError, summary
+from parity.problems import parts
+from parity.problems.task import Task
+from parity.problems.written import Problem
+
+EPOCHS = 500
+
+
+def describe(judge: Judge, problem: Problem, seed: int | None, dtype: str, device: str) -> Task:
+    """Run a problem's functions, and one step; return its task.
+
+    Args:
+        judge: where it runs, in a process of its own: whatever a problem does, it does it there.
+        problem: what is trained.
+        seed: None for the problem's own, or 0.
+        dtype, device: of the task.
+
+    Raises:
+        ProblemError: it cannot be trained as it is written; it says where, and what to do.
+    """
+    with _told(problem, "the file"):
+        values = {name: problem.value(name) for name in ("epochs", "batch_size", "shuffle", "seed")}
+        for name in ("model", "data", "loss", "optimizer", "scheduler"):
+            problem.function(name)
+    if seed is None:
+        seed = values["seed"] or 0
+    if not 0 <= seed < 2**64:
+        raise ProblemError(f"{problem.path}: seed = {seed} must be from 0 to 2^64 - 1")
+    task = Task(
+        sizes=(), epochs=values["epochs"] or EPOCHS, learning_rate=0.01, samples=100, seed=seed,
+        dtype=dtype, device=device, shuffle=bool(values["shuffle"]), problem=problem,
+    )  # fmt: skip
+    with np.errstate(all="ignore"), parts.numbers_of(task, minigrad):
+        minigrad.manual_seed(seed)
+        with _told(problem, "data(torch)"):
+            _, y = parts.data(task, minigrad)
+        with _told(problem, "model(torch)"):
+            model = parts.model(task, minigrad)
+        if wrong := _unfit(model, dtype):
+            raise ProblemError(f"{problem.path}: model(torch) has {wrong}")
+        with _told(problem, "optimizer(torch, parameters)"):
+            optimizer = parts.optimizer(task, minigrad, model.parameters())
+        with _told(problem, "scheduler(torch, optimizer)"):
+            parts.schedule(replace(task, epochs=2), minigrad, model.parameters())
+    group = optimizer.param_groups[0]
+    task = replace(
+        task,
+        samples=len(y),
+        batch_size=values["batch_size"],
+        learning_rate=float(group["lr"]),
+        momentum=max(float(group["momentum"]) for group in optimizer.param_groups),
+        weight_decay=float(group["weight_decay"]),
+        dampening=float(group["dampening"]),
+        nesterov=bool(group["nesterov"]),
+    )
+    with np.errstate(all="ignore"), _told(problem, "a training step"):
+        engine = MinigradEngine()
+        start = engine.draw(task)
+        engine.load(task, start)
+        if np.shape(engine.loss_and_gradients()[0]) != ():
+            raise ValueError("the loss is no single number")
+        engine.step()
+        budget = BudgetedStep(task, start)(start.parameters)
+    if not np.isfinite(budget.loss.value).all():
+        raise ProblemError(
+            f"{problem.path}: the loss is {budget.loss.value} before the first step: nothing can "
+            "be judged of it. Give data and a model of finite numbers"
+        )
+    return task
+
+
+def _unfit(model: minigrad.nn.Module, dtype: str) -> str | None:
+    """Return what is wrong with a model's parameters, None if nothing is."""
+    parameters = dict(model.named_parameters())
+    if not parameters:
+        return "no parameters: assign nn.Parameter or modules to attributes of the nn.Module"
+    for name, parameter in parameters.items():
+        if str(parameter.dtype).rpartition(".")[2] != dtype:
+            return (
+                f"{name} of {parameter.dtype} in a run of {dtype}: leave the dtype out, it is set "
+                "to the run's"
+            )
+    return None
+
+
+@contextmanager
+def _told(problem: Problem, what: str) -> Iterator[None]:
+    """Turn whatever is raised into a `ProblemError` that says where it was."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except BaseException as error:
+        advice = "run it with torch to see whether the problem or minigrad is to blame"
+        if isinstance(error, AttributeError | NotImplementedError):
+            advice = "the judge trains every problem on minigrad first: use what it has"
+        if not any(f.filename == problem.path for f in traceback.extract_tb(error.__traceback__)):
+            advice = "the functions' results do not fit together"
+        raise ProblemError(
+            f"{problem.place(error)}: {what} raised {summary(error)}\n{advice}"
+        ) from error

@@ -1,0 +1,146 @@
+"""`Problem`: a file that somebody wrote, of functions in torch's names.
+
+    def model(torch):
+        return torch.nn.Sequential(torch.nn.Linear(1, 32), torch.nn.Tanh(), torch.nn.Linear(32, 1))
+
+All but `model` may be left out. Each is called with an engine's library: torch, minigrad, or any
+other that has torch's names.
+"""
+
+import functools
+import inspect
+import linecache
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from parity.errors import ProblemError
+
+FUNCTIONS = {
+    "model": ("torch",),
+    "data": ("torch",),
+    "loss": ("torch", "prediction", "y"),
+    "optimizer": ("torch", "parameters"),
+    "scheduler": ("torch", "optimizer"),
+}
+"""The functions of a problem, and what they are given."""
+
+VALUES: dict[str, type] = {"epochs": int, "batch_size": int, "shuffle": bool, "seed": int}
+"""The plain values of a problem."""
+
+MOST_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file of functions, not run before one of them is asked for.
+
+    Attributes:
+        name: for people: that of the file, or of the module.
+        path: of the file.
+        source: its text.
+    """
+
+    name: str
+    path: str
+    source: str
+
+    def function(self, name: str) -> Callable[..., Any] | None:
+        """Return a function of the problem, which says where it raised what it raises; or None."""
+        function = self._module().get(name)
+        if function is None:
+            return None
+        given = ", ".join(FUNCTIONS[name])
+        if not callable(function):
+            raise ProblemError(
+                f"{self.path}: {name} is a {type(function).__name__}; it must be a function "
+                f"{name}({given})"
+            )
+
+        @functools.wraps(function)
+        def asked(*arguments: Any) -> Any:
+            try:
+                inspect.signature(function).bind(*arguments)
+            except TypeError:
+                raise ProblemError(
+                    f"{self.place(function)}: {name} must be a function {name}({given})"
+                ) from None
+            return function(*arguments)
+
+        return asked
+
+    def value(self, name: str) -> Any:
+        """Return a plain value of the problem, None if it has none."""
+        value = self._module().get(name)
+        kind = VALUES[name]
+        if value is None:
+            return None
+        low = name in ("epochs", "batch_size") and type(value) is int and value < 1
+        if type(value) is not kind or low:
+            least = {"seed": "a whole number", "shuffle": "True or False"}
+            raise ProblemError(
+                f"{self.path}: {name} = {str(value)[:40]!r} must be "
+                f"{least.get(name, 'a whole number of at least 1')}"
+            )
+        return value
+
+    def place(self, what: Any) -> str:
+        """Return the file and line at which a function begins, or an exception passed the file."""
+        if isinstance(what, BaseException):
+            frames = traceback.extract_tb(what.__traceback__)
+            lines = [frame.lineno for frame in frames if frame.filename == self.path]
+            if isinstance(what, SyntaxError) and what.filename == self.path:
+                lines.append(what.lineno)
+            return f"{self.path}:{lines[-1]}" if lines else self.path
+        return (
+            f"{self.path}:{what.__code__.co_firstlineno}"
+            if hasattr(what, "__code__")
+            else self.path
+        )
+
+    def _module(self) -> dict[str, Any]:
+        """Run the file, once a process; return its names."""
+        return _run(self)
+
+
+@functools.cache
+def _run(problem: Problem) -> dict[str, Any]:
+    module = ModuleType(problem.name)
+    module.__file__ = problem.path
+    module.__package__ = problem.name.rpartition(".")[0]
+    lines = problem.source.splitlines(keepends=True)
+    linecache.cache[problem.path] = len(problem.source), None, lines, problem.path
+    folder = str(Path(problem.path).resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # a problem may import what lies beside it
+    exec(compile(problem.source, problem.path, "exec"), module.__dict__)
+    found = module.__dict__
+    if "model" not in found:
+        near = [
+            name for name in found if name.lower() in {"net", "get_model", "make_model", "module"}
+        ]
+        raise ProblemError(
+            f"{problem.path} has no function model(torch), which returns the nn.Module to train"
+            + (f": is it {near[0]}?" if near else "")
+        )
+    return found
+
+
+def read(path: Path, name: str) -> Problem:
+    """Return the problem in a file; nothing of it is run.
+
+    Raises:
+        ProblemError: it cannot be read as text.
+    """
+    try:
+        if path.stat().st_size > MOST_BYTES or not path.is_file():
+            raise ProblemError(f"{path} is no file of at most {MOST_BYTES:,} bytes: give a problem")
+        return Problem(name, str(path), path.read_text("utf-8"))
+    except OSError as error:
+        raise ProblemError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ProblemError(f"{path} is no text in UTF-8: {error.reason}") from error

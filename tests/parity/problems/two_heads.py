@@ -1,0 +1,25 @@
+"""The product of two heads on one body."""
+
+
+def model(torch):
+    nn = torch.nn
+
+    class Heads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Sequential(nn.Linear(1, 12), nn.ReLU())
+            self.value = nn.Linear(12, 1)
+            self.gate = nn.Linear(12, 1)
+
+        def forward(self, x):
+            features = self.body(x)
+            return self.value(features) * self.gate(features)
+
+    return Heads()
+
+
+def optimizer(torch, parameters):
+    return torch.optim.SGD(parameters, lr=1e-3)
+
+
+epochs = 200
