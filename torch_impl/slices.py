@@ -175,16 +175,6 @@ def product(x: Factor, y: Factor) -> Tensor:
     return out
 
 
-def batched(x: Tensor, y: Tensor) -> Tensor:
-    """Return the products of (..., n, k) and (..., k, m), leading dimensions broadcast."""
-    leading = torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])  # type: ignore[no-untyped-call]
-    out = x.new_empty(*leading, x.shape[-2], y.shape[-1])
-    matrices = (z.expand(*leading, *z.shape[-2:]).flatten(0, -3) for z in (x, y, out))
-    for a, b, place in zip(*matrices, strict=True):
-        place.copy_(product(Factor(a), Factor(b)))
-    return out
-
-
 @plainly
 def total(x: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False) -> Tensor:
     """Return the sum over one dimension, several, or all (None)."""
