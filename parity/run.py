@@ -82,6 +82,8 @@ def _unjudged(architecture: Architecture, task: Task) -> dict[str, Any]:
     return {
         "name": architecture.name,
         "sizes": list(task.sizes),
+        "loss": task.loss,
+        "nodes": [],
         **({"file": task.problem.path} if task.problem else {}),
         "epochs": task.epochs,
         "learning_rate": task.learning_rate,

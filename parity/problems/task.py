@@ -37,13 +37,13 @@ class Task:
         device: "cpu", "cuda" or "cuda:N"; an engine that only knows the CPU stays there.
         momentum, weight_decay, dampening, nesterov: options of SGD.
         activation: between the layers of a chain, by torch's name in `torch.nn`.
-        loss: by torch's name in `torch.nn`.
+        loss: by torch's name in `torch.nn`; "loss" for a problem's own.
         bias: whether the layers of a chain have one.
         batch_size: how many samples a step is on; None for all of them.
         shuffle: whether each epoch has the samples in an order of its own.
         most_steps: training ends after so many steps, if not before; None for no limit.
         problem: what is trained in place of a chain. Then the options of SGD are those of its
-            optimiser's first group, and `activation`, `loss` and `bias` say nothing.
+            optimiser's first group, and `activation` and `bias` say nothing.
         data: what a chain is trained on in place of the parabola.
     """
 

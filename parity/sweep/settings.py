@@ -16,6 +16,7 @@ TRAINING = (
     "minigrad/**/*.py",
     "torch_impl/**/*.py",
     "parity/engines/**/*.py",
+    "parity/problems/*.py",
     "parity/checks/state.py",
     "parity/checks/trajectory.py",
 )
