@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 import minigrad
 from parity.problems.written import Problem
 
-
 ACTIVATIONS = {
     "relu": "ReLU",
     "leaky_relu": "LeakyReLU",
