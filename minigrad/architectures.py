@@ -42,11 +42,15 @@ ARCHITECTURES = {
 """Too small to bend, the right size, and far too large for a hundred points."""
 
 
-def architecture(text: str) -> Architecture:
+def architecture(text: str, features: int = 1) -> Architecture:
     """Return the architecture of this name, or with these layer sizes: `1-32-32-1`.
 
+    Args:
+        text: the name or the sizes.
+        features: how many numbers a sample has, besides its one target.
+
     Raises:
-        ValueError: it is neither, or does not go from the data's one feature to its one target.
+        ValueError: it is neither, or does not go from the data's features to its one target.
     """
     if text in ARCHITECTURES:
         return ARCHITECTURES[text]
@@ -56,10 +60,13 @@ def architecture(text: str) -> Architecture:
             "layer sizes such as 1-32-32-1"
         )
     sizes = tuple(map(int, text.split("-")))
-    if min(sizes) < 1 or sizes[0] != 1 or sizes[-1] != 1:
+    if min(sizes) < 1 or (sizes[0], sizes[-1]) != (features, 1):
+        first, has = f"the first {features}, the last 1", f"{features} features"
+        if features == 1:
+            first, has = "the first and the last exactly 1", "one feature"
         raise ValueError(
-            f"architecture {text!r}: sizes must be at least 1, and the first and the last exactly "
-            "1, since the data has one feature and one target"
+            f"architecture {text!r}: sizes must be at least 1, and {first}, since the data has "
+            f"{has} and one target"
         )
     found = Architecture("-".join(map(str, sizes)), sizes)
     if found.parameters > MOST_PARAMETERS:

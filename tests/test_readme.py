@@ -47,6 +47,7 @@ def blocks(kind: str) -> dict[str, str]:
 
 PYTHON = blocks("python")
 FILES = {match[1]: code for code in PYTHON.values() if (match := re.match(r"# (\w+\.py)\n", code))}
+FILES |= {"points.csv": code for code in blocks("csv points.csv").values()}
 COMMANDS = {
     line.removeprefix("$ ").partition("#")[0].strip()
     for block in blocks("console").values()

@@ -39,6 +39,7 @@ def run_command(
         "device": training.device,
         "samples": tasks[0][1].samples,
         "quick": quick,
+        **({"data": data.described} if (data := tasks[0][1].data) else {}),
     }
     if files := {named.name: task.problem.path for named, task in tasks if task.problem}:
         settings["files"] = files

@@ -54,9 +54,9 @@ def model(task: Task, library: Any) -> Any:
 def data(task: Task, library: Any) -> tuple[list[Any], Any]:
     """Return the model's inputs, of which there may be several, and the targets.
 
-    Without a problem's: x evenly spaced on [-5, 5] and y = x² + standard normal noise, each
-    (samples, 1). The noise is drawn one element at a time: torch draws sixteen and more at once
-    differently.
+    Without a problem's or a file's: x evenly spaced on [-5, 5] and y = x² + standard normal noise,
+    each (samples, 1). The noise is drawn one element at a time: torch draws sixteen and more at
+    once differently.
     """
     if written := _written(task, "data"):
         found = written(library)
@@ -71,6 +71,9 @@ def data(task: Task, library: Any) -> tuple[list[Any], Any]:
             shapes = ", ".join(str(tuple(t.shape)) for t in (*x, y))
             raise _wrong(task, "data", f"as many inputs as targets, one sample a row, not {shapes}")
         return x, y
+    if task.data is not None:
+        x, y = map(library.tensor, task.data.arrays(task.dtype))
+        return [x], y
     x = library.linspace(-5, 5, task.samples)
     y = library.stack([element**2 + library.randn(1) for element in x])
     return [x.reshape(-1, 1)], y

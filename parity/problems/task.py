@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import minigrad
+from parity.problems.data import Data
 from parity.problems.written import Problem
 
 ACTIVATIONS = {
@@ -43,6 +44,7 @@ class Task:
         most_steps: training ends after so many steps, if not before; None for no limit.
         problem: what is trained in place of a chain. Then the options of SGD are those of its
             optimiser's first group, and `activation` and `bias` say nothing.
+        data: what a chain is trained on in place of the parabola.
     """
 
     sizes: tuple[int, ...]
@@ -63,6 +65,7 @@ class Task:
     shuffle: bool = False
     most_steps: int | None = None
     problem: Problem | None = None
+    data: Data | None = None
 
     @property
     def steps(self) -> int:
