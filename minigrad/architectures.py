@@ -108,9 +108,22 @@ def training(
     x, y = parabola(samples)
     model = build(architecture.sizes)
     criterion = MSELoss()
-    optimizer = SGD(model.parameters(), lr=architecture.learning_rate)
+    step = step_of(model, criterion, SGD(model.parameters(), lr=architecture.learning_rate), x, y)
+    for _ in range(epoch - 1):
+        step()
+    return step
 
-    def step() -> Any:
+
+def step_of(
+    model: Callable[..., Tensor],
+    criterion: Callable[..., Tensor],
+    optimizer: SGD,
+    x: Any,
+    y: Tensor,
+) -> Callable[[], Tensor]:
+    """Return a training step; `minigrad explain` shows its lines."""
+
+    def step() -> Tensor:
         optimizer.zero_grad()
         prediction = model(x)
         loss = criterion(prediction, y)
@@ -118,6 +131,4 @@ def training(
         optimizer.step()
         return loss
 
-    for _ in range(epoch - 1):
-        step()
     return step

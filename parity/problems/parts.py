@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
+from minigrad.problems import step_seed as step_seed
 from parity.errors import ProblemError
 from parity.problems.task import Task
 from parity.problems.written import FUNCTIONS, Problem
@@ -162,11 +163,6 @@ def chain_shapes(task: Task) -> dict[str, tuple[int, ...]]:
         if task.bias:
             found[f"{2 * layer}.bias"] = (outputs,)
     return found
-
-
-def step_seed(seed: int, step: int) -> int:
-    """Return the seed of the numbers that are drawn in a step; no two steps share one."""
-    return (seed * 0x9E3779B97F4A7C15 + step + 1) % 2**63
 
 
 def _written(task: Task, name: str) -> Callable[..., Any] | None:

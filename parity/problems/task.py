@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-import minigrad
+from minigrad.problems import order
 from parity.problems.data import Data
 from parity.problems.written import Problem
 
@@ -102,7 +102,7 @@ class Task:
         if self.batch_size is None or step >= self.steps:
             return None
         epoch, batch = divmod(step, self.steps_an_epoch)
-        order = _order(self.samples, self.seed + epoch) if self.shuffle else np.arange(self.samples)
+        order = _order(self.samples, self.seed, epoch) if self.shuffle else np.arange(self.samples)
         return order[batch * self.batch_size :][: self.batch_size]
 
     def of_steps(self, first: int, count: int) -> Self:
@@ -124,11 +124,7 @@ OPTIONS = frozenset(
 EVERY_OPTION = OPTIONS | {"problem"}
 
 
-@functools.lru_cache(maxsize=2)
-def _order(samples: int, seed: int) -> NDArray[np.int64]:
-    """Return an order of the samples: torch's `randperm` by a generator with this seed."""
-    generator = minigrad.Generator().manual_seed(seed % 2**64)
-    return minigrad.randperm(samples, generator=generator).numpy()
+_order = functools.lru_cache(maxsize=2)(order)
 
 
 def said(option: str, value: Any) -> str:
