@@ -17,7 +17,7 @@ from parity.engines.protocol import Task
 from parity.probes.check import check_probes
 from parity.processes import Processes, Side, processes_for
 from parity.report import Curves, Report
-from parity.training import abscissa, points
+from parity.report.points import abscissa, points
 
 Progress = Callable[[str, str, int, int], object]
 """Called as `progress(architecture, engine or verdict, epochs done, epochs)`."""

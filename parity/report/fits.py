@@ -15,7 +15,8 @@ from PIL import Image
 
 from parity.report import Array
 from parity.report.figure import EXPECTED, dots, draw_line, loggable, rings
-from parity.training import Finished, abscissa, column, points
+from parity.report.points import abscissa, column, points
+from parity.training import Finished
 
 MOST_NETWORKS = 6
 """The most networks side by side; more would make a large file that nobody can read."""
