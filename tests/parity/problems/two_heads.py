@@ -1,4 +1,4 @@
-"""The product of two heads on one body."""
+"""The product of two heads on one body, and a loss that is written out of smooth pieces."""
 
 
 def model(torch):
@@ -16,6 +16,10 @@ def model(torch):
             return self.value(features) * self.gate(features)
 
     return Heads()
+
+
+def loss(torch, prediction, y):
+    return torch.nn.functional.smooth_l1_loss(prediction, y, beta=0.5)
 
 
 def optimizer(torch, parameters):
