@@ -1,5 +1,6 @@
 """Problems drawn at random: the same number, the same problem. Each is a text in torch's names."""
 
+from itertools import pairwise
 from random import Random
 
 from parity.problems.written import Problem
@@ -87,7 +88,7 @@ def _source(random: Random) -> str:
     inputs, outputs, samples = random.randint(1, 3), random.randint(1, 2), random.randint(3, 30)
     widths = [inputs, *(random.randint(2, 8) for _ in range(random.randint(0, 3)))]
     parts: list[str] = []
-    layers = [_linear(a, b, random) for a, b in zip(widths, widths[1:], strict=False)]
+    layers = [_linear(a, b, random) for a, b in pairwise(widths)]
     body = []
     for i, width in enumerate(widths[1:]):
         body.append(f"h = self.layers[{i}](h)")
