@@ -15,7 +15,14 @@ from minigrad.graph import ancestors, leading_to
 from minigrad.temporary import replaced
 from parity.checks.budget import Budget, budget_of
 from parity.checks.guilty import first_wrong, first_wrong_sum, is_wrong_direction
-from parity.engines.adapters.tracing import LOSS, PREDICTION, Calls, gradients_of, place_of
+from parity.engines.adapters.tracing import (
+    LOSS,
+    PREDICTION,
+    Calls,
+    gradient_by,
+    gradients_of,
+    place_of,
+)
 from parity.engines.protocol import BUFFER, Array, Start, Task, Traced
 from parity.problems import parts
 
@@ -199,8 +206,11 @@ class Nodes:
     @cached_property
     def _sources(self) -> dict[Key, minigrad.Tensor]:
         """The tensors that a trace has gradients by, by the gradient's key; all is swept back."""
-        self._sweep(LOSS, (LOSS, "output"))
         found: dict[Key, minigrad.Tensor] = {}
+        _ = self._computed
+        for leaf in self._leaves.values():
+            leaf.grad = None  # what the model itself differentiated has left there
+        self._sweep(LOSS, (LOSS, "output"))
         for node, name in gradients_of(self._calls):
             if name != "output":
                 found["backward", node, name] = self._parameters[name]
@@ -231,8 +241,8 @@ class Nodes:
         if schedule is not None:
             parts.set_options(optimizer, schedule[self._start.step // self._task.steps_an_epoch])
         for name, parameter in self._parameters.items():
-            given = self._trace.get(("backward", name.rpartition(".")[0] or PREDICTION, name))
-            parameter.grad = None if given is None else budgeted(minigrad.tensor(given.value))
+            given = gradient_by(self._trace, name)
+            parameter.grad = None if given is None else budgeted(minigrad.tensor(given))
             if name in self._momentum_buffers:
                 buffer = budgeted(minigrad.tensor(self._momentum_buffers[name]))
                 optimizer.state[parameter] = {"momentum_buffer": buffer}
