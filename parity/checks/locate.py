@@ -161,7 +161,8 @@ def state_at(
 ) -> tuple[Start, Mapping[str, Array]]:
     """Return where an engine has come to before an epoch, from 0: parameters, and buffers."""
     parameters, buffers = engine.call(Trainer.state_before, task, start, epoch, momentum_buffers)
-    return replace(start, parameters=parameters), buffers
+    step = start.step + epoch if task.varies else start.step
+    return replace(start, parameters=parameters, step=step), buffers
 
 
 def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:

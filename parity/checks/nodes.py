@@ -194,9 +194,9 @@ class Nodes:
         *x, y = data if rows is None else (d[minigrad.tensor(rows)] for d in data)
         if self._all_recorded:
             x = [t.detach().requires_grad_() if "float" in str(t.dtype) else t for t in x]
+        forward = parts.in_numbers_of(task, minigrad, self._model)  # whose making draws numbers
         if task.problem is not None:
             minigrad.manual_seed(parts.step_seed(task.seed, start.step))
-        forward = parts.in_numbers_of(task, minigrad, self._model)
         with np.errstate(all="ignore"), Calls(self._model, seen) as self._calls:
             prediction = forward(*x)
         with np.errstate(all="ignore"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from parity.checks.describe import describe
+from parity.checks.locate import first_node, traced
 from parity.checks.match import Match
 from parity.checks.steps import Judge
 from parity.checks.verdicts import VERDICTS, located
@@ -19,7 +20,7 @@ from parity.evidence.detection.defect import DEFECTS, Defect, planted, read
 from parity.source_digest import ROOT
 from tests.minigrad.operations import FUZZ
 from tests.parity.random_problems import problem
-from tests.parity.test_problems import local, task_of
+from tests.parity.test_problems import NAMES, local, task_of
 
 STEPS = 6
 """So many of each problem are judged: given, and free."""
@@ -50,6 +51,19 @@ def test_nothing_is_found_in_random_problems(number: int) -> None:
     match = match_of(replace(task, epochs=STEPS, most_steps=STEPS))
     assert not list(failures(match))
     assert VERDICTS["start"].check(match)["passed"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", [*NAMES, *range(0, 450, 3 if FUZZ else 150)])
+@np.errstate(all="ignore")
+def test_nothing_is_located_in_correct_engines(name: str | int) -> None:
+    if isinstance(name, str):
+        task = task_of(name, 1, epochs=3)
+    else:
+        task = describe(Judge(), problem(name), name, "float32", "cpu")
+        task = replace(task, epochs=3, most_steps=3)
+    match = match_of(task)
+    for epoch, free in ((0, False), (1, False), (1, True)):
+        assert first_node(traced(*match.sides, task, match.start, {}, epoch, free=free)) is None
 
 
 def test_the_same_number_is_the_same_problem() -> None:
