@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from minigrad import problems
 from minigrad.architectures import architecture, training
 from minigrad.explain import Explanation, explain
 
@@ -43,17 +44,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "what",
-        metavar="ARCHITECTURE | MODULE:FUNCTION",
-        help="underfit, rightfit, overfit, layer sizes such as 1-8-1, or a function without "
-        "arguments that returns a tensor",
+        metavar="ARCHITECTURE | FILE.py | MODULE:FUNCTION",
+        help="underfit, rightfit, overfit, layer sizes such as 1-8-1, a problem: a file of "
+        "functions in torch's names, or a function without arguments that returns a tensor",
     )
     command.add_argument("--dot", action="store_true", help="print the graph for Graphviz")
     command.add_argument("--html", metavar="FILE", type=Path, help="write the page to a file")
-    command.add_argument("--seed", type=int, default=0, help="of data and parameters (0)")
+    command.add_argument("--seed", type=int, help="of data and parameters (0, or a problem's)")
     command.add_argument(
         "--epoch", type=int, default=1, help="the epoch whose step is explained (1, the first)"
     )
-    command.add_argument("--samples", type=int, default=100, help="points of the parabola (100)")
+    command.add_argument("--samples", type=int, help="points of the parabola (100)")
     return parser
 
 
@@ -62,13 +63,22 @@ def _explained(options: argparse.Namespace) -> Explanation:
         explanation = explain(_function(options.what))
         explanation.title = options.what
         return explanation
-    found = architecture(options.what)
     if options.epoch < 1:
         raise ValueError(f"--epoch must be at least 1, not {options.epoch}")
-    explanation = explain(training(found, options.seed, options.epoch, options.samples))
+    if options.what.endswith(".py"):
+        if options.samples is not None:
+            raise ValueError(f"--samples is for the parabola, and {options.what} has its own data")
+        step, title = problems.training(options.what, options.seed, options.epoch)
+        explanation = explain(step)
+        explanation.title = title
+        return explanation
+    found = architecture(options.what)
+    seed = options.seed or 0
+    samples = 100 if options.samples is None else options.samples
+    explanation = explain(training(found, seed, options.epoch, samples))
     sizes = "-".join(map(str, found.sizes))
     network = found.name if found.name == sizes else f"{found.name} ({sizes})"
-    explanation.title = f"Training step {options.epoch} of {network}, seed {options.seed}"
+    explanation.title = f"Training step {options.epoch} of {network}, seed {seed}"
     return explanation
 
 

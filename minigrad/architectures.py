@@ -42,11 +42,15 @@ ARCHITECTURES = {
 """Too small to bend, the right size, and far too large for a hundred points."""
 
 
-def architecture(text: str) -> Architecture:
+def architecture(text: str, features: int = 1) -> Architecture:
     """Return the architecture of this name, or with these layer sizes: `1-32-32-1`.
 
+    Args:
+        text: the name or the sizes.
+        features: how many numbers a sample has, besides its one target.
+
     Raises:
-        ValueError: it is neither, or does not go from the data's one feature to its one target.
+        ValueError: it is neither, or does not go from the data's features to its one target.
     """
     if text in ARCHITECTURES:
         return ARCHITECTURES[text]
@@ -56,10 +60,13 @@ def architecture(text: str) -> Architecture:
             "layer sizes such as 1-32-32-1"
         )
     sizes = tuple(map(int, text.split("-")))
-    if min(sizes) < 1 or sizes[0] != 1 or sizes[-1] != 1:
+    if min(sizes) < 1 or (sizes[0], sizes[-1]) != (features, 1):
+        first, has = f"the first {features}, the last 1", f"{features} features"
+        if features == 1:
+            first, has = "the first and the last exactly 1", "one feature"
         raise ValueError(
-            f"architecture {text!r}: sizes must be at least 1, and the first and the last exactly "
-            "1, since the data has one feature and one target"
+            f"architecture {text!r}: sizes must be at least 1, and {first}, since the data has "
+            f"{has} and one target"
         )
     found = Architecture("-".join(map(str, sizes)), sizes)
     if found.parameters > MOST_PARAMETERS:
@@ -101,9 +108,22 @@ def training(
     x, y = parabola(samples)
     model = build(architecture.sizes)
     criterion = MSELoss()
-    optimizer = SGD(model.parameters(), lr=architecture.learning_rate)
+    step = step_of(model, criterion, SGD(model.parameters(), lr=architecture.learning_rate), x, y)
+    for _ in range(epoch - 1):
+        step()
+    return step
 
-    def step() -> Any:
+
+def step_of(
+    model: Callable[..., Tensor],
+    criterion: Callable[..., Tensor],
+    optimizer: SGD,
+    x: Any,
+    y: Tensor,
+) -> Callable[[], Tensor]:
+    """Return a training step; `minigrad explain` shows its lines."""
+
+    def step() -> Tensor:
         optimizer.zero_grad()
         prediction = model(x)
         loss = criterion(prediction, y)
@@ -111,6 +131,4 @@ def training(
         optimizer.step()
         return loss
 
-    for _ in range(epoch - 1):
-        step()
     return step

@@ -13,10 +13,11 @@ from parity.checks.match import Match
 from parity.checks.nodes import layout
 from parity.checks.trajectory import envelope
 from parity.checks.verdicts import ROWS, VERDICTS, located, not_reached, passed
-from parity.engines.protocol import Array, Start, Task
+from parity.engines.protocol import Task
 from parity.probes.check import check_probes
 from parity.processes import Processes, Side, processes_for
 from parity.report import Curves, Report
+from parity.training import abscissa, points
 
 Progress = Callable[[str, str, int, int], object]
 """Called as `progress(architecture, engine or verdict, epochs done, epochs)`."""
@@ -81,6 +82,8 @@ def _unjudged(architecture: Architecture, task: Task) -> dict[str, Any]:
     return {
         "name": architecture.name,
         "sizes": list(task.sizes),
+        "loss": task.loss,
+        "nodes": [],
         **({"file": task.problem.path} if task.problem else {}),
         "epochs": task.epochs,
         "learning_rate": task.learning_rate,
@@ -134,22 +137,8 @@ def _fill(
     width = envelope(theirs, match.perturbed, task.dtype)
     shown = points(match.start, ours.prediction, theirs.prediction)
     arrays = (*shown, ours.losses, theirs.losses, width)
-    return Curves(*(array.astype(np.float64) for array in arrays))
-
-
-def points(start: Start, *predictions: Array) -> list[Array]:
-    """Return x, y and predictions to be drawn, (samples, 1) each.
-
-    Of several outputs that is the first; with several inputs, x is the number of the sample.
-    """
-    count = len(start.y)
-    single = len(start.inputs) == 1 and start.x.size == count
-    x = start.x.reshape(-1, 1) if single else np.arange(count)[:, None]
-    columns, order = [x], np.argsort(x[:, 0], kind="stable")
-    for array in (start.y, *predictions):
-        whole = array.size and array.size % count == 0
-        columns.append(array.reshape(count, -1)[:, :1] if whole else np.full((count, 1), np.nan))
-    return [column[order] for column in columns]
+    over, _ = abscissa(match.start)
+    return Curves(*(array.astype(np.float64) for array in arrays), over=over)
 
 
 def _probed(processes: Processes, task: Task, folder: Path | None) -> dict[str, Any] | None:

@@ -157,6 +157,31 @@ def _drawn(task: Task) -> Start:
         return MinigradEngine().draw(task)
 
 
+def abscissa(start: Start) -> tuple[str, Array]:
+    """Return what a fit is drawn over, (samples, 1), and its name.
+
+    That is x, or the number of the sample where there are several inputs.
+    """
+    count = len(start.y)
+    if len(start.inputs) == 1 and start.x.size == count:
+        return "x", start.x.reshape(-1, 1)
+    return "sample", np.arange(count)[:, None]
+
+
+def column(array: Array, count: int) -> Array:
+    """Return the first number of each sample's, (count, 1), NaN where there is not one each."""
+    whole = array.size and array.size % count == 0
+    return array.reshape(count, -1)[:, :1] if whole else np.full((count, 1), np.nan)
+
+
+def points(start: Start, *predictions: Array) -> list[Array]:
+    """Return what a fit is drawn over, in ascending order, y and predictions, (samples, 1) each."""
+    _, x = abscissa(start)
+    order = np.argsort(x[:, 0], kind="stable")
+    columns = [x, *(column(array, len(x)) for array in (start.y, *predictions))]
+    return [each[order] for each in columns]
+
+
 def moments(epochs: int) -> list[int]:
     """Return the epochs at which a prediction is kept: MOMENTS at most, from 0 to the last.
 
@@ -207,6 +232,7 @@ class _Watched:
     ) -> None:
         self._engine, self._beside = engine, beside
         self._moments = list(moments)
+        self._samples = samples
         self._points = slice(None, None, math.ceil(samples / MOST_POINTS))
         self._norms: list[dict[str, float]] = []
         self._predictions: list[Array] = []
@@ -226,7 +252,8 @@ class _Watched:
         epoch = len(self._norms)
         self._norms.append(layer_norms(gradients))
         if epoch in self._moments:
-            self._predictions.append(self._engine.predict()[self._points, 0])
+            predicted = column(self._engine.predict(), self._samples)
+            self._predictions.append(predicted[self._points, 0])
         if self._beside is not None:
             self._beside.put(self._engine.parameters())
             self._held_out.append(self._beside.loss_and_gradients()[0])

@@ -47,6 +47,7 @@ def blocks(kind: str) -> dict[str, str]:
 
 PYTHON = blocks("python")
 FILES = {match[1]: code for code in PYTHON.values() if (match := re.match(r"# (\w+\.py)\n", code))}
+FILES |= dict.fromkeys(["points.csv"], *blocks("csv points.csv").values())
 COMMANDS = {
     line.removeprefix("$ ").partition("#")[0].strip()
     for block in blocks("console").values()
@@ -119,6 +120,7 @@ def test_parity_commands_run(command: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.usefixtures("folder")
 def test_other_commands_run(capsys: pytest.CaptureFixture[str]) -> None:
     for command in commands("minigrad"):
         assert minigrad(shlex.split(command)[1:]) == 0

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
 
-from torch_impl.slices import Factor, batched, plainly, product, sums_along, total
+from torch_impl.slices import Factor, plainly, product, sums_along, total
 
 
 def unless_recorded(backward: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,7 +37,7 @@ class _MatMul(Function):
         ctx.save_for_backward(x, y)
         ctx.factors = ()
         if x.ndim > 2 or y.ndim > 2:
-            return batched(x, y)
+            return _batched(x, y)
         ctx.factors = factors or (Factor(x), Factor(y))
         return product(*ctx.factors)
 
@@ -59,9 +59,11 @@ class _Linear(Function):
     @staticmethod
     @plainly
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        if bias.dtype != x.dtype:
+            raise RuntimeError(f"linear: input and bias of one dtype, not {x.dtype}, {bias.dtype}")
         ctx.save_for_backward(x, weight)
         ctx.factors = Factor(x), Factor(weight)
-        return product(ctx.factors[0], ctx.factors[1].mT) + bias
+        return product(ctx.factors[0], ctx.factors[1].mT).add_(bias)
 
     @staticmethod
     @unless_recorded
@@ -142,6 +144,16 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     if other.ndim == 1:
         return matmul(input, other[:, None]).squeeze(-1)
     return _recorded(input, other)
+
+
+def _batched(x: Tensor, y: Tensor) -> Tensor:
+    """Return the products of (..., n, k) and (..., k, m), leading dimensions broadcast."""
+    leading = torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])  # type: ignore[no-untyped-call]
+    out = x.new_empty(*leading, x.shape[-2], y.shape[-1])
+    matrices = (z.expand(*leading, *z.shape[-2:]).flatten(0, -3) for z in (x, y, out))
+    for a, b, place in zip(*matrices, strict=True):
+        place.copy_(product(Factor(a), Factor(b)))
+    return out
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -56,15 +56,14 @@ def _split(matrix: Tensor, exponent: Any) -> Slices:
         rest = _times_power(rest, -exponent)
         kept, exponent = exponent, exponent * 0
     width = (53 - (max(matrix.shape) - 1).bit_length()) // 2
-    count = math.ceil((PRECISION[dtype] + SPAN[dtype]) / (width + 1))
     parts: list[Tensor] = []
-    for _ in range(count):
+    for _ in range(math.ceil((PRECISION[dtype] + SPAN[dtype]) / (width + 1))):
+        if parts:
+            rest = rest.sub_(parts[-1]) if rest is not matrix else rest - parts[-1]
         # A number added to this keeps no bits below 2^(exponent - width).
-        large = 1.5 * _power(52 + exponent - width)
+        large = _number(1.5 * _power(52 + exponent - width), rest)
         parts.append((rest + large).sub_(large))
-        if len(parts) < count:
-            rest = rest - parts[-1]
-            exponent = exponent - (width + 1)
+        exponent = exponent - (width + 1)
     return Slices(parts, width + 1, kept)
 
 
@@ -110,16 +109,16 @@ class Factor:
             sizes = self._values.abs()
             self._peaks = sizes.amax(0), sizes.amax(1)
         peaks = self._peaks[dim]
-        if len(peaks) < MANY:
+        if peaks.numel() < MANY:
             known = peaks.tolist()
         else:
             top = peaks.max()
             known = torch.stack([top, torch.where(peaks == 0, top, peaks).min()]).tolist()
-        if not all(map(math.isfinite, known)):
+        if not math.isfinite(sum(known)) and not all(map(math.isfinite, known)):
             self.finite, self._peaks = False, ()
             self._values = torch.where(self.matrix.isfinite(), self.matrix, 0)
             return self._extremes(dim)
-        return peaks, max(known), min(filter(None, known), default=0.0)
+        return peaks, max(known), min(known) or min(filter(None, known), default=0.0)
 
     @property
     def mT(self) -> "Factor":
@@ -148,7 +147,6 @@ def _pairs(left: int, right: int, left_step: int, right_step: int, bits: int) ->
     return sorted(found, key=lambda pair: (-sum(pair), pair[0]))
 
 
-@plainly
 def product(x: Factor, y: Factor) -> Tensor:
     """Return the product of (n, k) and (k, m).
 
@@ -162,27 +160,18 @@ def product(x: Factor, y: Factor) -> Tensor:
             "and inner lengths must be equal"
         )
     if terms == 1:
-        return x.matrix * y.matrix + 0.0
+        return _positive_zeros(x.matrix * y.matrix)
     if 0 in (terms, x.shape[0], y.shape[1]):
         return x.matrix.new_zeros(x.shape[0], y.shape[1])
     a, b = x.along(1), y.along(0)
     bits = PRECISION[dtype] + 8 + a.span + b.span
-    pairs = _pairs(len(a.parts), len(b.parts), a.step, b.step, bits)
-    out = _added([a.parts[i] @ b.parts[j] for i, j in pairs])
+    (i, j), *others = _pairs(len(a.parts), len(b.parts), a.step, b.step, bits)
+    out = a.parts[i] @ b.parts[j]
+    for i, j in others:
+        out.add_(a.parts[i] @ b.parts[j])
     out = _rounded(out, a.exponent + b.exponent, dtype)
     if not (x.finite and y.finite):
         out = _with_classes(out, x.matrix, y.matrix)
-    return out
-
-
-@plainly
-def batched(x: Tensor, y: Tensor) -> Tensor:
-    """Return the products of (..., n, k) and (..., k, m), leading dimensions broadcast."""
-    leading = torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])  # type: ignore[no-untyped-call]
-    out = x.new_empty(*leading, x.shape[-2], y.shape[-1])
-    matrices = (z.expand(*leading, *z.shape[-2:]).flatten(0, -3) for z in (x, y, out))
-    for a, b, place in zip(*matrices, strict=True):
-        place.copy_(product(Factor(a), Factor(b)))
     return out
 
 
@@ -191,21 +180,20 @@ def total(x: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = Fal
     """Return the sum over one dimension, several, or all (None)."""
     named = [dim] if isinstance(dim, int) else dim or range(x.ndim)
     dims = sorted(d % x.ndim for d in named) if x.ndim else []
+    shape = [1 if d in dims else n for d, n in enumerate(x.shape)]
     kept = [d for d in range(x.ndim) if d not in dims]
     if x.ndim == 2 and len(dims) == 1:
         sums = sums_along(Factor(x), dims[0])
     else:
         terms = math.prod(x.shape[d] for d in dims)
-        rows = math.prod(x.shape[d] for d in kept)
-        sums = sums_along(Factor(x.permute(*kept, *dims).reshape(rows, terms)), 1)
-    shape = [1 if d in dims else n for d, n in enumerate(x.shape)]
+        rows = x.permute(*kept, *dims) if kept else x
+        sums = sums_along(Factor(rows.reshape(math.prod(shape), terms)), 1)
     return sums.reshape(shape if keepdim else [x.shape[d] for d in kept])
 
 
-@plainly
 def sums_along(x: Factor, dim: int) -> Tensor:
     """Return the sums of a matrix along `dim`, which is left out of the result."""
-    if x.matrix.shape[dim] == 1:
+    if x.shape[dim] == 1:
         return x.matrix.squeeze(dim) + 0.0
     if not x.matrix.numel():
         return x.matrix.sum(dim)
@@ -225,26 +213,36 @@ def _summed(x: Factor, dim: int, add: Callable[[Tensor], Tensor]) -> Tensor:
     """Return sums of terms along `dim`, `add` being what sums those of one slice."""
     slices = x.along(dim)
     shift = slices.exponent.squeeze(dim) if isinstance(slices.exponent, Tensor) else slices.exponent
-    out = _rounded(_added([add(part) for part in reversed(slices.parts)]), shift, x.dtype)
+    last, *others = reversed(slices.parts)
+    out = add(last)
+    for part in others:
+        out.add_(add(part))
+    out = _rounded(out, shift, x.dtype)
     if not x.finite:
         special = add(torch.where(x.matrix.isfinite(), 0, x.matrix))
         out = torch.where(special == 0, out, special)
     return out
 
 
-def _added(terms: list[Tensor]) -> Tensor:
-    """Return the sum of terms, in this order, in the memory of the first."""
-    out = terms[0]
-    for term in terms[1:]:
-        out.add_(term)
-    return out
+def _number(value: Any, like: Tensor) -> Any:
+    """Return a number as a tensor, which is faster to compute with."""
+    return value if isinstance(value, Tensor) else _kept(value, like.dtype, like.device)
+
+
+@cache
+def _kept(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(value, dtype=dtype, device=device)
 
 
 def _rounded(values: Tensor, exponent: Any, dtype: torch.dtype) -> Tensor:
     """Return values · 2^exponent in the dtype, zeros positive."""
     if isinstance(exponent, Tensor) or exponent != 0:
         values = _times_power(values, exponent)
-    return values.to(dtype).add_(0.0)
+    return _positive_zeros(values.float() if dtype == torch.float32 else values)
+
+
+def _positive_zeros(values: Tensor) -> Tensor:
+    return values.add_(_number(0.0, values))
 
 
 def _times_power(values: Tensor, exponent: Any) -> Tensor:

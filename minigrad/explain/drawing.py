@@ -15,6 +15,9 @@ ACROSS, DOWN = 126, 78
 MARGIN = 20
 """Pixels: size of a box, distances between boxes, and the margin."""
 
+LANE, LABEL = 26, 52
+"""Pixels between the lanes, left of a column, of what passes by other boxes; and for a label."""
+
 APART = 8
 """Pixels from the middle of a box to the line of a value, and to that of a gradient."""
 
@@ -34,16 +37,31 @@ def svg(graph: Graph) -> str:
     places = _place(graph)
     width = max((place.x for place in places.values()), default=0) + WIDE + MARGIN
     height = max((place.y for place in places.values()), default=0) + HIGH + MARGIN
+    lanes = _lanes(graph.edges, places)
+    first = [lane for edge, lane in lanes.items() if places[edge.source].x == MARGIN]
+    left = max(0, LANE * (1 + max(first, default=-1)) + LABEL - MARGIN) if first else 0
     thickness = _thickness(graph.edges)
     arrivals = _arrivals(graph.boxes, places)
-    lines = [_edge(edge, places, arrivals[edge], thickness) for edge in graph.edges]
+    labelled = {(edge.source, edge.entry): edge for edge in reversed(graph.edges)}.values()
+    turns = {(place, box) for e in lanes for place, box in ((0, e.source), (1, e.target))}
+
+    def label(edge: Edge) -> str:
+        if edge.source.kind == "gap" or edge not in labelled:
+            return ""
+        crossed = edge not in lanes and ((0, edge.source) in turns or (1, edge.target) in turns)
+        return "right" if crossed else "left"
+
+    lines = [
+        _edge(edge, places, arrivals[edge], thickness, lanes.get(edge), label(edge))
+        for edge in graph.edges
+    ]
     boxes = [_box(box, places[box]) for box in graph.boxes]
-    fits = " fits" if width <= 450 else ""  # may be made smaller where there is little room
+    fits = " fits" if left + width <= 450 else ""  # may be made smaller where there is little room
     said = f"{len(graph.boxes)} boxes: values flow downwards, gradients upwards"
     return (
         f'<svg class="graph{fits}" xmlns="http://www.w3.org/2000/svg" role="group" '
-        f'aria-label="{said}" width="{width:g}" height="{height:g}" '
-        f'viewBox="0 0 {width:g} {height:g}">'
+        f'aria-label="{said}" width="{left + width:g}" '
+        f'height="{height:g}" viewBox="{-left:g} 0 {left + width:g} {height:g}">'
         f"{_arrow('ahead')}{_arrow('back')}"
         f"{''.join(lines)}{''.join(boxes)}</svg>"
     )
@@ -67,7 +85,8 @@ def _place(graph: Graph) -> dict[Box, Placed]:
         for box in row:
             sources = [edge.source for edge in box.arriving]
             known = [columns[s] for s in sources if s in columns and s.arriving]
-            place = sum(known) / len(known) if known else 0.0 if sources else math.inf
+            beside = min((columns[s] for s in sources if s in columns), default=math.inf)
+            place = sum(known) / len(known) if known else beside
             wished.append((place, box.number, box))
         free = 0.0
         for place, _, box in sorted(wished, key=lambda wish: wish[:2]):
@@ -77,6 +96,27 @@ def _place(graph: Graph) -> dict[Box, Placed]:
         box: Placed(MARGIN + ACROSS * columns[box], MARGIN + DOWN * (box.rank - first))
         for box in graph.boxes
     }
+
+
+def _lanes(edges: list[Edge], places: dict[Box, Placed]) -> dict[Edge, int]:
+    """Return the lane, 0 next to the boxes, of each edge that passes by boxes of its own column."""
+    lanes: dict[Edge, int] = {}
+
+    def height(edge: Edge) -> float:
+        return places[edge.target].y - places[edge.source].y
+
+    for edge in sorted(edges, key=height):
+        (x, y), (to, end) = places[edge.source], places[edge.target]
+        if x == to and end - y > DOWN:
+            taken = {
+                lane
+                for other, lane in lanes.items()
+                if places[other.source].x == x
+                and places[other.source].y < end
+                and y < places[other.target].y
+            }
+            lanes[edge] = next(lane for lane in range(len(taken) + 1) if lane not in taken)
+    return lanes
 
 
 def _thickness(edges: list[Edge]) -> dict[Edge, float]:
@@ -109,22 +149,29 @@ def _arrivals(boxes: list[Box], places: dict[Box, Placed]) -> dict[Edge, float]:
 
 
 def _edge(
-    edge: Edge, places: dict[Box, Placed], arrival: float, thickness: dict[Edge, float]
+    edge: Edge,
+    places: dict[Box, Placed],
+    arrival: float,
+    thickness: dict[Edge, float],
+    lane: int | None,
+    label: str,
 ) -> str:
     source, target = places[edge.source], places[edge.target]
     top, bottom = source.y + HIGH, target.y
     start, end = source.x + WIDE / 2, target.x + WIDE / 2 + arrival
     straight = source.x == target.x
     reach = 0.5 * (bottom - top)
-    aside = 0.6 * ACROSS if straight and bottom - top > DOWN else 0.0  # past what is between
+    aside = source.x - LANE * ((lane or 0) + 0.6)
     apart = APART if straight else APART / 2
     mark = f'data-from="{edge.source.number}" data-to="{edge.target.number}"'
 
     def curve(x0: float, y0: float, x1: float, y1: float, bend: float) -> str:
-        return (
-            f"M{x0:g} {y0:g}C{x0 - aside:g} {y0 + bend:g} {x1 - aside:g} {y1 - bend:g} "
-            f"{x1:g} {y1:g}"
-        )
+        if lane is None:
+            return f"M{x0:g} {y0:g}C{x0:g} {y0 + bend:g} {x1:g} {y1 - bend:g} {x1:g} {y1:g}"
+        x, turn = aside + (x0 > start) * APART, math.copysign(DOWN - HIGH, bend)
+        out = f"{x0:g} {y0 + 0.7 * turn:g} {x:g} {y0 + 0.3 * turn:g} {x:g} {y0 + turn:g}"
+        back = f"{x:g} {y1 - 0.3 * turn:g} {x1:g} {y1 - 0.7 * turn:g} {x1:g} {y1:g}"
+        return f"M{x0:g} {y0:g}C{out}L{x:g} {y1 - turn:g}C{back}"
 
     ahead = curve(start - APART, top, end - apart, bottom - 1, reach)
     parts = [f'<path class="forward" {mark} d="{ahead}" marker-end="url(#arrow-ahead)"/>']
@@ -135,13 +182,17 @@ def _edge(
             f'<path class="backward" {mark} d="{back}" marker-end="url(#arrow-back)" '
             f'stroke-width="{thickness[edge]:.2f}"><title>{escape(said)}</title></path>'
         )
-    if edge.source.kind != "gap":
+    if label:
         shape = escape(shape_text(edge.entry.shape))
-        if source.x > target.x:  # the lines go to the left: the right side is free
-            x, y = start + APART + 8, top + 14
+        if source.x > target.x or label == "right":  # lines go to the left: the right is free
+            x, y = start + APART + 8, (top + bottom) / 2 + 3 if straight else top + 14
             parts.append(f'<text class="label right" x="{x:g}" y="{y:g}">{shape}</text>')
         else:
-            x = (start + (end if straight else start)) / 2 - APART - 5 - 0.75 * aside
+            x = (
+                (start + (end if straight else start)) / 2 - APART - 5
+                if lane is None
+                else aside - 5
+            )
             y = (top + bottom) / 2 + 3 if straight else top + 14
             parts.append(f'<text class="label" x="{x:g}" y="{y:g}">{shape}</text>')
     return "".join(parts)

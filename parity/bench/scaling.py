@@ -80,7 +80,7 @@ def scaling(
     """Time every engine on every network of `points`.
 
     Args:
-        task: what to take seed, dtype, device and momentum from.
+        task: what to take seed, dtype, device and options from.
         engines: by name.
         threads: of each engine.
         progress: called as `progress("scaling", done, networks)`.
@@ -112,6 +112,8 @@ def _time(
     task = replace(
         task,
         sizes=point.sizes,
+        problem=None,
+        data=None,
         samples=point.samples,
         learning_rate=LEARNING_RATE,
         epochs=EPOCHS,

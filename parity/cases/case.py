@@ -52,9 +52,12 @@ class Case:
 
     @property
     def tensors(self) -> dict[str, Array]:
-        """Its arrays by their names in a file: `x`, `y`, `parameters.…`, `momentum_buffers.…`."""
+        """Its arrays by their names in a file: `x`, `y`, `parameters.…`, `momentum_buffers.…`.
+
+        A drawn one has `data` alone: the float64 numbers of a file that it was trained on.
+        """
         if self.start is None:
-            return {}
+            return {"data": self.task.data.values} if self.task.data else {}
         groups = {"parameters": self.start.parameters, "momentum_buffers": self.momentum_buffers}
         named = {f"{g}.{n}": array for g, arrays in groups.items() for n, array in arrays.items()}
         return {**self.start.data, **named}

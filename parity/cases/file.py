@@ -28,6 +28,7 @@ from parity.documents import schema, to_json
 from parity.engines.protocol import Task
 from parity.errors import UsageError
 from parity.files import write_whole
+from parity.problems.data import Data
 from parity.problems.parts import chain_shapes
 from parity.problems.written import Problem
 
@@ -131,15 +132,17 @@ def _read(file: Any) -> Case:
     _check_shapes(case, {name: tuple(part.get_shape()) for name, part in slices.items()})
     for name, part in slices.items():
         dtype = DTYPES.get(part.get_dtype(), part.get_dtype())
-        if dtype != task.dtype and not (task.problem and name[:1] in "xy" and "." not in name):
-            raise ValueError(f"its tensor {name!r} is {dtype}, and its task {task.dtype}")
-    if case.drawn:
-        return case
+        wanted = "float64" if name == "data" else task.dtype
+        if dtype != wanted and not (task.problem and name[:1] in "xy" and "." not in name):
+            raise ValueError(f"its tensor {name!r} is {dtype}, and its task {wanted}")
     tensors = {name: file.get_tensor(name) for name in slices}
-    finite = ("x", "y") if case.resumes else ("x", "y", "parameters")
+    finite = ("x", "y", "data") if case.resumes else ("x", "y", "data", "parameters")
     for name, array in tensors.items():
         if name.partition(".")[0] in finite and not np.isfinite(array).all():
             raise ValueError(f"its tensor {name!r} has elements that are not finite")
+    if case.drawn:
+        data = task.data and replace(task.data, content=tensors["data"].tobytes())
+        return replace(case, task=replace(task, data=data))
     found = case.with_tensors(tensors)
     assert found.start is not None
     return replace(found, start=replace(found.start, step=int(document.get("step", 0))))
@@ -184,6 +187,8 @@ def _task(document: Mapping[str, Any]) -> Task:
             told["sizes"] = tuple(map(int, value or ()))
         elif field.name == "problem" and value is not None:
             told["problem"] = Problem(value["name"], value["path"], value["source"])
+        elif field.name == "data" and value is not None:
+            told["data"] = Data(value["path"], tuple(value["columns"]), value["standardized"], b"")
         elif value is not None and not isinstance(value, str | bool):
             whole = "float" not in str(field.type)
             told[field.name] = int(value) if whole else float(value)
@@ -199,6 +204,8 @@ def _told(task: Task) -> dict[str, Any]:
     for field in fields(Task):
         if field.name != "momentum" and told[field.name] == field.default:
             del told[field.name]
+    if task.data is not None:
+        del told["data"]["content"]  # its numbers are a tensor
     return told
 
 
@@ -226,7 +233,9 @@ def _check_shapes(case: Case, found: Mapping[str, tuple[int, ...]]) -> None:
     if task.problem is not None:
         _check_of_problem(case, found)
         return
-    if not case.drawn:
+    if case.drawn:
+        expected = {"data": (task.samples, len(task.data.columns))} if task.data else {}
+    else:
         parameters = chain_shapes(task)
         expected = {"x": (task.samples, task.sizes[0]), "y": (task.samples, task.sizes[-1])}
         expected |= {f"parameters.{name}": shape for name, shape in parameters.items()}

@@ -173,6 +173,7 @@ def document(replayed: Replayed) -> dict[str, Any]:
     entry = {
         "name": task.problem.name if task.problem else "-".join(map(str, task.sizes)),
         "sizes": list(task.sizes),
+        "loss": task.loss,
         **({"file": task.problem.path} if task.problem else {}),
         "epochs": task.epochs,
         "learning_rate": task.learning_rate,

@@ -112,7 +112,9 @@ def check_accuracy(
         due = max(usual, 1.0) * max(math.sqrt(terms * (1 / 9 + copies / 64)), 1.0)
         ratios = [error / due for error in engines]
         if place is None or max(ratios) > max(worst):
-            roundings = {"actual": engines[0], "expected": engines[1], "plain": usual}
+            roundings = {"actual": engines[0], "expected": engines[1]}
+            if not task.options:
+                roundings["plain"] = usual
             place = {"epoch": epoch, "of": of, "tensor": name, "roundings": roundings}
         worst = [max(pair) for pair in zip(worst, ratios, strict=True)]
     right = [ratio <= LIMIT for ratio in worst]
@@ -142,7 +144,7 @@ def describe_accuracy(verdict: Document, architecture: Document, settings: Docum
         return said
     found = place["roundings"]
     sides = {settings["engine"]: "actual", settings["against"]: "expected", "plain NumPy": "plain"}
-    errors = (f"{name} {number(found[side], 2)}" for name, side in sides.items())
+    errors = (f"{name} {number(found[side], 2)}" for name, side in sides.items() if side in found)
     said += f", at {element(place)}; limit {number(verdict['limit'])}"
     return f"{said}; in roundings {', '.join(errors)}"
 

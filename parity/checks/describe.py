@@ -14,7 +14,7 @@ from parity.engines.adapters.minigrad import MinigradEngine
 from parity.errors import ProblemError, UsageError, summary
 from parity.problems import parts
 from parity.problems.task import Task
-from parity.problems.written import Problem
+from parity.problems.written import FUNCTIONS, Problem
 
 EPOCHS = 500
 
@@ -33,15 +33,15 @@ def describe(judge: Judge, problem: Problem, seed: int | None, dtype: str, devic
     """
     with _told(problem, "the file"):
         values = {name: problem.value(name) for name in ("epochs", "batch_size", "shuffle", "seed")}
-        for name in ("model", "data", "loss", "optimizer", "scheduler"):
-            problem.function(name)
+        own = {name: problem.function(name) is not None for name in FUNCTIONS}
     if seed is None:
         seed = values["seed"] or 0
     if not 0 <= seed < 2**64:
         raise ProblemError(f"{problem.path}: seed = {seed} must be from 0 to 2^64 - 1")
     task = Task(
         sizes=(), epochs=values["epochs"] or EPOCHS, learning_rate=0.01, samples=100, seed=seed,
-        dtype=dtype, device=device, shuffle=bool(values["shuffle"]), problem=problem,
+        dtype=dtype, device=device, loss="loss" if own["loss"] else "MSELoss",
+        shuffle=bool(values["shuffle"]), problem=problem,
     )  # fmt: skip
     with np.errstate(all="ignore"), parts.numbers_of(task, minigrad):
         minigrad.manual_seed(seed)

@@ -6,7 +6,7 @@ not defined there, has no witness.
 """
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
@@ -63,7 +63,7 @@ class Witness:
         }
         if phase == "forward":
             return self._step.output(_named(node), outputs)
-        places = dict(_gradients(trace, nodes))
+        places = dict(gradient_places(trace, nodes))
         gradients = {_named(name): trace["backward", *at].value for name, at in places.items()}
         if (node, tensor) == (LOSS, "output"):  # where the sweep starts
             one = gradients[LOSS]
@@ -88,7 +88,7 @@ def functions(task: Task) -> Problem:
     )
 
 
-def _gradients(trace: Trace, nodes: list[str]) -> Iterator[tuple[str, tuple[str, str]]]:
+def gradient_places(trace: Trace, nodes: Sequence[str]) -> Iterator[tuple[str, tuple[str, str]]]:
     """Yield of each node by which name and tensor the gradient by its output is in a trace.
 
     It is there as an output's, or as that by the next node's input.

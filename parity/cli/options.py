@@ -14,8 +14,8 @@ from parity.cli import problems
 from parity.engines.protocol import Task
 from parity.engines.registry import same
 from parity.errors import UsageError
-from parity.problems.parts import ACTIVATIONS, LOSSES
-from parity.problems.task import said
+from parity.problems.data import Data, read_data
+from parity.problems.task import ACTIVATIONS, LOSSES, said
 from parity.processes import TIMEOUT_S
 
 QUICK_EPOCHS = 50
@@ -95,7 +95,46 @@ class Training:
         bool, typer.Option("--shuffle", help="Take the samples in another order each epoch.")
     ] = False
 
-    def of_chain(self, named: Architecture, seed: int) -> Task:
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="Train on these numbers: the first line names the columns.",
+            show_default=False,
+        ),
+    ] = None
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The column that is predicted; all others are inputs.",
+            show_default=False,
+        ),
+    ] = None
+    standardize: Annotated[
+        bool,
+        typer.Option("--standardize", help="Bring each column to mean 0 and standard deviation 1."),
+    ] = False
+
+    def read(self) -> Data | None:
+        """Return the numbers of the file that was named, None if none was.
+
+        Raises:
+            UsageError: it cannot be used, or options do not go together.
+        """
+        if self.data is None:
+            if self.target is not None or self.standardize:
+                raise UsageError("--target and --standardize are for a file: give --data FILE.csv")
+            return None
+        if self.target is None:
+            raise UsageError(f"--data {self.data} needs --target NAME: the column to predict")
+        if self.samples != Training.samples:
+            raise UsageError("--samples is for the parabola: a file has as many as it has lines")
+        found = read_data(self.data, self.target, standardize=self.standardize)
+        found.arrays(self.dtype)  # whose numbers may be too large for it
+        return found
+
+    def of_chain(self, named: Architecture, seed: int, data: Data | None = None) -> Task:
         """Return the task of an architecture.
 
         Raises:
@@ -111,9 +150,11 @@ class Training:
             raise UsageError("--nesterov needs --momentum above 0, and no --dampening")
         if self.shuffle and self.batch_size is None:
             raise UsageError("--shuffle says in which order mini-batches come: give --batch-size")
-        chosen = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        activations = dict(zip(Activation.__args__, ACTIVATIONS, strict=True))  # type: ignore[attr-defined]
-        losses = dict(zip(Loss.__args__, LOSSES, strict=True))  # type: ignore[attr-defined]
+        chosen = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("target", "standardize")
+        }
         return Task(
             **chosen
             | {
@@ -121,8 +162,10 @@ class Training:
                 "seed": seed,
                 "epochs": named.epochs,
                 "learning_rate": named.learning_rate,
-                "activation": activations[self.activation],
-                "loss": losses[self.loss],
+                "activation": ACTIVATIONS[self.activation],
+                "loss": LOSSES[self.loss],
+                "data": data,
+                "samples": self.samples if data is None else len(data.values),
             }
         )
 
@@ -151,6 +194,7 @@ def tasks(
             trained as it is written.
     """
     checked_device(training.device)
+    data = training.read()
     found = []
     for name in dict.fromkeys(names or ARCHITECTURES):
         if (problem := problems.named(name)) is not None:
@@ -163,10 +207,10 @@ def tasks(
             task = problems.task_of(problem, number, training.dtype, training.device, timeout)
             named = Architecture(problem.name, (), task.epochs, task.learning_rate)
         else:
-            named = _architecture(name)
+            named = _architecture(name, data)
             if training.learning_rate is not None:
                 named = dataclasses.replace(named, learning_rate=training.learning_rate)
-            task = training.of_chain(named, _seed(seed or "0"))
+            task = training.of_chain(named, _seed(seed or "0"), data)
         epochs = training.epochs or task.epochs
         if quick:
             epochs = min(epochs, max(1, QUICK_EPOCHS // task.steps_an_epoch))
@@ -175,9 +219,16 @@ def tasks(
     return found
 
 
-def _architecture(name: str) -> Architecture:
+def _architecture(name: str, data: Data | None) -> Architecture:
+    inputs = 1 if data is None else len(data.columns) - 1
+    takes = "1" if name in ARCHITECTURES else name.partition("-")[0]
+    if data is not None and takes.isdecimal() and int(takes) != inputs:
+        raise UsageError(
+            f"{name} takes {takes} input{'s' * (takes != '1')} and {data.path} has {inputs}: give "
+            f"sizes such as {inputs}-16-1"
+        )
     try:
-        return architecture(name)
+        return architecture(name, inputs)
     except ValueError as error:
         near = difflib.get_close_matches(name, ARCHITECTURES, 1)
         hint = f". Did you mean {near[0]}?" if near else ", or a problem such as tanh.py"

@@ -1,5 +1,7 @@
 """`parity run`."""
 
+from typing import Any
+
 from parity.cli import options
 from parity.cli.command import Output, command
 from parity.documents import to_json
@@ -31,13 +33,16 @@ def run_command(
     actual, expected = (Side(name, factory(name), timeout) for name in (engine, against))
     tasks = options.tasks(architectures, seed, training, quick=quick, timeout=timeout)
     folder = output_folder(output)
-    settings = {
+    settings: dict[str, Any] = {
         "seed": tasks[0][1].seed,
         "dtype": training.dtype,
         "device": training.device,
         "samples": tasks[0][1].samples,
         "quick": quick,
+        **({"data": data.described} if (data := tasks[0][1].data) else {}),
     }
+    if files := {named.name: task.problem.path for named, task in tasks if task.problem}:
+        settings["files"] = files
     with processes_for(tasks, actual, expected) as processes, Progress() as progress:
         from parity.report.html import to_html  # which takes a while, and engines are starting
 

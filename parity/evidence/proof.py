@@ -37,6 +37,7 @@ PROVED = (
     "parity/checks/**/*.py",
     "parity/engines/*.py",
     "parity/engines/adapters/*.py",
+    "parity/problems/*.py",
     "parity/probes/**/*.py",
     "parity/cli/options.py",
     "parity/documents.py",

@@ -9,12 +9,10 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
+from minigrad.problems import step_seed as step_seed
 from parity.errors import ProblemError
 from parity.problems.task import Task
 from parity.problems.written import FUNCTIONS, Problem
-
-ACTIVATIONS = ("ReLU", "LeakyReLU", "Tanh", "Sigmoid", "Softplus")
-LOSSES = ("MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss")
 
 
 @contextmanager
@@ -57,9 +55,9 @@ def model(task: Task, library: Any) -> Any:
 def data(task: Task, library: Any) -> tuple[list[Any], Any]:
     """Return the model's inputs, of which there may be several, and the targets.
 
-    Without a problem's: x evenly spaced on [-5, 5] and y = x² + standard normal noise, each
-    (samples, 1). The noise is drawn one element at a time: torch draws sixteen and more at once
-    differently.
+    Without a problem's or a file's: x evenly spaced on [-5, 5] and y = x² + standard normal noise,
+    each (samples, 1). The noise is drawn one element at a time: torch draws sixteen and more at
+    once differently.
     """
     if written := _written(task, "data"):
         found = written(library)
@@ -74,6 +72,9 @@ def data(task: Task, library: Any) -> tuple[list[Any], Any]:
             shapes = ", ".join(str(tuple(t.shape)) for t in (*x, y))
             raise _wrong(task, "data", f"as many inputs as targets, one sample a row, not {shapes}")
         return x, y
+    if task.data is not None:
+        x, y = map(library.tensor, task.data.arrays(task.dtype))
+        return [x], y
     x = library.linspace(-5, 5, task.samples)
     y = library.stack([element**2 + library.randn(1) for element in x])
     return [x.reshape(-1, 1)], y
@@ -162,11 +163,6 @@ def chain_shapes(task: Task) -> dict[str, tuple[int, ...]]:
         if task.bias:
             found[f"{2 * layer}.bias"] = (outputs,)
     return found
-
-
-def step_seed(seed: int, step: int) -> int:
-    """Return the seed of the numbers that are drawn in a step; no two steps share one."""
-    return (seed * 0x9E3779B97F4A7C15 + step + 1) % 2**63
 
 
 def _written(task: Task, name: str) -> Callable[..., Any] | None:

@@ -8,8 +8,19 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-import minigrad
+from minigrad.problems import order
+from parity.problems.data import Data
 from parity.problems.written import Problem
+
+ACTIVATIONS = {
+    "relu": "ReLU",
+    "leaky_relu": "LeakyReLU",
+    "tanh": "Tanh",
+    "sigmoid": "Sigmoid",
+    "softplus": "Softplus",
+}
+LOSSES = {"mse": "MSELoss", "l1": "L1Loss", "smooth_l1": "SmoothL1Loss", "huber": "HuberLoss"}
+"""What the command line calls them, and torch in `torch.nn`."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +37,14 @@ class Task:
         device: "cpu", "cuda" or "cuda:N"; an engine that only knows the CPU stays there.
         momentum, weight_decay, dampening, nesterov: options of SGD.
         activation: between the layers of a chain, by torch's name in `torch.nn`.
-        loss: by torch's name in `torch.nn`.
+        loss: by torch's name in `torch.nn`; "loss" for a problem's own.
         bias: whether the layers of a chain have one.
         batch_size: how many samples a step is on; None for all of them.
         shuffle: whether each epoch has the samples in an order of its own.
         most_steps: training ends after so many steps, if not before; None for no limit.
         problem: what is trained in place of a chain. Then the options of SGD are those of its
-            optimiser's first group, and `activation`, `loss` and `bias` say nothing.
+            optimiser's first group, and `activation` and `bias` say nothing.
+        data: what a chain is trained on in place of the parabola.
     """
 
     sizes: tuple[int, ...]
@@ -53,6 +65,7 @@ class Task:
     shuffle: bool = False
     most_steps: int | None = None
     problem: Problem | None = None
+    data: Data | None = None
 
     @property
     def steps(self) -> int:
@@ -94,7 +107,7 @@ class Task:
         if self.batch_size is None or step >= self.steps:
             return None
         epoch, batch = divmod(step, self.steps_an_epoch)
-        order = _order(self.samples, self.seed + epoch) if self.shuffle else np.arange(self.samples)
+        order = _order(self.samples, self.seed, epoch) if self.shuffle else np.arange(self.samples)
         return order[batch * self.batch_size :][: self.batch_size]
 
     def of_steps(self, first: int, count: int) -> Self:
@@ -116,11 +129,7 @@ OPTIONS = frozenset(
 EVERY_OPTION = OPTIONS | {"problem"}
 
 
-@functools.lru_cache(maxsize=2)
-def _order(samples: int, seed: int) -> NDArray[np.int64]:
-    """Return an order of the samples: torch's `randperm` by a generator with this seed."""
-    generator = minigrad.Generator().manual_seed(seed % 2**64)
-    return minigrad.randperm(samples, generator=generator).numpy()
+_order = functools.lru_cache(maxsize=2)(order)
 
 
 def said(option: str, value: Any) -> str:
@@ -128,4 +137,5 @@ def said(option: str, value: Any) -> str:
     name = option.replace("_", "-")
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no-{name}"
-    return f"--{name} {value}"
+    typed = {torchs: word for word, torchs in (*ACTIVATIONS.items(), *LOSSES.items())}
+    return f"--{name} {typed.get(value, value)}"

@@ -4,7 +4,7 @@ All of it renders what the verdicts found, and judges nothing itself. Here is wh
 from.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ class Curves:
 
     `x`, `y` and the predictions, which are those after training, have shape (samples, 1),
     the losses, and the envelope within which their relative difference is predictable, (epochs,).
+    `over` says what `x` is.
 
     Raises `ValueError` if shapes differ from these.
     """
@@ -30,6 +31,7 @@ class Curves:
     losses_actual: Array
     losses_expected: Array
     envelope: Array | None = None
+    over: str = field(default="x", kw_only=True)
 
     def __post_init__(self) -> None:
         columns = {

@@ -15,7 +15,7 @@ from PIL import Image
 
 from parity.report import Array
 from parity.report.figure import EXPECTED, dots, draw_line, loggable, rings
-from parity.training import Finished
+from parity.training import Finished, abscissa, column, points
 
 MOST_NETWORKS = 6
 """The most networks side by side; more would make a large file that nobody can read."""
@@ -49,12 +49,13 @@ def training_picture(runs: Mapping[str, Finished]) -> Figure:
         if fresh is not None:
             rings(axes, fresh.x, fresh.y)
             title += f"\nheld out {fresh.mse:.6g}, gap {finished.gap:+.4g}"
-        dots(axes, start.x, start.y, "black")
-        if not draw_line(axes, start.x, run.prediction, "prediction", **style):
+        x, y, prediction = points(start, run.prediction)
+        dots(axes, x, y, "black")
+        if not draw_line(axes, x, prediction, "prediction", **style):
             axes.text(0.5, 0.5, "no finite prediction", transform=axes.transAxes, ha="center")
         # parse_math: a dollar sign in a title starts no formula.
         axes.set_title(title, parse_math=False)
-        axes.set_xlabel("x")
+        axes.set_xlabel(abscissa(start)[0])
     row[0].set_ylabel("y")
     row[0].legend()
     return figure
@@ -116,13 +117,14 @@ class _Network:
         self._name, self._history = name, run.history
         self.moments = run.history.moments
         self._fit = fit
-        x = run.start.x[run.history.points, 0]
+        over, whole = abscissa(run.start)
+        x = whole[run.history.points, 0]
         self._order = np.argsort(x, kind="stable")
         x = x[self._order]
         if run.held_out is not None:
             rings(fit, run.held_out.x, run.held_out.y)
-        dots(fit, run.start.x, run.start.y, "black")
-        fit.set(xlabel="x", ylabel="y")
+        dots(fit, whole, column(run.start.y, len(whole)), "black")
+        fit.set(xlabel=over, ylabel="y")
         style: dict[str, Any] = {"color": "red", "linewidth": 2.0, "marker": "o" * (len(x) == 1)}
         # Still without values: the data alone is to be in view, wherever the prediction goes.
         (self._prediction,) = fit.plot(x, np.full(len(x), np.nan), label="prediction", **style)

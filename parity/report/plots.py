@@ -51,7 +51,7 @@ def fit(curves: Curves, *, actual: str, expected: str, name: str, key: str) -> s
     missing = " and ".join(engine for engine, there in drawn.items() if not there)
     said = f"no finite prediction: {missing}" if missing else ""
     _note(axes, said)
-    axes.set(xlabel="x", ylabel="y")
+    axes.set(xlabel=curves.over, ylabel="y")
     axes.legend(loc="upper center")  # a parabola leaves room there
     title = f"Fit of {name}: data and the predictions of {actual} and {expected}"
     return to_svg(figure, title, said, key)

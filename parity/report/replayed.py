@@ -105,7 +105,7 @@ def _values(verdict: Mapping[str, Any]) -> dict[str, Any]:
 
 def _origin(case: Case) -> str:
     origin = case.origin
-    size = f" ({'-'.join(map(str, origin['sizes']))})" if "sizes" in origin else ""
+    size = f" ({'-'.join(map(str, origin['sizes']))})" if origin.get("sizes") else ""
     epoch = f", epoch {origin['epoch']:,}" if "epoch" in origin else ""
     return f"found in {origin['architecture']}{size}, seed {case.task.seed}{epoch}"
 

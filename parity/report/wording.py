@@ -30,12 +30,16 @@ class Line:
 
 def lines(architecture: Document, settings: Document) -> list[Line]:
     """All verdicts on an architecture, in order; of one not reached, why not, or nothing."""
-    return [
-        Line(verdict.label, None, architecture.get("not_judged", {}).get(name, ""))
-        if (entry := architecture[name]) is None
-        else Line(verdict.label, entry["passed"], verdict.describe(entry, architecture, settings))
-        for name, verdict in VERDICTS.items()
-    ]
+    squared = architecture.get("loss", "MSELoss") == "MSELoss"
+    found = []
+    for name, verdict in VERDICTS.items():
+        label = verdict.label if squared else verdict.label.replace("MSE", "loss")
+        if (entry := architecture[name]) is None:
+            found.append(Line(label, None, architecture.get("not_judged", {}).get(name, "")))
+        else:
+            said = verdict.describe(entry, architecture, settings)
+            found.append(Line(label, entry["passed"], said))
+    return found
 
 
 def state(architecture: Document, settings: Document) -> str:
@@ -183,12 +187,16 @@ def exactly(value: float | str | None, dtype: str = "float64") -> str:
 def replay(case: str, folder: str | Path, settings: Document) -> str:
     """The command that judges a saved case again, to be typed where `folder` is named from.
 
-    An engine from elsewhere must be named: that of a case is not run, whoever it is from.
+    An engine from elsewhere must be named, and so must a problem: what is in a case is not run,
+    whoever it is from.
     """
     command = f"parity replay {shlex.quote(str(Path(folder) / case))}"
     for option in ("engine", "against"):
         if ":" in settings[option]:
             command += f" --{option} {shlex.quote(settings[option])}"
+    for name, file in settings.get("files", {}).items():
+        if case.startswith(f"case-{name}-"):
+            command += f" --problem {shlex.quote(file)}"
     return command
 
 

@@ -16,6 +16,7 @@ TRAINING = (
     "minigrad/**/*.py",
     "torch_impl/**/*.py",
     "parity/engines/**/*.py",
+    "parity/problems/*.py",
     "parity/checks/state.py",
     "parity/checks/trajectory.py",
 )
@@ -42,6 +43,8 @@ def settings(tasks: Mapping[str, Task], engines: Sequence[str]) -> dict[str, str
             "device": task.device,
             **{name: str(getattr(task, name)) for name in task.options if name != "problem"},
         }
+        if task.data is not None:
+            found["data"] = hashlib.sha256(task.data.content).hexdigest()
         if task.problem is not None:
             found[f"text of {name}"] = hashlib.sha256(task.problem.source.encode()).hexdigest()
     return found | versions(engines)

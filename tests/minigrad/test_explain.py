@@ -612,3 +612,39 @@ def test_command_refuses(
         command.main(["explain", *arguments])
     assert stopped.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_what_passes_by_boxes_is_drawn_beside_them() -> None:
+    """As in a residual network: no line lies behind a box, and no label is cut off."""
+    w = minigrad.ones(3, requires_grad=True)
+
+    def skipping() -> Tensor:
+        x = w * 2
+        return (x + (x.exp().relu() * x)).sum()
+
+    drawing = explain(skipping)._repr_html_()
+    boxes = {float(x) for x in re.findall(r'<rect x="([\d.-]+)"', drawing)}
+    lanes = [float(x) for x in re.findall(r"L([\d.-]+) [\d.-]+C", drawing)]
+    assert len(lanes) == 4  # values and gradients of two, each with a lane of its own
+    assert max(lanes) < min(boxes)
+    assert len(set(lanes)) == 4
+    left = re.search(r'viewBox="([\d.-]+) ', drawing)
+    assert left is not None
+    assert float(left[1]) < min(lanes) - 40
+    assert (
+        len(re.findall(r'class="label[^>]*>3<', drawing)) == 6
+    )  # each value has its shape beside it once
+
+
+def test_an_operation_stands_below_its_own_data() -> None:
+    from minigrad.explain.drawing import _place
+
+    a, b = (minigrad.ones(3, requires_grad=True) for _ in range(2))
+    drawn = graph(explain(lambda: minigrad.cat([a.exp(), b.exp()]).sum()))
+    places = {box: place.x for box, place in _place(drawn).items()}
+    first, second = (box for box in drawn.boxes if box.title == "exp")
+    assert places[first] < places[second]
+    assert [places[box] for box in drawn.boxes if box.kind == "leaf"] == [
+        places[first],
+        places[second],
+    ]

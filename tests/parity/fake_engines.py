@@ -136,6 +136,11 @@ class FakeTask:
     dtype: str = "float32"
     device: str = "cpu"
     epochs: int = 500
+    varies: bool = False
+
+    @property
+    def steps(self) -> int:
+        return self.epochs
 
 
 @dataclass(frozen=True)

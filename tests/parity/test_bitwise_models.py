@@ -1,6 +1,7 @@
 """bitwise: any model, loss and options of SGD have the same bits in minigrad and in torch."""
 
 import random
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -176,7 +177,7 @@ def assert_same_bits(
     dtype: str,
     seed: int,
     steps: int,
-    is_special: bool = False,
+    kind: str = "",
 ) -> None:
     rng = np.random.default_rng(seed)
     shapes = {n: tuple(p.shape) for n, p in network(torch, names).named_parameters()}
@@ -184,7 +185,10 @@ def assert_same_bits(
         n: rng.uniform(-0.7, 0.7, shape).astype(dtype)
         for n, shape in {**shapes, "x": (6, 2), "y": (6, 1)}.items()
     }
-    if is_special:
+    if kind == "wild":  # so that vectors have exponents of their own
+        for array in start.values():
+            array *= 2.0 ** rng.integers(-25, 9, array.shape)
+    if kind == "special":
         values = [np.inf, -np.inf, np.nan, -0.0, 0.0, 1e-40, 1e30, 1e-30, -1e25]
         for array in start.values():
             chosen = rng.random(array.shape) < 0.1
@@ -199,15 +203,51 @@ def assert_same_bits(
 
 @pytest.mark.parametrize("name", [*LAYERS, *EXPRESSIONS])
 def test_every_operation_has_the_same_bits(name: str) -> None:
-    assert_same_bits([name], "mse", OPTIONS[1], "float32", 0, 3)
-    assert_same_bits([name], "mse", OPTIONS[1], "float32", 1, 2, is_special=True)
+    assert_same_bits([name], "mse", OPTIONS[1], "float64", 0, 3)
+    assert_same_bits([name], "mse", OPTIONS[1], "float32", 1, 2, "special")
+    for seed, dtype in enumerate(("float32", "float64")):
+        assert_same_bits([name], "mse sum", {"lr": 1e-3}, dtype, seed, 2, "wild")
+
+
+SHAPES: list[Any] = [
+    ((7, 40), (40, 9)), ((3, 5, 40), (40, 9)), ((3, 5, 40), (3, 40, 9)), ((5, 40), (3, 40, 9)),
+    ((2, 1, 5, 40), (3, 40, 9)), ((40,), (40, 9)), ((7, 40), (40,)), ((3, 5, 40), (40,)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("span", [3, 20])
+@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+def test_products_and_their_gradients_have_the_same_bits(shapes: Any, span: int) -> None:
+    """Rows and columns far apart show what was split together, and the order of sums."""
+    rng = np.random.default_rng(0)
+
+    def wild(shape: tuple[int, ...]) -> Array:
+        scales = 2.0 ** rng.integers(-span, span, (*shape[:-1], 1))
+        scales = scales * 2.0 ** rng.integers(-span, span, shape[-1])
+        return np.asarray(rng.standard_normal(shape) * scales)
+
+    x, y = map(wild, shapes)
+    grad = wild(np.matmul(x, y).shape)
+    found = []
+    for lib in (minigrad, torch):
+        made: Any = [lib.tensor(array) for array in (x, y, grad)]
+        if lib is minigrad:
+            made = [*map(reproducible, made)]
+        a, b, g = made
+        a.requires_grad_(), b.requires_grad_()
+        with reproducible_arithmetic() if lib is torch else nullcontext():
+            out = a @ b
+            out.backward(g)
+        values = {"out": out, "x.grad": a.grad, "y.grad": b.grad}
+        found.append({name: np.array(value.detach().numpy()) for name, value in values.items()})
+    assert first_difference(*found) is None
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_loss_and_option_has_the_same_bits(name: str) -> None:
     for options in OPTIONS:
         assert_same_bits(["linear"], name, options, "float64", 0, 3)
-    assert_same_bits(["linear"], name, OPTIONS[2], "float32", 1, 2, is_special=True)
+    assert_same_bits(["linear"], name, OPTIONS[2], "float32", 1, 2, "special")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -227,7 +267,15 @@ def assert_models_have_the_same_bits(count: int, seed: int, dtype: str) -> None:
     for _ in range(count):
         names = rng.choices([*LAYERS, *EXPRESSIONS], k=rng.randint(1, 5))
         loss, options = rng.choice(list(LOSSES)), rng.choice(OPTIONS)
-        case = names, loss, options, dtype, rng.randrange(10**6), 20, rng.random() < 0.3
+        case = (
+            names,
+            loss,
+            options,
+            dtype,
+            rng.randrange(10**6),
+            20,
+            rng.choice(["", "", "wild", "special"]),
+        )
         try:
             assert_same_bits(*case)
         except AssertionError as error:

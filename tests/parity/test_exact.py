@@ -95,6 +95,10 @@ KINKS: dict[str, tuple[Callable[..., Any], list[Any]]] = {
     "softplus": (lambda m, x: m.nn.functional.softplus(x), [[-800.0, 0.0, 20.0, 20.5]]),
     "clamp": (lambda m, x: m.clamp(x, -1, 2), [[-3.0, -1.0, 0.0, 2.0, 5.0]]),
     "clamp, bounds crossed": (lambda m, x: m.clamp(x, 2, -1), [[-3.0, -1.0, 0.0, 2.0, 5.0]]),
+    "clamp, equal bounds": (
+        lambda m, x, low, high: m.clamp(x, low, high),
+        [[0.0, 1.0, 2.0, 0.0, 2.0], [1.0, 1.0, 1.0, 2.0, 2.0], [1.0, 1.0, 1.0, 3.0, 1.0]],
+    ),
     "maximum": (lambda m, x, y: m.maximum(x, y), [[1.0, 2.0, 3.0], [2.0, 2.0, 2.0]]),
     "minimum": (lambda m, x, y: m.minimum(x, y), [[1.0, 2.0, 3.0], [2.0, 2.0, 2.0]]),
     "max": (lambda m, x: m.max(x), [[3.0, 1.0, 3.0, 3.0]]),

@@ -1,6 +1,7 @@
 """Problems: twelve that are no chain of ReLUs, each judged by every verdict that has a meaning."""
 
 import pickle
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from minigrad.__main__ import main as explain
+from minigrad.problems import training
 from parity.checks.describe import describe
 from parity.checks.match import Match
 from parity.checks.steps import Judge
@@ -18,6 +21,7 @@ from parity.engines.adapters.minigrad import (
     MinigradReproducibleEngine,
 )
 from parity.engines.adapters.torch import TorchEngine, TorchReproducibleEngine
+from parity.engines.asked import Asked
 from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Engine, Task
 from parity.engines.trainer import Trainer
@@ -224,6 +228,37 @@ def test_what_is_wrong_with_a_file_is_said_with_its_line(spoiled: str) -> None:
 def test_a_problem_travels_between_processes_and_is_run_only_when_it_is_asked() -> None:
     problem = Problem("p", "p.py", "raise SystemError\n")
     assert pickle.loads(pickle.dumps(problem)) == problem
+
+
+NOT_REFUSED = {"loss infinite", "shuffle"}
+"""What can be explained."""
+
+
+@pytest.mark.parametrize("spoiled", sorted(SPOILED.keys() - NOT_REFUSED))
+def test_explain_says_it_with_its_line_too(
+    spoiled: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, said = SPOILED[spoiled]
+    file = tmp_path / "spoiled.py"
+    file.write_text(source)
+    with pytest.raises(SystemExit) as ended:
+        explain(["explain", str(file)])
+    shown = capsys.readouterr()
+    assert (ended.value.code, shown.out) == (2, "")
+    line = re.search(r":\d+:", said)
+    assert f"{file}{line[0] if line else ''}" in shown.err
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_explained_is_the_step_that_is_judged(name: str) -> None:
+    step, title = training(str(FILES[NAMES.index(name)]), 3, 2)
+    engine = Asked(MinigradEngine())
+    task = replace(task_of(name, 3), epochs=3)
+    engine.load(task, start := MinigradEngine().draw(task))
+    engine.put(start.parameters)
+    losses = [engine.step() for _ in range(task.steps_an_epoch + 1)]
+    assert step().item() == losses[-1]
+    assert title == f"Training step {len(losses)} of {name}.py, seed 3"
 
 
 # ---- porting -------------------------------------------------------------------------------------

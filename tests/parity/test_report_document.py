@@ -71,8 +71,8 @@ def test_every_field_that_is_fixed_is_required() -> None:
 def test_every_field_has_its_type(wrong: object) -> None:
     complete = report_of("complete", ("rightfit",)).document
     texts = {"name", "device", "engine", "against", "parameter", "probe", "tensor"}
-    texts |= {"node", "operation", "rule"}
-    lists = {"index", "failed", "source"}
+    texts |= {"node", "operation", "rule", "receiver"}
+    lists = {"index", "failed", "source", "sizes", "nodes"}
     free = texts if wrong == "x" else set()
     free |= {"learning_rate"} if wrong == -1.5 else set()
     free |= lists if wrong == [] else set()
@@ -80,6 +80,8 @@ def test_every_field_has_its_type(wrong: object) -> None:
         values = (
             {"actual", "expected", "true", "factor"} if wrong == -1.5 and "rule" in place else set()
         )
+        if wrong == [] and "receiver" in place:
+            values = {"output", "parameters"}
         for field in set(place) - free - values:
             document = copy.deepcopy(complete)
             objects(document)[position][field] = wrong

@@ -206,6 +206,17 @@ def test_relu_at_special_values() -> None:
     assert bits(grad) == bits(torch.tensor([0, 0, math.inf, 2, math.nan]))
 
 
+def test_what_is_not_the_largest_of_all_receives_0() -> None:
+    x = torch.tensor([[1.0, 4.0], [4.0, -4.0]], requires_grad=True)
+    y = torch.tensor([1.0, math.nan, 2.0], requires_grad=True)
+    with reproducible_arithmetic():
+        for value in (-2.0, math.inf, math.nan):
+            (grad,) = torch.autograd.grad(x.max(), x, torch.tensor(value))
+            assert bits(grad) == bits(torch.tensor([[0.0, value / 2], [value / 2, 0.0]]))
+        (grad,) = torch.autograd.grad(y.min(), y)
+    assert bits(grad) == bits(torch.tensor([0.0, 1.0, 0.0]))
+
+
 def test_elements_that_are_named_several_times_sum_in_any_order() -> None:
     x = torch.zeros(3, requires_grad=True)
     terms, places = matrix(0, 1, 1000, dtype=torch.float32)[0], torch.arange(1000) % 3
@@ -392,6 +403,8 @@ def test_refusals() -> None:
     with reproducible_arithmetic():
         with pytest.raises(TypeError, match="float32 or float64"):
             torch.ones(3, dtype=torch.float16).sum()
+        with pytest.raises(RuntimeError, match="dtype"):
+            nn.functional.linear(torch.ones(1, 2), torch.ones(1, 2), torch.ones(1).double())
         with pytest.raises(NotImplementedError, match="mse_loss"):
             nn.functional.mse_loss(torch.ones(2), torch.ones(2), size_average=True)
         with pytest.raises(ValueError, match="not a valid value for reduction"):

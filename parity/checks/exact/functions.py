@@ -127,7 +127,10 @@ def minimum(input: Any, other: Any) -> Dual:
 
 
 def clamp(input: Dual, min: Any = None, max: Any = None) -> Dual:
-    # At a bound the derivative is 1. Of bounds in the wrong order the upper one counts.
+    # At a bound the derivative is 1. Of bounds in the wrong order the upper one counts; below equal
+    # bounds neither has a derivative.
+    if min is not None and max is not None:
+        min = where(eq(min, max), detach(dual(min)), min)
     if min is not None:
         input = where(lt(input, min), min, input)
     return input if max is None else where(gt(input, max), max, input)

@@ -11,8 +11,6 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 import minigrad
-from minigrad import nn, optim
-from minigrad.architectures import build
 from minigrad.explain import Explanation, explain
 from minigrad.explain.graph import graph
 from minigrad.explain.page import assembled
@@ -25,7 +23,10 @@ from parity.checks.gradients import Z
 from parity.checks.locate import Traces, first_node, tensors
 from parity.checks.tensor import Key, Tensor
 from parity.checks.verdicts import VERDICTS
+from parity.checks.witness import gradient_places
+from parity.engines.adapters.tracing import LOSS, PREDICTION
 from parity.engines.protocol import BUFFER
+from parity.problems import parts
 from parity.report.findings import findings
 from parity.report.pair.compared import data_of, said_of
 from parity.report.replayed import heading, outcome
@@ -48,7 +49,7 @@ def page(replayed: Replayed, name: str) -> str:
         found = list(tensors(traces, bits=bits))
         first = first_node(traces, bits=bits)
         explanation = _explained(traces)
-        keys = _keys(explanation)
+        keys = _keys(explanation, traces)
         story = Story(explanation, explanation.entries)
         steps, made_in = _compared(story, keys, found)
         pairs = [data_of(tensor, story.shown) for tensor in found]
@@ -102,19 +103,28 @@ def _which(replayed: Replayed, traces: Traces) -> str:
 def _explained(traces: Traces) -> Explanation:
     """Take the step in this process, to know its operations, their order and their source."""
     task, start = traces.task, traces.start
-    model = build(task.sizes, task.dtype)
-    model.load_state_dict({n: minigrad.tensor(a) for n, a in start.parameters.items()})
-    x, y = minigrad.tensor(start.x), minigrad.tensor(start.y)
-    loss_function = nn.MSELoss()
-    optimizer = optim.SGD(model.parameters(), lr=task.learning_rate, momentum=task.momentum)
+    minigrad.manual_seed(task.seed)
+    with parts.numbers_of(task, minigrad):
+        model = parts.model(task, minigrad)
+        loss_function = parts.loss(task, minigrad)
+        schedule = parts.schedule(task, minigrad, model.parameters())
+        optimizer = parts.optimizer(task, minigrad, model.parameters())
+    if schedule is not None:
+        parts.set_options(optimizer, schedule[start.step // task.steps_an_epoch])
     for name, parameter in model.named_parameters():
+        with minigrad.no_grad():
+            parameter.copy_(minigrad.tensor(start.parameters[name]))
         if name in traces.momentum_buffers:
             buffer = minigrad.tensor(traces.momentum_buffers[name])
             optimizer.state[parameter] = {"momentum_buffer": buffer}
+    rows = task.rows(start.step)
+    *x, y = (minigrad.tensor(a if rows is None else a[rows]) for a in start.data.values())
+    forward = parts.in_numbers_of(task, minigrad, model)
+    minigrad.manual_seed(parts.step_seed(task.seed, start.step))
 
     def step() -> minigrad.Tensor:
         optimizer.zero_grad()
-        loss: minigrad.Tensor = loss_function(model(x), y)
+        loss: minigrad.Tensor = loss_function(forward(*x), y)
         loss.backward()
         optimizer.step()
         return loss
@@ -122,27 +132,27 @@ def _explained(traces: Traces) -> Explanation:
     return explain(step)
 
 
-def _keys(explanation: Explanation) -> dict[str, Key]:
-    """Return which traced tensor each tensor of the explanation is, by the figures' `of`.
-
-    A network is a chain: the gradient by a node's output is the one by the next node's input.
-    """
+def _keys(explanation: Explanation, traces: Traces) -> dict[str, Key]:
+    """Return which traced tensor each tensor of the explanation is, by the figures' `of`."""
     found: dict[str, Key] = {}
-    chain = {}
+    last: dict[str, int] = {}
     for entry in explanation.entries:
-        if entry.operation is not None:
-            chain[entry.operation.layer or "loss"] = entry.number
+        if entry.operation is not None:  # a module's output is what its last operation makes
+            last[entry.operation.layer or LOSS] = entry.number
         elif entry.node is not None:
             name = entry.name
-            layer = name.partition(".")[0]
-            found[f"gradient {entry.number}"] = "backward", layer, name
-            found[f"buffer {entry.number}"] = "optimizer", layer, name + BUFFER
-            found[f"updated {entry.number}"] = "optimizer", layer, name
-    nodes = list(chain)
-    for name, after in zip(nodes, [*nodes[1:], None], strict=True):
-        found[f"value {chain[name]}"] = "forward", name, "output"
-        by = ("backward", after, "input") if after is not None else ("backward", name, "output")
-        found[f"gradient {chain[name]}"] = by
+            module = name.rpartition(".")[0] or PREDICTION
+            found[f"gradient {entry.number}"] = "backward", module, name
+            found[f"buffer {entry.number}"] = "optimizer", module, name + BUFFER
+            found[f"updated {entry.number}"] = "optimizer", module, name
+    trace = traces.sides[1]
+    nodes = [name for phase, name, _ in trace if phase == "forward"]
+    places = dict(gradient_places(trace, nodes))
+    for name in nodes:
+        if name in last:
+            found[f"value {last[name]}"] = "forward", name, "output"
+            if name in places:
+                found[f"gradient {last[name]}"] = "backward", *places[name]
     return found
 
 

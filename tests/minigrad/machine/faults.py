@@ -22,7 +22,7 @@ FAULTS = (
         "two faults: the types of arguments",
         "torch looks at all arguments' types before it looks at values",
         two_faults(
-            "must be .* not |invalid combination of arguments|unsupported|failed to unpack", "."
+            "must be .* (not|but found) |invalid combination|unsupported|failed to unpack", "."
         ),
         ("torch.cat([torch.ones(())], None)",),
         then="accepted",
@@ -36,8 +36,10 @@ FAULTS = (
     ),
     Known(
         "two faults: dtypes that are not there",
-        "and cannot require gradients, which is seen first",
-        two_faults("can require gradients", "linspace makes|draw floats|complex"),
+        "and cannot require gradients or have such a shape, which is seen first",
+        two_faults(
+            "can require gradients|negative dimension", "linspace makes|draw floats|complex"
+        ),
         ("torch.linspace(1, 1, 1, dtype=torch.int64, requires_grad=True)",),
         then="accepted",
     ),
