@@ -20,6 +20,7 @@ from parity.engines.asked import Asked
 from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import Array, Engine, Start, Task
 from parity.engines.trainer import Run, Trainer
+from parity.points import column
 from parity.processes import Side, trainer
 
 HELD_OUT = 100
