@@ -14,10 +14,10 @@ from parity.checks.nodes import layout
 from parity.checks.trajectory import envelope
 from parity.checks.verdicts import ROWS, VERDICTS, located, not_reached, passed
 from parity.engines.protocol import Task
+from parity.points import abscissa, points
 from parity.probes.check import check_probes
 from parity.processes import Processes, Side, processes_for
 from parity.report import Curves, Report
-from parity.training import abscissa, points
 
 Progress = Callable[[str, str, int, int], object]
 """Called as `progress(architecture, engine or verdict, epochs done, epochs)`."""

@@ -20,6 +20,7 @@ from parity.engines.asked import Asked
 from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import Array, Engine, Start, Task
 from parity.engines.trainer import Run, Trainer
+from parity.points import column
 from parity.processes import Side, trainer
 
 HELD_OUT = 100
@@ -155,31 +156,6 @@ def _drawn(task: Task) -> Start:
     """Return what minigrad draws."""
     with np.errstate():  # which the engine sets for its process
         return MinigradEngine().draw(task)
-
-
-def abscissa(start: Start) -> tuple[str, Array]:
-    """Return what a fit is drawn over, (samples, 1), and its name.
-
-    That is x, or the number of the sample where there are several inputs.
-    """
-    count = len(start.y)
-    if len(start.inputs) == 1 and start.x.size == count:
-        return "x", start.x.reshape(-1, 1)
-    return "sample", np.arange(count)[:, None]
-
-
-def column(array: Array, count: int) -> Array:
-    """Return the first number of each sample's, (count, 1), NaN where there is not one each."""
-    whole = array.size and array.size % count == 0
-    return array.reshape(count, -1)[:, :1] if whole else np.full((count, 1), np.nan)
-
-
-def points(start: Start, *predictions: Array) -> list[Array]:
-    """Return what a fit is drawn over, in ascending order, y and predictions, (samples, 1) each."""
-    _, x = abscissa(start)
-    order = np.argsort(x[:, 0], kind="stable")
-    columns = [x, *(column(array, len(x)) for array in (start.y, *predictions))]
-    return [each[order] for each in columns]
 
 
 def moments(epochs: int) -> list[int]:

@@ -142,7 +142,7 @@ def load(process: EngineProcess[TimedEngine], task: Task, start: Start) -> First
     if training_s <= LONGEST_TRAINING_S:
         return first
     return (
-        f"{task.steps:,} steps would take {training_s / 60:.0f} minutes, more than "
+        f"{task.epochs:,} epochs would take {training_s / 60:.0f} minutes, more than "
         f"{LONGEST_TRAINING_S / 60:.0f}: a step takes {first.step_s:.2g} s"
     )
 

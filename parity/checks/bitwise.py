@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from parity.checks import words
 from parity.checks.bits import canonical, first_difference
 from parity.checks.words import Document
 from parity.engines.asked import Asked
@@ -121,7 +122,8 @@ def describe_bitwise(verdict: Document, architecture: Document, settings: Docume
     """Return the final MSE in every bit, of both engines if they differ."""
     mse = verdict["final_mse_hex"]
     if verdict["passed"]:
-        return f"{verdict['epochs']:,} epochs equal in every bit; final MSE {mse['actual']}"
+        said = words.steps(verdict, architecture)
+        return f"{said} equal in every bit; final MSE {mse['actual']}"
     return f"final MSE {mse['actual']} and {mse['expected']}"
 
 

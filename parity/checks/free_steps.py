@@ -43,7 +43,7 @@ def check_free_steps(
 
 def describe_free_steps(verdict: Document, architecture: Document, settings: Document) -> str:
     """Return what `describe_steps` does, and where to look if only the free steps are wrong."""
-    said = f"{verdict['epochs']:,} epochs; {words.budget(verdict)}"
+    said = f"{words.steps(verdict, architecture)}; {words.budget(verdict)}"
     steps = architecture.get("steps")
     if verdict["passed"] is False and steps is not None and steps["passed"]:
         engine = settings["engine"]

@@ -23,6 +23,7 @@ from parity.checks.nodes import Nodes
 from parity.checks.source import body_of, function_at
 from parity.checks.tensor import Key, Sides, Tensor, distance
 from parity.checks.witness import Witness
+from parity.checks.words import wrong_of
 from parity.engines.process import EngineProcess
 from parity.engines.protocol import Array, Start, Task, Traced
 from parity.engines.trainer import Trainer
@@ -160,7 +161,8 @@ def state_at(
 ) -> tuple[Start, Mapping[str, Array]]:
     """Return where an engine has come to before an epoch, from 0: parameters, and buffers."""
     parameters, buffers = engine.call(Trainer.state_before, task, start, epoch, momentum_buffers)
-    return replace(start, parameters=parameters), buffers
+    step = start.step + epoch if task.varies else start.step
+    return replace(start, parameters=parameters, step=step), buffers
 
 
 def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:
@@ -196,10 +198,14 @@ def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:
             "aggregate_used": worst.aggregate_used,
         }
     own = traces.sides[tensor.wrong == "expected"].get(tensor.key)
+    who = tensor.wrong
     if own is not None and own.rule:
         rule = function_at(own.rule)
     else:
-        rule = inspect.unwrap(traces.nodes(traces.sides[1]).rule(*tensor.key)).__code__
+        function, guilty = traces.nodes(traces.sides[1]).rule(*tensor.key)
+        rule = inspect.unwrap(function).__code__
+        if guilty and who is None and tensor.sides is not None:  # then who follows it is wrong
+            who = wrong_of(*(not side.found.passed for side in tensor.sides))
     return {
         "phase": phase,
         "node": node,
@@ -212,7 +218,7 @@ def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:
         "rule": rule.co_qualname,
         **body_of(rule),
         "calls": [] if own is None else list(own.calls),
-        "wrong": tensor.wrong,
+        "wrong": who,
         **_truth(tensor, found["index"]),
     }
 

@@ -1,6 +1,6 @@
 """The budget of every node of a training step, given the inputs that an engine gave it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -9,9 +9,20 @@ import numpy as np
 import minigrad
 from minigrad import optim
 from minigrad.arrays.conversion import budgeted
-from minigrad.tape import Node, ancestors
+from minigrad.explain import Observation
+from minigrad.explain.events import Backward, Forward
+from minigrad.graph import ancestors, leading_to
+from minigrad.temporary import replaced
 from parity.checks.budget import Budget, budget_of
-from parity.engines.adapters.tracing import LOSS, PREDICTION, Calls, gradients_of, place_of
+from parity.checks.guilty import first_wrong, first_wrong_sum, is_wrong_direction
+from parity.engines.adapters.tracing import (
+    LOSS,
+    PREDICTION,
+    Calls,
+    gradient_by,
+    gradients_of,
+    place_of,
+)
 from parity.engines.protocol import BUFFER, Array, Start, Task, Traced
 from parity.problems import parts
 
@@ -25,6 +36,7 @@ class Nodes:
     The model is run once. Whatever one of its modules returns is kept, and the engine's value of it
     is passed on in its place, as a new leaf. So what is kept depends on the engine's values alone.
     Swept back from what is kept, each with the engine's gradient, the leaves' gradients do, too.
+    A model that itself differentiates needs its graph: of that only the prediction is passed on.
 
     Args:
         trace: of an engine's step, by phase, node and tensor.
@@ -56,27 +68,83 @@ class Nodes:
             assert gradient is not None
             return budget_of(gradient)
 
-    def rule(self, phase: str, node: str, tensor: str) -> Function:
-        """Return the function of minigrad that computes a tensor, the last of several."""
-        if phase == "optimizer":
-            return optim.SGD._direction if tensor.endswith(BUFFER) else optim.SGD.step
-        sweep: Function = minigrad.Tensor.backward
-        if phase == "forward":
-            computed = self._computed[node].grad_fn
-            return computed.rule.forward if computed and computed.rule else sweep
-        if (node, tensor) == (LOSS, "output"):
-            return sweep
-        source = self._sources[phase, node, tensor]._node
-        return next(self._derivatives(source), sweep)
+    def rule(self, phase: str, node: str, tensor: str) -> tuple[Function, bool]:
+        """Return the function of minigrad that computes a tensor, and whether it is wrong.
 
-    def _derivatives(self, source: Node | None) -> Iterator[Function]:
-        """Yield the derivatives by a tensor of what it went into."""
-        for output in self._computed.values():
-            for consumer in ancestors(*filter(None, [output.grad_fn])):
-                if consumer.rule is not None:
-                    for position, derivative, _ in consumer.plan.derivatives:
-                        if consumer.parents[position] is source:
-                            yield derivative
+        Of several it is the first that is wrong; if that cannot be told, the last.
+        """
+        if phase == "optimizer":
+            in_direction = tensor.endswith(BUFFER) or self._misdirected(tensor)
+            return (optim.SGD._direction if in_direction else optim.SGD.step), False
+        if (node, tensor) == (LOSS, "output") and phase == "backward":
+            return minigrad.Tensor.backward, False
+        watched = Nodes(self._trace, self._task, self._start, self._momentum_buffers)
+        watched._all_recorded = True
+        try:
+            last, wrong = watched._ran(phase, node, tensor)
+        except RuntimeError:  # what is changed in place may not be recorded
+            watched._all_recorded = False
+            last, wrong = watched._ran(phase, node, tensor)
+        return wrong or last or minigrad.Tensor.backward, wrong is not None
+
+    _all_recorded = False
+    """Whether also that is recorded which depends on the data alone."""
+
+    def _ran(self, phase: str, node: str, tensor: str) -> tuple[Function | None, Function | None]:
+        """Return what computes a tensor: the last function, and the first that is wrong."""
+        observation = Observation()
+        observation.run(lambda: self._computed)
+        events, before = observation.events, len(observation.events)
+        observation.run(lambda: self._sources)
+        outputs = [o.grad_fn for o in self._computed.values() if o.grad_fn is not None]
+        nodes = {id(getattr(each.plan, "operation", None)): each for each in ancestors(*outputs)}
+        if phase == "forward":
+            last = self._computed[node].grad_fn
+            own = set(ancestors(*filter(None, [last])))
+            computed = [  # and derivatives, if the model itself differentiates
+                event
+                for event in events[:before]
+                if isinstance(event, Backward)
+                or (isinstance(event, Forward) and nodes.get(id(event.operation)) in own)
+            ]
+            function = None if last is None or last.rule is None else last.rule.forward
+            return function, None if len(computed) == 1 else first_wrong(computed)
+        source = self._sources[phase, node, tensor]._node
+        through = leading_to({source}, [(output, None) for output in outputs])
+        swept = events[before:]
+        passed = [
+            event
+            for event in swept
+            if isinstance(event, Backward)
+            and (each := nodes.get(id(event.operation))) in through
+            and each is not None
+            and each.parents[event.position] in through
+        ]
+        function = passed[-1].derivative if passed else None
+        if len(passed) == 1 and passed[0].grad.shape == self._sources[phase, node, tensor].shape:
+            return function, None
+        return function, first_wrong(passed) or first_wrong_sum(swept, nodes, through)
+
+    def _misdirected(self, tensor: str) -> bool:
+        """Return whether the direction of a parameter's step is wrong."""
+        watched = Nodes(self._trace, self._task, self._start, self._momentum_buffers)
+        wrong: set[int] = set()
+
+        def judging(right: Function) -> Function:
+            def direction(
+                optimizer: Any, parameter: Any, grad: Any, group: Any, buffer: Any
+            ) -> Any:
+                buffers = {} if buffer is None else {"buffer": np.array(buffer._array)}
+                given = {"parameter": np.array(parameter._array), "grad": np.array(grad), **buffers}
+                found = right(optimizer, parameter, grad, group, buffer)
+                if is_wrong_direction(np.array(found), given, group):
+                    wrong.add(id(parameter))
+                return found
+
+            return direction
+
+        replaced({(optim.SGD, "_direction"): judging}, lambda: watched._updated(tensor))
+        return id(watched._parameters[tensor]) in wrong
 
     @cached_property
     def _model(self) -> Any:
@@ -95,13 +163,26 @@ class Nodes:
     @cached_property
     def _computed(self) -> dict[str, minigrad.Tensor]:
         """What each node makes of the engine's values."""
+        try:
+            return self._forward(whole=False)
+        except RuntimeError:  # a derivative by what no longer leads to a leaf
+            return self._forward(whole=True)
+
+    def _forward(self, whole: bool) -> dict[str, minigrad.Tensor]:
+        """Run the model; what its inner nodes return is passed on as it is if it is `whole`."""
         found: dict[str, minigrad.Tensor] = {}
         self._leaves: dict[str, minigrad.Tensor] = {}
+        self._whole = whole
 
         def seen(node: str, output: minigrad.Tensor) -> minigrad.Tensor | None:
             found[node] = output
             given = self._trace.get(("forward", node, "output"))
             if given is None or given.value.shape != tuple(output.shape):
+                return None
+            if whole and node != PREDICTION:
+                if output.requires_grad and not output.is_leaf:
+                    output.retain_grad()
+                    self._leaves[node] = output
                 return None
             leaf = budgeted(minigrad.tensor(given.value)).requires_grad_(output.requires_grad)
             self._leaves[node] = leaf
@@ -111,9 +192,11 @@ class Nodes:
         data = [budgeted(minigrad.tensor(array)) for array in (*start.inputs, start.y)]
         rows = task.rows(start.step)
         *x, y = data if rows is None else (d[minigrad.tensor(rows)] for d in data)
+        if self._all_recorded:
+            x = [t.detach().requires_grad_() if "float" in str(t.dtype) else t for t in x]
+        forward = parts.in_numbers_of(task, minigrad, self._model)  # whose making draws numbers
         if task.problem is not None:
             minigrad.manual_seed(parts.step_seed(task.seed, start.step))
-        forward = parts.in_numbers_of(task, minigrad, self._model)
         with np.errstate(all="ignore"), Calls(self._model, seen) as self._calls:
             prediction = forward(*x)
         with np.errstate(all="ignore"):
@@ -123,14 +206,18 @@ class Nodes:
     @cached_property
     def _sources(self) -> dict[Key, minigrad.Tensor]:
         """The tensors that a trace has gradients by, by the gradient's key; all is swept back."""
-        self._sweep(LOSS, (LOSS, "output"))
         found: dict[Key, minigrad.Tensor] = {}
+        _ = self._computed
+        for leaf in self._leaves.values():
+            leaf.grad = None  # what the model itself differentiated has left there
+        self._sweep(LOSS, (LOSS, "output"))
         for node, name in gradients_of(self._calls):
             if name != "output":
                 found["backward", node, name] = self._parameters[name]
             elif node in self._leaves:
                 place = place_of(self._calls, node)
-                self._sweep(node, place)
+                if not self._whole or node == PREDICTION:
+                    self._sweep(node, place)
                 found["backward", *place] = self._leaves[node]
         return found
 
@@ -154,8 +241,8 @@ class Nodes:
         if schedule is not None:
             parts.set_options(optimizer, schedule[self._start.step // self._task.steps_an_epoch])
         for name, parameter in self._parameters.items():
-            given = self._trace.get(("backward", name.rpartition(".")[0] or PREDICTION, name))
-            parameter.grad = None if given is None else budgeted(minigrad.tensor(given.value))
+            given = gradient_by(self._trace, name)
+            parameter.grad = None if given is None else budgeted(minigrad.tensor(given))
             if name in self._momentum_buffers:
                 buffer = budgeted(minigrad.tensor(self._momentum_buffers[name]))
                 optimizer.state[parameter] = {"momentum_buffer": buffer}
@@ -198,7 +285,7 @@ def layout(judge: object, task: Task, start: Start) -> list[dict[str, Any]]:
         *x, y = (minigrad.tensor(array) for array in (*start.inputs, start.y))
         with Calls(model, seen) as calls:
             prediction = model(*x)
-        found.append(_row(LOSS, task.loss, parts.loss(task, minigrad)(prediction, y), []))
+        found.append(_row(LOSS, task.loss_name, parts.loss(task, minigrad)(prediction, y), []))
     return [{**row, "receiver": calls.receivers.get(row["name"])} for row in found]
 
 

@@ -176,8 +176,8 @@ def check_steps(
 
 
 def describe_steps(verdict: Document, architecture: Document, settings: Document) -> str:
-    """Return how many epochs were judged, and how much of their budgets the elements use."""
-    return f"{verdict['epochs']:,} epochs; {words.budget(verdict)}"
+    """Return how many steps were judged, and how much of their budgets the elements use."""
+    return f"{words.steps(verdict, architecture)}; {words.budget(verdict)}"
 
 
 def judge_steps(

@@ -4,7 +4,7 @@ A verdict to come is a file beside this one, with its check and its words, and a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from parity.checks.accuracy import check_accuracy, describe_accuracy, numbers_lacking
@@ -19,6 +19,7 @@ from parity.checks.steps import describe_steps
 from parity.checks.trajectory import describe_trajectory
 from parity.checks.words import Document
 from parity.checks.wrong import wrong_in_step
+from parity.engines.protocol import PREDICTION
 from parity.engines.registry import reproducible
 
 
@@ -85,19 +86,26 @@ def located(match: Match, verdict: "Verdict", entry: Mapping[str, Any]) -> Entry
     if epoch is None:
         return {"first_node": None, "wrong": None}
     place = entry.get("first_failure") or entry.get("worst_at") or {}
-    if "wrong" in place:  # the judge's own value told
-        return {"first_node": None, "wrong": place["wrong"]}
     sides = match.twins if verdict.bits and match.twins else match.sides
+    leading = sides[0] if verdict.free else sides[1]
+    predicted = place.get("of") == PREDICTION
+    state: tuple[Any, ...] | None = None
     try:
-        traces = traced(
-            *sides, match.task, match.start, match.momentum_buffers, epoch, free=verdict.free
-        )
-        if node := first_node(traces, bits=verdict.bits):
+        if predicted:  # of all samples, while a step may be on some
+            state = state_at(leading, match.task, match.start, match.momentum_buffers, epoch)
+            task = replace(match.task, batch_size=None)
+            traces = traced(*sides, task, replace(state[0], step=0), state[1])
+        elif "wrong" not in place:
+            traces = traced(
+                *sides, match.task, match.start, match.momentum_buffers, epoch, free=verdict.free
+            )
+        if (predicted or "wrong" not in place) and (node := first_node(traces, bits=verdict.bits)):
             return {"first_node": node, "wrong": node["wrong"]}
     except NotTracedError:
         pass
-    leading = sides[0] if verdict.free else sides[1]
-    state = state_at(leading, match.task, match.start, match.momentum_buffers, epoch)
+    if "wrong" in place:  # the judge's own value told
+        return {"first_node": None, "wrong": place["wrong"]}
+    state = state or state_at(leading, match.task, match.start, match.momentum_buffers, epoch)
     wrong = wrong_in_step(*sides, match.task, *state)
     if wrong == "neither":  # a free step that is wrong only where the engine came by itself
         wrong = "actual" if verdict.free else None

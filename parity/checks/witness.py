@@ -15,7 +15,7 @@ import numpy as np
 from parity.checks.exact.lacking import Lacking
 from parity.checks.exact.step import LOSS, Problem, TrueStep
 from parity.checks.exact.truth import Truth
-from parity.engines.adapters.tracing import PREDICTION
+from parity.engines.adapters.tracing import PREDICTION, gradient_by
 from parity.engines.protocol import BUFFER, Array, Start, Task, Traced
 from parity.problems import parts
 
@@ -51,10 +51,10 @@ class Witness:
 
     def _node(self, trace: Trace, phase: str, node: str, tensor: str) -> Truth | None:
         if phase == "optimizer":
-            given = trace.get(("backward", node, tensor.removesuffix(BUFFER)))
+            given = gradient_by(trace, tensor.removesuffix(BUFFER))
             if given is None or self._scheduled:
                 return None
-            return self._step.updated(tensor, given.value)
+            return self._step.updated(tensor, given)
         nodes = [name for kind, name, _ in trace if kind == "forward"]
         if node not in nodes or LOSS not in nodes:
             return None

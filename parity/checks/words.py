@@ -37,6 +37,12 @@ def by_aggregate(verdict: Document) -> bool:
     return used is None or used > 1
 
 
+def steps(verdict: Document, architecture: Document) -> str:
+    """Return how many steps were judged; of mini-batches there are several an epoch."""
+    count = verdict["epochs"]
+    return f"{count:,} {'epochs' if count <= architecture['epochs'] else 'steps'}"
+
+
 def budget(verdict: Document) -> str:
     """Return how much of their budgets the elements use, the kinks, and a tensor out of budget."""
     kinks = f"; {verdict['kinks']:,} kinks" if verdict["kinks"] else ""

@@ -13,9 +13,10 @@ from matplotlib.style import context
 from matplotlib.ticker import LogFormatter
 from PIL import Image
 
+from parity.points import abscissa, column, points
 from parity.report import Array
 from parity.report.figure import EXPECTED, dots, draw_line, loggable, rings
-from parity.training import Finished, abscissa, column, points
+from parity.training import Finished
 
 MOST_NETWORKS = 6
 """The most networks side by side; more would make a large file that nobody can read."""

@@ -332,21 +332,23 @@ def test_a_step_that_is_too_large_has_no_witness() -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
-        ("tanh, l1, weight decay", 'grad + old * group["weight_decay"]', "grad"),
+        ("tanh, l1, weight decay", 'grad + parameter * group["weight_decay"]', "grad"),
         ("smooth l1, dampening", '(1 - group["dampening"])', "1"),
         ("smooth l1, dampening", "grad = -grad", "pass"),
         ("huber, nesterov", 'if group["nesterov"] else buffer', "if False else buffer"),
-        ("residual", 'state["momentum_buffer"] * group["momentum"]', 'state["momentum_buffer"]'),
-        ("chain", 'old - grad * group["lr"]', 'old + grad * group["lr"]'),
+        ("residual", 'buffer * group["momentum"] + ', "buffer + "),
+        ("chain", 'old - found * group["lr"]', 'old + found * group["lr"]'),
     ],
 )
 def test_wrong_optimisers_are_found(
     name: str, old: str, new: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, scope = textwrap.dedent(inspect.getsource(optim.SGD._updated)), dict(vars(optim))
+    right = optim.SGD._updated if name == "chain" else optim.direction
+    source, scope = textwrap.dedent(inspect.getsource(right)), dict(vars(optim))
     assert old in source
     exec(source.replace(old, new), scope)
-    monkeypatch.setattr(optim.SGD, "_updated", scope["_updated"])
+    owner = optim.SGD if name == "chain" else optim
+    monkeypatch.setattr(owner, right.__name__, scope[right.__name__])
     case = Case(name, 1, "float64")
     with pytest.raises(AssertionError):
         for n, array in case.updated.items():

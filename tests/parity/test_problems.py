@@ -40,7 +40,7 @@ VARYING = {"schedule", "random_depth"}
 """Of these one step is not the same as another, so that none is captured."""
 
 INEXACT = {
-    "minibatches": "exp",
+    "minibatches": "sqrt",
     "oscillator": "tanh",
     "polynomial": "power",
     "schedule": "exp",

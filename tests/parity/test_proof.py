@@ -337,4 +337,5 @@ def test_what_a_run_loads_is_what_is_proved() -> None:
         "parity/errors.py",
         "parity/files.py",
         "parity/report/__init__.py",
+        "parity/points.py",
     }

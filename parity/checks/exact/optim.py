@@ -1,6 +1,6 @@
 """SGD, as torch defines it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from parity.checks.exact.lacking import Lacking, lacking
@@ -14,6 +14,23 @@ _DEFAULTS = {
     "nesterov": False,
     "maximize": False,
 }
+
+
+def direction(
+    parameter: Tensor, grad: Tensor, buffer: Tensor | None, group: Mapping[str, Any]
+) -> tuple[Tensor, Tensor | None]:
+    """Return the direction of a step and the new momentum buffer, if there is momentum."""
+    if group["maximize"]:
+        grad = -grad
+    if group["weight_decay"]:
+        grad = grad + parameter * group["weight_decay"]
+    if not group["momentum"]:
+        return grad, None
+    if buffer is None:  # of the first step it is the gradient
+        buffer = grad
+    else:
+        buffer = buffer * group["momentum"] + grad * (1 - group["dampening"])
+    return (grad + buffer * group["momentum"] if group["nesterov"] else buffer), buffer
 
 
 class SGD:
@@ -46,20 +63,11 @@ class SGD:
 
     def _updated(self, parameter: Any, grad: Tensor, group: dict[str, Any]) -> Tensor:
         old: Tensor = parameter.alias()
-        if group["maximize"]:
-            grad = -grad
-        if group["weight_decay"]:
-            grad = grad + old * group["weight_decay"]
-        if group["momentum"]:
-            state = self.state.setdefault(parameter, {})
-            if "momentum_buffer" in state:
-                kept = state["momentum_buffer"] * group["momentum"]
-                state["momentum_buffer"] = kept + grad * (1 - group["dampening"])
-            else:  # of the first step it is the gradient
-                state["momentum_buffer"] = grad
-            buffer: Tensor = state["momentum_buffer"]
-            grad = grad + buffer * group["momentum"] if group["nesterov"] else buffer
-        updated: Tensor = old - grad * group["lr"]
+        before = self.state.get(parameter, {}).get("momentum_buffer")
+        found, buffer = direction(old, grad, before, group)
+        if buffer is not None:
+            self.state[parameter] = {"momentum_buffer": buffer}
+        updated: Tensor = old - found * group["lr"]
         return updated
 
     def __getattr__(self, name: str) -> Any:

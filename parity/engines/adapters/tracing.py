@@ -6,10 +6,10 @@ looks by it at what minigrad's rules make of the same numbers (`parity.checks.no
 
 import functools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from parity.engines.protocol import BUFFER
+from parity.engines.protocol import BUFFER, Array, Traced
 
 Named = tuple[str, str, str, str, Any]
 """What is in `Traced`, with a tensor for the value."""
@@ -130,8 +130,8 @@ def traced_step(
                 steps.append(("backward", to, kind, place, swept[node]))
             continue
         gradient = _parameter(model, name).grad
-        if gradient is not None:
-            kind = type(calls.modules[node]).__name__
+        if gradient is not None:  # PREDICTION may be no node: then a module's output is that
+            kind = type(calls.modules.get(node, model)).__name__
             steps.append(("backward", node, kind, name, gradient.detach()))
     optimizer.step()
     for name, parameter in model.named_parameters():
@@ -169,3 +169,15 @@ def place_of(calls: Calls, node: str) -> tuple[str, str]:
 
 def _parameter(model: Any, name: str) -> Any:
     return dict(model.named_parameters())[name]
+
+
+def gradient_by(trace: Mapping[tuple[str, str, str], Traced], parameter: str) -> Array | None:
+    """Return the gradient by a parameter, whichever node it stands with in a trace."""
+    return next(
+        (
+            step.value
+            for (*_, tensor), step in trace.items()
+            if tensor == parameter and step[0] == "backward"
+        ),
+        None,
+    )

@@ -1,4 +1,4 @@
-"""Huber's loss, and Nesterov's momentum."""
+"""Huber's loss, and Nesterov's momentum with weight decay."""
 
 
 def model(torch):
@@ -11,7 +11,7 @@ def loss(torch, prediction, y):
 
 
 def optimizer(torch, parameters):
-    return torch.optim.SGD(parameters, lr=0.01, momentum=0.9, nesterov=True)
+    return torch.optim.SGD(parameters, lr=0.01, momentum=0.9, weight_decay=0.01, nesterov=True)
 
 
 epochs = 200

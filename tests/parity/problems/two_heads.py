@@ -1,4 +1,4 @@
-"""The product of two heads on one body."""
+"""The product of two heads on one body; what is maximised is a loss's negative."""
 
 
 def model(torch):
@@ -18,8 +18,12 @@ def model(torch):
     return Heads()
 
 
+def loss(torch, prediction, y):
+    return -torch.nn.functional.smooth_l1_loss(prediction, y, beta=0.5)
+
+
 def optimizer(torch, parameters):
-    return torch.optim.SGD(parameters, lr=1e-3)
+    return torch.optim.SGD(parameters, lr=1e-3, weight_decay=0.01, maximize=True)
 
 
 epochs = 200
