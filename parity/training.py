@@ -70,6 +70,7 @@ class Finished:
 
     Attributes:
         state: `trained`, `dead` or `diverged`.
+        measure: what the loss is called, "MSE" if it is that.
     """
 
     start: Start
@@ -77,6 +78,7 @@ class Finished:
     state: str
     held_out: HeldOut | None = None
     history: History | None = None
+    measure: str = "MSE"
 
     @property
     def gap(self) -> float:
@@ -131,7 +133,8 @@ def _finished(
     progress(0, task.steps)
     stream = process.stream(watch, side.factory, task, start, fresh, moments)
     ((run, held_out, history),) = together([stream], lambda _, done: progress(done, task.steps))
-    return Finished(start, run, state(run, start, task), held_out, history)
+    measure = "MSE" if task.loss == "MSELoss" else "loss"
+    return Finished(start, run, state(run, start, task), held_out, history, measure)
 
 
 def fresh_points(task: Task) -> tuple[Array, Array]:

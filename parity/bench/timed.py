@@ -8,6 +8,7 @@ import time
 import timeit
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +33,9 @@ MEMORY_CALLS = 3
 NOTED_STEPS = 8
 MOST_LEFT = 0.25
 """More than this share is refused."""
+
+
+MANY_EPOCHS = 1_000_000_000
 
 
 class First(NamedTuple):
@@ -96,7 +100,9 @@ class TimedEngine:
         resident = _memory("VmRSS")
         _forget_peak_memory()
         self._start, self._varies = start, task.varies
-        self._engine.load(task, start)  # which may make `step` anew
+        self._engine.load(
+            _endless(task) if task.varies else task, start
+        )  # which may make `step` anew
         self._at_once: int = getattr(self._engine, "STEPS", 1)
         step = self._engine.step
         call = (lambda: float(step())) if self._read_losses else step  # type: ignore[arg-type]
@@ -209,6 +215,16 @@ class TimedEngine:
     def _clock(self) -> float:
         self._engine.synchronize()
         return time.perf_counter()
+
+
+def _endless(task: Task) -> Task:
+    """Return a task of mini-batches that does not end, or its later steps would be on all samples.
+
+    A schedule is as long as its task: then an epoch for each that is asked for must do.
+    """
+    if task.batch_size is None or (task.problem and task.problem.function("scheduler")):
+        return task
+    return replace(task, epochs=MANY_EPOCHS)
 
 
 def _memory(kind: str) -> int | None:

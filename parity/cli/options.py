@@ -195,7 +195,7 @@ def tasks(
     """
     checked_device(training.device)
     data = training.read()
-    found = []
+    found: list[tuple[Architecture, Task]] = []
     for name in dict.fromkeys(names or ARCHITECTURES):
         if (problem := problems.named(name)) is not None:
             if given := training.given():
@@ -215,6 +215,8 @@ def tasks(
         if quick:
             epochs = min(epochs, max(1, QUICK_EPOCHS // task.steps_an_epoch))
         named = dataclasses.replace(named, epochs=epochs)
+        if any(named.name == other.name for other, _ in found):
+            raise UsageError(f"two of what is named are called {named.name}: name them in two runs")
         found.append((named, dataclasses.replace(task, epochs=epochs)))
     return found
 

@@ -50,6 +50,11 @@ def train_command(
     """
     side = Side(engine, factory(engine), timeout)
     tasks = options.tasks(architectures, seed, training, timeout=timeout)
+    if hold_out and (own := [named.name for named, task in tasks if task.problem or task.data]):
+        raise UsageError(
+            f"--holdout draws more points of the parabola, and {', '.join(own)} has data of its "
+            "own: leave it out"
+        )
     folder = output_folder(output)
     film = None if animate is None else _film(animate, len(tasks))
     with Progress() as progress:
@@ -93,7 +98,7 @@ def _film(name: str, networks: int) -> Path:
 
 def _said(name: str, run: Finished) -> str:
     """Return the line about a network."""
-    text = f"{name}: final MSE {run.run.final_mse:.6g}"
+    text = f"{name}: final {run.measure} {run.run.final_mse:.6g}"
     if run.held_out is not None:
         text += (
             f"; on {HELD_OUT} held-out points {run.held_out.mse:.6g}, "

@@ -46,7 +46,7 @@ def training_picture(runs: Mapping[str, Finished]) -> Figure:
     style = {"color": "red", "linewidth": 2.0}
     for axes, (name, finished) in zip(row, runs.items(), strict=True):
         start, run, fresh = finished.start, finished.run, finished.held_out
-        title = f"{name}: final MSE {run.final_mse:.6g}"
+        title = f"{name}: final {finished.measure} {run.final_mse:.6g}"
         if fresh is not None:
             rings(axes, fresh.x, fresh.y)
             title += f"\nheld out {fresh.mse:.6g}, gap {finished.gap:+.4g}"
@@ -115,7 +115,7 @@ class _Network:
 
     def __init__(self, name: str, run: Finished, fit: Axes, loss: Axes, norms: Axes) -> None:
         assert run.history is not None
-        self._name, self._history = name, run.history
+        self._name, self._history, self._measure = name, run.history, run.measure
         self.moments = run.history.moments
         self._fit = fit
         over, whole = abscissa(run.start)
@@ -132,7 +132,7 @@ class _Network:
         fit.legend(loc="upper center")
         self._title = fit.set_title(self._said(0), parse_math=False)
         self._curves = [*self._losses(loss), *self._norms(norms)]
-        for axes, what in ((loss, "MSE"), (norms, "gradient norm")):
+        for axes, what in ((loss, run.measure), (norms, "gradient norm")):
             last = self.moments[-1]
             axes.set(xlim=(0, last), xlabel="epoch", ylabel=what)
             # Moments are spaced like squares: on this axis time passes evenly.
@@ -182,7 +182,7 @@ class _Network:
         """Return the title of the fit at this moment."""
         history, epoch = self._history, self.moments[number]
         text = f"{self._name}: epoch {epoch:,} of {self.moments[-1]:,}\n"
-        text += f"MSE {history.losses[epoch]:.4g}"
+        text += f"{self._measure} {history.losses[epoch]:.4g}"
         if not np.isfinite(history.predictions[number]).any():
             text += ", no finite prediction"
         elif history.held_out is not None:

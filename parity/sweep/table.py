@@ -1,6 +1,7 @@
 """The result of a sweep as tables for the terminal."""
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,8 +30,8 @@ def summary(plan: Plan, compared: Mapping[str, Mapping[str, Any]]) -> Renderable
     """
     parts: list[RenderableType] = []
     for name, found in compared.items():
-        named, _ = plan.networks[name]
-        sizes = "-".join(map(str, named.sizes))
+        named, task = plan.networks[name]
+        sizes = task.problem.path if task.problem else "-".join(map(str, named.sizes))
         title = f"  {sizes}, {named.epochs:,} epochs at {named.learning_rate:g}, {plan.dtype}, "
         title += f"{found['seeds']:,} seeds"
         indented = (0, 0, 0, 2)
@@ -155,6 +156,8 @@ def passed(compared: Mapping[str, Mapping[str, Any]]) -> bool | None:
 
 def _command(plan: Plan, name: str, seed: int) -> str:
     engines = f"--engine {trained_by(plan.engine)} --against {trained_by(plan.against)}"
+    _, task = plan.networks[name]
+    name = shlex.quote(task.problem.path) if task.problem else name
     return f"parity run {name} --seed {seed} --dtype {plan.dtype} {engines}"
 
 

@@ -71,9 +71,7 @@ class Worker:
         began_s = time.perf_counter()
         tasks = [replace(job.task, seed=seed) for seed in job.seeds]
         drawn = [self._trainer.draw(task) for task in tasks]
-        starts = [
-            start or MinigradEngine().draw(task) for task, start in zip(tasks, drawn, strict=True)
-        ]
+        starts = [_start(task, start) for task, start in zip(tasks, drawn, strict=True)]
         runs = self._runs(job.engine, tasks, starts)
         horizons = [
             self._horizon(job.engine, task, start, run) if job.horizon else (None, 0, None)
@@ -102,9 +100,10 @@ class Worker:
 
     def _runs(self, engine: str, tasks: Sequence[Task], starts: Sequence[Start]) -> list[Run]:
         if engine == ENSEMBLES:
-            from parity.engines.adapters.minigrad_ensemble import train_ensemble
+            from parity.engines.adapters.minigrad_ensemble import OPTIONS, train_ensemble
 
-            return train_ensemble(tasks, starts)
+            if set(tasks[0].options) <= set(OPTIONS):
+                return train_ensemble(tasks, starts)
         return [_finished(self._trainer, *each) for each in zip(tasks, starts, strict=True)]
 
     def _horizon(
@@ -117,10 +116,22 @@ class Worker:
         return found["horizon_epoch"], found["runs"], found["final_spread"]
 
 
+def _start(task: Task, drawn: Start | None) -> Start:
+    """Return where a seed begins: parameters that the engine drew, if it did.
+
+    A problem's data are drawn by minigrad for both engines, as `parity run` has both begin with
+    the same: where they are computed by functions such as sin, libraries differ in last bits.
+    """
+    if drawn is not None and task.problem is None:
+        return drawn
+    start = MinigradEngine().draw(task)
+    return start if drawn is None else replace(start, parameters=drawn.parameters)
+
+
 def digest(start: Start) -> str:
     """Return 16 hexadecimal digits of the data and initial parameters: names, shapes and bits."""
     found = hashlib.blake2b(digest_size=8)
-    for name, array in {"x": start.x, "y": start.y, **start.parameters}.items():
+    for name, array in {**start.data, **start.parameters}.items():
         found.update(f"{name} {array.dtype} {array.shape}\n".encode())
         found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()

@@ -14,6 +14,7 @@ import torch
 import minigrad
 from minigrad.__main__ import main as explain
 from minigrad.problems import training
+from parity.bench.timed import TimedEngine
 from parity.checks.describe import describe
 from parity.checks.match import Match
 from parity.checks.steps import Judge
@@ -30,6 +31,7 @@ from parity.engines.protocol import Engine, Task
 from parity.engines.trainer import Trainer
 from parity.errors import CannotBeJudgedError, ProblemError
 from parity.problems.written import Problem, read
+from parity.sweep.work import Job, Worker
 from parity.testing import assert_training_agrees, gradient_budget
 from tests.minigrad.operations import FUZZ
 from tests.parity.commands import children, parity
@@ -349,6 +351,67 @@ def test_what_is_explained_is_the_step_that_is_judged(name: str) -> None:
     losses = [engine.step() for _ in range(task.steps_an_epoch + 1)]
     assert step().item() == losses[-1]
     assert title == f"Training step {len(losses)} of {name}.py, seed 3"
+
+
+# ---- the other commands --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        task_of("tanh_l1"),
+        task_of("minibatches"),
+        Task((1, 4, 1), 3, 0.01, 20, 0, "float32", "cpu", activation="Tanh", batch_size=7),
+        Task((1, 4, 1), 3, 0.01, 20, 0, "float32", "cpu", weight_decay=0.1),
+    ],
+    ids=["problem", "problem of batches", "options", "options of ensembles"],
+)
+def test_a_sweep_trains_what_ensembles_cannot_seed_by_seed(task: Task) -> None:
+    worker = Worker("minigrad")
+    rows = worker.work(Job("net", "minigrad", task, (3, 4), False, ()))
+    for row in rows:
+        trainer, of = Trainer(MinigradEngine), replace(task, seed=row.seed)
+        *_, run = finished(trainer.train(of, MinigradEngine().draw(of)))
+        assert row.final_mse == pytest.approx(run.final_mse, rel=1e-5)
+    assert rows[0].final_mse != rows[1].final_mse
+
+
+def finished(training: Any) -> Any:
+    """What a generator yields, and at last what it returns."""
+    yield (yield from training)
+
+
+def test_a_sweep_begins_with_the_same_data_on_both_engines() -> None:
+    task = task_of("tanh_l1")
+    rows = [
+        Worker(name).work(Job("net", name, task, (3,), False, ()))[0]
+        for name in ("minigrad", "torch")
+    ]
+    assert rows[0].start == rows[1].start
+
+
+def test_steps_that_are_timed_are_on_mini_batches_however_many() -> None:
+    task, timed = task_of("minibatches"), TimedEngine(MinigradEngine)
+    timed.load(task, MinigradEngine().draw(task))
+    timed.time(3 * task.steps)
+    assert len(timed._engine._batch()[0]) in (4, 16)  # type: ignore[attr-defined]
+
+
+def test_what_a_problem_has_no_meaning_for_is_refused(tmp_path: Path) -> None:
+    file = FILES[NAMES.index("two_inputs")]
+    (other := tmp_path / file.name).write_text(file.read_text())
+    for arguments, said in (
+        (("train", file, "--holdout"), "has data of its own: leave it out"),
+        (("train", file, other), "two of what is named are called two_inputs"),
+        (("run", file, "--loss", "l1"), "--loss l1 cannot be given for"),
+        (("run", file, "--engine", "numpy-floor"), "can train with the problem two_inputs"),
+        (("run", "1-4-1", "--nesterov"), "--nesterov needs --momentum above 0"),
+        (("run", "1-4-1", "--shuffle"), "give --batch-size"),
+    ):
+        ended = parity(*arguments, "--output", tmp_path / "out")
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert said in ended.stderr
+    assert not list((tmp_path / "out").glob("*"))
 
 
 # ---- porting -------------------------------------------------------------------------------------
