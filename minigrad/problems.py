@@ -55,7 +55,7 @@ def training(
         epoch: with mini-batches, an epoch has several steps.
 
     Raises:
-        ValueError: the file is no problem that can be trained; it says where, and what to do.
+        ProblemError: the file is no problem that can be trained; it says where, and what to do.
     """
     written = _Written(path)
     if seed is None:
@@ -75,7 +75,16 @@ def training(
     if scheduler is not None and not callable(getattr(scheduler, "step", None)):
         raise written.wrong("scheduler", "a scheduler", scheduler)
     own = written.module.get("loss")
-    loss = minigrad.nn.MSELoss() if own is None else partial(own, minigrad)
+
+    def written_loss(prediction: Tensor, targets: Tensor) -> Tensor:
+        assert own is not None
+        value = own(minigrad, prediction, targets)
+        if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
+            must = "a tensor of one number, computed from the model's parameters"
+            raise written.wrong("loss", must, value)
+        return value
+
+    loss = minigrad.nn.MSELoss() if own is None else written_loss
 
     def on_all(x: Any) -> Any:
         return model(*x)
@@ -102,8 +111,12 @@ def training(
     return partial(take, first), f"Training step {first + 1} of {Path(path).name}, seed {seed}"
 
 
+class ProblemError(ValueError):
+    """A file is no problem that can be trained."""
+
+
 class _Written:
-    """A file of functions, run; whatever goes wrong in it is a `ValueError` that says where.
+    """A file of functions, run; whatever goes wrong in it is a `ProblemError` that says where.
 
     Attributes:
         module: its names.
@@ -112,11 +125,11 @@ class _Written:
     def __init__(self, path: str) -> None:
         self._path, file = path, Path(path)
         if not file.is_file() or file.stat().st_size > MOST_BYTES:
-            raise ValueError(f"{path} is no file of at most {MOST_BYTES:,} bytes: give a problem")
+            raise ProblemError(f"{path} is no file of at most {MOST_BYTES:,} bytes: give a problem")
         try:
             source = file.read_text("utf-8")
         except UnicodeDecodeError as error:
-            raise ValueError(f"{path} is no text in UTF-8: {error.reason}") from error
+            raise ProblemError(f"{path} is no text in UTF-8: {error.reason}") from error
         module = ModuleType(file.stem)
         module.__file__ = path
         sys.path.append(str(file.resolve().parent))  # it may import what lies beside it
@@ -124,7 +137,7 @@ class _Written:
             exec(compile(source, path, "exec"), module.__dict__)
         self.module = module.__dict__
         if "model" not in self.module:
-            raise ValueError(
+            raise ProblemError(
                 f"{path} has no function model(torch), which returns the nn.Module to train"
             )
         for name in FUNCTIONS.keys() & self.module.keys():
@@ -132,7 +145,7 @@ class _Written:
                 inspect.signature(self.module[name]).bind(*FUNCTIONS[name])
             except TypeError:
                 must = f"{name} must be a function {self._signature(name)}"
-                raise ValueError(f"{self._place(name)}: {must}") from None
+                raise ProblemError(f"{self._place(name)}: {must}") from None
         self.value("epochs", 1)
 
     def call(self, name: str, *arguments: Any) -> Any:
@@ -158,7 +171,7 @@ class _Written:
             )
         if any(t.ndim == 0 or len(t) != len(found[-1]) or not len(t) for t in found):
             shapes = ", ".join(str(tuple(t.shape)) for t in found)
-            raise ValueError(
+            raise ProblemError(
                 f"{self._path}: data(torch) must return as many inputs as targets, one sample a "
                 f"row, not {shapes}"
             )
@@ -170,23 +183,23 @@ class _Written:
         if found is None:
             return default
         if type(found) is not int or found < least:
-            raise ValueError(
+            raise ProblemError(
                 f"{self._path}: {name} = {str(found)[:40]!r} must be a whole number of at least "
                 f"{least}"
             )
         return found
 
-    def wrong(self, name: str, wanted: str, found: Any) -> ValueError:
+    def wrong(self, name: str, wanted: str, found: Any) -> ProblemError:
         """Return what to raise where a function returns something else."""
         must = f"{self._signature(name)} must return {wanted}, not a {type(found).__name__}"
-        return ValueError(f"{self._place(name)}: {must}")
+        return ProblemError(f"{self._place(name)}: {must}")
 
     @contextmanager
     def told(self, what: str) -> Iterator[None]:
-        """Turn whatever is raised into a `ValueError` with the line of the file."""
+        """Turn whatever is raised into a `ProblemError` with the line of the file."""
         try:
             yield
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, ProblemError):
             raise
         except BaseException as error:
             frames = traceback.extract_tb(error.__traceback__)
@@ -195,7 +208,7 @@ class _Written:
                 lines.append(error.lineno)
             place = f"{self._path}:{lines[-1]}" if lines else self._path
             said = f"{type(error).__name__}: {error}"[:500]
-            raise ValueError(f"{place}: {what} raised {said}") from error
+            raise ProblemError(f"{place}: {what} raised {said}") from error
 
     def _place(self, name: str) -> str:
         code = getattr(self.module[name], "__code__", None)

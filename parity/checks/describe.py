@@ -46,7 +46,7 @@ def describe(judge: Judge, problem: Problem, seed: int | None, dtype: str, devic
     with np.errstate(all="ignore"), parts.numbers_of(task, minigrad):
         minigrad.manual_seed(seed)
         with _told(problem, "data(torch)"):
-            _, y = parts.data(task, minigrad)
+            x, y = parts.data(task, minigrad)
         with _told(problem, "model(torch)"):
             model = parts.model(task, minigrad)
         if wrong := _unfit(model, dtype):
@@ -55,6 +55,10 @@ def describe(judge: Judge, problem: Problem, seed: int | None, dtype: str, devic
             optimizer = parts.optimizer(task, minigrad, model.parameters())
         with _told(problem, "scheduler(torch, optimizer)"):
             parts.schedule(replace(task, epochs=2), minigrad, model.parameters())
+        with _told(problem, "a training step"):
+            value = parts.loss(task, minigrad)(model(*x), y)
+    if wrong := _no_loss(value):
+        raise parts.wrong(task, "loss", wrong)
     group = optimizer.param_groups[0]
     task = replace(
         task,
@@ -70,8 +74,7 @@ def describe(judge: Judge, problem: Problem, seed: int | None, dtype: str, devic
         engine = MinigradEngine()
         start = engine.draw(task)
         engine.load(task, start)
-        if np.shape(engine.loss_and_gradients()[0]) != ():
-            raise ValueError("the loss is no single number")
+        engine.loss_and_gradients()
         engine.step()
         budget = BudgetedStep(task, start)(start.parameters)
     if not np.isfinite(budget.loss.value).all():
@@ -96,6 +99,15 @@ def _unfit(model: minigrad.nn.Module, dtype: str) -> str | None:
     return None
 
 
+def _no_loss(value: object) -> str | None:
+    """Return what the loss must be, None if it is that."""
+    if not isinstance(value, minigrad.Tensor):
+        return f"a tensor, not a {type(value).__name__}"
+    if value.numel() != 1:
+        return f"a tensor of one number, not of shape {tuple(value.shape)}"
+    return None if value.requires_grad else "a tensor that is computed from the model's parameters"
+
+
 @contextmanager
 def _told(problem: Problem, what: str) -> Iterator[None]:
     """Turn whatever is raised into a `ProblemError` that says where it was."""
@@ -107,7 +119,9 @@ def _told(problem: Problem, what: str) -> Iterator[None]:
         advice = "run it with torch to see whether the problem or minigrad is to blame"
         if isinstance(error, AttributeError | NotImplementedError):
             advice = "the judge trains every problem on minigrad first: use what it has"
-        if not any(f.filename == problem.path for f in traceback.extract_tb(error.__traceback__)):
+        elif what == "the file":
+            advice = "it must run as it is: try python, and the name of the file"
+        elif not any(f.filename == problem.path for f in traceback.extract_tb(error.__traceback__)):
             advice = "the functions' results do not fit together"
         raise ProblemError(
             f"{problem.place(error)}: {what} raised {summary(error)}\n{advice}"

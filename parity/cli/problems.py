@@ -1,5 +1,6 @@
 """Problems named on the command line. None of them is run in this process."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -45,9 +46,10 @@ def task_of(problem: Problem, seed: int | None, dtype: str, device: str, timeout
         except EngineProcessError as error:
             failure = engines_failure(error)
             did = failure.did if failure else str(error)
-            where = (
-                f" in {failure.trace.strip().splitlines()[-1]}" if failure and failure.trace else ""
+            lines = re.findall(
+                rf'"{re.escape(problem.path)}", line (\d+)', failure.trace or "" if failure else ""
             )
+            place = ":".join([problem.path, *lines[-1:]])
             raise ProblemError(
-                f"{problem.path} {did}{where}: a problem must return from each of its functions"
+                f"{place}: the problem {did}: it must return from each of its functions"
             ) from error

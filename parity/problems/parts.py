@@ -28,11 +28,12 @@ def numbers_of(task: Task, library: Any) -> Iterator[None]:
 
 def in_numbers_of(task: Task, library: Any, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function of a problem that runs as in `numbers_of`; any other as it is."""
-    if task.problem is None:
+    problem = task.problem
+    if problem is None:
         return function
 
     def run(*arguments: Any) -> Any:
-        with numbers_of(task, library):
+        with numbers_of(task, library), problem.running("the model or the loss"):
             return function(*arguments)
 
     return run
@@ -40,10 +41,10 @@ def in_numbers_of(task: Task, library: Any, function: Callable[..., Any]) -> Cal
 
 def model(task: Task, library: Any) -> Any:
     """Return the network, its parameters drawn from the library's generator."""
-    if written := _written(task, "model"):
+    if written := _written(task, library, "model"):
         found = written(library)
         if not isinstance(found, library.nn.Module):
-            raise _wrong(task, "model", f"an nn.Module, not a {type(found).__name__}")
+            raise wrong(task, "model", f"an nn.Module, not a {type(found).__name__}")
         return found
     layers: list[Any] = []
     for inputs, outputs in pairwise(task.sizes):
@@ -59,18 +60,18 @@ def data(task: Task, library: Any) -> tuple[list[Any], Any]:
     each (samples, 1). The noise is drawn one element at a time: torch draws sixteen and more at
     once differently.
     """
-    if written := _written(task, "data"):
+    if written := _written(task, library, "data"):
         found = written(library)
         if not isinstance(found, tuple | list) or len(found) < 2:
-            raise _wrong(task, "data", "a tuple of tensors: the model's inputs, then the targets")
+            raise wrong(task, "data", "a tuple of tensors: the model's inputs, then the targets")
         for tensor in found:
             if not isinstance(tensor, library.Tensor):
-                raise _wrong(task, "data", f"tensors, and one is a {type(tensor).__name__}")
+                raise wrong(task, "data", f"tensors, and one is a {type(tensor).__name__}")
         dtype = getattr(library, task.dtype)
         *x, y = (t.to(dtype) if "float" in str(t.dtype) else t for t in found)
         if any(t.ndim == 0 or len(t) != len(y) or not len(y) for t in (*x, y)):
             shapes = ", ".join(str(tuple(t.shape)) for t in (*x, y))
-            raise _wrong(task, "data", f"as many inputs as targets, one sample a row, not {shapes}")
+            raise wrong(task, "data", f"as many inputs as targets, one sample a row, not {shapes}")
         return x, y
     if task.data is not None:
         x, y = map(library.tensor, task.data.arrays(task.dtype))
@@ -82,18 +83,18 @@ def data(task: Task, library: Any) -> tuple[list[Any], Any]:
 
 def loss(task: Task, library: Any) -> Callable[[Any, Any], Any]:
     """Return the function of prediction and targets whose value is minimised."""
-    if written := _written(task, "loss"):
-        return in_numbers_of(task, library, functools.partial(written, library))
+    if written := _written(task, library, "loss"):
+        return functools.partial(written, library)
     found: Callable[[Any, Any], Any] = getattr(library.nn, task.loss)()
     return found
 
 
 def optimizer(task: Task, library: Any, parameters: Iterable[Any]) -> Any:
     """Return the optimiser, an SGD."""
-    if written := _written(task, "optimizer"):
+    if written := _written(task, library, "optimizer"):
         found = written(library, parameters)
         if not isinstance(found, library.optim.SGD):
-            raise _wrong(task, "optimizer", f"an optim.SGD, not a {type(found).__name__}")
+            raise wrong(task, "optimizer", f"an optim.SGD, not a {type(found).__name__}")
         return found
     return library.optim.SGD(
         parameters,
@@ -110,12 +111,12 @@ def scheduler(task: Task, library: Any, optimizer: Any, epoch: int = 0) -> Any:
 
     Its `step()` is called without arguments. The optimiser's parameters have no gradients yet.
     """
-    written = _written(task, "scheduler")
+    written = _written(task, library, "scheduler")
     if written is None:
         return None
     found = written(library, optimizer)
     if not callable(getattr(found, "step", None)):
-        raise _wrong(task, "scheduler", f"a scheduler, not a {type(found).__name__}")
+        raise wrong(task, "scheduler", f"a scheduler, not a {type(found).__name__}")
     if epoch:
         optimizer.step()  # without gradients it changes nothing; schedulers want to see it
     for _ in range(epoch):
@@ -133,7 +134,7 @@ def schedule(task: Task, library: Any, parameters: Iterable[Any]) -> list[Option
     Args:
         parameters: of the network; they have no gradients yet.
     """
-    if _written(task, "scheduler") is None:
+    if _written(task, library, "scheduler") is None:
         return None
     parameters = list(parameters)
     own = optimizer(task, library, iter(parameters))
@@ -165,11 +166,13 @@ def chain_shapes(task: Task) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _written(task: Task, name: str) -> Callable[..., Any] | None:
-    return None if task.problem is None else task.problem.function(name)
+def _written(task: Task, library: Any, name: str) -> Callable[..., Any] | None:
+    found = None if task.problem is None else task.problem.function(name)
+    return found and in_numbers_of(task, library, found)
 
 
-def _wrong(task: Task, name: str, wanted: str) -> ProblemError:
+def wrong(task: Task, name: str, wanted: str) -> ProblemError:
+    """Return what to raise where a function of a problem returns something else."""
     assert isinstance(task.problem, Problem)
     function = task.problem.function(name)
     place = task.problem.place(getattr(function, "__wrapped__", function))

@@ -7,18 +7,22 @@ All but `model` may be left out. Each is called with an engine's library: torch,
 other that has torch's names.
 """
 
+import dis
 import functools
 import inspect
 import linecache
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from parity.errors import ProblemError
+import numpy as np
+
+from parity.errors import ProblemError, summary
 
 FUNCTIONS = {
     "model": ("torch",),
@@ -69,9 +73,36 @@ class Problem:
                 raise ProblemError(
                     f"{self.place(function)}: {name} must be a function {name}({given})"
                 ) from None
-            return function(*arguments)
+            with self.running(f"{name}({given})"):
+                return function(*arguments)
 
         return asked
+
+    @contextmanager
+    def running(self, what: str) -> Iterator[None]:
+        """Keep NumPy's error handling as it is, and tell what the file itself raises.
+
+        What it raises is the problem's, and no engine's. What a library raises is not: torch's
+        functions are in C and leave no frame, so that the file's own `raise` is looked for.
+
+        Raises:
+            ProblemError: the file raised something, or ended the process.
+        """
+        with np.errstate():
+            try:
+                yield
+            except Exception as error:
+                if _raised_in(self.path, error):
+                    raise self._raised(error, what) from error
+                raise
+            except SystemExit as error:
+                raise self._raised(error, what) from error
+
+    def _raised(self, error: BaseException, what: str) -> ProblemError:
+        return ProblemError(
+            f"{self.place(error)}: {what} raised {summary(error)}\n"
+            "a problem must return from each of its functions, at each step"
+        )
 
     def value(self, name: str) -> Any:
         """Return a plain value of the problem, None if it has none."""
@@ -117,7 +148,8 @@ def _run(problem: Problem) -> dict[str, Any]:
     folder = str(Path(problem.path).resolve().parent)
     if folder not in sys.path:
         sys.path.append(folder)  # a problem may import what lies beside it
-    exec(compile(problem.source, problem.path, "exec"), module.__dict__)
+    with np.errstate():
+        exec(compile(problem.source, problem.path, "exec"), module.__dict__)
     found = module.__dict__
     if "model" not in found:
         near = [
@@ -128,6 +160,16 @@ def _run(problem: Problem) -> dict[str, Any]:
             + (f": is it {near[0]}?" if near else "")
         )
     return found
+
+
+def _raised_in(path: str, error: BaseException) -> bool:
+    """Return whether it was a `raise` or an `assert` of the file that raised it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or trace.tb_frame.f_code.co_filename != path:
+        return False
+    return trace.tb_frame.f_code.co_code[trace.tb_lasti] == dis.opmap["RAISE_VARARGS"]
 
 
 def read(path: Path, name: str) -> Problem:

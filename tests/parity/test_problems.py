@@ -1,5 +1,6 @@
 """Problems: twelve that are no chain of ReLUs, each judged by every verdict that has a meaning."""
 
+import os
 import pickle
 import re
 from dataclasses import replace
@@ -8,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+import minigrad
 from minigrad.__main__ import main as explain
 from minigrad.problems import training
 from parity.checks.describe import describe
@@ -30,6 +33,7 @@ from parity.errors import CannotBeJudgedError, ProblemError
 from parity.problems.written import Problem, read
 from parity.testing import assert_training_agrees, gradient_budget
 from tests.minigrad.operations import FUZZ
+from tests.parity.commands import children, parity
 
 FILES = sorted((Path(__file__).parent / "problems").glob("*.py"))
 NAMES = [path.stem for path in FILES]
@@ -213,7 +217,10 @@ MODEL = "def model(torch):\n    return torch.nn.Linear(1, 1)\n"
 SPOILED = {
     "no model": ("x = 1\n", r"has no function model\(torch\)"),
     "syntax": ("def model(torch:\n", r"spoiled.py:1: .*SyntaxError"),
-    "does not import": ("import nothing_like_it\n" + MODEL, r":1: .*No module named"),
+    "does not import": (
+        "import nothing_like_it\n" + MODEL,
+        r":1: .*No module named(.|\n)*try python",
+    ),
     "exits": ("import sys\nsys.exit(0)\n" + MODEL, r":2: .*SystemExit"),
     "model raises": ("def model(torch):\n    return 1 / 0\n", r":2: model.*ZeroDivisionError"),
     "no module": ("def model(torch):\n    return 3\n", r":1: model.*nn.Module, not a int"),
@@ -237,7 +244,15 @@ SPOILED = {
         MODEL + "def loss(torch, p, y):\n    return p.nothing\n",
         ":4: a training step",
     ),
-    "loss of a vector": (MODEL + "def loss(torch, p, y):\n    return p - y\n", "a training step"),
+    "loss of a vector": (
+        MODEL + "def loss(torch, p, y):\n    return p - y\n",
+        r":3: loss\(.*\) must return a tensor of one number, not of shape",
+    ),
+    "no loss": (MODEL + "def loss(torch, p, y):\n    pass\n", ":3: .*a tensor, not a NoneType"),
+    "loss of nothing": (
+        MODEL + "def loss(torch, p, y):\n    return (p - y).mean().detach()\n",
+        ":3: .*a tensor that is computed from the model's parameters",
+    ),
     "loss infinite": (
         MODEL + "def loss(torch, p, y):\n    return (p - y).sum() * float('inf')\n",
         "finite",
@@ -262,6 +277,81 @@ def test_what_is_wrong_with_a_file_is_said_with_its_line(spoiled: str) -> None:
 def test_a_problem_travels_between_processes_and_is_run_only_when_it_is_asked() -> None:
     problem = Problem("p", "p.py", "raise SystemError\n")
     assert pickle.loads(pickle.dumps(problem)) == problem
+
+
+MEAN = "    return ((p - y) ** 2).mean()\n"
+LATER = {
+    "raises": ("raise ValueError('no')", r"p.py:6: .* raised ValueError: no"),
+    "asserts": ("assert False", r"p.py:6: .* raised AssertionError"),
+    "exits": ("__import__('sys').exit(0)", r"p.py:6: .* raised SystemExit: 0"),
+}
+
+
+@pytest.mark.parametrize("later", LATER)
+def test_what_a_problem_raises_later_is_no_engines_failure(later: str) -> None:
+    does, said = LATER[later]
+    counting = f"calls = []\ndef loss(torch, p, y):\n    if calls: {does}\n{MEAN}"
+    task = describe(Judge(), problem := Problem("p", "p.py", MODEL + counting), 0, "float32", "cpu")
+    problem._module()["calls"].append(1)
+    with pytest.raises(ProblemError, match=said.replace("6", "5")):
+        VERDICTS["gradients"].check(match_of(MinigradEngine, task))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "import numpy as np\ndef loss(torch, p, y):\n    np.seterr(all='raise')\n" + MEAN,
+        "import numpy as np\nnp.seterr(all='raise')\n",
+        "def loss(torch, p, y):\n    torch.set_default_dtype(torch.float64)\n" + MEAN,
+        "def data(torch):\n    torch.set_default_dtype(torch.float64)\n"
+        "    x = torch.linspace(-1, 1, 9).reshape(-1, 1)\n    return x, x\n",
+        "def loss(torch, p, y):\n    torch.manual_seed(0)\n" + MEAN,
+    ],
+)
+def test_what_a_problem_changes_for_all_is_put_back(changed: str) -> None:
+    before = minigrad.get_default_dtype(), torch.get_default_dtype()
+    task = describe(Judge(), Problem("p", "p.py", MODEL + changed), 0, "float32", "cpu")
+    task = replace(task, epochs=3)
+    for verdict in ("start", "gradients", "steps", "free_steps"):
+        entry = VERDICTS[verdict].check(match_of(MinigradEngine, task))
+        assert entry is not None
+        assert entry["passed"], (verdict, entry)
+    assert before == (minigrad.get_default_dtype(), torch.get_default_dtype())
+    assert "raise" not in np.geterr().values()
+
+
+# Whatever these do, they do it in a process of their own, and the command ends.
+AT_THE_COMMAND_LINE: dict[str, tuple[str | bytes, str]] = {
+    "ends its process": ("import os\nos._exit(0)\n", r"p.py: the problem ended with exit code 0"),
+    "endless": ("def model(torch):\n    while True: pass\n", r"p.py:2: the problem gave no sign"),
+    "exits": ("def model(torch):\n    exit(0)\n", r"p.py:2: model\(torch\) raised SystemExit: 0"),
+    "binary": (bytes(range(256)), "p.py is no text in UTF-8"),
+    "large": (MODEL + "#" * 2_000_000, "p.py is no file of at most 1,000,000 bytes"),
+    "null": (b"x = 1\0\n", "p.py: the file raised SyntaxError"),
+}
+
+
+@pytest.mark.parametrize("hostile", AT_THE_COMMAND_LINE)
+def test_the_command_outlives_a_file(
+    hostile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, said = AT_THE_COMMAND_LINE[hostile]
+    monkeypatch.chdir(tmp_path)
+    Path("p.py").write_bytes(source if isinstance(source, bytes) else source.encode())
+    before = children(os.getpid())
+    ended = parity("run", "p.py", "--output", "out", "--timeout", "2")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert re.search(said, ended.stderr), ended.stderr
+    assert children(os.getpid()) == before
+    assert not Path("out").exists()
+
+
+def test_a_folder_and_what_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "p.py").mkdir()
+    for name, said in (("p.py", "no file of at most"), ("q.py", "No such file")):
+        ended = parity("train", tmp_path / name, "--output", tmp_path / "out")
+        assert ended.returncode == 2
+        assert said in ended.stderr
 
 
 NOT_REFUSED = {"loss infinite", "shuffle"}
