@@ -236,7 +236,8 @@ class Observation:
             frame = frame.f_back
         if outer is not None:
             self.names.add_module(outer)
-            operation.layer = next(name for name, m in outer.named_modules() if m is inner)
+            # One that is made while it runs has no name.
+            operation.layer = next((name for name, m in outer.named_modules() if m is inner), "")
             operation.layer_type = type(inner).__name__
         if user is not None:
             self.names.look_around(user)

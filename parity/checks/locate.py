@@ -172,9 +172,10 @@ def first_node(traces: Traces, *, bits: bool = False) -> dict[str, Any] | None:
         `phase`, `node`, `operation` and `tensor` as in `Traced`; `index`, `actual` and `expected`
         of the element that is furthest from the rule, or with `bits` the first that differs; its
         `budget`, with `bits` 0, and the share of it that is used, of the tensor as a whole
-        `aggregate_used`; the `rule` of minigrad that computes the tensor, and its `line` and
-        `source`, as in `body_of`, and the `calls` that a replay makes for it; who is `wrong`, as in
-        `Tensor`, what is `true` of the element, and the `factor` that the wrong engine's tensor is
+        `aggregate_used`; the `rule` of minigrad that computes the tensor, of several the one that
+        is wrong by its definition, and its `line` and `source`, as in `body_of`, and the `calls`
+        that a replay makes for it; who is `wrong`, as in `Tensor`, or who follows a rule that is;
+        what is `true` of the element, and the `factor` that the wrong engine's tensor is
         multiplied by, if it is all that is wrong. If there is nothing to compare element by
         element, `problem` tells why, and the index is empty. None if every node is right by itself.
     """

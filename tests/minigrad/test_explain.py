@@ -207,6 +207,16 @@ def test_own_module_s_forward_is_the_user_s_line() -> None:
     assert total.line.text == "return hidden.sum()"
 
 
+def test_a_layer_that_is_made_while_it_runs_has_no_name() -> None:
+    class Net(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            return nn.Tanh()(x).sum()
+
+    x = minigrad.ones(2, requires_grad=True)
+    layers = [e.operation.layer for e in minigrad.explain(Net(), x).entries if e.operation]
+    assert layers == ["", ""]
+
+
 # ---- a tensor that exists already -------------------------------------------------------------
 
 

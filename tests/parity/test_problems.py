@@ -26,6 +26,7 @@ from parity.engines.adapters.minigrad import (
 )
 from parity.engines.adapters.torch import TorchEngine, TorchReproducibleEngine
 from parity.engines.asked import Asked
+from parity.engines.peers.numpy_floor import NumpyFloorEngine
 from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Engine, Task
 from parity.engines.trainer import Trainer
@@ -108,6 +109,39 @@ def test_captured_steps_train_on_what_is_the_same_each_time(name: str) -> None:
         entry = VERDICTS[verdict].check(match)
         assert entry is not None
         assert entry["passed"], entry
+
+
+OPTIONS: list[dict[str, Any]] = [
+    {"activation": "Tanh", "loss": "L1Loss", "weight_decay": 1e-3, "momentum": 0.9},
+    {"activation": "LeakyReLU", "loss": "HuberLoss", "bias": False, "momentum": 0.5},
+    {"activation": "Softplus", "loss": "SmoothL1Loss", "momentum": 0.9, "nesterov": True},
+    {"activation": "Sigmoid", "momentum": 0.9, "dampening": 0.2, "batch_size": 16, "shuffle": True},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: options["activation"])
+def test_chains_have_options_and_a_peer_has_them_through_five_methods(
+    options: dict[str, Any],
+) -> None:
+    task = Task((1, 8, 8, 1), 3, 0.01, 40, 2, "float32", "cpu", **options)
+    peers = [MinigradEngine, MinigradCapturedEngine]
+    if task.batch_size is None:
+        peers.append(pytest.importorskip("parity.engines.peers.jax").JaxEngine)
+    for engine in peers:
+        match = match_of(engine, task)
+        for verdict in ("gradients", "steps", "free_steps"):
+            entry = VERDICTS[verdict].check(match)
+            assert entry is not None
+            assert entry["passed"], (engine, verdict, entry)
+
+
+def test_an_engine_refuses_the_options_that_it_does_not_name() -> None:
+    task = Task((1, 4, 1), 3, 0.01, 20, 0, "float32", "cpu", weight_decay=0.1, loss="L1Loss")
+    with pytest.raises(CannotBeJudgedError, match=r"--weight-decay 0.1, --loss l1") as raised:
+        match_of(NumpyFloorEngine, task).sides[0].call(
+            Trainer.loss_and_gradients, task, MinigradEngine().draw(task)
+        )
+    assert "options = ['weight_decay', 'loss']" in str(raised.value)
 
 
 class HalvedTwice(MinigradEngine):

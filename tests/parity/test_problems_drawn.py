@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from minigrad.optim import SGD
 from parity.checks.describe import describe
 from parity.checks.locate import first_node, traced
 from parity.checks.match import Match
@@ -15,7 +16,7 @@ from parity.checks.steps import Judge
 from parity.checks.verdicts import VERDICTS, located
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.adapters.torch import TorchEngine
-from parity.engines.protocol import Task
+from parity.engines.protocol import BUFFER, Task
 from parity.evidence.detection.defect import DEFECTS, Defect, planted, read
 from parity.source_digest import ROOT
 from tests.minigrad.operations import FUZZ
@@ -64,6 +65,18 @@ def test_nothing_is_located_in_correct_engines(name: str | int) -> None:
     match = match_of(task)
     for epoch, free in ((0, False), (1, False), (1, True)):
         assert first_node(traced(*match.sides, task, match.start, {}, epoch, free=free)) is None
+
+
+@pytest.mark.dear
+@pytest.mark.parametrize("name", NAMES)
+def test_no_rule_of_a_correct_engine_is_called_wrong(name: str) -> None:
+    match = match_of(task_of(name, 1))
+    traces = traced(*match.sides, match.task, match.start, {})
+    nodes = traces.nodes(traces.sides[1])
+    for key in traces.sides[1]:
+        function, wrong = nodes.rule(*key)
+        assert not wrong
+        assert function is not SGD._direction or key[2].endswith(BUFFER)
 
 
 def test_the_same_number_is_the_same_problem() -> None:
