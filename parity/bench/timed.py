@@ -34,8 +34,8 @@ NOTED_STEPS = 8
 MOST_LEFT = 0.25
 """More than this share is refused."""
 
-
 MANY_EPOCHS = 1_000_000_000
+"""More than are ever timed."""
 
 
 class First(NamedTuple):
@@ -100,9 +100,8 @@ class TimedEngine:
         resident = _memory("VmRSS")
         _forget_peak_memory()
         self._start, self._varies = start, task.varies
-        self._engine.load(
-            _endless(task) if task.varies else task, start
-        )  # which may make `step` anew
+        timed = _endless(task) if task.varies else task
+        self._engine.load(timed, start)  # which may make `step` anew
         self._at_once: int = getattr(self._engine, "STEPS", 1)
         step = self._engine.step
         call = (lambda: float(step())) if self._read_losses else step  # type: ignore[arg-type]
