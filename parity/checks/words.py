@@ -40,7 +40,7 @@ def by_aggregate(verdict: Document) -> bool:
 def steps(verdict: Document, architecture: Document) -> str:
     """Return how many steps were judged; of mini-batches there are several an epoch."""
     count = verdict["epochs"]
-    return f"{count:,} {'epochs' if count <= architecture['epochs'] else 'steps'}"
+    return f"{count:,} {'epochs' if count <= architecture.get('epochs', count) else 'steps'}"
 
 
 def budget(verdict: Document) -> str:
