@@ -61,6 +61,10 @@ def training(
     if seed is None:
         seed = written.value("seed", 0, least=0)
     batch_size, shuffle = written.value("batch_size", 0), written.module.get("shuffle", False)
+    if shuffle and not batch_size:
+        raise ProblemError(
+            f"{path}: shuffle says in which order mini-batches come: give batch_size, too"
+        )
     minigrad.manual_seed(seed)
     *inputs, y = written.data()
     model = written.call("model", minigrad)

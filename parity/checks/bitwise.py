@@ -120,11 +120,11 @@ def check_bitwise(
 
 def describe_bitwise(verdict: Document, architecture: Document, settings: Document) -> str:
     """Return the final MSE in every bit, of both engines if they differ."""
-    mse = verdict["final_mse_hex"]
+    mse, name = verdict["final_mse_hex"], words.final_loss(architecture)
     if verdict["passed"]:
         said = words.steps(verdict, architecture)
-        return f"{said} equal in every bit; final MSE {mse['actual']}"
-    return f"final MSE {mse['actual']} and {mse['expected']}"
+        return f"{said} equal in every bit; {name} {mse['actual']}"
+    return f"{name} {mse['actual']} and {mse['expected']}"
 
 
 def digest(state: dict[str, Array]) -> bytes:

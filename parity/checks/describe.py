@@ -8,13 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 import minigrad
+from minigrad.problems import FUNCTIONS
 from parity.checks.budget import BudgetedStep
 from parity.checks.steps import Judge
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.errors import ProblemError, UsageError, summary
 from parity.problems import parts
 from parity.problems.task import Task
-from parity.problems.written import FUNCTIONS, Problem
+from parity.problems.written import Problem
 
 EPOCHS = 500
 
@@ -34,6 +35,10 @@ def describe(judge: Judge, problem: Problem, seed: int | None, dtype: str, devic
     with _told(problem, "the file"):
         values = {name: problem.value(name) for name in ("epochs", "batch_size", "shuffle", "seed")}
         own = {name: problem.function(name) is not None for name in FUNCTIONS}
+    if values["shuffle"] and values["batch_size"] is None:
+        raise ProblemError(
+            f"{problem.path}: shuffle says in which order mini-batches come: give batch_size, too"
+        )
     if seed is None:
         seed = values["seed"] or 0
     if not 0 <= seed < 2**64:

@@ -234,7 +234,7 @@ class Nodes:
     @cached_property
     def _optimizer(self) -> Any:
         """The optimiser after its step, which changes the parameters: it comes after all else."""
-        assert self._gradients is not None
+        _ = self._gradients
         with parts.numbers_of(self._task, minigrad):
             optimizer = parts.optimizer(self._task, minigrad, self._model.parameters())
             schedule = parts.schedule(self._task, minigrad, map(_fresh, self._parameters.values()))
@@ -285,7 +285,7 @@ def layout(judge: object, task: Task, start: Start) -> list[dict[str, Any]]:
         *x, y = (minigrad.tensor(array) for array in (*start.inputs, start.y))
         with Calls(model, seen) as calls:
             prediction = model(*x)
-        found.append(_row(LOSS, task.loss_name, parts.loss(task, minigrad)(prediction, y), []))
+        found.append(_row(LOSS, task.loss, parts.loss(task, minigrad)(prediction, y), []))
     return [{**row, "receiver": calls.receivers.get(row["name"])} for row in found]
 
 

@@ -43,6 +43,11 @@ def steps(verdict: Document, architecture: Document) -> str:
     return f"{count:,} {'epochs' if count <= architecture.get('epochs', count) else 'steps'}"
 
 
+def final_loss(architecture: Document) -> str:
+    """Return what the loss after training is called: "final MSE", if it is that."""
+    return f"final {'MSE' if architecture.get('loss', 'MSELoss') == 'MSELoss' else 'loss'}"
+
+
 def budget(verdict: Document) -> str:
     """Return how much of their budgets the elements use, the kinks, and a tensor out of budget."""
     kinks = f"; {verdict['kinks']:,} kinks" if verdict["kinks"] else ""

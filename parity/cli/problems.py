@@ -1,4 +1,4 @@
-"""Problems named on the command line. None of them is run in this process."""
+"""Problems named on the command line. Each is tried in a process of its own before all else."""
 
 import re
 import sys

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
+from minigrad.problems import FUNCTIONS
 from minigrad.problems import step_seed as step_seed
 from parity.errors import ProblemError
 from parity.problems.task import Task
-from parity.problems.written import FUNCTIONS, Problem
+from parity.problems.written import Problem
 
 
 @contextmanager

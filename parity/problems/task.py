@@ -90,11 +90,6 @@ class Task:
         ]
 
     @property
-    def loss_name(self) -> str:
-        """What the loss is called among the nodes of a step: one that somebody wrote is "loss"."""
-        return self.loss if self.problem is None or not self.problem.function("loss") else "loss"
-
-    @property
     def varies(self) -> bool:
         """Whether steps differ from each other: in samples, learning rate or random numbers."""
         return self.batch_size is not None or self.problem is not None

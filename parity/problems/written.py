@@ -22,21 +22,11 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.problems import FUNCTIONS, MOST_BYTES
 from parity.errors import ProblemError, summary
-
-FUNCTIONS = {
-    "model": ("torch",),
-    "data": ("torch",),
-    "loss": ("torch", "prediction", "y"),
-    "optimizer": ("torch", "parameters"),
-    "scheduler": ("torch", "optimizer"),
-}
-"""The functions of a problem, and what they are given."""
 
 VALUES: dict[str, type] = {"epochs": int, "batch_size": int, "shuffle": bool, "seed": int}
 """The plain values of a problem."""
-
-MOST_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)

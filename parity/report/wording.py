@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from parity.checks.verdicts import VERDICTS
-from parity.checks.words import Document, element, number, worst
+from parity.checks.words import Document, element, final_loss, number, worst
 from parity.environment import blas_warning
 
 LABELS = {name: verdict.label for name, verdict in VERDICTS.items()}
@@ -30,10 +30,9 @@ class Line:
 
 def lines(architecture: Document, settings: Document) -> list[Line]:
     """All verdicts on an architecture, in order; of one not reached, why not, or nothing."""
-    squared = architecture.get("loss", "MSELoss") == "MSELoss"
     found = []
     for name, verdict in VERDICTS.items():
-        label = verdict.label if squared else verdict.label.replace("MSE", "loss")
+        label = final_loss(architecture) if name == "final_mse" else verdict.label
         if (entry := architecture[name]) is None:
             found.append(Line(label, None, architecture.get("not_judged", {}).get(name, "")))
         else:

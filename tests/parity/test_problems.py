@@ -98,9 +98,13 @@ def test_every_verdict_that_has_a_meaning_passes(name: str, dtype: str, seed: in
     assert match.states == {"actual": "trained", "expected": "trained"}
 
 
+@pytest.mark.parametrize("seed", range(12) if FUZZ else [5])
+@pytest.mark.parametrize("dtype", ["float32", "float64"] if FUZZ else ["float32"])
 @pytest.mark.parametrize("name", NAMES)
-def test_captured_steps_train_on_what_is_the_same_each_time(name: str) -> None:
-    match = match_of(MinigradCapturedEngine, task_of(name, 5))
+def test_captured_steps_train_on_what_is_the_same_each_time(
+    name: str, dtype: str, seed: int
+) -> None:
+    match = match_of(MinigradCapturedEngine, task_of(name, seed, dtype))
     if name in VARYING:
         with pytest.raises(CannotBeJudgedError):
             VERDICTS["gradients"].check(match)
@@ -195,22 +199,35 @@ def test_wrong_engines_fail(name: str, engine: type[Engine], verdict: str) -> No
     assert entry["passed"] is False
 
 
-class WrongTanh(MinigradEngine):
-    """The output of a Tanh is off by a millionth part of it in 10,000."""
+def scaled(model: Any) -> None:
+    """Make the output of a model's second layer too large by a factor of 1.0001."""
+    model[1].register_forward_hook(lambda module, inputs, output: output * (1 + 1e-4))
 
+
+class ScaledEngine(MinigradEngine):
     def build(self, task: Task, start: Any) -> None:
         super().build(task, start)
-        self._model[1].register_forward_hook(lambda module, inputs, output: output * (1 + 1e-4))
+        scaled(self._model)
 
 
-def test_a_defect_is_located_at_its_module_and_the_guilty_one_is_named() -> None:
-    match = match_of(WrongTanh, task_of("tanh_l1"))
+class ScaledCapturedEngine(MinigradCapturedEngine):
+    def build(self, task: Task, start: Any) -> None:
+        super().build(task, start)
+        scaled(self._model)
+
+
+@pytest.mark.parametrize("engine", [ScaledEngine, ScaledCapturedEngine])
+@pytest.mark.parametrize(("name", "operation"), [("tanh_l1", "Tanh"), ("leaky", "LeakyReLU")])
+def test_a_defect_is_located_at_its_module_and_the_guilty_one_is_named(
+    engine: type[Engine], name: str, operation: str
+) -> None:
+    match = match_of(engine, task_of(name))
     entry = VERDICTS["gradients"].check(match)
     assert entry is not None
     found = located(match, VERDICTS["gradients"], entry)
     assert found["wrong"] == "actual"
     node = found["first_node"]
-    assert (node["phase"], node["node"], node["operation"]) == ("forward", "1", "Tanh")
+    assert (node["phase"], node["node"], node["operation"]) == ("forward", "1", operation)
 
 
 # ---- files that are no good ----------------------------------------------------------------------
@@ -264,6 +281,7 @@ SPOILED = {
     "epochs": (MODEL + "epochs = 0\n", "epochs = '0' must be a whole number of at least 1"),
     "batch_size": (MODEL + "batch_size = 2.5\n", "batch_size = '2.5' must be"),
     "shuffle": (MODEL + "shuffle = 1\n", "True or False"),
+    "shuffle alone": (MODEL + "shuffle = True\n", "give batch_size, too"),
     "seed": (MODEL + "seed = -1\n", "seed = -1 must be from 0"),
 }
 

@@ -39,9 +39,10 @@ class MinigradCapturedEngine(MinigradEngine):
                 "a schedule: choose --engine minigrad"
             )
         captured: Callable[[Any], Any] = minigrad.capture if task.problem is None else _captured
-        self._step, self._backward, self._values = map(  # type: ignore[method-assign]
-            captured, (super()._step, super()._backward, self._traced)
+        self._step, self._backward = map(  # type: ignore[method-assign]
+            captured, (super()._step, super()._backward)
         )
+        self._values = minigrad.capture(self._traced)
         if not task.varies:
             self.step = self._step  # type: ignore[method-assign]
 

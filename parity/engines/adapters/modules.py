@@ -144,7 +144,7 @@ class ModuleEngine(Engine):
         data = list(batch or self._data)
         return traced_step(
             self._model, data, self._forward, self._loss_function, self._sweep, self._optimizer,
-            self._task.loss_name,
+            self._task.loss,
         )  # fmt: skip
 
     def _placed(self, model: Any) -> Any:
