@@ -93,7 +93,7 @@ def values(small: Case) -> list[float]:
 # ---- how small, of what -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.dear)])
 def test_a_wrong_rule_shows_in_one_weight_and_one_sample(
     dtype: str, halved_bias: Processes
 ) -> None:

@@ -1,5 +1,6 @@
 """`parity replay --html`: what the page says of two engines, and how it is used in a browser."""
 
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from parity.errors import UsageError
 from parity.processes import Processes, Side, trainer
 from parity.report.pair import page
 from tests.minigrad.chromium import Chromium, assert_asks_for_nothing
+from tests.minigrad.operations import FUZZ
 from tests.parity import case_engines
 from tests.parity.commands import parity
 from tests.parity.wrong_engines import SPOILED, HookedEngine, TaciturnEngine
@@ -554,11 +556,17 @@ def test_what_is_not_finite_has_a_colour_of_its_own(browser: Chromium, folder: P
     assert json.loads(rows)["used"] == ["inf", "0"]
 
 
-@pytest.mark.parametrize("name", ["halved", "bits", "large"])
-@pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (400, "dark"), (1600, "light")])
+SCREENS = [(320, "light"), (400, "dark"), (1600, "light")]
+PAGES = ["large", "bits", "halved"]
+"""An ordinary run has time for one of them on each screen."""
+SHOWN = [*(itertools.product(SCREENS, PAGES) if FUZZ else zip(SCREENS, PAGES, strict=True))]
+
+
+@pytest.mark.parametrize(("screen", "name"), SHOWN)
 def test_nothing_scrolls_sideways(
-    browser: Chromium, folder: Path, name: str, width: int, scheme: str
+    browser: Chromium, folder: Path, name: str, screen: tuple[int, str]
 ) -> None:
+    width, scheme = screen
     browser.size(width, 900, scheme)
     browser.open(folder / f"{name}.html")
     grounds = {"light": "rgb(251, 250, 248)", "dark": "rgb(22, 24, 27)"}

@@ -65,7 +65,9 @@ def test_changed_settings_are_refused(tmp_path: Path) -> None:
     assert len(results(tmp_path)) == 2 * len(kept)
 
 
-@pytest.mark.parametrize("engine", ["FasterEngine", "MovedEngine"])
+@pytest.mark.parametrize(
+    "engine", ["FasterEngine", pytest.param("MovedEngine", marks=pytest.mark.dear)]
+)
 def test_a_wrong_engine_fails(tmp_path: Path, engine: str) -> None:
     """Where the final MSE itself differs by less than seeds differ among themselves."""
     name = f"tests.parity.sweeping:{engine}"
