@@ -146,12 +146,20 @@ def test_every_place_is_shown() -> None:
     ]
 
 
-def test_it_can_be_used(tree: Path, printed: list[str]) -> None:
+WRONG = [
+    (2, OPERATION, r"gradient of input 0: \d+ of \d+ elements differ"),
+    (2, DIFFERENCES, r"Report\(elements=36, failed=6"),
+    (3, SPECIAL, r"at \[-0\.0\]: actual -inf, expected inf"),
+]
+"""In which run a wrong derivative is caught, by which test, with what message."""
+
+
+def test_it_can_be_used_passes_its_checks_and_a_wrong_derivative_is_caught(
+    tree: Path, printed: list[str]
+) -> None:
+    """One test: what is run is dear, and would be run again in each process of the tests."""
     values = "tensor([0.5000], grad_fn=<RsqrtBackward0>) tensor([-0.0625]) "
     assert printed[0] == f"{values}{tree}/minigrad/__init__.py\n"
-
-
-def test_the_operation_passes_its_checks(printed: list[str]) -> None:
     assert re.search(r"= [0-9]+ passed, [0-9]+ deselected in ", printed[1]), printed[1]
     for said in (
         "test_value_and_gradients[rsqrt] PASSED",
@@ -162,18 +170,6 @@ def test_the_operation_passes_its_checks(printed: list[str]) -> None:
         "test_every_rule_and_derivative_runs_on_wrapped_arrays PASSED",
     ):
         assert said in printed[1]
-
-
-@pytest.mark.parametrize(
-    ("run", "test", "message"),
-    [
-        (2, OPERATION, r"gradient of input 0: \d+ of \d+ elements differ"),
-        (2, DIFFERENCES, r"Report\(elements=36, failed=6"),
-        (3, SPECIAL, r"at \[-0\.0\]: actual -inf, expected inf"),
-    ],
-)
-def test_a_wrong_derivative_is_caught(
-    run: int, test: str, message: str, printed: list[str]
-) -> None:
-    assert f"FAILED tests/minigrad/{test}" in printed[run]
-    assert re.search(message, printed[run])
+    for run, test, message in WRONG:
+        assert f"FAILED tests/minigrad/{test}" in printed[run]
+        assert re.search(message, printed[run])
