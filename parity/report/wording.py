@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parity.checks.verdicts import VERDICTS
-from parity.checks.words import Document, element, exactly, final_loss, number, worst
+from parity.checks.words import Document, element, final_loss, number, worst
 from parity.environment import blas_warning
 
 LABELS = {name: verdict.label for name, verdict in VERDICTS.items()}
@@ -53,7 +53,7 @@ def _ended(states: Document, settings: Document) -> str:
 
 
 def remark(architecture: Document, settings: Document) -> str | None:
-    """What must be said aloud about the states, `None` if both engines trained in any arithmetic."""
+    """What must be said aloud about the states, `None` if there is nothing."""
     name, states = architecture["name"], architecture["state"]
     twins = (architecture["bitwise"] or {}).get("state", states)
     if architecture.get("problem"):
