@@ -55,7 +55,7 @@ def _ended(states: Document, settings: Document) -> str:
 def remark(architecture: Document, settings: Document) -> str | None:
     """What must be said aloud about the states, `None` if there is nothing."""
     name, states = architecture["name"], architecture["state"]
-    twins = (architecture["bitwise"] or {}).get("state", states)
+    twins: Document = (architecture["bitwise"] or {}).get("state", states)
     if architecture.get("problem"):
         return None
     if states["actual"] != states["expected"]:
