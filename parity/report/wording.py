@@ -55,7 +55,8 @@ def _ended(states: Document, settings: Document) -> str:
 def remark(architecture: Document, settings: Document) -> str | None:
     """What must be said aloud about the states, `None` if there is nothing."""
     name, states = architecture["name"], architecture["state"]
-    twins: Document = (architecture["bitwise"] or {}).get("state", states)
+    bitwise: Document = architecture["bitwise"] or {}
+    twins = bitwise.get("state", states)
     if architecture.get("problem"):
         return None
     if states["actual"] != states["expected"]:
@@ -71,7 +72,7 @@ def remark(architecture: Document, settings: Document) -> str | None:
             " and ".join(dict.fromkeys(number(value, 3) for value in values))
             for values in (
                 (architecture["final_mse"][side] for side in states),
-                map(float.fromhex, architecture["bitwise"]["final_mse_hex"].values()),
+                map(float.fromhex, bitwise["final_mse_hex"].values()),
             )
         )
         said += (
