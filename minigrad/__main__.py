@@ -1,13 +1,15 @@
 """`minigrad explain` on the command line; needs NumPy alone."""
 
 import argparse
+import difflib
 import importlib
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from minigrad import problems
+from minigrad import __version__, problems
 from minigrad.architectures import architecture, training
 from minigrad.explain import Explanation, explain
 
@@ -31,10 +33,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Whatever is wrong with what was typed is said in one line.
+
+    Attributes:
+        known: the commands and options, for one that is misspelt.
+    """
+
+    known: Sequence[str] = ()
+
+    def error(self, message: str) -> NoReturn:
+        """Say it, and exit with status 2."""
+        remedy = f"`{self.prog} -h` tells how it is used"
+        given = re.search(r"(?:invalid choice: '|unrecognized arguments: )([\w-]+)", message)
+        if given and (near := difflib.get_close_matches(given[1], self.known, 1)):
+            message, remedy = f"there is no {given[1]}", f"did you mean {near[0]}?"
+        self.exit(2, f"{self.prog}: {message}: {remedy}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="minigrad", description="A reverse-mode autograd engine on NumPy."
-    )
+    parser = _Parser(prog="minigrad", description="A reverse-mode autograd engine on NumPy.")
+    parser.add_argument("--version", action="version", version=f"minigrad {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser(
         "explain",
@@ -55,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         "--epoch", type=int, default=1, help="the epoch whose step is explained (1, the first)"
     )
     command.add_argument("--samples", type=int, help="points of the parabola (100)")
+    parser.known = ["explain", *re.findall(r"--\w+", command.format_usage())]
     return parser
 
 

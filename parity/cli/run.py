@@ -24,7 +24,7 @@ def run_command(
     quick: options.Quick = False,
     timeout: options.Timeout = TIMEOUT_S,
 ) -> int:
-    """Train on two engines and judge whether they agree: the main job.
+    """Train on two engines and judge whether they agree.
 
     Writes DIR/report.json and DIR/report.html. Exit status: 0 they agree, 1 a verdict failed,
     2 bad usage or input.

@@ -40,7 +40,8 @@ def sweep_command(
         ),
     ] = HORIZONS,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes. Default: one a core.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Worker processes. Default: one a core."),
     ] = None,
     scheduler: Annotated[
         str | None,
@@ -51,11 +52,12 @@ def sweep_command(
     training: options.Training = options.Training(),  # noqa: B008, it is frozen
     timeout: options.Timeout = TIMEOUT_S,
 ) -> int:
-    """Train many seeds on two engines and judge whether their results are of one distribution.
+    """Compare the results of two engines over many seeds.
 
-    Keeps every result in DIR/sweep.sqlite and goes on where it was stopped; draws DIR/sweep.png.
-    Exit status: 0 every verdict that was reached passed, 1 one failed or an engine did, 2 bad
-    usage, a seed that could not be trained, or a network without a verdict.
+    Trains every seed on both, and judges whether the final MSE are of one distribution. Keeps
+    every result in DIR/sweep.sqlite and goes on where it was stopped; draws DIR/sweep.png. Exit
+    status: 0 every verdict that was reached passed, 1 one failed or an engine did, 2 bad usage, a
+    seed that could not be trained, or a network without a verdict.
     """
     options.require_two(engine, against, trained_by)
     if scheduler is not None and workers is not None:

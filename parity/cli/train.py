@@ -42,7 +42,7 @@ def train_command(
         ),
     ] = None,
 ) -> int:
-    """Train on one engine, print the final MSE and save the picture of the fit.
+    """Train on one engine; print the final MSE, draw the fit.
 
     Writes DIR/ARCHITECTURE-ENGINE.png: the data as dots, the prediction as a line, several
     networks side by side. With --holdout its title also gives the MSE on fresh points and the

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
 from typer import Argument, Option
 
 from minigrad.architectures import ARCHITECTURES
 from parity.cli.command import Output, command
 from parity.cli.options import Training, tasks
+from parity.cli.program import Command, program
 from parity.documents import to_json
 from parity.engines.registry import factory
 from parity.environment import environment, usable_cores
@@ -186,12 +186,11 @@ def bench(folder: Annotated[Path, Argument(help="The folder `parity bench` wrote
     return 0
 
 
-app = typer.Typer(
+app = program(
+    "parity.evidence",
     help="Measure how far the judge can be trusted. What was stopped goes on where it was. Exit "
     "status: 0 the judge did what it should, 1 it did not, 2 bad usage, 130 Ctrl-C.",
     add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
 )
 for function, interrupted in (
     (calibration, KEPT),
@@ -201,7 +200,7 @@ for function, interrupted in (
     (bench, KEPT),
 ):
     name = function.__name__
-    app.command(name)(command(function, f"parity.evidence {name}", interrupted))
+    app.command(name, cls=Command)(command(function, f"parity.evidence {name}", interrupted))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
