@@ -5,32 +5,48 @@ import difflib
 import importlib
 import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from minigrad import __version__, problems
+from minigrad import __version__, problems, shell
 from minigrad.architectures import architecture, training
 from minigrad.explain import Explanation, explain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return the exit status: 0, or 2 for bad usage (argparse exits with it)."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    try:
-        explanation = _explained(options)
-        if options.html is not None:
-            explanation.save(options.html)
-    except (ValueError, TypeError, RuntimeError, OSError) as error:
-        parser.exit(2, f"minigrad explain: {error}\n")
+    """Run the command; return the exit status: 0, 2 for bad usage or input, 130 after Ctrl-C."""
+
+    def run() -> int:
+        options = _parser().parse_args(arguments)
+        return shell.ended("minigrad explain", lambda: _explain(options), _failed)
+
+    return shell.finish("minigrad", run)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    explanation = _explained(options)
+    if options.html is not None:
+        explanation.save(options.html)
     if options.dot:
-        print(explanation.dot(), end="")
+        shell.show(explanation.dot())
     elif options.html is None:
-        print(explanation)
+        shell.show(f"{explanation}\n")
     if options.html is not None:
         print(f"The page is {options.html}: open it in a browser.", file=sys.stderr)
     return 0
+
+
+def _failed(error: Exception) -> int | None:
+    """Say what was wrong with the input; a function of the user's may raise anything."""
+    if isinstance(error, OSError | MemoryError):
+        return None
+    said = str(error)
+    if not isinstance(error, ValueError | TypeError | RuntimeError):
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        said = f"{type(error).__name__}: {said}, in {frame.name}, {frame.filename}:{frame.lineno}"
+    return shell.complain("minigrad explain", said, 2)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from minigrad.files import write_whole
 from parity.bench import ratios as older
 from parity.bench.document import bench
 from parity.bench.ratios import FEWEST_ROUNDS
@@ -16,7 +17,7 @@ from parity.documents import to_json
 from parity.engines.registry import ENGINES, factory
 from parity.environment import usable_cores
 from parity.errors import UsageError
-from parity.files import output_folder, write_whole
+from parity.files import output_folder
 from parity.processes import TIMEOUT_S
 from parity.progress import Progress
 

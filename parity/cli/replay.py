@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from minigrad.files import write_whole
 from parity.cases.case import Case
 from parity.cases.file import load
 from parity.cases.replay import replay, twin
@@ -13,7 +14,6 @@ from parity.cli import options, problems
 from parity.cli.command import Output, command
 from parity.engines.registry import factory, known, same
 from parity.errors import UsageError, harmless
-from parity.files import write_whole
 from parity.processes import TIMEOUT_S, Side
 from parity.report.pair import page
 from parity.report.replayed import summary

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from minigrad.files import write_whole
 from parity.cli import options
 from parity.cli.command import Output, command
 from parity.documents import to_json
 from parity.engines.registry import factory
-from parity.files import output_folder, write_whole
+from parity.files import output_folder
 from parity.processes import TIMEOUT_S, Side, processes_for
 from parity.progress import Progress
 from parity.report.table import summary

@@ -4,12 +4,13 @@ from typing import Annotated, Any
 
 import typer
 
+from minigrad.files import write_whole
 from parity.cli import options
-from parity.cli.command import INTERRUPTED, Output, command, complain
+from parity.cli.command import Output, command, complain
 from parity.engines.registry import ENGINES, factory
 from parity.environment import usable_cores
 from parity.errors import EngineFailedError, UsageError
-from parity.files import output_folder, write_whole
+from parity.files import output_folder
 from parity.processes import TIMEOUT_S, Processes, Side, trainer
 from parity.progress import Progress
 from parity.sweep import plan as plans
@@ -82,8 +83,8 @@ def sweep_command(
                 len(rows) for sides in plans.results(plan, database).values() for rows in sides
             )
             count = f"{kept:,} of {2 * len(networks) * len(plan.seeds):,} results"
-            said = f"interrupted: {count} are in {database.path}; start it again to go on"
-            return complain(said, INTERRUPTED)
+            said = f"{count} are in {database.path}; start it again to go on"
+            raise KeyboardInterrupt(said) from None
     lost = [line for stream in streams for line in stream.losses()]
     for line in lost:
         complain(line, 2)

@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
+from minigrad.files import write_whole
 from parity.cli import options
 from parity.cli.command import Output, command
 from parity.engines.registry import factory
 from parity.errors import UsageError
-from parity.files import output_folder, write_whole
+from parity.files import output_folder
 from parity.processes import TIMEOUT_S, Side
 from parity.progress import Progress
 from parity.training import HELD_OUT, MOMENTS, Finished, train

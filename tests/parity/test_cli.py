@@ -189,7 +189,7 @@ def test_an_interrupted_run_leaves_no_file_and_no_process(tmp_path: Path) -> Non
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to every process of the group
     _, complaint = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert complaint == "parity: interrupted: nothing was written\n"
+    assert complaint == "parity: interrupted: no file is half written\n"
     assert not list(tmp_path.iterdir())
     assert group_ends(process.pid)
 
