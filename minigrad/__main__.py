@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from minigrad import __version__, problems, shell
 from minigrad.architectures import architecture, training
 from minigrad.explain import Explanation, explain
+from minigrad.limits import beyond
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,12 +96,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _explained(options: argparse.Namespace) -> Explanation:
+    for name in ("seed", "epoch", "samples"):
+        value = getattr(options, name)
+        if value is not None and (said := beyond(name, value)):
+            raise ValueError(f"--{name} {str(value)[:40]} {said}")
     if ":" in options.what:
         explanation = explain(_function(options.what))
         explanation.title = options.what
         return explanation
-    if options.epoch < 1:
-        raise ValueError(f"--epoch must be at least 1, not {options.epoch}")
     if options.what.endswith(".py"):
         if options.samples is not None:
             raise ValueError(f"--samples is for the parabola, and {options.what} has its own data")

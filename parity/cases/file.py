@@ -22,7 +22,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from safetensors import SafetensorError, safe_open
 
-from minigrad.architectures import MOST_PARAMETERS
+from minigrad.architectures import MOST_PARAMETERS, check_size
 from minigrad.files import write_whole
 from parity.cases.case import Case
 from parity.documents import schema, to_json
@@ -36,9 +36,6 @@ VERSION = 1
 """Of the format. One that is newer is refused."""
 
 MOST_HEADER_BYTES = 4_000_000
-MOST_ACTIVATIONS = 500_000_000
-"""Of all layers and samples; more would not fit into memory."""
-
 DTYPES = {"F32": "float32", "F64": "float64"}
 """The dtypes of safetensors that a case may have."""
 
@@ -215,16 +212,12 @@ def _check_sizes(task: Task) -> None:
     if task.problem is not None:
         return
     parameters = sum(map(math.prod, chain_shapes(task).values()))
-    activations = task.samples * sum(task.sizes)
-    for what, count, most in (
-        ("parameters", parameters, MOST_PARAMETERS),
-        ("activations", activations, MOST_ACTIVATIONS),
-    ):
-        if count > most:
-            raise ValueError(
-                f"its task, {task.samples:,} samples and {len(task.sizes)} layer sizes up to "
-                f"{max(task.sizes):,}, has {count:,} {what}, and {most:,} is the most"
-            )
+    if parameters > MOST_PARAMETERS:
+        raise ValueError(
+            f"its task, {len(task.sizes)} layer sizes up to {max(task.sizes):,}, has "
+            f"{parameters:,} parameters, and {MOST_PARAMETERS:,} is the most"
+        )
+    check_size(task.sizes, task.samples)
 
 
 def _check_shapes(case: Case, found: Mapping[str, tuple[int, ...]]) -> None:

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from minigrad import shell
+from parity.cli import limits
 from parity.engines.pipe import EngineProcessError, engines_failure
 from parity.errors import EngineFailedError, UsageError, harmless
 
@@ -44,6 +45,7 @@ def command(
     @functools.wraps(function)
     def run_it(**options: Any) -> None:
         def work() -> int:
+            limits.require(options)
             return function(**gathered(function, options))
 
         failed = functools.partial(_reported, program)

@@ -35,14 +35,13 @@ def sweep_command(
     horizons: Annotated[
         int,
         typer.Option(
-            min=0,
             metavar="N",
             help="Find the horizons of the first N seeds, with 8 more runs each.",
         ),
     ] = HORIZONS,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Worker processes. Default: one a core."),
+        typer.Option(metavar="N", help="Worker processes. Default: one a core."),
     ] = None,
     scheduler: Annotated[
         str | None,

@@ -606,8 +606,8 @@ def test_command_explains_a_function(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["nofit"], "unknown architecture 'nofit'"),
-        (["underfit", "--epoch", "0"], "--epoch must be at least 1, not 0"),
-        (["underfit", "--samples", "0"], "samples must be at least 1"),
+        (["underfit", "--epoch", "0"], "--epoch 0 must be from 1 to 100,000,000"),
+        (["underfit", "--samples", "0"], "--samples 0 must be from 1 to"),
         (["not_there:f"], "no module 'not_there'"),
         (["minigrad:nothing"], "minigrad has no 'nothing'"),
         (["minigrad:float32"], "a function is needed"),

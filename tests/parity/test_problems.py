@@ -281,11 +281,11 @@ SPOILED = {
     ),
     "optimizer": (MODEL + "def optimizer(torch, parameters):\n    return 3\n", "an optim.SGD"),
     "scheduler": (MODEL + "def scheduler(torch, optimizer):\n    return 3\n", "a scheduler, not"),
-    "epochs": (MODEL + "epochs = 0\n", "epochs = '0' must be a whole number of at least 1"),
-    "batch_size": (MODEL + "batch_size = 2.5\n", "batch_size = '2.5' must be"),
+    "epochs": (MODEL + "epochs = 0\n", "epochs = '0' must be from 1 to"),
+    "batch_size": (MODEL + "batch_size = 2.5\n", "batch_size = '2.5' must be a whole number"),
     "shuffle": (MODEL + "shuffle = 1\n", "True or False"),
     "shuffle alone": (MODEL + "shuffle = True\n", "give batch_size, too"),
-    "seed": (MODEL + "seed = -1\n", "seed = -1 must be from 0"),
+    "seed": (MODEL + "seed = -1\n", "seed = '-1' must be from 0"),
 }
 
 
