@@ -39,7 +39,7 @@ def _explain(options: argparse.Namespace) -> int:
     return 0
 
 
-def _failed(error: Exception) -> int | None:
+def _failed(error: BaseException) -> int | None:
     """Say what was wrong with the input; a function of the user's may raise anything."""
     if isinstance(error, OSError | MemoryError):
         return None
@@ -124,6 +124,8 @@ def _explained(options: argparse.Namespace) -> Explanation:
 def _function(text: str) -> Callable[[], Any]:
     """Return the function that `module:function` names, looked for from the current folder on."""
     module_name, _, path = text.partition(":")
+    if not module_name or not path:
+        raise ValueError(f"{text!r} names no function: give MODULE:FUNCTION")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:

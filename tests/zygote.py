@@ -42,7 +42,7 @@ class Begun:
         cwd: the folder that it runs in.
         env: its environment.
         streams: for those of its standard streams that are not to be read: what is there.
-        memory: the most bytes of addresses that it may have.
+        memory: the most bytes of addresses that it may have beyond those it begins with; Linux.
     """
 
     def __init__(
@@ -82,6 +82,10 @@ class Begun:
         """End it at once."""
         os.kill(self.pid, signal.SIGKILL)
 
+    def __del__(self) -> None:
+        for file in self._read:
+            file.close()
+
     def poll(self) -> int | None:
         """Return the exit status, minus a signal's number; None while it runs."""
         if self.returncode is None and select.select([self._answers], [], [], 0)[0]:
@@ -114,13 +118,14 @@ class Begun:
 def _zygote() -> socket.socket:
     """Start the process that forks; it ends with this one."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    subprocess.Popen(
+    begun = subprocess.Popen(
         [sys.executable, "-m", "tests.zygote", str(its.fileno())],
         cwd=ROOT,
         pass_fds=[its.fileno()],
         start_new_session=True,
     )
     its.close()
+    begun.returncode = 0  # it is not waited for: it ends with this process
     return ours
 
 
@@ -162,7 +167,9 @@ def _become(row: dict[str, Any], files: Sequence[int]) -> Callable[[], Any]:
     sys.orig_argv = [sys.executable, "-m", program, *arguments]
     sys.path[0] = row["cwd"]
     if row["memory"] is not None:
-        resource.setrlimit(resource.RLIMIT_AS, (row["memory"], row["memory"]))
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + row["memory"]
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
     left = iter(files)
     for number, (name, is_open) in enumerate(
         zip(("stdin", "stdout", "stderr"), row["open"], strict=True)

@@ -81,7 +81,7 @@ def gathered(function: Callable[..., Any], options: dict[str, Any]) -> dict[str,
     return found
 
 
-def _reported(program: str, error: Exception) -> int | None:
+def _reported(program: str, error: BaseException) -> int | None:
     """Say what was raised, and return the exit status; None for what is not of parity alone."""
     if isinstance(error, UsageError):
         return complain(str(error), 2, program)

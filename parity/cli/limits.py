@@ -33,4 +33,5 @@ def require(options: dict[str, Any]) -> None:
     for name, value in options.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if number and (said := limits.beyond(name, value, LIMITS)):
-            raise UsageError(f"--{name.replace('_', '-')} {str(value)[:40]} {said}")
+            typed = f"{value:g}" if isinstance(value, float) else str(value)[:40]
+            raise UsageError(f"--{name.replace('_', '-')} {typed} {said}")

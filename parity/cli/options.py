@@ -278,7 +278,7 @@ def checked_device(device: str) -> str:
 def _seed(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 2**64):
         raise UsageError(
-            f"--seed {text!r} is not a seed: give a whole number from 0 to 2^64 - 1, "
+            f"--seed {text[:40]!r} is not a seed: give a whole number from 0 to 2^64 - 1, "
             f"which is {2**64 - 1}"
         )
     return int(text)
