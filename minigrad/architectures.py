@@ -18,6 +18,10 @@ from minigrad.tensor.joining import stack
 MOST_PARAMETERS = 100_000_000
 """More than this is taken for a typing error."""
 
+DEFAULT_SEED = 3
+"""The smallest seed at which all three networks train with every engine, and still do after their
+first weights were moved by a few last bits. At seed 0, `underfit` and `overfit` die."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -101,7 +105,7 @@ def parabola(samples: int = 100, dtype: Any = float32) -> tuple[Tensor, Tensor]:
 
 
 def training(
-    architecture: Architecture, seed: int = 0, epoch: int = 1, samples: int = 100
+    architecture: Architecture, seed: int = DEFAULT_SEED, epoch: int = 1, samples: int = 100
 ) -> Callable[[], Tensor]:
     """Return the training step of an epoch, counted from 1; all epochs before it are trained."""
     manual_seed(seed)

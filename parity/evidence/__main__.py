@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 from typer import Argument, Option
 
-from minigrad.architectures import ARCHITECTURES
+from minigrad.architectures import ARCHITECTURES, DEFAULT_SEED
 from parity.cli.command import Output, command
 from parity.cli.options import Training, tasks
 from parity.documents import to_json
@@ -152,7 +152,7 @@ def proof(
 
 def peers(
     engines: Annotated[list[str] | None, Argument(help="Of the peers. Default: all.")] = None,
-    seed: Annotated[str, Option(help="Seed of every run.")] = "0",
+    seed: Annotated[str, Option(help="Seed of every run.")] = str(DEFAULT_SEED),
     output: File = RESULTS / "peers.json",
     readme: Annotated[
         Path, Option(help="The page that gets the table.", show_default="parity/README.md")
