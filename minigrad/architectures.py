@@ -1,5 +1,6 @@
 """The networks this project is about: their layer sizes, their training, their data."""
 
+import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,10 +60,10 @@ def architecture(text: str, features: int = 1) -> Architecture:
     if text in ARCHITECTURES:
         return ARCHITECTURES[text]
     if re.fullmatch(r"\d{1,9}(-\d{1,9})+", text, re.ASCII) is None:
-        raise ValueError(
-            f"unknown architecture {text!r}: name one of {', '.join(ARCHITECTURES)}, or give "
-            "layer sizes such as 1-32-32-1"
-        )
+        near = difflib.get_close_matches(text, ARCHITECTURES, 1)
+        remedy = f"name one of {', '.join(ARCHITECTURES)}, layer sizes such as 1-32-32-1, or a "
+        remedy = f"did you mean {near[0]}?" if near else f"{remedy}problem such as tanh.py"
+        raise ValueError(f"unknown architecture {text!r}: {remedy}")
     sizes = tuple(map(int, text.split("-")))
     if min(sizes) < 1 or (sizes[0], sizes[-1]) != (features, 1):
         first, has = f"the first {features}, the last 1", f"{features} features"

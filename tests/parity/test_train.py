@@ -100,5 +100,5 @@ def test_an_animation_that_cannot_be_drawn_leaves_no_file(
 
     monkeypatch.setattr(fits, "animation", fail)
     status, _, err = trained("--output", tmp_path, "--animate", tmp_path / "fit.gif")
-    assert (status, err) == (130, "parity: interrupted: nothing was written\n")
+    assert (status, err) == (130, "parity: interrupted: no file is half written\n")
     assert not list(tmp_path.iterdir())
