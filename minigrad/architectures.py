@@ -19,9 +19,10 @@ from minigrad.tensor.joining import stack
 MOST_PARAMETERS = 100_000_000
 """More than this is taken for a typing error."""
 
-DEFAULT_SEED = 3
-"""The smallest seed at which all three networks train with every engine, and still do after their
-first weights were moved by a few last bits. At seed 0, `underfit` and `overfit` die."""
+DEFAULT_SEED = 9
+"""The smallest seed at which all three networks train: with every engine, in reproducible
+arithmetic, in a quick run, and after their first weights were moved by a few last bits. At seed 0
+two of them die."""
 
 
 @dataclass(frozen=True)
