@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import minigrad
-from minigrad.architectures import parabola, step_of
+from minigrad.architectures import DEFAULT_SEED, parabola, step_of
 from minigrad.limits import beyond
 from minigrad.tensor import Tensor
 
@@ -52,7 +52,7 @@ def training(
 
     Args:
         path: of the file. It is run.
-        seed: of data, model and order; None for the file's, or 0.
+        seed: of data, model and order; None for the file's, or `DEFAULT_SEED`.
         epoch: with mini-batches, an epoch has several steps.
 
     Raises:
@@ -60,7 +60,7 @@ def training(
     """
     written = _Written(path)
     if seed is None:
-        seed = written.value("seed", 0)
+        seed = written.value("seed", DEFAULT_SEED)
     batch_size, shuffle = written.value("batch_size", 0), written.module.get("shuffle", False)
     if shuffle and not batch_size:
         raise ProblemError(
