@@ -85,10 +85,12 @@ def beyond(command: str, option: str) -> Iterator[Case]:
 
 # What is wrong with numbers: with each option once in full, and once in each command.
 NUMBERS: list[Case] = []
+_seen: set[str] = set()
 for _command, _option in numbers(app):
     _typed = "parity replay absent.case" if _command == "replay" else f"parity {_command}"
     _cases = list(beyond(_typed, _option))
-    NUMBERS += _cases if _command in ("run", "bench", "sweep") else _cases[-1:]
+    NUMBERS += _cases[-1:] if _option in _seen else _cases
+    _seen.add(_option)
 NUMBERS += [
     case
     for option in ("seed", "epoch", "samples")

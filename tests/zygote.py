@@ -30,6 +30,8 @@ from parity.cli import app
 
 ROOT = Path(__file__).parents[1]
 LOADED = ("minigrad.__main__", "parity.__main__", "parity.report.html")
+WIDTH = 12
+"""Of the numbers that the forking process answers with."""
 Stream = IO[Any] | int | None
 """What a command gets as a stream: an open file, or None for a closed one."""
 
@@ -70,13 +72,13 @@ class Begun:
             files = [each if isinstance(each, int) else each.fileno() for each in opened]
             socket.send_fds(_zygote(), [json.dumps(row).encode()], [answer, *files])
             os.close(answer)
-        self.pid = int(self._line())
+        self.pid = self._number()
         self.returncode: int | None = None
 
-    def _line(self) -> str:
-        found = os.read(self._answers, 100).decode()
+    def _number(self) -> int:
+        found = os.read(self._answers, WIDTH)
         assert found, "the process that forks has died"
-        return found
+        return int(found)
 
     def kill(self) -> None:
         """End it at once."""
@@ -98,7 +100,7 @@ class Begun:
             if not select.select([self._answers], [], [], timeout)[0]:
                 os.killpg(self.pid, signal.SIGKILL)
                 raise subprocess.TimeoutExpired("a command", timeout or 0)
-            self.returncode = int(self._line())
+            self.returncode = self._number()
             os.close(self._answers)
         return self.returncode
 
@@ -146,12 +148,12 @@ def _serve(requests: socket.socket) -> Callable[[], Any]:
                     os.close(number)
                 return _become(json.loads(message), files[1:])
             running[pid] = files[0]
-            os.write(files[0], str(pid).encode())
+            os.write(files[0], f"{pid:{WIDTH}}".encode())
             for file in files[1:]:
                 os.close(file)
         pid, status = os.waitpid(-1, os.WNOHANG) if running else (0, 0)
         if pid:
-            os.write(running[pid], str(os.waitstatus_to_exitcode(status)).encode())
+            os.write(running[pid], f"{os.waitstatus_to_exitcode(status):{WIDTH}}".encode())
             os.close(running.pop(pid))
 
 
