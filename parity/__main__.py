@@ -10,19 +10,12 @@ import sys
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its status: 0 agree, 1 disagree, 2 bad usage or input."""
     try:
-        from parity.cli import app
+        from parity.extras import needed_by
+
+        with needed_by("parity"):
+            from parity.cli import app
     except KeyboardInterrupt:
         sys.exit(130)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package in ("minigrad", "torch_impl", "parity"):
-            raise  # a defect here, not something to install
-        print(
-            f"parity needs {package}, which is not installed: "
-            "pip install 'minigrad-parity[parity]'",
-            file=sys.stderr,
-        )
-        sys.exit(2)
     app(arguments)
 
 

@@ -11,14 +11,14 @@ from parity.bench.ratios import FEWEST_ROUNDS
 from parity.bench.scaling import scaling
 from parity.bench.table import bench_table
 from parity.cli import options
-from parity.cli.command import Output, command
+from parity.cli.command import Output, command, complain
 from parity.documents import to_json
 from parity.engines.registry import ENGINES, factory
-from parity.environment import usable_cores
 from parity.errors import UsageError
 from parity.files import output_folder, write_whole
 from parity.processes import TIMEOUT_S
 from parity.progress import Progress
+from parity.system import not_measured, usable_cores
 
 EVERY = "all"
 
@@ -80,6 +80,8 @@ def bench_command(
     threads = threads or usable_cores()
     if processes > rounds:
         raise UsageError(f"--processes {processes} cannot share --rounds {rounds}: give fewer")
+    for lack in not_measured():
+        complain(f"note: {lack}", 0)
     with Progress() as progress:
         document = bench(
             {named.name: task for named, task in tasks},

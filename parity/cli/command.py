@@ -15,6 +15,7 @@ from rich.console import Console
 
 from parity.engines.pipe import EngineProcessError, engines_failure
 from parity.errors import EngineFailedError, UsageError, harmless
+from parity.extras import missing
 
 ENGINE_FAILED = 1  # as if a verdict had failed
 INTERRUPTED = 128 + signal.SIGINT
@@ -111,6 +112,8 @@ def _reported(error: BaseException, program: str) -> int:
         return complain(failure.said(), ENGINE_FAILED, program)
     if isinstance(error, EngineProcessError):
         return complain(str(error), 2, program)
+    if isinstance(error, ModuleNotFoundError) and (lacks := missing(error, "this")):
+        return complain(lacks, 2, program)
     if isinstance(error, OSError):
         silence()
         return complain(f"cannot write or read: {error}", 2, program)

@@ -7,7 +7,6 @@ import typer
 from parity.cli import options
 from parity.cli.command import INTERRUPTED, Output, command, complain
 from parity.engines.registry import ENGINES, factory
-from parity.environment import usable_cores
 from parity.errors import EngineFailedError, UsageError
 from parity.files import output_folder, write_whole
 from parity.processes import TIMEOUT_S, Processes, Side, trainer
@@ -19,6 +18,7 @@ from parity.sweep.executors import DaskWorkers, LocalWorkers
 from parity.sweep.settings import settings
 from parity.sweep.table import passed, summary
 from parity.sweep.work import trained_by
+from parity.system import usable_cores
 
 HORIZONS = 20
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from parity.engines.protocol import Engine
 from parity.errors import EngineFailedError, UsageError, summary
+from parity.extras import how_to_install
 
 
 @dataclass(frozen=True)
@@ -151,11 +152,10 @@ def factory(name: str) -> Callable[[], Engine]:
             f"unknown engine {name!r}: the known ones are {', '.join(engines)}; one of your own "
             "is given as package.module:Class"
         )
-    if missing := engines[name].missing():
-        raise UsageError(
-            f"engine {name!r} needs {', '.join(missing)}, which is not installed. Packages come "
-            "with `pip install minigrad-parity[peers]`, programs with the system's packages"
-        )
+    for lacking in engines[name].missing():
+        program = lacking in engines[name].programs
+        how = "it is one of the system's packages" if program else how_to_install(lacking)
+        raise UsageError(f"engine {name!r} needs {lacking}, which is not installed: {how}")
     return functools.partial(_make, engines[name].adapter)
 
 
