@@ -9,14 +9,12 @@ import sys
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its status: 0 agree, 1 disagree, 2 bad usage or input."""
-    try:
-        from parity.extras import needed_by
+    from minigrad import shell  # before all else: Ctrl-C while that loads ends it in one line
+    from parity.extras import needed_by
 
-        with needed_by("parity"):
-            from parity.cli import app
-    except KeyboardInterrupt:
-        sys.exit(130)
-    app(arguments)
+    with needed_by("parity"):
+        from parity.cli import app
+    sys.exit(shell.finish("parity", lambda: app(arguments)))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from minigrad.files import write_whole
 from parity.bench import ratios as older
 from parity.bench.document import bench
 from parity.bench.ratios import FEWEST_ROUNDS
@@ -15,7 +16,7 @@ from parity.cli.command import Output, command, complain
 from parity.documents import to_json
 from parity.engines.registry import ENGINES, factory
 from parity.errors import UsageError
-from parity.files import output_folder, write_whole
+from parity.files import output_folder
 from parity.processes import TIMEOUT_S
 from parity.progress import Progress
 from parity.system import not_measured, usable_cores
@@ -23,22 +24,36 @@ from parity.system import not_measured, usable_cores
 EVERY = "all"
 
 
+def _completed(incomplete: str) -> list[str]:
+    """Return the lists that begin so, each with one more engine."""
+    before, comma, _ = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in (*ENGINES, *([] if comma else [EVERY]))]
+
+
 @command
 def bench_command(
     architectures: options.Names = None,
     engines: Annotated[
-        str, typer.Option(help=f"Comma-separated names, or {EVERY}: every one that is ready.")
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help=f"Names with commas between, or {EVERY}: every one that is ready.",
+            autocompletion=_completed,
+        ),
     ] = "minigrad,torch",
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of every engine. Default: one a core.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Threads of every engine. Default: one a core."),
     ] = None,
     rounds: Annotated[
-        int, typer.Option(min=FEWEST_ROUNDS, help="How many interleaved rounds.")
+        int, typer.Option(min=FEWEST_ROUNDS, metavar="N", help="How many interleaved rounds.")
     ] = 30,
     processes: Annotated[
         int,
         typer.Option(
-            min=1, help="Processes of each engine, one after the other; they share the rounds."
+            min=1,
+            metavar="N",
+            help="Processes of each engine, one after the other; they share the rounds.",
         ),
     ] = 3,
     read_losses: Annotated[

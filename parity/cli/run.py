@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from minigrad.files import write_whole
 from parity.cli import options
 from parity.cli.command import Output, command
 from parity.documents import to_json
 from parity.engines.registry import factory
-from parity.files import output_folder, write_whole
+from parity.files import output_folder
 from parity.processes import TIMEOUT_S, Side, processes_for
 from parity.progress import Progress
 from parity.report.table import summary
@@ -24,7 +25,7 @@ def run_command(
     quick: options.Quick = False,
     timeout: options.Timeout = TIMEOUT_S,
 ) -> int:
-    """Train on two engines and judge whether they agree: the main job.
+    """Train on two engines and judge whether they agree.
 
     Writes DIR/report.json and DIR/report.html. Exit status: 0 they agree, 1 a verdict failed,
     2 bad usage or input.

@@ -4,11 +4,12 @@ from typing import Annotated, Any
 
 import typer
 
+from minigrad.files import write_whole
 from parity.cli import options
-from parity.cli.command import INTERRUPTED, Output, command, complain
+from parity.cli.command import Output, command, complain
 from parity.engines.registry import ENGINES, factory
 from parity.errors import EngineFailedError, UsageError
-from parity.files import output_folder, write_whole
+from parity.files import output_folder
 from parity.processes import TIMEOUT_S, Processes, Side, trainer
 from parity.progress import Progress
 from parity.sweep import plan as plans
@@ -40,7 +41,8 @@ def sweep_command(
         ),
     ] = HORIZONS,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes. Default: one a core.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Worker processes. Default: one a core."),
     ] = None,
     scheduler: Annotated[
         str | None,
@@ -51,11 +53,12 @@ def sweep_command(
     training: options.Training = options.Training(),  # noqa: B008, it is frozen
     timeout: options.Timeout = TIMEOUT_S,
 ) -> int:
-    """Train many seeds on two engines and judge whether their results are of one distribution.
+    """Compare the results of two engines over many seeds.
 
-    Keeps every result in DIR/sweep.sqlite and goes on where it was stopped; draws DIR/sweep.png.
-    Exit status: 0 every verdict that was reached passed, 1 one failed or an engine did, 2 bad
-    usage, a seed that could not be trained, or a network without a verdict.
+    Trains every seed on both, and judges whether the final MSE are of one distribution. Keeps
+    every result in DIR/sweep.sqlite and goes on where it was stopped; draws DIR/sweep.png. Exit
+    status: 0 every verdict that was reached passed, 1 one failed or an engine did, 2 bad usage, a
+    seed that could not be trained, or a network without a verdict.
     """
     options.require_two(engine, against, trained_by)
     if scheduler is not None and workers is not None:
@@ -66,7 +69,7 @@ def sweep_command(
             processes.require_two()
     networks = {
         named.name: (named, task)
-        for named, task in options.tasks(architectures, "0", training, timeout=timeout)
+        for named, task in options.tasks(architectures, training=training, timeout=timeout)
     }
     plan = plans.Plan(networks, plans.seeds(seeds), engine, against, horizons, timeout)
     with Database(output_folder(output)) as database:
@@ -80,8 +83,8 @@ def sweep_command(
                 len(rows) for sides in plans.results(plan, database).values() for rows in sides
             )
             count = f"{kept:,} of {2 * len(networks) * len(plan.seeds):,} results"
-            said = f"interrupted: {count} are in {database.path}; start it again to go on"
-            return complain(said, INTERRUPTED)
+            said = f"{count} are in {database.path}; start it again to go on"
+            raise KeyboardInterrupt(said) from None
     lost = [line for stream in streams for line in stream.losses()]
     for line in lost:
         complain(line, 2)

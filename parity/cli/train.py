@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
+from minigrad.files import write_whole
 from parity.cli import options
 from parity.cli.command import Output, command
 from parity.engines.registry import factory
 from parity.errors import UsageError
-from parity.files import output_folder, write_whole
+from parity.files import output_folder
 from parity.processes import TIMEOUT_S, Side
 from parity.progress import Progress
 from parity.training import HELD_OUT, MOMENTS, Finished, train
@@ -42,7 +43,7 @@ def train_command(
         ),
     ] = None,
 ) -> int:
-    """Train on one engine, print the final MSE and save the picture of the fit.
+    """Train on one engine; print the final MSE, draw the fit.
 
     Writes DIR/ARCHITECTURE-ENGINE.png: the data as dots, the prediction as a line, several
     networks side by side. With --holdout its title also gives the MSE on fresh points and the

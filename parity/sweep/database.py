@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
+from minigrad.files import write_whole
 from parity.errors import UsageError
-from parity.files import write_whole
 
 SCHEMA = 1
 
