@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from minigrad import __version__, problems, shell
-from minigrad.architectures import architecture, training
+from minigrad.architectures import DEFAULT_SEED, architecture, training
 from minigrad.explain import Explanation, explain
 
 
@@ -85,7 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--dot", action="store_true", help="print the graph for Graphviz")
     command.add_argument("--html", metavar="FILE", type=Path, help="write the page to a file")
-    command.add_argument("--seed", type=int, help="of data and parameters (0, or a problem's)")
+    command.add_argument(
+        "--seed", type=int, help=f"of data and parameters ({DEFAULT_SEED}, or a problem's)"
+    )
     command.add_argument(
         "--epoch", type=int, default=1, help="the epoch whose step is explained (1, the first)"
     )
@@ -109,7 +111,7 @@ def _explained(options: argparse.Namespace) -> Explanation:
         explanation.title = title
         return explanation
     found = architecture(options.what)
-    seed = options.seed or 0
+    seed = DEFAULT_SEED if options.seed is None else options.seed
     samples = 100 if options.samples is None else options.samples
     explanation = explain(training(found, seed, options.epoch, samples))
     sizes = "-".join(map(str, found.sizes))

@@ -19,6 +19,11 @@ from minigrad.tensor.joining import stack
 MOST_PARAMETERS = 100_000_000
 """More than this is taken for a typing error."""
 
+DEFAULT_SEED = 9
+"""The smallest seed at which all three networks train: with every engine, in reproducible
+arithmetic, in a quick run, and after their first weights were moved by a few last bits. At seed 0
+two of them die."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -102,7 +107,7 @@ def parabola(samples: int = 100, dtype: Any = float32) -> tuple[Tensor, Tensor]:
 
 
 def training(
-    architecture: Architecture, seed: int = 0, epoch: int = 1, samples: int = 100
+    architecture: Architecture, seed: int = DEFAULT_SEED, epoch: int = 1, samples: int = 100
 ) -> Callable[[], Tensor]:
     """Return the training step of an epoch, counted from 1; all epochs before it are trained."""
     manual_seed(seed)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from minigrad.architectures import ARCHITECTURES, Architecture, architecture
+from minigrad.architectures import ARCHITECTURES, DEFAULT_SEED, Architecture, architecture
 from parity.cli import problems
 from parity.engines.protocol import Task
 from parity.engines.registry import known, same
@@ -34,8 +34,8 @@ Seed = Annotated[
     str | None,
     typer.Option(
         metavar="N",
-        help="Seed of the data and the initial parameters, 0 to 2^64 - 1. Default: 0, or a "
-        "problem's.",
+        help="Seed of the data and the initial parameters, 0 to 2^64 - 1. Default: "
+        f"{DEFAULT_SEED}, or a problem's.",
         show_default=False,
     ),
 ]
@@ -243,7 +243,7 @@ def tasks(
             named = _architecture(name, data)
             if training.learning_rate is not None:
                 named = dataclasses.replace(named, learning_rate=training.learning_rate)
-            task = training.of_chain(named, _seed(seed or "0"), data)
+            task = training.of_chain(named, DEFAULT_SEED if seed is None else _seed(seed), data)
         epochs = training.epochs or task.epochs
         if quick:
             epochs = min(epochs, max(1, QUICK_EPOCHS // task.steps_an_epoch))

@@ -70,7 +70,7 @@ def sweep_command(
             processes.require_two()
     networks = {
         named.name: (named, task)
-        for named, task in options.tasks(architectures, "0", training, timeout=timeout)
+        for named, task in options.tasks(architectures, training=training, timeout=timeout)
     }
     plan = plans.Plan(networks, plans.seeds(seeds), engine, against, horizons, timeout)
     with Database(output_folder(output)) as database:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from typer import Argument, Option
 
 from minigrad import shell
-from minigrad.architectures import ARCHITECTURES
+from minigrad.architectures import ARCHITECTURES, DEFAULT_SEED
 from minigrad.files import write_whole
 from parity.cli.command import Output, command
 from parity.cli.options import Training, tasks
@@ -155,7 +155,7 @@ def proof(
 
 def peers(
     engines: Annotated[list[str] | None, Argument(help="Of the peers. Default: all.")] = None,
-    seed: Annotated[str, Option(help="Seed of every run.")] = "0",
+    seed: Annotated[str, Option(help="Seed of every run.")] = str(DEFAULT_SEED),
     output: File = RESULTS / "peers.json",
     readme: Annotated[
         Path, Option(help="The page that gets the table.", show_default="parity/README.md")
