@@ -17,6 +17,9 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+PROC = Path("/proc")
+"""Where the system tells of itself, on Linux."""
+
 ANSWERS = hasattr(faulthandler, "register") and hasattr(signal, "SIGUSR1")
 """Whether a process that is silent, or that died, can say where it was."""
 
@@ -56,7 +59,7 @@ def memory(kind: str) -> int | None:
     None if it is not known.
     """
     try:
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        status = (PROC / "self" / "status").read_text(encoding="utf-8")
     except OSError:
         return None
     found = re.search(rf"^{kind}:\s*(\d+) kB$", status, re.MULTILINE)
@@ -66,7 +69,7 @@ def memory(kind: str) -> int | None:
 def forget_peak_memory() -> None:
     """Reset VmHWM, the highest memory so far; where that cannot be done it is an upper bound."""
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+        (PROC / "self" / "clear_refs").write_text("5", encoding="utf-8")
 
 
 def cpu_name() -> str:
@@ -77,7 +80,7 @@ def cpu_name() -> str:
         if sys.platform == "linux":
             # On ARM, /proc/cpuinfo has numbers in place of the name; lscpu knows what they mean.
             named = re.compile(r"^model name\s*:\s*(\S.*)$", re.IGNORECASE | re.MULTILINE)
-            cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+            cpuinfo = (PROC / "cpuinfo").read_text(encoding="utf-8")
             if found := named.search(cpuinfo) or named.search(_output("lscpu")):
                 return found[1].strip()
     except (OSError, subprocess.SubprocessError):

@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 CALLS = [
@@ -27,18 +28,6 @@ if __name__ in ("__main__", "__mp_main__"):  # before anything looks for them
     sys.modules["fcntl"] = None  # type: ignore[assignment]  # so that it cannot be imported
 
 
-class NoFile:
-    """A path where nothing can be read or written."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def refused(self, *_: object, **__: object) -> str:
-        raise FileNotFoundError(self.path)
-
-    read_text = write_text = refused
-
-
 def run(commands: list[str]) -> list[Any]:
     """Run several commands of parity; return their exit statuses."""
     from parity.__main__ import main
@@ -55,7 +44,7 @@ def run(commands: list[str]) -> list[Any]:
 if __name__ in ("__main__", "__mp_main__"):
     from parity import system
 
-    system.Path = NoFile  # type: ignore[assignment, misc]
+    system.PROC = Path("/nowhere")
 
 if __name__ == "__main__":
     print(run(sys.argv[1:]))

@@ -5,14 +5,13 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from parity import system
 from parity.system import cpu_name
-from tests.parity.bare_system import CALLS, NoFile
+from tests.parity.bare_system import CALLS
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in CALLS:
         monkeypatch.delattr(module, name)
-    monkeypatch.setattr(system, "Path", NoFile)
+    monkeypatch.setattr(system, "PROC", Path("/nowhere"))
     monkeypatch.setattr(system, "ANSWERS", False)
 
 
@@ -47,7 +46,7 @@ def test_timings_tell_what_they_lack(monkeypatch: pytest.MonkeyPatch) -> None:
     assert system.not_measured() == [] or sys.platform != "linux"
     monkeypatch.delattr(os, "getloadavg", raising=False)
     monkeypatch.delattr(os, "sched_setaffinity", raising=False)
-    monkeypatch.setattr(system, "Path", NoFile)
+    monkeypatch.setattr(system, "PROC", Path("/nowhere"))
     said = system.not_measured()
     for line, words in zip(said, ("how busy", "--threads cores", "memory"), strict=True):
         assert words in line
@@ -68,10 +67,10 @@ def test_commands_work_without_these_calls(tmp_path: Path) -> None:
 
 
 def test_cpu_name_asks_lscpu_where_cpuinfo_has_numbers_only(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
-    arm = SimpleNamespace(read_text=lambda **_: "processor\t: 0\nCPU part\t: 0xd0c\n")
-    monkeypatch.setattr(system, "Path", lambda _: arm)
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nCPU part\t: 0xd0c\n")
+    monkeypatch.setattr(system, "PROC", tmp_path)
     monkeypatch.setattr(system, "_output", lambda *_: "CPU(s): 4\nModel name:   Neoverse-N1\n")
     assert cpu_name() == "Neoverse-N1"
