@@ -9,8 +9,10 @@ BIN := .venv/bin
 # Written last, so that an interrupted installation does not count as made.
 MADE := .venv/made
 
-LOWEST := tests/minigrad/test_tensor.py tests/minigrad/test_safetensors.py tests/test_readme.py tests/parity/test_cli.py \
-	$(addprefix tests/parity/test_,testing.py peers.py exact.py report*.py sweep*.py environment.py)
+# The tests that call the most packages.
+LOWEST := tests/minigrad/test_safetensors.py tests/test_readme.py tests/parity/test_cli.py tests/parity/test_testing.py \
+	tests/parity/test_peers.py tests/parity/test_exact.py tests/parity/test_report.py tests/parity/test_report_plots.py \
+	tests/parity/test_sweep_cli.py tests/parity/test_sweep_compare.py tests/parity/test_sweep_dask.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup parity explain test lowest lint bench fuzz calibrate proof detection peers clean
@@ -40,7 +42,7 @@ explain: $(MADE) ## write a page that steps through one training step, out/expla
 test: $(MADE) ## run the tests
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
-# The tests of whatever calls another package; that package's own warnings are nothing of ours.
+# Warnings of old packages are nothing of ours.
 lowest: ## run some of the tests with the oldest versions that pyproject.toml allows
 	$(PYTHON) -m venv --clear build/lowest
 	build/lowest/bin/python -m pip install -e . \

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in CALLS:
-        monkeypatch.delattr(module, name)
+        monkeypatch.delattr(module, name, raising=False)
     monkeypatch.setattr(system, "PROC", Path("/nowhere"))
     monkeypatch.setattr(system, "ANSWERS", False)
 
