@@ -173,6 +173,7 @@ WORDS = [
     Case("minigrad", said="COMMAND"),
     Case("minigrad explian", said="did you mean explain?"),
     Case("minigrad explain", said="the following arguments are required"),
+    Case("minigrad explain rightfit more", said="unrecognized arguments: more"),
     Case("minigrad explain nofit", said="unknown architecture 'nofit'"),
     Case("minigrad explain 1-0-1", said="sizes must be at least 1"),
     Case("minigrad explain ''", said="unknown architecture ''"),
@@ -456,7 +457,7 @@ def stream(kind: str, stack: contextlib.ExitStack) -> Any:
 
 def tree(folder: Path) -> set[str]:
     """The files in a folder, but for those that are there while a database is open, or by it."""
-    own = ("sweep.lock", "sweep.sqlite-wal", "sweep.sqlite-shm", "__pycache__")
+    own = ("sweep.lock", "sweep.owner", "sweep.sqlite-wal", "sweep.sqlite-shm", "__pycache__")
     return {str(path) for path in folder.rglob("*") if not set(path.parts) & set(own)}
 
 

@@ -8,23 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 import typer
-from rich.console import Console
 
 from minigrad import shell
 from parity.cli import limits
 from parity.engines.pipe import EngineProcessError, engines_failure
 from parity.errors import EngineFailedError, UsageError, harmless
+from parity.extras import missing
+from parity.tables import Output as Output
 
 ENGINE_FAILED = 1  # as if a verdict had failed
 DEFECT = 70  # EX_SOFTWARE of sysexits.h: neither agreement nor disagreement nor bad usage
-
-
-class Output(Console):
-    """Standard output, or standard error, as plain text where there is no terminal."""
-
-    def on_broken_pipe(self) -> None:
-        """Go on in silence when nobody reads any more, as in `parity run | head -1`."""
-        shell.silence(self.file)
 
 
 def command(
@@ -93,6 +86,8 @@ def _reported(program: str, error: BaseException) -> int | None:
         return complain(failure.said(), ENGINE_FAILED, program)
     if isinstance(error, EngineProcessError):
         return complain(str(error), 2, program)
+    if isinstance(error, ModuleNotFoundError) and (lacks := missing(error, "this")):
+        return complain(lacks, 2, program)
     if isinstance(error, OSError):
         return None
     traceback.print_exception(error)

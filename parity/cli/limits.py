@@ -5,9 +5,9 @@ from typing import Any
 from minigrad import limits
 from minigrad.limits import Limit
 from parity.bench.ratios import FEWEST_ROUNDS
-from parity.environment import usable_cores
 from parity.errors import UsageError
 from parity.sweep.plan import MOST_SEEDS
+from parity.system import usable_cores
 
 CORES = usable_cores()
 

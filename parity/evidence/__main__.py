@@ -6,20 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from typer import Argument, Option
-
 from minigrad import shell
-from minigrad.architectures import ARCHITECTURES, DEFAULT_SEED
-from minigrad.files import write_whole
-from parity.cli.command import Output, command
-from parity.cli.options import Training, tasks
-from parity.cli.program import Command, program
-from parity.documents import to_json
-from parity.engines.registry import factory
-from parity.environment import environment, usable_cores
-from parity.evidence.readme_tables import PAGES, RESULTS, publish, replaced
-from parity.files import output_folder
-from parity.progress import Progress
+from parity.extras import needed_by
+
+with needed_by("python -m parity.evidence"):
+    from typer import Argument, Option
+
+    from minigrad.architectures import ARCHITECTURES, DEFAULT_SEED
+    from minigrad.files import write_whole
+    from parity.cli.command import Output, command
+    from parity.cli.options import Training, tasks
+    from parity.cli.program import Command, program
+    from parity.documents import to_json
+    from parity.engines.registry import factory
+    from parity.environment import environment
+    from parity.evidence.readme_tables import PAGES, RESULTS, in_checkout, publish, replaced
+    from parity.files import output_folder
+    from parity.progress import Progress
+    from parity.system import usable_cores
 
 # What is loaded within functions brings torch or matplotlib with it.
 
@@ -56,7 +60,7 @@ def calibration(
     found = runs.measurements(folder / "calibration.rows.json", device)
     jobs = runs.planned(cases, free, seeds, device)
     with Progress() as bars:
-        runs.work(found, jobs, workers, functools.partial(bars.rounds, "calibration"))
+        runs.work(found, jobs, workers, functools.partial(bars.show, "calibration", "cases"))
     compared, trained, planted = (
         [found[key]["found"] for key in jobs if key.startswith(kind)]
         for kind in ("case", "free", "detect")
@@ -101,7 +105,7 @@ def detection(
             seed=seed,
             controls=controls,
             workers=workers,
-            progress=functools.partial(bars.rounds, "detection"),
+            progress=functools.partial(bars.show, "detection", "trials"),
         )
     write_whole(folder / "detection.json", to_json(document))
     write_whole(folder / "detection.png", detection_picture(document))
@@ -130,7 +134,7 @@ def proof(
     from parity.evidence.rendered import endings, proof_table
 
     tasks(architectures, "0", Training(device=device))
-    output_folder(output.parent)
+    output_folder(in_checkout(output).parent)
     settings = {
         "full": full,
         "quick": quick,
@@ -141,7 +145,7 @@ def proof(
     jobs = proofs.planned(full, quick)
     found = proofs.kept(output, settings, jobs)
     with Progress() as bars:
-        progress = functools.partial(bars.rounds, "proof")
+        progress = functools.partial(bars.show, "proof", "runs")
         proofs.prove(found, jobs, architectures, workers, failures, progress, device)
     console = Output()
     console.print(proof_table(found.rows()))
@@ -167,17 +171,18 @@ def peers(
     """
     from parity.evidence.peers import PEERS, judge_peer, kept, markdown
 
+    in_checkout(readme)
     todo = tasks(None, seed)
     names = engines or PEERS
     for name in names:
         factory(name)  # is it there?
-    cases = output_folder(output.with_suffix(""))
+    cases = output_folder(in_checkout(output).with_suffix(""))
     found = kept(output)
     with Progress() as bars:
         for done, name in enumerate(names, 1):
             peer = judge_peer(name, todo, cases)
             found.add(peer)
-            bars.rounds("peers", done, len(names))
+            bars.show("peers", "engines", done, len(names))
             print(f"{name}: {len(peer['networks'])} networks judged", flush=True)
     write_whole(readme, replaced(readme.read_text("utf-8"), "peers", markdown(found.document())))
     return 0

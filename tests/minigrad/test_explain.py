@@ -602,6 +602,11 @@ def test_command_explains_a_function(tmp_path: Path) -> None:
     assert "mine.py:4  return (w * w).sum()" in finished.stdout
 
 
+def test_command_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"minigrad {minigrad.__version__}\n"
+
+
 def test_what_passes_by_boxes_is_drawn_beside_them() -> None:
     """As in a residual network: no line lies behind a box, and no label is cut off."""
     w = minigrad.ones(3, requires_grad=True)
