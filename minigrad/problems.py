@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import minigrad
-from minigrad.architectures import parabola, step_of
+from minigrad.architectures import DEFAULT_SEED, parabola, step_of
 from minigrad.tensor import Tensor
 
 FUNCTIONS = {
@@ -51,7 +51,7 @@ def training(
 
     Args:
         path: of the file. It is run.
-        seed: of data, model and order; None for the file's, or 0.
+        seed: of data, model and order; None for the file's, or `DEFAULT_SEED`.
         epoch: with mini-batches, an epoch has several steps.
 
     Raises:
@@ -59,7 +59,7 @@ def training(
     """
     written = _Written(path)
     if seed is None:
-        seed = written.value("seed", 0, least=0)
+        seed = written.value("seed", DEFAULT_SEED, least=0)
     batch_size, shuffle = written.value("batch_size", 0), written.module.get("shuffle", False)
     if shuffle and not batch_size:
         raise ProblemError(

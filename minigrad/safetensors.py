@@ -8,7 +8,6 @@ The format is read and written by the `safetensors` package, which is needed for
 """
 
 import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +15,7 @@ from types import ModuleType
 import numpy as np
 
 from minigrad.dtypes import SUPPORTED
+from minigrad.files import write_whole
 from minigrad.tensor import Tensor
 
 
@@ -26,7 +26,8 @@ def save_file(
 ) -> None:
     """Write tensors to a file by their names, `model.state_dict()` for example.
 
-    The file appears whole or not at all. One that is there already is replaced.
+    The file is written as by `minigrad.files.write_whole`: whole or not at all, and one that is
+    there already is replaced.
 
     Args:
         tensors: of any shape and of every dtype that minigrad has.
@@ -44,17 +45,7 @@ def save_file(
     for key, value in texts.items():
         if not (isinstance(key, str) and isinstance(value, str)):
             raise TypeError(f"save_file: metadata must be texts, but got {key!r}: {value!r}")
-    content = package.save(arrays, texts or None)
-    target = Path(os.path.realpath(filename))
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(filename, package.save(arrays, texts or None))
 
 
 def load_file(filename: str | os.PathLike[str]) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ import pytest
 
 from minigrad.__main__ import main as minigrad
 from parity.bench import table as bench_table
+from parity.checks.words import exactly
 from parity.engines.registry import factory
 from parity.evidence import peers as peers_table
 from parity.evidence.readme_tables import PAGES, part
@@ -272,7 +273,7 @@ def test_the_sample_has_the_bits_of_the_proof() -> None:
         if (run["seed"], run["quick"], run["dtype"]) == (0, False, "float32")
     )
     mse = {e["name"]: e["bitwise"]["final_mse_hex"]["actual"] for e in run["architectures"]}
-    assert said(r"final MSE (0x\S+)") == {mse["rightfit"]}
+    assert said(r"equal in every bit; final MSE (\S+)") == {exactly(mse["rightfit"], "float32")}
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from minigrad.explain.graph import graph
 from minigrad.explain.observe import Names, Observation
 from minigrad.explain.page import notebook, page
 from minigrad.explain.table import text
+from minigrad.files import write_whole
 from minigrad.tensor import Tensor
 
 __all__ = ["Explanation", "Observation", "explain"]
@@ -51,18 +52,13 @@ class Explanation(Computation):
         return page(self)
 
     def save(self, path: str | Path) -> None:
-        """Write the page to a file, whole or not at all.
+        """Write the page to a file, as `minigrad.files.write_whole` does.
 
         Raises:
+            OSError: the file cannot be written.
             RuntimeError: the computation was not observed.
         """
-        html, path = self.html(), Path(path)
-        part = path.with_name(f"{path.name}.part")
-        try:
-            part.write_text(html, encoding="utf-8")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_whole(path, self.html())
 
 
 def explain(result: Tensor | Callable[..., Any], *arguments: Any, **options: Any) -> Explanation:

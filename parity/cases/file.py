@@ -23,11 +23,11 @@ from jsonschema.exceptions import best_match
 from safetensors import SafetensorError, safe_open
 
 from minigrad.architectures import MOST_PARAMETERS
+from minigrad.files import write_whole
 from parity.cases.case import Case
 from parity.documents import schema, to_json
 from parity.engines.protocol import Task
 from parity.errors import UsageError
-from parity.files import write_whole
 from parity.problems.data import Data
 from parity.problems.parts import chain_shapes
 from parity.problems.written import Problem
@@ -47,7 +47,8 @@ def save(case: Case, path: str | Path) -> None:
     """Write the case to a file, whole or not at all.
 
     Raises:
-        UsageError: the file cannot be written, or the network is larger than `load` takes.
+        UsageError: the network is larger than `load` takes.
+        OSError: the file cannot be written.
     """
     document = {
         "version": VERSION,

@@ -1,24 +1,25 @@
 """The commands of `parity`, a module each."""
 
-from importlib import metadata
 from typing import Annotated
 
 import typer
 
+import minigrad
 from parity.cli.bench import bench_command
 from parity.cli.command import Output, command
+from parity.cli.program import Command, program
 from parity.cli.replay import replay_command
 from parity.cli.run import run_command
 from parity.cli.sweep import sweep_command
 from parity.cli.train import train_command
 from parity.engines.registry import known
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = program("parity")
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        Output().print(f"minigrad-parity {metadata.version('minigrad-parity')}")
+        Output().print(f"minigrad-parity {minigrad.__version__}")
         raise typer.Exit
 
 
@@ -49,9 +50,12 @@ def engines_command() -> int:
     return 0
 
 
-app.command("run")(run_command)
-app.command("train")(train_command)
-app.command("bench")(bench_command)
-app.command("sweep")(sweep_command)
-app.command("replay")(replay_command)
-app.command("engines")(engines_command)
+for name, each in {
+    "run": run_command,
+    "train": train_command,
+    "bench": bench_command,
+    "sweep": sweep_command,
+    "replay": replay_command,
+    "engines": engines_command,
+}.items():
+    app.command(name, cls=Command)(each)

@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+from minigrad.files import write_whole
 from parity.bench import ratios as older
 from parity.bench.document import bench
 from parity.bench.ratios import FEWEST_ROUNDS
-from parity.bench.scaling import scaling
+from parity.bench.rounds import ROUND_S, SETTLE_S, TIMING
+from parity.bench.scaling import points, scaling
 from parity.bench.table import bench_table
 from parity.cli import options
 from parity.cli.command import Output, command
@@ -16,29 +18,46 @@ from parity.documents import to_json
 from parity.engines.registry import ENGINES, factory
 from parity.environment import usable_cores
 from parity.errors import UsageError
-from parity.files import output_folder, write_whole
+from parity.files import output_folder
 from parity.processes import TIMEOUT_S
 from parity.progress import Progress
 
 EVERY = "all"
+
+POINT_S = 2.0
+"""How long an engine may take for a network of the scaling, as expected."""
+
+
+def _completed(incomplete: str) -> list[str]:
+    """Return the lists that begin so, each with one more engine."""
+    before, comma, _ = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in (*ENGINES, *([] if comma else [EVERY]))]
 
 
 @command
 def bench_command(
     architectures: options.Names = None,
     engines: Annotated[
-        str, typer.Option(help=f"Comma-separated names, or {EVERY}: every one that is ready.")
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help=f"Names with commas between, or {EVERY}: every one that is ready.",
+            autocompletion=_completed,
+        ),
     ] = "minigrad,torch",
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of every engine. Default: one a core.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Threads of every engine. Default: one a core."),
     ] = None,
     rounds: Annotated[
-        int, typer.Option(min=FEWEST_ROUNDS, help="How many interleaved rounds.")
+        int, typer.Option(min=FEWEST_ROUNDS, metavar="N", help="How many interleaved rounds.")
     ] = 30,
     processes: Annotated[
         int,
         typer.Option(
-            min=1, help="Processes of each engine, one after the other; they share the rounds."
+            min=1,
+            metavar="N",
+            help="Processes of each engine, one after the other; they share the rounds.",
         ),
     ] = 3,
     read_losses: Annotated[
@@ -80,20 +99,25 @@ def bench_command(
     threads = threads or usable_cores()
     if processes > rounds:
         raise UsageError(f"--processes {processes} cannot share --rounds {rounds}: give fewer")
+    round_s = len(names) * (ROUND_S + SETTLE_S)
+    expected_s = {named.name: {TIMING: rounds * round_s} for named, _ in tasks}
     with Progress() as progress:
+        if with_scaling:
+            expected_s["scaling"] = {"networks": len(list(points())) * len(names) * POINT_S}
+        progress.plan(expected_s)
         document = bench(
             {named.name: task for named, task in tasks},
             factories,
             threads,
             rounds,
-            progress.rounds,
+            progress.show,
             processes,
             read_losses,
             timeout,
         )
         if with_scaling:
             document["scaling"] = scaling(
-                tasks[0][1], factories, threads, progress.rounds, read_losses, timeout
+                tasks[0][1], factories, threads, progress.show, read_losses, timeout
             )
     write_whole(folder / "bench.json", to_json(document))
     console = Output()

@@ -1,7 +1,6 @@
 """The options that commands share, and the tasks that they name."""
 
 import dataclasses
-import difflib
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -9,10 +8,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from minigrad.architectures import ARCHITECTURES, Architecture, architecture
+from minigrad.architectures import ARCHITECTURES, DEFAULT_SEED, Architecture, architecture
 from parity.cli import problems
 from parity.engines.protocol import Task
-from parity.engines.registry import same
+from parity.engines.registry import known, same
 from parity.errors import UsageError
 from parity.problems.data import Data, read_data
 from parity.problems.task import ACTIVATIONS, LOSSES, said
@@ -28,18 +27,34 @@ Names = Annotated[
         help=f"{', '.join(ARCHITECTURES)}, layer sizes such as 1-32-32-1, or a problem: a file of "
         "functions such as tanh.py, or package.module. Default: the three.",
         show_default=False,
+        autocompletion=lambda: list(ARCHITECTURES),
     ),
 ]
 Seed = Annotated[
     str | None,
     typer.Option(
-        help="Seed of the data and the initial parameters, 0 to 2^64 - 1. Default: 0, or a "
-        "problem's.",
+        metavar="N",
+        help="Seed of the data and the initial parameters, 0 to 2^64 - 1. Default: "
+        f"{DEFAULT_SEED}, or a problem's.",
         show_default=False,
     ),
 ]
-Engine = Annotated[str, typer.Option(help="The engine under test; `parity engines` lists them.")]
-Against = Annotated[str, typer.Option(help="The engine it is compared with.")]
+Engine = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="The engine under test; `parity engines` lists them.",
+        autocompletion=lambda: list(known()),
+    ),
+]
+Against = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="The engine it is compared with.",
+        autocompletion=lambda: list(known()),
+    ),
+]
 Folder = Annotated[str, typer.Option(metavar="DIR", help="The folder to write files to.")]
 Timeout = Annotated[
     float,
@@ -66,30 +81,48 @@ class Training:
         Literal["float32", "float64"], typer.Option(help="Dtype of the data and the parameters.")
     ] = "float32"
     device: Annotated[
-        str, typer.Option(help="cpu, cuda or cuda:N, for engines that can use it.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="cpu, cuda or cuda:N, for engines that can use it.",
+            autocompletion=lambda: ["cpu", "cuda"],
+        ),
     ] = "cpu"
     epochs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Default: the architecture's, 500 for layer sizes.", show_default=False
+            min=1,
+            metavar="N",
+            help="Default: the architecture's, 500 for layer sizes.",
+            show_default=False,
         ),
     ] = None
     learning_rate: Annotated[
-        float | None, typer.Option(help="Default: the architecture's.", show_default=False)
+        float | None,
+        typer.Option(metavar="X", help="Default: the architecture's.", show_default=False),
     ] = None
     samples: Annotated[
-        int, typer.Option(min=1, max=MOST_SAMPLES, help="How many points of the noisy parabola.")
+        int,
+        typer.Option(
+            min=1, max=MOST_SAMPLES, metavar="N", help="How many points of the noisy parabola."
+        ),
     ] = 100
-    momentum: Annotated[float, typer.Option(min=0, help="Momentum of SGD.")] = 0.0
-    dampening: Annotated[float, typer.Option(help="Dampening of SGD's momentum.")] = 0.0
+    momentum: Annotated[float, typer.Option(min=0, metavar="X", help="Momentum of SGD.")] = 0.0
+    dampening: Annotated[float, typer.Option(metavar="X", help="Dampening of SGD's momentum.")] = (
+        0.0
+    )
     nesterov: Annotated[bool, typer.Option("--nesterov", help="Nesterov's momentum.")] = False
-    weight_decay: Annotated[float, typer.Option(min=0, help="Weight decay of SGD.")] = 0.0
+    weight_decay: Annotated[
+        float, typer.Option(min=0, metavar="X", help="Weight decay of SGD.")
+    ] = 0.0
     activation: Annotated[Activation, typer.Option(help="Between the layers.")] = "relu"
     loss: Annotated[Loss, typer.Option(help="What is minimised.")] = "mse"
     bias: Annotated[bool, typer.Option("--bias/--no-bias", help="Of the layers.")] = True
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, help="Samples of a step. Default: all.", show_default=False),
+        typer.Option(
+            min=1, metavar="N", help="Samples of a step. Default: all.", show_default=False
+        ),
     ] = None
     shuffle: Annotated[
         bool, typer.Option("--shuffle", help="Take the samples in another order each epoch.")
@@ -210,7 +243,7 @@ def tasks(
             named = _architecture(name, data)
             if training.learning_rate is not None:
                 named = dataclasses.replace(named, learning_rate=training.learning_rate)
-            task = training.of_chain(named, _seed(seed or "0"), data)
+            task = training.of_chain(named, DEFAULT_SEED if seed is None else _seed(seed), data)
         epochs = training.epochs or task.epochs
         if quick:
             epochs = min(epochs, max(1, QUICK_EPOCHS // task.steps_an_epoch))
@@ -232,9 +265,7 @@ def _architecture(name: str, data: Data | None) -> Architecture:
     try:
         return architecture(name, inputs)
     except ValueError as error:
-        near = difflib.get_close_matches(name, ARCHITECTURES, 1)
-        hint = f". Did you mean {near[0]}?" if near else ", or a problem such as tanh.py"
-        raise UsageError(f"{error}{hint}") from error
+        raise UsageError(str(error)) from error
 
 
 def require_two(

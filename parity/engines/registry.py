@@ -1,5 +1,6 @@
 """The engines that are known by name."""
 
+import difflib
 import functools
 import importlib
 import importlib.metadata
@@ -147,10 +148,10 @@ def factory(name: str) -> Callable[[], Engine]:
         return functools.partial(_make, name)
     engines = known()
     if name not in engines:
-        raise UsageError(
-            f"unknown engine {name!r}: the known ones are {', '.join(engines)}; one of your own "
-            "is given as package.module:Class"
-        )
+        near = difflib.get_close_matches(name, engines, 1)
+        remedy = f"the known ones are {', '.join(engines)}; package.module:Class is one of your own"
+        remedy = f"did you mean {near[0]}?" if near else remedy
+        raise UsageError(f"unknown engine {name!r}: {remedy}")
     if missing := engines[name].missing():
         raise UsageError(
             f"engine {name!r} needs {', '.join(missing)}, which is not installed. Packages come "

@@ -1,27 +1,30 @@
 """`python -m parity.evidence NAME`: measure how far the judge can be trusted."""
 
 import functools
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
 from typer import Argument, Option
 
-from minigrad.architectures import ARCHITECTURES
+from minigrad import shell
+from minigrad.architectures import ARCHITECTURES, DEFAULT_SEED
+from minigrad.files import write_whole
 from parity.cli.command import Output, command
 from parity.cli.options import Training, tasks
+from parity.cli.program import Command, program
 from parity.documents import to_json
 from parity.engines.registry import factory
 from parity.environment import environment, usable_cores
 from parity.evidence.readme_tables import PAGES, RESULTS, publish, replaced
-from parity.files import output_folder, write_whole
+from parity.files import output_folder
 from parity.progress import Progress
 
 # What is loaded within functions brings torch or matplotlib with it.
 
 CORES = usable_cores()
-KEPT = "interrupted; start it again to go on"
+KEPT = "start it again to go on"
 
 Folder = Annotated[Path, Option(help="The folder to write files to.")]
 File = Annotated[
@@ -53,7 +56,7 @@ def calibration(
     found = runs.measurements(folder / "calibration.rows.json", device)
     jobs = runs.planned(cases, free, seeds, device)
     with Progress() as bars:
-        runs.work(found, jobs, workers, functools.partial(bars.rounds, "calibration"))
+        runs.work(found, jobs, workers, functools.partial(bars.show, "calibration", "cases"))
     compared, trained, planted = (
         [found[key]["found"] for key in jobs if key.startswith(kind)]
         for kind in ("case", "free", "detect")
@@ -98,7 +101,7 @@ def detection(
             seed=seed,
             controls=controls,
             workers=workers,
-            progress=functools.partial(bars.rounds, "detection"),
+            progress=functools.partial(bars.show, "detection", "trials"),
         )
     write_whole(folder / "detection.json", to_json(document))
     write_whole(folder / "detection.png", detection_picture(document))
@@ -138,7 +141,7 @@ def proof(
     jobs = proofs.planned(full, quick)
     found = proofs.kept(output, settings, jobs)
     with Progress() as bars:
-        progress = functools.partial(bars.rounds, "proof")
+        progress = functools.partial(bars.show, "proof", "runs")
         proofs.prove(found, jobs, architectures, workers, failures, progress, device)
     console = Output()
     console.print(proof_table(found.rows()))
@@ -152,7 +155,7 @@ def proof(
 
 def peers(
     engines: Annotated[list[str] | None, Argument(help="Of the peers. Default: all.")] = None,
-    seed: Annotated[str, Option(help="Seed of every run.")] = "0",
+    seed: Annotated[str, Option(help="Seed of every run.")] = str(DEFAULT_SEED),
     output: File = RESULTS / "peers.json",
     readme: Annotated[
         Path, Option(help="The page that gets the table.", show_default="parity/README.md")
@@ -174,7 +177,7 @@ def peers(
         for done, name in enumerate(names, 1):
             peer = judge_peer(name, todo, cases)
             found.add(peer)
-            bars.rounds("peers", done, len(names))
+            bars.show("peers", "engines", done, len(names))
             print(f"{name}: {len(peer['networks'])} networks judged", flush=True)
     write_whole(readme, replaced(readme.read_text("utf-8"), "peers", markdown(found.document())))
     return 0
@@ -186,27 +189,27 @@ def bench(folder: Annotated[Path, Argument(help="The folder `parity bench` wrote
     return 0
 
 
-app = typer.Typer(
+app = program(
+    "parity.evidence",
     help="Measure how far the judge can be trusted. What was stopped goes on where it was. Exit "
     "status: 0 the judge did what it should, 1 it did not, 2 bad usage, 130 Ctrl-C.",
     add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
 )
 for function, interrupted in (
     (calibration, KEPT),
     (detection, KEPT),
     (proof, KEPT),
-    (peers, "interrupted; name the engines that are missing"),
+    (peers, "name the engines that are missing"),
     (bench, KEPT),
 ):
     name = function.__name__
-    app.command(name)(command(function, f"parity.evidence {name}", interrupted))
+    app.command(name, cls=Command)(command(function, f"parity.evidence {name}", interrupted))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `python -m parity.evidence NAME`, and exit with its status."""
-    app(arguments, prog_name="python -m parity.evidence")
+    prog_name = "python -m parity.evidence"
+    sys.exit(shell.finish("parity.evidence", lambda: app(arguments, prog_name=prog_name)))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ import json
 import re
 from pathlib import Path
 
+from minigrad.files import write_whole
 from parity.bench.ratios import read
 from parity.bench.table import markdown
 from parity.errors import UsageError
-from parity.files import write_whole
 from parity.source_digest import ROOT
 
 RESULTS = ROOT / "parity" / "evidence" / "results"

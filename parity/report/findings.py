@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from parity.checks.verdicts import VERDICTS
-from parity.checks.words import Document, element, number
+from parity.checks.words import Document, element, exactly, number
 from parity.engines.pipe import ChildTraceback
-from parity.report.wording import LABELS, conditions, exactly, where
+from parity.report.wording import LABELS, conditions, where
 
 NEAR = 1e-3
 """How near to a telling number a factor must be to be taken for it."""

@@ -40,7 +40,7 @@ WIDTH = "document.documentElement.scrollWidth"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("pages")
     for name, network in ARCHITECTURES.items():
-        explain(training(network)).save(found / f"{name}.html")
+        explain(training(network, seed=0)).save(found / f"{name}.html")
     w, x = minigrad.tensor([[1.5, -2.0]] * 3, requires_grad=True), minigrad.tensor([0.125, 1e-9])
     explain(lambda: ((w * x).tanh() * w).mean()).save(found / "small.html")
     return found

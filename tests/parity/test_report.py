@@ -254,6 +254,27 @@ def test_states_are_said_aloud(kind: str, said: str) -> None:
     assert "agreement says little" not in table(report_of().document)
 
 
+@pytest.mark.parametrize("native", ["dead", "apart", "passed"])
+def test_that_rounding_decides_how_training_ends_is_said(native: str) -> None:
+    document = report_of(native).document
+    entry = rightfit(document)
+    entry["final_mse"] |= {"actual": 56.84, "expected": 56.77}
+    entry["bitwise"] = {
+        "passed": True,
+        "epochs": 500,
+        "final_mse_hex": dict.fromkeys(("actual", "expected"), "0x1.a666660000000p+0"),
+        "state": dict.fromkeys(("actual", "expected"), "trained" if native != "passed" else "dead"),
+    }
+    ended = entry["bitwise"]["state"]["actual"]
+    said = f"; but rounding decides that: in reproducible arithmetic both {ended}, final MSE 1.65 "
+    said += "instead of 56.8"
+    for text in words(table(document)), words(page(document)):
+        assert said in text
+        assert "bits; final MSE 1.65" in text.replace("every bit", "bits")
+    entry["bitwise"]["state"] = entry["state"]
+    assert "rounding" not in table(document)
+
+
 def test_what_is_not_finite_is_not_called_a_number() -> None:
     document = report_of("diverged").document
     rightfit(document)["gradients"]["worst_budget_used"] = None
