@@ -554,8 +554,8 @@ SIGNS = {"∂out": "grad_out", "·": "*", "−": "-", "²": "**2", "2(": "2*(", 
 def test_formulas_say_what_the_rules_compute(name: str) -> None:
     """However their products are put."""
     rng = np.random.default_rng(0)
-    known = {each: rng.uniform(0.5, 2, 5) for each in ("x", "y", "grad_out", "out")}
-    known |= {"factor": np.float64(3), "n": np.float64(5)}
+    known: dict[str, Any] = {"factor": np.float64(3), "n": np.float64(5)}
+    known |= {each: rng.uniform(0.5, 2, 5) for each in ("x", "y", "grad_out", "out")}
     for function in (RULES[name].forward, *RULES[name]._backwards.values()):
         said = formula_of(function, "f")[0].removeprefix("f = ")
         said = re.sub(r"√(\w+)", r"sqrt(\1)", said).replace("Σ ", "sum")
