@@ -1,5 +1,6 @@
 """`parity run`."""
 
+from pathlib import Path
 from typing import Any
 
 from minigrad.files import write_whole
@@ -51,7 +52,11 @@ def run_command(
         report = run_on(processes, tasks, settings, progress.epochs, folder)
     write_whole(folder / "report.json", to_json(report.document))
     write_whole(folder / "report.html", to_html(report))
-    console = Output()
-    console.print(summary(report.document, folder), crop=False)
-    console.print(f"Report: {folder / 'report.html'} and report.json", soft_wrap=True)
+    said(report.document, folder, Output())
     return 0 if report.document["passed"] else 1
+
+
+def said(document: dict[str, Any], folder: Path, console: Output) -> None:
+    """Print what a run comes to; `document` is the content of `report.json`."""
+    console.print(summary(document, folder), crop=False)
+    console.print(f"Report: {folder / 'report.html'} and report.json", soft_wrap=True)
