@@ -51,9 +51,10 @@ bench: $(MADE) ## time every engine, half an hour; the result goes into parity/R
 		--engines minigrad,minigrad-captured,torch,torch-compile,numpy-floor,jax --output out/losses)
 	$(if $(ARGS),,$(BIN)/python -m parity.evidence bench out/losses)
 
-# Resumes where it was stopped: half an hour on two cores.
-figures: $(MADE) ## train at 1,000 seeds on both engines; put the picture and the output into README
-	$(BIN)/parity sweep --seeds 0:1000 --horizons 0 --output out/figures
+# Resumes where it was stopped: a quarter of an hour on two cores, most of it for overfit.
+figures: $(MADE) ## train at many seeds on both engines; put the picture and the output into README
+	$(BIN)/parity sweep underfit rightfit --seeds 0:1000 --horizons 0 --output out/figures
+	$(BIN)/parity sweep overfit --seeds 0:250 --horizons 0 --output out/figures
 	$(BIN)/parity run --output out/figures
 	$(BIN)/python -m parity.evidence figures out/figures
 

@@ -195,6 +195,7 @@ def figures(
 ) -> int:
     """Put a run of the three networks and a sweep of many seeds into README."""
     from parity.evidence.figures import outcomes, picture, sample
+    from parity.processes import Side
     from parity.training import train
 
     report = json.loads((folder / "report.json").read_text("utf-8"))

@@ -1,7 +1,7 @@
 """What README shows of the three networks: a run's output, their fits, and a thousand seeds."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from parity.errors import UsageError
 from parity.report.figure import ACTUAL, EXPECTED, to_png
 from parity.report.fits import draw_fit
 from parity.sweep.compare import STATES, final_mse
-from parity.sweep.database import Database
+from parity.sweep.database import Database, Row
 from parity.training import Finished
 
 ENGINES = ("minigrad", "torch")
@@ -28,7 +28,7 @@ ARTICLE = {"rightfit": 2.5, "overfit": 4.8}
 WIDTH = 80
 """Columns of the output that README shows: those of a pipe."""
 
-BINS = np.geomspace(0.7, 150, 65)
+BINS = np.geomspace(0.7, 150, 55).tolist()
 """Edges of the histograms of final MSE. A dead network ends at the variance of the data, 56."""
 
 
@@ -36,51 +36,54 @@ def sample(report: dict[str, Any]) -> str:
     """Return what `make parity` prints of a report, as a block of a README."""
     found = io.StringIO()
     said(report, Path("out"), Output(file=found, width=WIDTH))
-    return f"```text\n{found.getvalue()}```"
+    return f"```text\n{found.getvalue()}```\n"
 
 
 def outcomes(folder: Path) -> dict[str, Any]:
-    """Return what a sweep found: by network and engine, final MSEs and states of all seeds.
+    """Return what a sweep found: by network and engine, the final MSE of each seed, and shares.
 
     `final_mse` has the seeds' in their order, None where it is not finite, and `shares` how often
-    each state occurs. `worse` is the share of all runs of `overfit` that end worse than `rightfit`
+    each state occurs. `worse` is the share of the runs of `overfit` that end worse than `rightfit`
     of the same seed and engine.
 
     Raises:
-        UsageError: the folder has no such sweep, or the engines have other seeds.
+        UsageError: the folder has no such sweep, or it is not finished.
     """
     if not (folder / "sweep.sqlite").exists():
         raise UsageError(f"{folder} has no sweep.sqlite: `make figures` trains what it needs")
     with Database(folder) as database:
-        rows = {
-            name: {engine: database.rows(name, engine, "float32") for engine in ENGINES}
+        networks = {
+            name: {engine: [*database.rows(name, engine, "float32").values()] for engine in ENGINES}
             for name in ARCHITECTURES
         }
-    seeds = {tuple(of) for engines in rows.values() for of in engines.values()}
-    if len(seeds) != 1 or seeds == {()}:
-        raise UsageError(f"{folder} is not swept to its end: `make figures` goes on with it")
-    finals = {
-        name: {engine: final_mse(list(of.values())) for engine, of in engines.items()}
-        for name, engines in rows.items()
-    }
-    worse = [finals["overfit"][engine] > finals["rightfit"][engine] for engine in ENGINES]
+    for engines in networks.values():
+        ours, theirs = ([row.seed for row in rows] for rows in engines.values())
+        if not ours or ours != theirs:
+            raise UsageError(f"{folder} is not swept to its end: `make figures` goes on with it")
+    worse = [
+        over > right
+        for engine in ENGINES
+        for over, right in zip(
+            final_mse(networks["overfit"][engine]),
+            final_mse(networks["rightfit"][engine]),
+            strict=False,  # overfit has fewer seeds
+        )
+    ]
     return {
-        "seeds": len(*seeds),
         "worse": float(np.mean(worse)),
         "networks": {
-            name: {
-                engine: {
-                    "final_mse": [float(f"{v:.5g}") if np.isfinite(v) else None for v in values],
-                    "shares": {
-                        state: sum(row.state == state for row in rows[name][engine].values())
-                        / len(values)
-                        for state in STATES
-                    },
-                }
-                for engine, values in engines.items()
-            }
-            for name, engines in finals.items()
+            name: {engine: _ends(rows) for engine, rows in engines.items()}
+            for name, engines in networks.items()
         },
+    }
+
+
+def _ends(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return how the runs of an engine ended."""
+    states = [row.state for row in rows]
+    return {
+        "final_mse": [float(f"{e:.5g}") if np.isfinite(e) else None for e in final_mse(rows)],
+        "shares": {state: states.count(state) / len(states) for state in STATES},
     }
 
 
@@ -100,7 +103,7 @@ def picture(document: Mapping[str, Any], runs: Mapping[str, Finished]) -> bytes:
         _histogram(axes, document["networks"][name], ARTICLE.get(name))
     fits[0].set_ylabel("y")
     fits[0].legend(loc="upper center")
-    seeds[0].set_ylabel(f"of {document['seeds']:,} seeds")
+    seeds[0].set_ylabel("share of the seeds")
     seeds[0].legend(loc="upper left")
     return to_png(figure)
 
@@ -113,20 +116,21 @@ def _histogram(axes: Axes, engines: Mapping[str, Any], article: float | None) ->
     }
     for engine, style in styles.items():
         ends = [value for value in engines[engine]["final_mse"] if value is not None]
-        axes.hist(np.clip(ends, BINS[0], BINS[-1]), BINS, label=engine, **style)
+        share = np.full(len(ends), 1 / len(engines[engine]["final_mse"]))
+        axes.hist(np.clip(ends, BINS[0], BINS[-1]), BINS, weights=share, label=engine, **style)
     if article is not None:
         axes.axvline(article, color="black", linestyle=":", linewidth=1.4)
         axes.text(
             article * 1.08, 0.97, f"the tutorial: {article}", va="top",
             transform=axes.get_xaxis_transform(),
         )  # fmt: skip
-    lost = "; ".join(
-        f"{engine} {shares['dead']:.1%} dead, {shares['diverged']:.1%} diverged"
+    lost = "\n".join(
+        f"{engine}: {shares['dead']:.1%} dead, {shares['diverged']:.1%} diverged"
         for engine in ENGINES
         for shares in (engines[engine]["shares"],)
     )
     axes.set_title(lost, fontsize="small")
-    axes.set(xscale="log", xlabel="final MSE")
+    axes.set(xscale="log", xlabel=f"final MSE of {len(engines['torch']['final_mse']):,} seeds")
     axes.xaxis.set_major_locator(FixedLocator([1, 2, 5, 10, 20, 50, 100]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
