@@ -312,8 +312,9 @@ def test_the_figures_are_those_of_the_sweep() -> None:
 
 def test_the_front_page_s_times_are_those_of_the_bench() -> None:
     times = {
-        (row["engine"], row["architecture"]): f"{1e6 * row['median_s']:,.4g}"
+        (row["engine"], row["architecture"]): f"{us:,.0f}" if us >= 100 else f"{us:.3g}"
         for row in result("bench")["results"]
+        for us in (1e6 * row["median_s"],)
     }
     engines = ("torch", "minigrad", "jax", "minigrad-captured")
     right, over = ([times[e, a] for e in engines] for a in ("rightfit", "overfit"))
