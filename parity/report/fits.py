@@ -138,7 +138,7 @@ class _Network:
         self._curves = [*self._losses(loss), *self._norms(norms)]
         for axes, what in ((loss, run.measure), (norms, "gradient norm")):
             last = self.moments[-1]
-            axes.set(xlim=(0, last), xlabel="epoch", ylabel=what)
+            axes.set(xlim=(0, last), xlabel="epoch (square-root axis)", ylabel=what)
             # Moments are spaced like squares: on this axis time passes evenly.
             axes.set_xscale("function", functions=(np.sqrt, np.square))
             axes.set_xticks(sorted({round(last * share**2) for share in np.linspace(0, 1, 6)}))
