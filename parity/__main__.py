@@ -4,11 +4,16 @@ Every engine process imports this module again (that is how processes are spawne
 nothing until it is called.
 """
 
+import os
 import sys
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its status: 0 agree, 1 disagree, 2 bad usage or input."""
+    if sys.stderr and sys.stderr.isatty() and "_PARITY_COMPLETE" not in os.environ:
+        # A sign of life, for imports take a second. What comes next is longer, and takes its place.
+        print("loading parity", end="\r", file=sys.stderr, flush=True)
+
     from minigrad import shell  # before all else: Ctrl-C while that loads ends it in one line
 
     try:

@@ -1,4 +1,4 @@
-"""Tables: for a terminal, and in Markdown."""
+"""What commands print to: a terminal or a file; tables for both, and in Markdown."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -9,8 +9,18 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from minigrad import shell
+
 STYLES = {True: "bold green", False: "bold white on red", None: "dim"}
 """How a verdict is shown: passed, failed, not reached."""
+
+
+class Output(Console):
+    """Standard output, or standard error, as plain text where there is no terminal."""
+
+    def on_broken_pipe(self) -> None:
+        """Go on in silence when nobody reads any more, as in `parity run | head -1`."""
+        shell.silence(self.file)
 
 
 class Trimmed(NamedTuple):

@@ -21,7 +21,7 @@ def bench(
     engines: Mapping[str, Factory],
     threads: int | None = None,
     rounds: int = 30,
-    progress: Progress = lambda name, done, rounds: None,
+    progress: Progress = lambda name, what, done, total: None,
     generations: int = 1,
     read_losses: bool = False,
     timeout_s: float | None = None,

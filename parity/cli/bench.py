@@ -9,7 +9,8 @@ from minigrad.files import write_whole
 from parity.bench import ratios as older
 from parity.bench.document import bench
 from parity.bench.ratios import FEWEST_ROUNDS
-from parity.bench.scaling import scaling
+from parity.bench.rounds import ROUND_S, SETTLE_S, TIMING
+from parity.bench.scaling import points, scaling
 from parity.bench.table import bench_table
 from parity.cli import options
 from parity.cli.command import Output, command
@@ -22,6 +23,9 @@ from parity.processes import TIMEOUT_S
 from parity.progress import Progress
 
 EVERY = "all"
+
+POINT_S = 2.0
+"""How long an engine may take for a network of the scaling, as expected."""
 
 
 def _completed(incomplete: str) -> list[str]:
@@ -95,20 +99,25 @@ def bench_command(
     threads = threads or usable_cores()
     if processes > rounds:
         raise UsageError(f"--processes {processes} cannot share --rounds {rounds}: give fewer")
+    round_s = len(names) * (ROUND_S + SETTLE_S)
+    expected_s = {named.name: {TIMING: rounds * round_s} for named, _ in tasks}
     with Progress() as progress:
+        if with_scaling:
+            expected_s["scaling"] = {"networks": len(list(points())) * len(names) * POINT_S}
+        progress.plan(expected_s)
         document = bench(
             {named.name: task for named, task in tasks},
             factories,
             threads,
             rounds,
-            progress.rounds,
+            progress.show,
             processes,
             read_losses,
             timeout,
         )
         if with_scaling:
             document["scaling"] = scaling(
-                tasks[0][1], factories, threads, progress.rounds, read_losses, timeout
+                tasks[0][1], factories, threads, progress.show, read_losses, timeout
             )
     write_whole(folder / "bench.json", to_json(document))
     console = Output()

@@ -8,22 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import typer
-from rich.console import Console
 
 from minigrad import shell
 from parity.engines.pipe import EngineProcessError, engines_failure
 from parity.errors import EngineFailedError, UsageError, harmless
+from parity.tables import Output as Output
 
 ENGINE_FAILED = 1  # as if a verdict had failed
 DEFECT = 70  # EX_SOFTWARE of sysexits.h: neither agreement nor disagreement nor bad usage
-
-
-class Output(Console):
-    """Standard output, or standard error, as plain text where there is no terminal."""
-
-    def on_broken_pipe(self) -> None:
-        """Go on in silence when nobody reads any more, as in `parity run | head -1`."""
-        shell.silence(self.file)
 
 
 def command(

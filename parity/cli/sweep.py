@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from minigrad.files import write_whole
+from parity.checks.trajectory import RUNS
 from parity.cli import options
 from parity.cli.command import Output, command, complain
 from parity.engines.registry import ENGINES, factory
@@ -12,7 +13,7 @@ from parity.environment import usable_cores
 from parity.errors import EngineFailedError, UsageError
 from parity.files import output_folder
 from parity.processes import TIMEOUT_S, Processes, Side, trainer
-from parity.progress import Progress
+from parity.progress import Progress, step_s
 from parity.sweep import plan as plans
 from parity.sweep.compare import compare
 from parity.sweep.database import Database, to_csv
@@ -105,20 +106,30 @@ def _train(
     if not any(stream.seeds for stream in streams):
         return streams
     workers = LocalWorkers(count or usable_cores()) if scheduler is None else DaskWorkers(scheduler)
-    with workers, Progress() as progress:
-        plans.schedule(
-            streams,
-            workers,
-            database.add,
-            lambda stream, done: progress.epochs(
-                stream.common.architecture,
-                f"{stream.common.engine}{' horizons' * stream.common.horizon}",
-                done * stream.common.task.steps,
-                stream.total * stream.common.task.steps,
-            ),
-            lambda lack: complain(lack, 2),
+    done: dict[str, dict[int, int]] = {name: {} for name in plan.networks}
+    total = dict.fromkeys(plan.networks, 0)
+    for stream in streams:
+        total[stream.common.architecture] += stream.total * _runs(stream)
+
+    def seen(stream: plans.Stream, seeds: int) -> None:
+        name = stream.common.architecture
+        done[name][id(stream)] = seeds * _runs(stream)
+        progress.show(name, "runs", sum(done[name].values()), total[name])
+
+    with Progress() as progress, workers:
+        progress.plan(
+            {
+                name: {"runs": total[name] * task.steps * step_s(task.sizes, task.samples)}
+                for name, (_, task) in plan.networks.items()
+            }
         )
+        plans.schedule(streams, workers, database.add, seen, lambda lack: complain(lack, 2))
     return streams
+
+
+def _runs(stream: plans.Stream) -> int:
+    """Return how many runs a seed of a stream takes."""
+    return 1 + RUNS * stream.common.horizon
 
 
 def _compared(plan: plans.Plan, database: Database, csv: bool) -> dict[str, dict[str, Any]]:

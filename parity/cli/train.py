@@ -12,8 +12,8 @@ from parity.engines.registry import factory
 from parity.errors import UsageError
 from parity.files import output_folder
 from parity.processes import TIMEOUT_S, Side
-from parity.progress import Progress
-from parity.training import HELD_OUT, MOMENTS, Finished, train
+from parity.progress import Progress, step_s
+from parity.training import HELD_OUT, MOMENTS, TRAINING, Finished, train
 
 LONGEST_NAME = 100
 """The longest name of a picture; a longer one says only how many networks there are."""
@@ -59,7 +59,13 @@ def train_command(
     folder = output_folder(output)
     film = None if animate is None else _film(animate, len(tasks))
     with Progress() as progress:
-        finished = train(tasks, side, progress.epochs, hold_out=hold_out, watch=film is not None)
+        progress.plan(
+            {
+                named.name: {TRAINING: step_s(task.sizes, task.samples) * task.steps}
+                for named, task in tasks
+            }
+        )
+        finished = train(tasks, side, progress.show, hold_out=hold_out, watch=film is not None)
     runs = {named.name: run for (named, _), run in zip(tasks, finished, strict=True)}
     for name, run in runs.items():
         Output().print(_said(name, run), soft_wrap=True)

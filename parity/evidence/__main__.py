@@ -57,7 +57,7 @@ def calibration(
     found = runs.measurements(folder / "calibration.rows.json", device)
     jobs = runs.planned(cases, free, seeds, device)
     with Progress() as bars:
-        runs.work(found, jobs, workers, functools.partial(bars.rounds, "calibration"))
+        runs.work(found, jobs, workers, functools.partial(bars.show, "calibration", "cases"))
     compared, trained, planted = (
         [found[key]["found"] for key in jobs if key.startswith(kind)]
         for kind in ("case", "free", "detect")
@@ -102,7 +102,7 @@ def detection(
             seed=seed,
             controls=controls,
             workers=workers,
-            progress=functools.partial(bars.rounds, "detection"),
+            progress=functools.partial(bars.show, "detection", "trials"),
         )
     write_whole(folder / "detection.json", to_json(document))
     write_whole(folder / "detection.png", detection_picture(document))
@@ -142,7 +142,7 @@ def proof(
     jobs = proofs.planned(full, quick)
     found = proofs.kept(output, settings, jobs)
     with Progress() as bars:
-        progress = functools.partial(bars.rounds, "proof")
+        progress = functools.partial(bars.show, "proof", "runs")
         proofs.prove(found, jobs, architectures, workers, failures, progress, device)
     console = Output()
     console.print(proof_table(found.rows()))
@@ -178,7 +178,7 @@ def peers(
         for done, name in enumerate(names, 1):
             peer = judge_peer(name, todo, cases)
             found.add(peer)
-            bars.rounds("peers", done, len(names))
+            bars.show("peers", "engines", done, len(names))
             print(f"{name}: {len(peer['networks'])} networks judged", flush=True)
     write_whole(readme, replaced(readme.read_text("utf-8"), "peers", markdown(found.document())))
     return 0

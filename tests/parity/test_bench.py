@@ -216,11 +216,18 @@ def test_every_engine_has_its_turn_to_be_first() -> None:
     assert len(set(rounds)) == 6
 
 
-def test_progress_is_told_before_the_first_and_after_every_round() -> None:
-    seen: list[tuple[str, int, int]] = []
+def test_progress_is_told_of_warm_up_and_after_every_round() -> None:
+    seen: list[tuple[str, str, int, int]] = []
     told = {"progress": lambda *told: seen.append(told)}
     run({"one": FakeTask(), "two": FakeTask()}, options=told, engine=FakeEngine)
-    assert seen == [(name, done, 6) for name in ("one", "two") for done in range(7)]
+    assert seen == [
+        (name, *told)
+        for name in ("one", "two")
+        for told in [
+            *(("warm-up", done, 1) for done in range(2)),
+            *(("rounds", done, 6) for done in range(1, 7)),
+        ]
+    ]
 
 
 def test_a_failing_engine_is_not_swallowed() -> None:

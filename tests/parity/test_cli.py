@@ -63,11 +63,12 @@ def test_run_agrees_and_writes_both_reports(agreed: tuple[Finished, Path]) -> No
             assert entry[name]["passed"] is True, name
 
 
-def test_without_a_terminal_the_output_is_plain_and_progress_is_silent(
+def test_without_a_terminal_the_output_is_plain_and_progress_a_line_a_network(
     agreed: tuple[Finished, Path],
 ) -> None:
     result, _ = agreed
-    assert result.stderr == ""
+    lines = [line.partition(": done in ")[0] for line in result.stderr.splitlines()]
+    assert lines == ["rightfit", "probes", "report"]
     assert "\x1b" not in result.stdout
     assert "PASS" in result.stdout
     assert "quick run" in result.stdout
@@ -199,8 +200,10 @@ def test_a_terminal_sees_progress_within_its_width(tmp_path: Path) -> None:
     engines = ["--engine", "numpy-floor", "--against", "minigrad"]
     ended, seen = in_terminal("run", "1-4-1", "--quick", *engines, "--output", tmp_path, width=60)
     assert ended.returncode == 0
-    assert "1-4-1 minigrad" in seen
-    assert "epochs/s" in seen
+    assert seen.startswith("loading parity\r")
+    assert "starting engines " in seen
+    assert re.search(r"\d % about \d+ s left", seen)
+    assert "  1-4-1   steps, " in seen
     paths = ("Report:",)  # a path is not broken, so that it can be copied
     lines = ended.stdout.splitlines()
     assert all(len(line) <= 60 for line in lines if not line.startswith(paths))
