@@ -202,7 +202,7 @@ def figures(
     found = {"environment": environment(), **outcomes(folder)}
     with Progress() as bars:
         todo = tasks(None)
-        runs = train(todo, Side("minigrad", factory("minigrad")), bars.epochs)
+        runs = train(todo, Side("minigrad", factory("minigrad")), bars.show)
     fits = {named.name: run for (named, _), run in zip(todo, runs, strict=True)}
     write_whole(RESULTS / "run.json", to_json(report))
     write_whole(RESULTS / "figures.json", json.dumps(found) + "\n")
