@@ -9,8 +9,13 @@ BIN := .venv/bin
 # Written last, so that an interrupted installation does not count as made.
 MADE := .venv/made
 
+# The tests that call the most packages.
+LOWEST := tests/minigrad/test_safetensors.py tests/test_readme.py tests/parity/test_cli.py tests/parity/test_testing.py \
+	tests/parity/test_peers.py tests/parity/test_exact.py tests/parity/test_report.py tests/parity/test_report_plots.py \
+	tests/parity/test_sweep_cli.py tests/parity/test_sweep_compare.py tests/parity/test_sweep_dask.py
+
 .DEFAULT_GOAL := help
-.PHONY: help setup parity explain test lint bench figures fuzz calibrate proof detection peers clean
+.PHONY: help setup parity explain test lowest lint bench figures fuzz calibrate proof detection peers clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -36,6 +41,13 @@ explain: $(MADE) ## write a page that steps through one training step, out/expla
 # Tests start many processes: without this each of them would compile all it imports anew.
 test: $(MADE) ## run the tests
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n auto --dist worksteal $(ARGS)
+
+# Warnings of old packages are nothing of ours.
+lowest: ## run some of the tests with the oldest versions that pyproject.toml allows
+	$(PYTHON) -m venv --clear build/lowest
+	build/lowest/bin/python -m pip install -e . \
+		$(shell sed -n 's/.*"\([a-z][a-z0-9-]*\)>=\([^"]*\)".*/\1==\2/p' pyproject.toml)
+	build/lowest/bin/pytest -n auto -W default $(or $(ARGS),$(LOWEST))
 
 lint: $(MADE) ## check style and types
 	$(BIN)/ruff check

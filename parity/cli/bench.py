@@ -13,14 +13,14 @@ from parity.bench.rounds import ROUND_S, SETTLE_S, TIMING
 from parity.bench.scaling import points, scaling
 from parity.bench.table import bench_table
 from parity.cli import options
-from parity.cli.command import Output, command
+from parity.cli.command import Output, command, complain
 from parity.documents import to_json
 from parity.engines.registry import ENGINES, factory
-from parity.environment import usable_cores
 from parity.errors import UsageError
 from parity.files import output_folder
 from parity.processes import TIMEOUT_S
 from parity.progress import Progress
+from parity.system import not_measured, usable_cores
 
 EVERY = "all"
 
@@ -99,6 +99,8 @@ def bench_command(
     threads = threads or usable_cores()
     if processes > rounds:
         raise UsageError(f"--processes {processes} cannot share --rounds {rounds}: give fewer")
+    for lack in not_measured():
+        complain(f"note: {lack}", 0)
     round_s = len(names) * (ROUND_S + SETTLE_S)
     expected_s = {named.name: {TIMING: rounds * round_s} for named, _ in tasks}
     with Progress() as progress:

@@ -12,6 +12,7 @@ import typer
 from minigrad import shell
 from parity.engines.pipe import EngineProcessError, engines_failure
 from parity.errors import EngineFailedError, UsageError, harmless
+from parity.extras import missing
 from parity.tables import Output as Output
 
 ENGINE_FAILED = 1  # as if a verdict had failed
@@ -83,6 +84,8 @@ def _reported(program: str, error: Exception) -> int | None:
         return complain(failure.said(), ENGINE_FAILED, program)
     if isinstance(error, EngineProcessError):
         return complain(str(error), 2, program)
+    if isinstance(error, ModuleNotFoundError) and (lacks := missing(error, "this")):
+        return complain(lacks, 2, program)
     if isinstance(error, OSError):
         return None
     traceback.print_exception(error)

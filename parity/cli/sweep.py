@@ -9,7 +9,6 @@ from parity.checks.trajectory import RUNS
 from parity.cli import options
 from parity.cli.command import Output, command, complain
 from parity.engines.registry import ENGINES, factory
-from parity.environment import usable_cores
 from parity.errors import EngineFailedError, UsageError
 from parity.files import output_folder
 from parity.processes import TIMEOUT_S, Processes, Side, trainer
@@ -21,6 +20,7 @@ from parity.sweep.executors import DaskWorkers, LocalWorkers
 from parity.sweep.settings import settings
 from parity.sweep.table import passed, summary
 from parity.sweep.work import trained_by
+from parity.system import usable_cores
 
 HORIZONS = 20
 

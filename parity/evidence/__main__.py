@@ -7,20 +7,31 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from typer import Argument, Option
-
 from minigrad import shell
-from minigrad.architectures import ARCHITECTURES, DEFAULT_SEED
-from minigrad.files import write_whole
-from parity.cli.command import Output, command
-from parity.cli.options import Training, tasks
-from parity.cli.program import Command, program
-from parity.documents import to_json
-from parity.engines.registry import factory
-from parity.environment import environment, usable_cores
-from parity.evidence.readme_tables import FIGURES, PAGES, RESULTS, publish, replaced
-from parity.files import output_folder
-from parity.progress import Progress
+from parity.extras import needed_by
+
+with needed_by("python -m parity.evidence"):
+    from typer import Argument, Option
+
+    from minigrad.architectures import ARCHITECTURES, DEFAULT_SEED
+    from minigrad.files import write_whole
+    from parity.cli.command import Output, command
+    from parity.cli.options import Training, tasks
+    from parity.cli.program import Command, program
+    from parity.documents import to_json
+    from parity.engines.registry import factory
+    from parity.environment import environment
+    from parity.evidence.readme_tables import (
+        FIGURES,
+        PAGES,
+        RESULTS,
+        in_checkout,
+        publish,
+        replaced,
+    )
+    from parity.files import output_folder
+    from parity.progress import Progress
+    from parity.system import usable_cores
 
 # What is loaded within functions brings torch or matplotlib with it.
 
@@ -131,7 +142,7 @@ def proof(
     from parity.evidence.rendered import endings, proof_table
 
     tasks(architectures, "0", Training(device=device))
-    output_folder(output.parent)
+    output_folder(in_checkout(output).parent)
     settings = {
         "full": full,
         "quick": quick,
@@ -168,11 +179,12 @@ def peers(
     """
     from parity.evidence.peers import PEERS, judge_peer, kept, markdown
 
+    in_checkout(readme)
     todo = tasks(None, seed)
     names = engines or PEERS
     for name in names:
         factory(name)  # is it there?
-    cases = output_folder(output.with_suffix(""))
+    cases = output_folder(in_checkout(output).with_suffix(""))
     found = kept(output)
     with Progress() as bars:
         for done, name in enumerate(names, 1):

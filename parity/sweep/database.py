@@ -1,16 +1,18 @@
 """`sweep.sqlite`: every finished result is kept there, whatever happens afterwards."""
 
 import csv
-import fcntl
 import io
 import os
 import platform
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from filelock import FileLock, Timeout
+
+from minigrad.files import write_whole
 from parity.errors import UsageError
 
 SCHEMA = 1
@@ -95,23 +97,34 @@ class Database:
     def __init__(self, folder: Path) -> None:
         """Remember the folder; entering opens the file, or makes it."""
         self.path = folder / "sweep.sqlite"
-        self._lock_path = folder / "sweep.lock"
+        self._lock = FileLock(folder / "sweep.lock")  # ends with this process, however that ends
+        self._owner_path = folder / "sweep.owner"
 
     def __enter__(self) -> Self:
-        self._lock = _locked(self._lock_path)
         try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            owner = "another process"
+            with suppress(OSError):
+                owner = self._owner_path.read_text(encoding="utf-8", errors="replace") or owner
+            raise UsageError(
+                f"{owner} is sweeping in {self.path.parent}: wait for its end, or choose another "
+                "--output"
+            ) from None
+        try:
+            write_whole(self._owner_path, f"process {os.getpid()} on {platform.node()}")
             with self._said():
                 # Transactions are begun and ended explicitly.
                 self._connection = sqlite3.connect(self.path, isolation_level=None)
                 self._prepare()
         except BaseException:
-            os.close(self._lock)
+            self._lock.release()
             raise
         return self
 
     def __exit__(self, *raised: object) -> None:
         self._connection.close()
-        os.close(self._lock)
+        self._lock.release()
 
     def settle(self, settings: Mapping[str, str]) -> None:
         """Keep the settings; those kept before must be the same.
@@ -194,26 +207,6 @@ class Database:
 def _row(values: Sequence[Any]) -> Row:
     row = Row(*values)
     return row if row.final_mse is not None else row._replace(final_mse=float("nan"))
-
-
-def _locked(path: Path) -> int:
-    """Return a lock that ends with this process, however that ends.
-
-    Raises:
-        UsageError: another process has it.
-    """
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.read(lock, 1000).decode() or "another process"
-        os.close(lock)
-        raise UsageError(
-            f"{owner} is sweeping in {path.parent}: wait for its end, or choose another --output"
-        ) from None
-    os.ftruncate(lock, 0)
-    os.write(lock, f"process {os.getpid()} on {platform.node()}".encode())
-    return lock
 
 
 def to_csv(rows: Iterable[Row]) -> str:

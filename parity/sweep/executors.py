@@ -6,6 +6,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, Protocol, Self
 
 from parity.errors import UsageError
+from parity.extras import missing
 from parity.sweep.database import Row
 from parity.sweep.work import Job, Stock
 
@@ -96,10 +97,7 @@ class DaskWorkers:
         try:
             import distributed
         except ModuleNotFoundError as error:
-            raise UsageError(
-                f"--scheduler needs {error.name}, which is not installed: "
-                "pip install 'minigrad-parity[distributed]'"
-            ) from error
+            raise UsageError(missing(error, "--scheduler")) from error
         # What goes wrong is reported here, once and without tracebacks.
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         connect: Any = distributed.Client  # of incomplete types
