@@ -653,7 +653,7 @@ def test_scaling(monkeypatch: pytest.MonkeyPatch) -> None:
         for times in point["times"].values():
             assert 0 < times["q1_s"] <= times["median_s"] <= times["q3_s"]
     figure = scaling_picture(found)
-    labels = [line.get_label() for line in figure.axes[0].lines]
+    labels = [str(line.get_label()) for line in figure.axes[0].lines]
     assert labels == ["numpy-floor", "minigrad", PEAK]
     named = [text.get_text() for text in figure.axes[2].texts]
     assert sorted(named) == sorted(labels)
