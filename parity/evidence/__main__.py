@@ -46,11 +46,11 @@ File = Annotated[
 
 
 def calibration(
-    cases: Annotated[int, Option(min=1, help="Comparisons.")] = 10_000,
-    free: Annotated[int, Option(min=0, help="Cases from which engines train freely.")] = 450,
-    seeds: Annotated[int, Option(min=0, help="Seeds for detection.")] = 50,
+    cases: Annotated[int, Option(help="Comparisons.")] = 10_000,
+    free: Annotated[int, Option(help="Cases from which engines train freely.")] = 450,
+    seeds: Annotated[int, Option(help="Seeds for detection.")] = 50,
     device: Annotated[Literal["cpu", "cuda"], Option(help="The device of torch.")] = "cpu",
-    workers: Annotated[int, Option(min=1, help="Processes.")] = CORES,
+    workers: Annotated[int, Option(help="Processes.")] = CORES,
     output: Folder = Path("out"),
 ) -> int:
     """Measure how often the budget would fail correct engines, and which defects it catches.
@@ -91,9 +91,9 @@ def calibration(
 
 def detection(
     only: Annotated[str | None, Option(metavar="NAME,…", help="These defects alone.")] = None,
-    seed: Annotated[int, Option(min=0, help="Seed of the runs with a defect.")] = 0,
-    workers: Annotated[int, Option(min=1, help="Trials at a time.")] = 1,
-    controls: Annotated[int, Option(min=1, help="Runs without a defect.")] = 20,
+    seed: Annotated[int, Option(help="Seed of the runs with a defect.")] = 0,
+    workers: Annotated[int, Option(help="Trials at a time.")] = 1,
+    controls: Annotated[int, Option(help="Runs without a defect.")] = 20,
     output: Folder = Path("out"),
 ) -> int:
     """Plant every defect of the catalogue in a copy of the tree, and see what finds it.
@@ -127,10 +127,10 @@ def proof(
     architectures: Annotated[
         list[str] | None, Argument(help="Names or layer sizes. Default: the three.")
     ] = None,
-    full: Annotated[int, Option(min=0, help="Seeds of full runs.")] = 12,
-    quick: Annotated[int, Option(min=0, help="Seeds of quick runs.")] = 50,
+    full: Annotated[int, Option(help="Seeds of full runs.")] = 12,
+    quick: Annotated[int, Option(help="Seeds of quick runs.")] = 50,
     device: Annotated[str, Option(help="The device of torch.")] = "cpu",
-    workers: Annotated[int, Option(min=1, help="Runs at the same time.")] = CORES,
+    workers: Annotated[int, Option(help="Runs at the same time.")] = CORES,
     output: File = RESULTS / "proof.json",
     failures: Annotated[Path, Option(help="The folder of reports that fail.")] = Path("out/proof"),
 ) -> int:

@@ -643,45 +643,6 @@ def test_command_explains_a_function(tmp_path: Path) -> None:
     assert "mine.py:4  return (w * w).sum()" in finished.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["nofit"], "unknown architecture 'nofit'"),
-        (["underfit", "--epoch", "0"], "--epoch must be at least 1, not 0"),
-        (["underfit", "--samples", "0"], "samples must be at least 1"),
-        (["not_there:f"], "no module 'not_there'"),
-        (["minigrad:nothing"], "minigrad has no 'nothing'"),
-        (["minigrad:float32"], "a function is needed"),
-        (["underfit", "--html", "/not/there/page.html"], "No such file"),
-        (["minigrad:initial_seed"], "returned a int: return the tensor"),
-    ],
-)
-def test_command_refuses(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command.main(["explain", *arguments]) == 2
-    assert said in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ([], "minigrad: the following arguments are required: COMMAND: `minigrad -h` tells"),
-        (["explian"], "minigrad: there is no explian: did you mean explain?"),
-        (["explain", "rightift"], "unknown architecture 'rightift': did you mean rightfit?"),
-        (["explain", "rightfit", "--sed", "3"], "there is no --sed: did you mean --seed?"),
-        (["explain", "rightfit", "more"], "minigrad: unrecognized arguments: more: `minigrad -h`"),
-    ],
-)
-def test_command_says_in_a_line_what_is_wrong(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command.main(arguments) == 2
-    complaint = capsys.readouterr().err
-    assert said in complaint
-    assert complaint.count("\n") == 1
-
-
 def test_command_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--version"]) == 0
     assert capsys.readouterr().out == f"minigrad {minigrad.__version__}\n"
