@@ -12,14 +12,13 @@ from matplotlib.style import context
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from minigrad.architectures import ARCHITECTURES
-from parity.checks.accuracy import STATES
 from parity.cli.command import Output
 from parity.cli.run import said
 from parity.errors import UsageError
 from parity.report.figure import ACTUAL, EXPECTED, to_png
 from parity.report.fits import draw_fit
 from parity.sweep.compare import final_mse
-from parity.sweep.database import Database, Row
+from parity.sweep.database import STATES, Database, Row
 from parity.training import Finished
 
 ENGINES = ("minigrad", "torch")
