@@ -15,19 +15,10 @@ def main(arguments: list[str] | None = None) -> None:
         print("loading parity", end="\r", file=sys.stderr, flush=True)
 
     from minigrad import shell  # before all else: Ctrl-C while that loads ends it in one line
+    from parity.extras import needed_by
 
-    try:
+    with needed_by("parity"):
         from parity.cli import app
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package in ("minigrad", "torch_impl", "parity"):
-            raise  # a defect here, not something to install
-        print(
-            f"parity needs {package}, which is not installed: "
-            "pip install 'minigrad-parity[parity]'",
-            file=sys.stderr,
-        )
-        sys.exit(2)
     sys.exit(shell.finish("parity", lambda: app(arguments)))
 
 

@@ -1,10 +1,19 @@
 """`python -m torch_impl ARCHITECTURE`: train one network and print its final mean squared error."""
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import torch
+try:
+    import torch
+except ModuleNotFoundError:
+    print(
+        "python -m torch_impl needs torch, which is not installed: "
+        "pip install 'minigrad-parity[parity]'",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 from torch_impl.architectures import ARCHITECTURES, DEFAULT_SEED, Architecture, architecture
 from torch_impl.devices import deterministic, device

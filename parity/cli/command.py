@@ -10,8 +10,10 @@ from typing import Any
 import typer
 
 from minigrad import shell
+from parity.cli import limits
 from parity.engines.pipe import EngineProcessError, engines_failure
 from parity.errors import EngineFailedError, UsageError, harmless
+from parity.extras import missing
 from parity.tables import Output as Output
 
 ENGINE_FAILED = 1  # as if a verdict had failed
@@ -36,6 +38,7 @@ def command(
     @functools.wraps(function)
     def run_it(**options: Any) -> None:
         def work() -> int:
+            limits.require(options)
             return function(**gathered(function, options))
 
         failed = functools.partial(_reported, program)
@@ -71,7 +74,7 @@ def gathered(function: Callable[..., Any], options: dict[str, Any]) -> dict[str,
     return found
 
 
-def _reported(program: str, error: Exception) -> int | None:
+def _reported(program: str, error: BaseException) -> int | None:
     """Say what was raised, and return the exit status; None for what is not of parity alone."""
     if isinstance(error, UsageError):
         return complain(str(error), 2, program)
@@ -83,6 +86,8 @@ def _reported(program: str, error: Exception) -> int | None:
         return complain(failure.said(), ENGINE_FAILED, program)
     if isinstance(error, EngineProcessError):
         return complain(str(error), 2, program)
+    if isinstance(error, ModuleNotFoundError) and (lacks := missing(error, "this")):
+        return complain(lacks, 2, program)
     if isinstance(error, OSError):
         return None
     traceback.print_exception(error)

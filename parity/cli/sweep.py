@@ -9,7 +9,6 @@ from parity.checks.trajectory import RUNS
 from parity.cli import options
 from parity.cli.command import Output, command, complain
 from parity.engines.registry import ENGINES, factory
-from parity.environment import usable_cores
 from parity.errors import EngineFailedError, UsageError
 from parity.files import output_folder
 from parity.processes import TIMEOUT_S, Processes, Side, trainer
@@ -17,10 +16,11 @@ from parity.progress import Progress, step_s
 from parity.sweep import plan as plans
 from parity.sweep.compare import compare
 from parity.sweep.database import Database, to_csv
-from parity.sweep.executors import DaskWorkers, LocalWorkers
+from parity.sweep.executors import DaskWorkers, LocalWorkers, require_address
 from parity.sweep.settings import settings
 from parity.sweep.table import passed, summary
 from parity.sweep.work import trained_by
+from parity.system import usable_cores
 
 HORIZONS = 20
 
@@ -36,14 +36,13 @@ def sweep_command(
     horizons: Annotated[
         int,
         typer.Option(
-            min=0,
             metavar="N",
             help="Find the horizons of the first N seeds, with 8 more runs each.",
         ),
     ] = HORIZONS,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Worker processes. Default: one a core."),
+        typer.Option(metavar="N", help="Worker processes. Default: one a core."),
     ] = None,
     scheduler: Annotated[
         str | None,
@@ -64,6 +63,8 @@ def sweep_command(
     options.require_two(engine, against, trained_by)
     if scheduler is not None and workers is not None:
         raise UsageError("--workers is for this machine: a Dask cluster has its own, leave it out")
+    if scheduler is not None:
+        require_address(scheduler)
     sides = [Side(name, factory(name), timeout) for name in (engine, against)]
     if not {engine, against} <= ENGINES.keys():
         with Processes(trainer(sides[0]), trainer(sides[1])) as processes:
