@@ -53,7 +53,7 @@ def div_backward_x(grad_out: Array, y: Array) -> Array:
 
 def div_backward_y(grad_out: Array, x: Array, y: Array) -> Array:
     # d(x/y)/dy = -x/y², written as -(x/y)/y: y² could overflow where the quotient does not.
-    return np.negative(np.multiply(grad_out, np.divide(np.divide(x, y), y)))
+    return np.multiply(np.negative(grad_out), np.divide(np.divide(x, y), y))
 
 
 def reciprocal(x: Array) -> Array:
@@ -62,7 +62,7 @@ def reciprocal(x: Array) -> Array:
 
 def reciprocal_backward_x(grad_out: Array, out: Array) -> Array:
     # d(1/x)/dx = -1/x²
-    return np.negative(np.multiply(grad_out, np.square(out)))
+    return np.multiply(np.negative(grad_out), np.square(out))
 
 
 def scale(x: Array, *, factor: float) -> Array:
@@ -120,7 +120,7 @@ def power(x: Array, *, exponent: float) -> Array:
 
 def power_backward_x(grad_out: Array, x: Array, exponent: float) -> Array:
     if exponent == 0 and exponent is not False:  # constant, even at 0 and NaN
-        return np.zeros_like(grad_out)
+        return np.zeros_like(grad_out, shape=x.shape)
     # Also for the simplest powers: x² has the derivatives 2·x¹, 2·x⁰ and 0, and then no more.
     return np.multiply(grad_out, np.multiply(power(x, exponent=exponent - 1), exponent))
 
@@ -130,8 +130,12 @@ def abs(x: Array) -> Array:
 
 
 def abs_backward_x(grad_out: Array, x: Array) -> Array:
+    return np.multiply(grad_out, _slope(x))
+
+
+def _slope(x: Array) -> Array:
     # The sign of 0 is 0: torch's choice among the subgradients of |x| at the kink. NaN's is 0, too.
-    return np.multiply(grad_out, np.where(np.equal(x, x), np.sign(x), 0))
+    return np.where(np.equal(x, x), np.sign(x), 0)
 
 
 def exp(x: Array) -> Array:
