@@ -243,8 +243,9 @@ def sign(x: Array) -> Array:
     return np.sign(x)
 
 
-def sign_backward_x(grad_out: Array) -> Array:
-    return np.zeros_like(grad_out)
+def sign_backward_x(grad_out: Array, x: Array) -> Array:
+    # Of x, so that a change of x in place is an error, as in torch.
+    return np.zeros_like(x)
 
 
 def clone(x: Array) -> Array:

@@ -23,6 +23,7 @@ from minigrad.tensor.conversion import (
     is_plain,
     not_bool,
     promote,
+    watch_originals,
 )
 
 POW_NUMBER = RULE_OF[rules.pow].named("PowBackward2")
@@ -167,7 +168,9 @@ class Elementwise(Conversions):
         dtype = input._array.dtype
         other = y if x is input else x
         same = other._array.dtype == dtype if isinstance(other, TensorBase) else is_plain(other)
-        if not same or dtype.kind != "f":
+        converts = not same or dtype.kind != "f"
+        if converts:
+            given = x, y
             x, y = promote(rule, x, y, floating_point)
         try:
             result = input._apply(rule, x, y)
@@ -177,6 +180,8 @@ class Elementwise(Conversions):
                 f"{rule.name}: shapes {shapes[0]} and {shapes[1]} do not broadcast: counted from "
                 "the last axis, two lengths must be equal or one of them 1"
             ) from error
+        if converts:
+            watch_originals(result, given, (x, y))
         out = result._array
         own = input._array
         if len(out.shape) < 2 or (
