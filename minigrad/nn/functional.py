@@ -171,12 +171,12 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tenso
         RuntimeError: the shapes do not broadcast.
     """
     pair = x, y = _pair("mse_loss", input, target, reduction)
-    if reduction != "mean":
-        return _reduced(_SQUARED_ERROR, (input, target), pair, reduction)
-    result = x._apply(_MSE_LOSS, x, y)
-    if x is not input or y is not target:
-        watch_originals(result, (input, target), pair)
-    return result
+    if reduction == "mean":
+        result = x._apply(_MSE_LOSS, x, y)
+        if x is not input or y is not target:
+            watch_originals(result, (input, target), pair)
+        return result
+    return _reduced(_SQUARED_ERROR, (input, target), pair, reduction)
 
 
 def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:

@@ -130,12 +130,8 @@ def abs(x: Array) -> Array:
 
 
 def abs_backward_x(grad_out: Array, x: Array) -> Array:
-    return np.multiply(grad_out, _slope(x))
-
-
-def _slope(x: Array) -> Array:
     # The sign of 0 is 0: torch's choice among the subgradients of |x| at the kink. NaN's is 0, too.
-    return np.where(np.equal(x, x), np.sign(x), 0)
+    return np.multiply(grad_out, np.where(np.equal(x, x), np.sign(x), 0))
 
 
 def exp(x: Array) -> Array:

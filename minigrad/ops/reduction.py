@@ -8,7 +8,7 @@ from math import inf, nan, prod
 import numpy as np
 
 from minigrad.layout import contiguous
-from minigrad.ops.elementwise import _slope
+from minigrad.ops.elementwise import abs_backward_x
 from minigrad.tape import Array
 
 Axis = tuple[int, ...] | None
@@ -144,16 +144,18 @@ def norm_backward_x(grad_out: Array, out: Array, x: Array, axis: Axis, p: float)
         sizes = np.absolute(x)
         tied = np.where(np.equal(out, out), np.equal(sizes, out), np.not_equal(x, x))
         ties = np.add.reduce(tied, axis=axis, keepdims=True, dtype=grad_out.dtype)
-        return np.multiply(_slope(x), np.multiply(np.divide(grad_out, ties), tied))
+        return np.multiply(abs_backward_x(1, x), np.multiply(np.divide(grad_out, ties), tied))
     if p == 1:
-        return np.multiply(_slope(x), grad_out)
+        return np.multiply(abs_backward_x(1, x), grad_out)
     if p < 1:
         powers = np.where(np.equal(x, 0), 0, np.power(np.absolute(x), p - 1))
-        slope = np.multiply(np.multiply(_slope(x), powers), grad_out)
+        slope = np.multiply(np.multiply(abs_backward_x(1, x), powers), grad_out)
         return np.multiply(slope, np.power(out, 1 - p))
     share = np.where(np.equal(out, 0), 0, np.divide(grad_out, np.power(out, p - 1)))
     if p < 2:
-        return np.multiply(np.multiply(_slope(x), np.power(np.absolute(x), p - 1)), share)
+        return np.multiply(
+            np.multiply(abs_backward_x(1, x), np.power(np.absolute(x), p - 1)), share
+        )
     return np.multiply(np.multiply(x, np.power(np.absolute(x), p - 2)), share)
 
 

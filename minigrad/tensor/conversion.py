@@ -167,8 +167,8 @@ def watch_originals(result: TensorBase, given: Sequence[Any], converted: Sequenc
     if node is not None and node.saved:
         saved = [*map(id, node.saved)]
         pairs = zip(given, converted, strict=True)
-        changed = [x for x, y in pairs if x is not y and id(getattr(y, "_array", y)) in saved]
-        node.saved = (*node.saved, *(x._array for x in changed))
+        originals = [x for x, y in pairs if x is not y and id(getattr(y, "_array", y)) in saved]
+        node.saved = (*node.saved, *(x._array for x in originals if isinstance(x, TensorBase)))
 
 
 def _held(operation: str, number: float | int, dtype: DType) -> float | int | bool:

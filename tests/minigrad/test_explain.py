@@ -509,7 +509,7 @@ def test_every_rule_has_formulas(rule: Rule) -> None:
         ("linear", "weight", ["∂ = ∂outᵀ @ x"]),
         ("linear", "bias", ["∂ = Σ ∂out over axis 0"]),
         ("relu", "x", ["∂ = ∂out where out ≠ 0, else 0"]),
-        ("div", "y", ["∂ = −(∂out · (x / y / y))"]),
+        ("div", "y", ["∂ = −∂out · (x / y / y)"]),
         ("tanh", "x", ["∂ = ∂out · (1 − out²)"]),
         ("sub", "y", ["∂ = −∂out"]),
     ],
