@@ -8,7 +8,6 @@ import typer
 from minigrad.files import write_whole
 from parity.bench import ratios as older
 from parity.bench.document import bench
-from parity.bench.ratios import FEWEST_ROUNDS
 from parity.bench.rounds import ROUND_S, SETTLE_S, TIMING, WARM_UP
 from parity.bench.scaling import points, scaling
 from parity.bench.table import bench_table
@@ -47,15 +46,12 @@ def bench_command(
     ] = "minigrad,torch",
     threads: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Threads of every engine. Default: one a core."),
+        typer.Option(metavar="N", help="Threads of every engine. Default: one a core."),
     ] = None,
-    rounds: Annotated[
-        int, typer.Option(min=FEWEST_ROUNDS, metavar="N", help="How many interleaved rounds.")
-    ] = 30,
+    rounds: Annotated[int, typer.Option(metavar="N", help="How many interleaved rounds.")] = 30,
     processes: Annotated[
         int,
         typer.Option(
-            min=1,
             metavar="N",
             help="Processes of each engine, one after the other; they share the rounds.",
         ),

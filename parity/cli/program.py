@@ -37,6 +37,8 @@ class Program(TyperGroup):
         """Run a command and exit with its status."""
         try:
             status = super().main(args, *others, **{**more, "standalone_mode": False})
+        except SystemExit:  # nobody reads the help any more, as in `parity -h | head -1`
+            status = 0
         except Exception as error:
             if isinstance(error, UsageError):
                 said = str(error)
