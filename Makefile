@@ -9,8 +9,13 @@ BIN := .venv/bin
 # Written last, so that an interrupted installation does not count as made.
 MADE := .venv/made
 
+# The tests that call the most packages.
+LOWEST := tests/minigrad/test_safetensors.py tests/test_readme.py tests/parity/test_cli.py tests/parity/test_testing.py \
+	tests/parity/test_peers.py tests/parity/test_exact.py tests/parity/test_report.py tests/parity/test_report_plots.py \
+	tests/parity/test_sweep_cli.py tests/parity/test_sweep_compare.py tests/parity/test_sweep_dask.py
+
 .DEFAULT_GOAL := help
-.PHONY: help setup parity explain test lint bench fuzz calibrate proof detection peers clean
+.PHONY: help setup parity explain test lowest lint bench figures fuzz calibrate proof detection peers clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -37,19 +42,33 @@ explain: $(MADE) ## write a page that steps through one training step, out/expla
 test: $(MADE) ## run the tests
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
+# Warnings of old packages are nothing of ours.
+lowest: ## run some of the tests with the oldest versions that pyproject.toml allows
+	$(PYTHON) -m venv --clear build/lowest
+	build/lowest/bin/python -m pip install -e . \
+		$(shell sed -n 's/.*"\([a-z][a-z0-9-]*\)>=\([^"]*\)".*/\1==\2/p' pyproject.toml)
+	build/lowest/bin/pytest -n auto -W default $(or $(ARGS),$(LOWEST))
+
 lint: $(MADE) ## check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	MYPY_NUM_WORKERS=auto $(BIN)/mypy
 
 # These variables force kernels and block sizes on OpenBLAS that are not this processor's.
-bench: $(MADE) ## time every engine, half an hour; put the result into README, without ARGS
+bench: $(MADE) ## time every engine, half an hour; the result goes into parity/README.md, without ARGS
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/parity bench --engines all --threads 1 --scaling \
 		--output out $(ARGS)
 	$(if $(ARGS),,$(BIN)/python -m parity.evidence bench out)
 	$(if $(ARGS),,env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/parity bench --threads 1 --read-losses \
 		--engines minigrad,minigrad-captured,torch,torch-compile,numpy-floor,jax --output out/losses)
 	$(if $(ARGS),,$(BIN)/python -m parity.evidence bench out/losses)
+
+# Resumes where it was stopped: a quarter of an hour on two cores, most of it for overfit.
+figures: $(MADE) ## train at many seeds on both engines; put the picture and the output into README
+	$(BIN)/parity sweep underfit rightfit --seeds 0:1000 --horizons 0 --output out/figures
+	$(BIN)/parity sweep overfit --seeds 0:250 --horizons 0 --output out/figures
+	$(BIN)/parity run --output out/figures
+	$(BIN)/python -m parity.evidence figures out/figures
 
 # Resumes where it was stopped; the threads of two libraries in one process would fight.
 fuzz: $(MADE) ## compare operations and random graphs with torch, kill sweeps, for half an hour or more

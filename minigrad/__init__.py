@@ -22,6 +22,10 @@ of gradients by finite differences, and `explain` shows a step at work.
 
 import sys as _sys
 
+from minigrad import shell as _shell  # noqa: F401, before all others: Ctrl-C while they load
+
+# isort: split
+
 from minigrad import autograd as autograd
 from minigrad import contents as _contents
 from minigrad import cuda as cuda

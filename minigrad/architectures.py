@@ -1,5 +1,6 @@
 """The networks this project is about: their layer sizes, their training, their data."""
 
+import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,14 @@ from minigrad.tensor.joining import stack
 
 MOST_PARAMETERS = 100_000_000
 """More than this is taken for a typing error."""
+
+MOST_ACTIVATIONS = 500_000_000
+"""Of all layers and samples; more would not fit into memory."""
+
+DEFAULT_SEED = 9
+"""The smallest seed at which all three networks train: with every engine, in reproducible
+arithmetic, in a quick run, and after their first weights were moved by a few last bits. At seed 0
+two of them die."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +64,10 @@ def architecture(text: str, features: int = 1) -> Architecture:
     if text in ARCHITECTURES:
         return ARCHITECTURES[text]
     if re.fullmatch(r"\d{1,9}(-\d{1,9})+", text, re.ASCII) is None:
-        raise ValueError(
-            f"unknown architecture {text!r}: name one of {', '.join(ARCHITECTURES)}, or give "
-            "layer sizes such as 1-32-32-1"
-        )
+        near = difflib.get_close_matches(text, ARCHITECTURES, 1)
+        remedy = f"name one of {', '.join(ARCHITECTURES)}, layer sizes such as 1-32-32-1, or a "
+        remedy = f"did you mean {near[0]}?" if near else f"{remedy}problem such as tanh.py"
+        raise ValueError(f"unknown architecture {text!r}: {remedy}")
     sizes = tuple(map(int, text.split("-")))
     if min(sizes) < 1 or (sizes[0], sizes[-1]) != (features, 1):
         first, has = f"the first {features}, the last 1", f"{features} features"
@@ -75,6 +84,16 @@ def architecture(text: str, features: int = 1) -> Architecture:
             "is the most that is trained: make a layer smaller"
         )
     return found
+
+
+def check_size(sizes: tuple[int, ...], samples: int) -> None:
+    """Raise `ValueError` if the values of all layers and samples would not fit into memory."""
+    activations = samples * sum(sizes)
+    if activations > MOST_ACTIVATIONS:
+        raise ValueError(
+            f"{samples:,} samples and {len(sizes)} layer sizes up to {max(sizes):,} have "
+            f"{activations:,} activations, and {MOST_ACTIVATIONS:,} is the most"
+        )
 
 
 def build(sizes: tuple[int, ...], dtype: Any = float32) -> Sequential:
@@ -101,9 +120,10 @@ def parabola(samples: int = 100, dtype: Any = float32) -> tuple[Tensor, Tensor]:
 
 
 def training(
-    architecture: Architecture, seed: int = 0, epoch: int = 1, samples: int = 100
+    architecture: Architecture, seed: int = DEFAULT_SEED, epoch: int = 1, samples: int = 100
 ) -> Callable[[], Tensor]:
     """Return the training step of an epoch, counted from 1; all epochs before it are trained."""
+    check_size(architecture.sizes, samples)
     manual_seed(seed)
     x, y = parabola(samples)
     model = build(architecture.sizes)

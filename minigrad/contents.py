@@ -4,6 +4,7 @@ torch has thousands of names. minigrad has those that a course on regression and
 needs, and whoever asks for another is told which these are.
 """
 
+from functools import partial
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -13,10 +14,15 @@ def names(namespace: Any) -> list[str]:
     if isinstance(namespace, type):
         found = dir(namespace)
     else:
-        own = {"__all__": [k for k, v in vars(namespace).items() if _home(v) == namespace.__name__]}
-        listed = (own | vars(namespace))["__all__"]
-        found = [n for n in listed if not isinstance(vars(namespace)[n], ModuleType)]
+        found = [n for n in _listed(namespace) if not isinstance(vars(namespace)[n], ModuleType)]
     return sorted((n for n in found if n[0] != "_"), key=lambda name: (name.lower(), name))
+
+
+def _listed(module: ModuleType) -> list[str]:
+    """Return what a module says is for users, or what is its own."""
+    own = {"__all__": [k for k, v in vars(module).items() if _home(v) == module.__name__]}
+    found: list[str] = (own | vars(module))["__all__"]
+    return [name for name in found if name[0] != "_" or name == "__version__"]
 
 
 def _home(value: Any) -> Any:
@@ -24,10 +30,11 @@ def _home(value: Any) -> Any:
 
 
 def answer(*modules: ModuleType) -> None:
-    """Have modules say what there is where they are asked for what there is not."""
+    """Have modules say what there is: to `dir`, and where they are asked for what there is not."""
     for module in modules:
         # Not written as a function in each: type checkers would then take every name for granted.
         vars(module)["__getattr__"] = _answering(module)
+        vars(module)["__dir__"] = partial(_listed, module)
 
 
 def _answering(module: ModuleType) -> Any:

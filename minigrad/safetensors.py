@@ -8,7 +8,6 @@ The format is read and written by the `safetensors` package, which is needed for
 """
 
 import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +15,7 @@ from types import ModuleType
 import numpy as np
 
 from minigrad.dtypes import SUPPORTED
+from minigrad.files import write_whole
 from minigrad.tensor import Tensor
 
 
@@ -26,7 +26,8 @@ def save_file(
 ) -> None:
     """Write tensors to a file by their names, `model.state_dict()` for example.
 
-    The file appears whole or not at all. One that is there already is replaced.
+    The file is written as by `minigrad.files.write_whole`: whole or not at all, and one that is
+    there already is replaced.
 
     Args:
         tensors: of any shape and of every dtype that minigrad has.
@@ -35,6 +36,7 @@ def save_file(
 
     Raises:
         TypeError: `tensors` is no mapping of names to tensors, or the metadata are no texts.
+        ValueError: a name is `__metadata__`, or a text has no form in UTF-8.
         OSError: the file cannot be written.
         ModuleNotFoundError: the package `safetensors` is not installed.
     """
@@ -44,17 +46,16 @@ def save_file(
     for key, value in texts.items():
         if not (isinstance(key, str) and isinstance(value, str)):
             raise TypeError(f"save_file: metadata must be texts, but got {key!r}: {value!r}")
-    content = package.save(arrays, texts or None)
-    target = Path(os.path.realpath(filename))
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    for text in (*arrays, *texts, *texts.values()):
+        if text == "__metadata__" and text in arrays:
+            raise ValueError(f"save_file: {text!r} is the format's own name: rename the tensor")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"save_file: {text!r} has no form in UTF-8, which the format is in: {error.reason}"
+            ) from error
+    write_whole(filename, package.save(arrays, texts or None))
 
 
 def load_file(filename: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -77,9 +78,14 @@ def load_file(filename: str | os.PathLike[str]) -> dict[str, Tensor]:
         raise ValueError(
             f"load_file: {name!r} is no valid safetensors file, or is damaged: {error}"
         ) from error
-    for array in arrays.values():
+    for key, array in arrays.items():
         if array.dtype not in SUPPORTED:
             raise _unsupported(name, array.dtype)
+        if array.dtype == np.bool_ and (array.view(np.uint8) > 1).any():
+            raise ValueError(
+                f"load_file: {name!r} is damaged: {key!r} is of bools, and has bytes that are "
+                "neither 0 nor 1"
+            )
     return {key: Tensor._wrapped(np.array(array)) for key, array in sorted(arrays.items())}
 
 

@@ -4,26 +4,22 @@ Every engine process imports this module again (that is how processes are spawne
 nothing until it is called.
 """
 
+import os
 import sys
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its status: 0 agree, 1 disagree, 2 bad usage or input."""
-    try:
+    if sys.stderr and sys.stderr.isatty() and "_PARITY_COMPLETE" not in os.environ:
+        # A sign of life, for imports take a second. What comes next is longer, and takes its place.
+        print("loading parity", end="\r", file=sys.stderr, flush=True)
+
+    from minigrad import shell  # before all else: Ctrl-C while that loads ends it in one line
+    from parity.extras import needed_by
+
+    with needed_by("parity"):
         from parity.cli import app
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package in ("minigrad", "torch_impl", "parity"):
-            raise  # a defect here, not something to install
-        print(
-            f"parity needs {package}, which is not installed: "
-            "pip install 'minigrad-parity[parity]'",
-            file=sys.stderr,
-        )
-        sys.exit(2)
-    app(arguments)
+    sys.exit(shell.finish("parity", lambda: app(arguments)))
 
 
 if __name__ == "__main__":

@@ -7,14 +7,14 @@ are those of the calling process.
 import os
 import platform
 import re
-import subprocess
 import sys
 from collections.abc import Mapping
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_info
+
+from parity.system import cpu_name, usable_cores
 
 DISTRIBUTIONS = ("numpy", "torch", "minigrad-parity")
 # Whatever steers BLAS or its threads: OpenBLAS, MKL, OpenMP, Apple's Accelerate.
@@ -55,12 +55,6 @@ def environment() -> dict[str, object]:
     }
 
 
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux has it, macOS does not
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
 def blas_warning(environment: Mapping[str, Any]) -> str | None:
     """Return what to print beside timings if OpenBLAS was told which kernel to use, else `None`.
 
@@ -78,26 +72,6 @@ def blas_warning(environment: Mapping[str, Any]) -> str | None:
         "than the processor slows NumPy by up to 1.7 times. To let OpenBLAS choose, unset that "
         "variable and run again."
     )
-
-
-def cpu_name() -> str:
-    """Return the processor's name in the system, else its architecture, such as `x86_64`."""
-    try:
-        if sys.platform == "darwin":
-            return _output("sysctl", "-n", "machdep.cpu.brand_string").strip()
-        if sys.platform == "linux":
-            # On ARM, /proc/cpuinfo has numbers in place of the name; lscpu knows what they mean.
-            named = re.compile(r"^model name\s*:\s*(\S.*)$", re.IGNORECASE | re.MULTILINE)
-            cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-            if found := named.search(cpuinfo) or named.search(_output("lscpu")):
-                return found[1].strip()
-    except (OSError, subprocess.SubprocessError):
-        pass
-    return platform.processor() or platform.machine()
-
-
-def _output(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout
 
 
 def version(distribution: str) -> str | None:

@@ -14,8 +14,8 @@ from parity.engines.process import KEPT, EngineProcess
 from parity.engines.protocol import Engine, Task
 from parity.engines.registry import factory, reproducible
 from parity.engines.trainer import Trainer
-from parity.environment import usable_cores
 from parity.errors import EngineFailedError, UsageError
+from parity.system import usable_cores
 
 WORTH_A_PROCESS = 4000
 """Steps of all perturbed runs below which another process, which loads torch, does not pay."""

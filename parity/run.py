@@ -17,10 +17,37 @@ from parity.engines.protocol import Task
 from parity.points import abscissa, points
 from parity.probes.check import check_probes
 from parity.processes import Processes, Side, processes_for
+from parity.progress import step_s
 from parity.report import Curves, Report
 
 Progress = Callable[[str, str, int, int], object]
-"""Called as `progress(architecture, engine or verdict, epochs done, epochs)`."""
+"""Called as `progress(architecture, training or verdict, epochs done, epochs)`."""
+
+PROBES, JUDGED = "probes", "judged"
+"""What else progress is reported of: the probes, and that all is known of a network."""
+
+PHASES = {
+    "training": (1.0, 2.0),
+    "perturbed runs": (7.0, 10.0),
+    "steps": (17.0, 20.0),
+    "bitwise": (8.0, 17.0),
+}
+"""How many ordinary steps one of these takes: at a small network, and at a large one."""
+
+PROBES_S = 6.0
+"""How long the probes take, as expected."""
+
+
+def expected_s(tasks: Sequence[tuple[Architecture, Task]]) -> dict[str, dict[str, float]]:
+    """Return how long a run may take on two cores, in seconds, by network and phase."""
+    found = {}
+    for named, task in tasks:
+        least_s, step = step_s((), 0), step_s(task.sizes, task.samples)
+        found[named.name] = {
+            phase: task.steps * (small * least_s + large * (step - least_s))
+            for phase, (small, large) in PHASES.items()
+        } | {"accuracy": 50 * step, JUDGED: 0.1}
+    return found | {PROBES: {PROBES: PROBES_S}}
 
 
 def run(
@@ -62,10 +89,11 @@ def run_on(
         with processes.noting(entry):
             report = functools.partial(progress, architecture.name)
             curves[architecture.name] = _fill(entry, processes, task, report, folder)
+        progress(architecture.name, JUDGED, 1, 1)
     document: dict[str, Any] = {"schema": 1, "passed": False, "probes": None}
     if tasks:
         with processes.noting(document):
-            document["probes"] = probes = _probed(processes, tasks[0][1], folder)
+            document["probes"] = probes = _probed(processes, tasks[0][1], progress, folder)
             verdicts = [entry["passed"] for entry in entries]
             document["passed"] = all(verdicts) and (probes is None or probes["passed"])
     engines = {"engine": processes.actual.name, "against": processes.expected.name}
@@ -141,9 +169,13 @@ def _fill(
     return Curves(*(array.astype(np.float64) for array in arrays), over=over)
 
 
-def _probed(processes: Processes, task: Task, folder: Path | None) -> dict[str, Any] | None:
+def _probed(
+    processes: Processes, task: Task, progress: Progress, folder: Path | None
+) -> dict[str, Any] | None:
     """Judge the probes, in the dtype and at the seed of a task."""
-    probes = check_probes(processes.actual, processes.expected, task.dtype, task.seed)
+    report = functools.partial(progress, PROBES, PROBES)
+    sides = processes.actual, processes.expected
+    probes = check_probes(*sides, task.dtype, task.seed, progress=report)
     if folder is not None and probes is not None and not probes["passed"]:
         add_probe_counterexample(probes, task.seed, task.dtype, processes, folder)
     return probes

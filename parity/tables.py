@@ -1,4 +1,4 @@
-"""Tables: for a terminal, and in Markdown."""
+"""What commands print to: a terminal or a file; tables for both, and in Markdown."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -9,8 +9,23 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from minigrad import shell
+
 STYLES = {True: "bold green", False: "bold white on red", None: "dim"}
 """How a verdict is shown: passed, failed, not reached."""
+
+
+class Output(Console):
+    """Standard output, or standard error, as plain text where there is no terminal."""
+
+    def on_broken_pipe(self) -> None:
+        """Go on in silence when nobody reads any more, as in `parity run | head -1`."""
+        shell.silence(self.file)
+
+    def say(self, sentence: str, style: str | None = None) -> None:
+        """Print a sentence: broken between words on a terminal, one line elsewhere."""
+        whole = not self.is_terminal
+        self.print(sentence, style=style, soft_wrap=whole, markup=False, highlight=False)
 
 
 class Trimmed(NamedTuple):

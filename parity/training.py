@@ -26,6 +26,9 @@ from parity.processes import Side, trainer
 HELD_OUT = 100
 """How many points are held out, whatever the number to train on."""
 
+TRAINING = "training"
+"""What progress is reported of."""
+
 MOMENTS = 60
 """Predictions are kept at no more epochs than this."""
 
@@ -99,7 +102,7 @@ def train(
 
     Args:
         tasks, side: what is trained, and on what.
-        progress: called as `progress(architecture, engine, epochs done, epochs)`.
+        progress: called as `progress(architecture, TRAINING, epochs done, epochs)`.
         hold_out: try the trained networks on fresh points; see `fresh_points`.
         watch: keep a history of the training.
 
@@ -112,7 +115,7 @@ def train(
                 process,
                 side,
                 task,
-                functools.partial(progress, architecture.name, side.name),
+                functools.partial(progress, architecture.name, TRAINING),
                 fresh_points(task) if hold_out else None,
                 moments(task.steps) if watch else [],
             )

@@ -1,12 +1,21 @@
 """`python -m torch_impl ARCHITECTURE`: train one network and print its final mean squared error."""
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import torch
+try:
+    import torch
+except ModuleNotFoundError:
+    print(
+        "python -m torch_impl needs torch, which is not installed: "
+        "pip install 'minigrad-parity[parity]'",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
-from torch_impl.architectures import ARCHITECTURES, Architecture, architecture
+from torch_impl.architectures import ARCHITECTURES, DEFAULT_SEED, Architecture, architecture
 from torch_impl.devices import deterministic, device
 from torch_impl.train import mse, start, train
 
@@ -47,7 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         type=shown(architecture),
         help=f"{', '.join(ARCHITECTURES)}, or layer sizes such as 1-32-32-1",
     )
-    parser.add_argument("--seed", type=shown(seed), default=0, help="0 to 2**64 - 1 (default: 0)")
+    parser.add_argument(
+        "--seed",
+        type=shown(seed),
+        default=DEFAULT_SEED,
+        help=f"0 to 2**64 - 1 (default: {DEFAULT_SEED})",
+    )
     parser.add_argument("--device", type=shown(device), default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--dtype", choices=DIGITS, default="float32", help="default: float32")
     parser.add_argument(

@@ -43,7 +43,7 @@ def grad(
     allow_unused: bool | None = None,
     *,
     materialize_grads: bool = False,
-) -> tuple[Any, ...]:
+) -> tuple[Tensor, ...]:
     """Return the gradients of the sum of `outputs` by `inputs`; no leaf's `.grad` is touched.
 
     Only the part of the graph that leads to the inputs is run and released. An input's hooks are
@@ -78,7 +78,7 @@ def grad(
     results, cotangents = _paired("grad", outputs, grad_outputs)
     wanted = sources("grad", inputs)
     nodes = [x._recorded("grad") for x in wanted]
-    found: dict[Any, Any] = {}
+    found: Any = dict[Any, Tensor]()
     for node, gradient in gradients_of(
         results, cotangents, retain_graph, create_graph, frozenset(nodes), accumulating=False
     ):

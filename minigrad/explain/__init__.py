@@ -9,6 +9,7 @@
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from minigrad.explain.graph import graph
 from minigrad.explain.observe import Names, Observation
 from minigrad.explain.page import notebook, page
 from minigrad.explain.table import text
+from minigrad.files import write_whole
 from minigrad.tensor import Tensor
 
 __all__ = ["Explanation", "Observation", "explain"]
@@ -28,7 +30,7 @@ __all__ = ["Explanation", "Observation", "explain"]
 class Explanation(Computation):
     """A computation as a table, a graph, and a page to step through.
 
-    Its printed form is the table, in a notebook with the graph.
+    Its printed form is the table; a notebook shows the page.
     """
 
     def __repr__(self) -> str:
@@ -50,18 +52,13 @@ class Explanation(Computation):
         return page(self)
 
     def save(self, path: str | Path) -> None:
-        """Write the page to a file, whole or not at all.
+        """Write the page to a file, as `minigrad.files.write_whole` does.
 
         Raises:
+            OSError: the file cannot be written.
             RuntimeError: the computation was not observed.
         """
-        html, path = self.html(), Path(path)
-        part = path.with_name(f"{path.name}.part")
-        try:
-            part.write_text(html, encoding="utf-8")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_whole(path, self.html())
 
 
 def explain(result: Tensor | Callable[..., Any], *arguments: Any, **options: Any) -> Explanation:
@@ -77,7 +74,8 @@ def explain(result: Tensor | Callable[..., Any], *arguments: Any, **options: Any
     call `backward` itself, the gradients are computed separately and no `.grad` is touched.
 
     Returns:
-        an `Explanation`. Its printed form is a table; it also has the graph, and the page.
+        an `Explanation`. Its printed form is a table, and a notebook shows the page; it also has
+        the graph, and `save(path)` writes the page.
 
     Raises:
         TypeError: it is neither a tensor nor a function that returns one.
@@ -91,7 +89,8 @@ def explain(result: Tensor | Callable[..., Any], *arguments: Any, **options: Any
             f"explain: expected a Tensor or a function that returns one, not "
             f"{type(result).__name__}"
         )
-    name = getattr(result, "__qualname__", type(result).__name__)
+    named = result.func if isinstance(result, partial) else result
+    name = getattr(named, "__qualname__", type(named).__name__).rpartition("<locals>.")[2]
     observation = Observation()
 
     def observed() -> tuple[tape.Node, Tensor]:

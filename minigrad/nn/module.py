@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 from minigrad.dtypes import float32, float64
 from minigrad.nn.attributes import Attributes
@@ -12,6 +12,18 @@ from minigrad.nn.parameter import IncompatibleKeys, Parameter, load
 from minigrad.tensor import Tensor
 from minigrad.tensor.conversion import dtype_among
 from minigrad.tensor.gradients import RemovableHandle
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class HasForward(Protocol[P, R_co]):
+    """What type checkers know of a module: a call takes and returns what its `forward` does."""
+
+    _forward_hooks: dict[int, tuple[Callable[..., Any], bool]]
+
+    def forward(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """As the module defines it."""
 
 
 class Module(Attributes):
@@ -28,13 +40,13 @@ class Module(Attributes):
         self._forward_hooks: dict[int, tuple[Callable[..., Any], bool]] = {}
         self.training = True
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **options: Any) -> Any:
         """Compute the module's output; a subclass defines it."""
         raise NotImplementedError(
             f'Module [{type(self).__name__}] is missing the required "forward" function'
         )
 
-    def __call__(self, *inputs: Any, **options: Any) -> Any:
+    def __call__(self: HasForward[P, R_co], *inputs: P.args, **options: P.kwargs) -> R_co:
         """Return what `forward` does, or what the hooks make of it."""
         output = self.forward(*inputs, **options)
         if self._forward_hooks:

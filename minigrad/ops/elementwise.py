@@ -120,7 +120,7 @@ def power(x: Array, *, exponent: float) -> Array:
 
 def power_backward_x(grad_out: Array, x: Array, exponent: float) -> Array:
     if exponent == 0 and exponent is not False:  # constant, even at 0 and NaN
-        return np.zeros_like(grad_out, shape=x.shape)
+        return np.zeros_like(grad_out, shape=x.shape, order="C")
     # Also for the simplest powers: x² has the derivatives 2·x¹, 2·x⁰ and 0, and then no more.
     return np.multiply(grad_out, np.multiply(power(x, exponent=exponent - 1), exponent))
 

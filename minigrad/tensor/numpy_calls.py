@@ -171,9 +171,8 @@ def _where(apply: Any, *operands: Any) -> Any:
     return in_order_of(apply(RULE_OF[elementwise.where], *operands), *operands)
 
 
-def _zeros_like(apply: Any, x: Any, *, shape: tuple[int, ...] | None = None) -> Any:
-    zeros = np.zeros_like(x._array, shape=shape)
-    return x._wrapped(zeros if shape is None else contiguous(zeros))
+def _zeros_like(apply: Any, x: Any, **options: Any) -> Any:
+    return x._wrapped(np.zeros_like(x._array, **options))
 
 
 def _rule(rule: Rule, *option_names: str) -> Callable[..., Any]:

@@ -1,7 +1,6 @@
 """`bench.json`: which engines are how fast."""
 
 import functools
-import os
 import statistics
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +9,8 @@ from parity.bench.ratios import CONFIDENCE, FEWEST_ROUNDS, agreement, finite, ra
 from parity.bench.rounds import Factory, Progress, Timings, time_network
 from parity.engines.protocol import Task
 from parity.engines.registry import runs_on
-from parity.environment import blas_warning, environment, usable_cores
+from parity.environment import blas_warning, environment
+from parity.system import load_average, usable_cores
 
 UNEQUAL = 0.25
 """An engine that keeps this many more cores busy than it was given threads has more threads."""
@@ -21,7 +21,7 @@ def bench(
     engines: Mapping[str, Factory],
     threads: int | None = None,
     rounds: int = 30,
-    progress: Progress = lambda name, done, rounds: None,
+    progress: Progress = lambda name, what, done, total: None,
     generations: int = 1,
     read_losses: bool = False,
     timeout_s: float | None = None,
@@ -63,7 +63,7 @@ def bench(
         raise ValueError(
             f"{generations} processes an engine for {rounds} rounds: give 1 to {rounds}"
         )
-    loads = [os.getloadavg()[0]]
+    loads = [load_average()]
     document: dict[str, Any] = {
         "schema": 1,
         "environment": environment(),
@@ -83,7 +83,7 @@ def bench(
         )
         _add(document, architecture, task, threads, found)
         own = max([threads, *found.cores_used.values()])
-        loads.append(os.getloadavg()[0] - own)
+        loads.append(load_average() - own)
     warning = load_warning(max(loads), threads, usable_cores())
     document["loaded"] = warning is not None
     document["warnings"] += [warning] if warning else []

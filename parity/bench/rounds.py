@@ -23,8 +23,10 @@ from parity.engines.protocol import Engine, Start, Task
 from parity.errors import UsageError
 
 Factory = Callable[[], Engine]
-Progress = Callable[[str, int, int], object]
-"""Called as `progress(architecture, rounds done, rounds)`."""
+Progress = Callable[[str, str, int, int], object]
+"""Called as `progress(architecture, WARM_UP or TIMING, how much is done, of how much)`."""
+
+WARM_UP, TIMING = "warm-up", "rounds"
 
 ROUND_S = 0.075  # an engine's share of a round: long beside the clock's resolution and a step
 # Threads of OpenBLAS and OpenMP wait for more work by spinning before they sleep. Another engine is
@@ -68,23 +70,24 @@ def time_network(
     threads: int,
     rounds: int,
     generations: int,
-    report: Callable[[int, int], object],
+    report: Callable[[str, int, int], object],
     read_losses: bool = False,
     timeout_s: float | None = None,
 ) -> Timings:
-    """Time the steps of every engine on one network; `report(done, rounds)` follows the rounds."""
+    """Time the steps of every engine on one network; `report` is a `Progress` of that network."""
     found = Timings()
-    report(0, rounds)
+    report(WARM_UP, 0, generations)
     with closing(_one_by_one(engines, threads, timeout_s)) as first_to_last:
         start = drawn(first_to_last, task)
     shares = [rounds // generations + (i < rounds % generations) for i in range(generations)]
     done = 0
-    for share in shares:
+    for generation, share in enumerate(shares):
+        report(WARM_UP, generation, generations)
         timed = {name: make for name, make in engines.items() if name not in found.left_out}
         with ExitStack() as stack:
             processes = start_processes(stack, timed, threads, read_losses, timeout_s)
             _begin(processes, lambda process: load(process, task, start), found)
-            _time(processes, share, found, lambda n, done=done: report(done + n, rounds))  # type: ignore[misc]
+            _time(processes, share, found, lambda n, done=done: report(TIMING, done + n, rounds))  # type: ignore[misc]
             _begin(processes, lambda process: _told(process, TimedEngine.again), found)
             for name, process in processes.items():
                 found.peak_memory.setdefault(name, process.call(TimedEngine.peak_memory))

@@ -83,7 +83,7 @@ def scaling(
         task: what to take seed, dtype, device and options from.
         engines: by name.
         threads: of each engine.
-        progress: called as `progress("scaling", done, networks)`.
+        progress: called as `progress("scaling", "networks", done, networks)`.
         read_losses: whether every step's loss is read before the next step.
         timeout_s: how long an engine may give no sign of life, in seconds; None for ever.
 
@@ -100,9 +100,9 @@ def scaling(
     with ExitStack() as stack:
         processes = start_processes(stack, engines, threads, read_losses, timeout_s)
         for done, point in enumerate(networks):
-            progress("scaling", done, len(networks))
+            progress("scaling", "networks", done, len(networks))
             found.append(_time(processes, point, task))
-        progress("scaling", len(networks), len(networks))
+        progress("scaling", "networks", len(networks), len(networks))
     return {"threads": threads, "matmul_flops_per_s": peak, "points": found}
 
 

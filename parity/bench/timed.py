@@ -2,20 +2,17 @@
 
 import gc
 import math
-import os
-import re
 import time
 import timeit
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 from parity.engines.protocol import Engine, Start, Task
 from parity.engines.serve import alive
 from parity.environment import environment
 from parity.errors import UsageError
+from parity.system import confine, forget_peak_memory, memory
 
 # Before timing and after it, all engines take this many steps from the same start, and their losses
 # before and after each must agree. torch against itself with every parameter moved by one ulp
@@ -69,8 +66,8 @@ class TimedEngine:
         another, and kept 1.4 cores busy with one thread. With `read_losses` each step's loss is
         read before the next begins, so that it has to be waited for.
         """
-        if cores is not None and hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-cores:])
+        if cores is not None:
+            confine(cores)
         self._engine = factory()
         self._read_losses = read_losses
         self._busy_s = self._timed_s = 0.0
@@ -97,8 +94,8 @@ class TimedEngine:
                 "time it without --read-losses"
             )
         gc.collect()  # or garbage from before, let go meanwhile, would hide what training takes
-        resident = _memory("VmRSS")
-        _forget_peak_memory()
+        resident = memory("VmRSS")
+        forget_peak_memory()
         self._start, self._varies = start, task.varies
         timed = _endless(task) if task.varies else task
         self._engine.load(timed, start)  # which may make `step` anew
@@ -108,7 +105,7 @@ class TimedEngine:
         self._call: Callable[[], object] = getattr(self._engine, "loop", call)
         for _ in range(MEMORY_CALLS):  # and nothing else: a look at the loss takes memory, too
             self._time(1)
-        peak = _memory("VmHWM")
+        peak = memory("VmHWM")
         self._peak_memory = None if peak is None or resident is None else peak - resident
         return self.again()
 
@@ -224,19 +221,3 @@ def _endless(task: Task) -> Task:
     if task.batch_size is None or (task.problem and task.problem.function("scheduler")):
         return task
     return replace(task, epochs=MANY_EPOCHS)
-
-
-def _memory(kind: str) -> int | None:
-    """Return the resident memory of this process in bytes, present (VmRSS) or highest (VmHWM)."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-    except OSError:  # only Linux has it
-        return None
-    found = re.search(rf"^{kind}:\s*(\d+) kB$", status, re.MULTILINE)
-    return 1024 * int(found[1]) if found else None
-
-
-def _forget_peak_memory() -> None:
-    """Reset VmHWM, the highest memory so far; where that cannot be done it is an upper bound."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")

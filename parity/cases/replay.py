@@ -16,12 +16,12 @@ from parity.checks.verdicts import VERDICTS, not_reached
 from parity.documents import to_json
 from parity.engines.pipe import engines_failure
 from parity.engines.registry import reproducible
-from parity.environment import usable_cores
 from parity.errors import EngineFailedError, UsageError
 from parity.probes import FAMILIES, WRITTEN, probe_named
 from parity.probes.check import check_probes
 from parity.problems.parts import chain_shapes
 from parity.processes import Processes, Side, trainer
+from parity.system import usable_cores
 
 
 class Replayed(NamedTuple):

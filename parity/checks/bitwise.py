@@ -14,12 +14,13 @@ import numpy as np
 
 from parity.checks import words
 from parity.checks.bits import canonical, first_difference
+from parity.checks.state import state
 from parity.checks.words import Document
 from parity.engines.asked import Asked
 from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import BUFFER, Array, Start, Task
 from parity.engines.serve import alive
-from parity.engines.trainer import Progress, Trainer, ignore
+from parity.engines.trainer import Progress, Run, Trainer, ignore
 from parity.errors import CannotBeJudgedError
 
 LOSS = "loss"
@@ -28,13 +29,18 @@ LOSS = "loss"
 
 def digests(
     trainer: Trainer, task: Task, start: Start, momentum_buffers: Mapping[str, Array]
-) -> Generator[bytes, None, float]:
-    """Train; yield a digest of loss and state for every epoch; return the final MSE."""
-    trainer.engine.load(task, start, momentum_buffers)
+) -> Generator[bytes, None, tuple[float, str]]:
+    """Train; yield a digest of every epoch; return the final MSE, and how the run ended."""
+    engine = trainer.engine
+    engine.load(task, start, momentum_buffers)
+    losses = []
     for _ in range(task.steps - start.step):
-        yield digest(_stepped(trainer.engine))
-    final_mse, _ = trainer.engine.loss_and_gradients()
-    return final_mse
+        stepped = _stepped(engine)
+        losses.append(stepped[LOSS])
+        yield digest(stepped)
+    final_mse, _ = engine.loss_and_gradients()
+    run = Run(np.array(losses), final_mse, engine.predict(), engine.parameters())
+    return final_mse, state(run, start, task)
 
 
 def refusal(trainer: Trainer, task: Task, start: Start) -> str | None:
@@ -87,7 +93,7 @@ def check_bitwise(
         `passed`; `epochs`, how many were compared; `first_difference`, None or the first epoch
         (from 0) with the first of its tensors and elements that differs: "loss" is the loss before
         the epoch's update, parameters and buffers are those after it; `final_mse_hex` of both
-        engines, after the last update.
+        engines, after the last update; `state`, how both runs ended.
     """
     buffers = dict(momentum_buffers or {})
     received: tuple[list[bytes], list[bytes]] = ([], [])
@@ -97,7 +103,7 @@ def check_bitwise(
         progress(len(received[0]) + len(received[1]), 2 * (task.steps - start.step))
 
     sides = (actual, expected)
-    mse = together([side.stream(digests, task, start, buffers) for side in sides], seen)
+    ends = together([side.stream(digests, task, start, buffers) for side in sides], seen)
     different = [i for i, (a, b) in enumerate(zip(*received, strict=True)) if a != b]
     difference = None
     if different:
@@ -109,22 +115,23 @@ def check_bitwise(
             "problem": "it did not show again: an engine is not repeatable, let alone reproducible",
         }
         difference = {"epoch": epoch, **difference}
-    hexes = [value.hex() for value in mse]
+    hexes = [final_mse.hex() for final_mse, _ in ends]
     return {
         "passed": difference is None and hexes[0] == hexes[1],
         "epochs": len(received[0]),
         "first_difference": difference,
         "final_mse_hex": {"actual": hexes[0], "expected": hexes[1]},
+        "state": {"actual": ends[0][1], "expected": ends[1][1]},
     }
 
 
 def describe_bitwise(verdict: Document, architecture: Document, settings: Document) -> str:
-    """Return the final MSE in every bit, of both engines if they differ."""
-    mse, name = verdict["final_mse_hex"], words.final_loss(architecture)
+    """Return the final MSE with all its digits, of both engines if they differ."""
+    hexes, name = verdict["final_mse_hex"], words.final_loss(architecture)
+    actual, expected = (words.exactly(hexes[s], settings["dtype"]) for s in ("actual", "expected"))
     if verdict["passed"]:
-        said = words.steps(verdict, architecture)
-        return f"{said} equal in every bit; {name} {mse['actual']}"
-    return f"{name} {mse['actual']} and {mse['expected']}"
+        return f"{words.steps(verdict, architecture)} equal in every bit; {name} {actual}"
+    return f"{name} {actual} and {expected}"
 
 
 def digest(state: dict[str, Array]) -> bytes:

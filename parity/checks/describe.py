@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 import minigrad
+from minigrad.architectures import DEFAULT_SEED
 from minigrad.problems import FUNCTIONS
 from parity.checks.budget import BudgetedStep
 from parity.checks.steps import Judge
@@ -26,7 +27,7 @@ def describe(judge: Judge, problem: Problem, seed: int | None, dtype: str, devic
     Args:
         judge: where it runs, in a process of its own: whatever a problem does, it does it there.
         problem: what is trained.
-        seed: None for the problem's own, or 0.
+        seed: None for the problem's own, or `DEFAULT_SEED`.
         dtype, device: of the task.
 
     Raises:
@@ -40,9 +41,7 @@ def describe(judge: Judge, problem: Problem, seed: int | None, dtype: str, devic
             f"{problem.path}: shuffle says in which order mini-batches come: give batch_size, too"
         )
     if seed is None:
-        seed = values["seed"] or 0
-    if not 0 <= seed < 2**64:
-        raise ProblemError(f"{problem.path}: seed = {seed} must be from 0 to 2^64 - 1")
+        seed = DEFAULT_SEED if values["seed"] is None else values["seed"]
     task = Task(
         sizes=(), epochs=values["epochs"] or EPOCHS, learning_rate=0.01, samples=100, seed=seed,
         dtype=dtype, device=device, loss="loss" if own["loss"] else "MSELoss",

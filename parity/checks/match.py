@@ -36,7 +36,7 @@ class Match:
         twins: the two engines in reproducible arithmetic; None if one of them has no twin.
         free: another process of the engine under test, which runs freely while the first is forced.
             Without it `steps` and `free_steps` are judged one after the other.
-        progress: called as `progress(engine or verdict, epochs done, epochs)`.
+        progress: called as `progress(training or verdict, epochs done, epochs)`.
     """
 
     sides: Sides
@@ -51,7 +51,7 @@ class Match:
     _stepped: dict[str, Entry] = field(default_factory=dict, init=False)
 
     def report(self, what: str) -> Callable[[int, int], object]:
-        """Return what reports the progress of an engine or a verdict."""
+        """Return what reports the progress of training or of a verdict."""
         return functools.partial(self.progress, what)
 
     @cached_property
@@ -90,12 +90,14 @@ class Match:
     @cached_property
     def runs(self) -> tuple[Run, Run]:
         """What training leaves, on both engines at the same time."""
-        reports = [self.report(process.name) for process in self.sides]
-        steps = self.task.steps - self.start.step
-        for report in reports:
-            report(0, steps)
+        report, done = self.report("training"), [0, 0]
+
+        def seen(side: int, steps: int) -> None:
+            done[side] = steps
+            report(sum(done), 2 * (self.task.steps - self.start.step))
+
         streams = [process.stream(Trainer.train, self.task, self.start) for process in self.sides]
-        actual, expected = together(streams, lambda side, done: reports[side](done, steps))
+        actual, expected = together(streams, seen)
         return actual, expected
 
     @property
@@ -112,7 +114,7 @@ class Match:
     @cached_property
     def perturbed(self) -> list[Run]:
         """What training leaves on the reference from perturbed starts."""
-        report = self.report(f"{self.sides[1].name} perturbed")
+        report = self.report("perturbed runs")
         return perturbed_runs(self.references, self.task, self.start, progress=report)
 
     @cached_property

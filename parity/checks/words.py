@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 Document = Mapping[str, Any]
 """A part of report.json that is read."""
 
@@ -11,6 +13,21 @@ Document = Mapping[str, Any]
 def number(value: float | None, digits: int = 6) -> str:
     """Return the number to so many digits; `None`, which is NaN or infinite, is `not finite`."""
     return "not finite" if value is None or not math.isfinite(value) else f"{value:.{digits}g}"
+
+
+def exactly(value: float | str | None, dtype: str = "float64") -> str:
+    """Return a number with the digits that tell it from all others, or `not finite`.
+
+    Args:
+        value: a number, or a text with a hexadecimal one.
+        dtype: float32 or float64: what the number is of. One that is not has float64's digits.
+    """
+    if value is None:
+        return "not finite"
+    found = float.fromhex(value) if isinstance(value, str) else float(value)
+    with np.errstate(over="ignore"):
+        rounded = np.dtype(dtype).type(found)
+    return str(rounded if float(rounded) == found else found)
 
 
 def worst(share: float | None, of: str) -> str:

@@ -1,24 +1,29 @@
 """The commands of `parity`, a module each."""
 
-from importlib import metadata
 from typing import Annotated
 
 import typer
 
+import minigrad
 from parity.cli.bench import bench_command
 from parity.cli.command import Output, command
+from parity.cli.program import Command, program
 from parity.cli.replay import replay_command
 from parity.cli.run import run_command
 from parity.cli.sweep import sweep_command
 from parity.cli.train import train_command
 from parity.engines.registry import known
+from parity.tables import Trimmed, grid
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = program("parity")
+
+LINE = 1000
+"""The characters that a line may have where nobody looks at it."""
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        Output().print(f"minigrad-parity {metadata.version('minigrad-parity')}")
+        Output().print(f"minigrad-parity {minigrad.__version__}")
         raise typer.Exit
 
 
@@ -40,18 +45,22 @@ def default(
 @command
 def engines_command() -> int:
     """List every known engine: ready, or what is missing."""
-    engines = known()
-    width = max(map(len, engines))
-    for name, engine in engines.items():
+    table = grid(3)
+    for name, engine in known().items():
         missing = engine.missing()
         state = f"missing: {', '.join(missing)}" if missing else "ready"
-        Output().print(f"{name:<{width}}  {state:<8}  {engine.description}", soft_wrap=True)
+        table.add_row(name, state, engine.description)
+    console = Output()
+    console.print(Trimmed(table), width=None if console.is_terminal else LINE)
     return 0
 
 
-app.command("run")(run_command)
-app.command("train")(train_command)
-app.command("bench")(bench_command)
-app.command("sweep")(sweep_command)
-app.command("replay")(replay_command)
-app.command("engines")(engines_command)
+for name, each in {
+    "run": run_command,
+    "train": train_command,
+    "bench": bench_command,
+    "sweep": sweep_command,
+    "replay": replay_command,
+    "engines": engines_command,
+}.items():
+    app.command(name, cls=Command)(each)

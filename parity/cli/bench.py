@@ -5,40 +5,55 @@ from typing import Annotated
 
 import typer
 
+from minigrad.files import write_whole
 from parity.bench import ratios as older
 from parity.bench.document import bench
-from parity.bench.ratios import FEWEST_ROUNDS
-from parity.bench.scaling import scaling
+from parity.bench.rounds import ROUND_S, SETTLE_S, TIMING, WARM_UP
+from parity.bench.scaling import points, scaling
 from parity.bench.table import bench_table
 from parity.cli import options
-from parity.cli.command import Output, command
+from parity.cli.command import Output, command, complain
 from parity.documents import to_json
 from parity.engines.registry import ENGINES, factory
-from parity.environment import usable_cores
 from parity.errors import UsageError
-from parity.files import output_folder, write_whole
+from parity.files import output_folder
 from parity.processes import TIMEOUT_S
 from parity.progress import Progress
+from parity.system import not_measured, usable_cores
 
 EVERY = "all"
+
+WARM_S, POINT_S = 2.0, 2.0
+"""How long an engine may take to warm up, and for a network of the scaling, as expected."""
+
+
+def _completed(incomplete: str) -> list[str]:
+    """Return the lists that begin so, each with one more engine."""
+    before, comma, _ = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in (*ENGINES, *([] if comma else [EVERY]))]
 
 
 @command
 def bench_command(
     architectures: options.Names = None,
     engines: Annotated[
-        str, typer.Option(help=f"Comma-separated names, or {EVERY}: every one that is ready.")
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help=f"Names with commas between, or {EVERY}: every one that is ready.",
+            autocompletion=_completed,
+        ),
     ] = "minigrad,torch",
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of every engine. Default: one a core.")
+        int | None,
+        typer.Option(metavar="N", help="Threads of every engine. Default: one a core."),
     ] = None,
-    rounds: Annotated[
-        int, typer.Option(min=FEWEST_ROUNDS, help="How many interleaved rounds.")
-    ] = 30,
+    rounds: Annotated[int, typer.Option(metavar="N", help="How many interleaved rounds.")] = 30,
     processes: Annotated[
         int,
         typer.Option(
-            min=1, help="Processes of each engine, one after the other; they share the rounds."
+            metavar="N",
+            help="Processes of each engine, one after the other; they share the rounds.",
         ),
     ] = 3,
     read_losses: Annotated[
@@ -80,36 +95,42 @@ def bench_command(
     threads = threads or usable_cores()
     if processes > rounds:
         raise UsageError(f"--processes {processes} cannot share --rounds {rounds}: give fewer")
+    for lack in not_measured():
+        complain(f"note: {lack}", 0)
+    round_s = len(names) * (ROUND_S + SETTLE_S)
+    expected_s = {
+        named.name: {WARM_UP: processes * len(names) * WARM_S, TIMING: rounds * round_s}
+        for named, _ in tasks
+    }
     with Progress() as progress:
+        if with_scaling:
+            expected_s["scaling"] = {"networks": len(list(points())) * len(names) * POINT_S}
+        progress.plan(expected_s)
         document = bench(
             {named.name: task for named, task in tasks},
             factories,
             threads,
             rounds,
-            progress.rounds,
+            progress.show,
             processes,
             read_losses,
             timeout,
         )
         if with_scaling:
             document["scaling"] = scaling(
-                tasks[0][1], factories, threads, progress.rounds, read_losses, timeout
+                tasks[0][1], factories, threads, progress.show, read_losses, timeout
             )
     write_whole(folder / "bench.json", to_json(document))
     console = Output()
     console.print(bench_table(document))
     for left_out in document["left_out"]:
-        console.print(
-            "{architecture}: {engine} was left out: {reason}".format(**left_out),
-            soft_wrap=True,
-            highlight=False,
-        )
+        console.say("{architecture}: {engine} was left out: {reason}".format(**left_out))
     for warning in document["warnings"]:
-        console.print(f"! {warning}", style="bold", soft_wrap=True)
+        console.say(f"! {warning}", "bold")
     if before is not None and not document["loaded"]:
         for change in older.changes(before, document, against):
             style = "bold red" if change.verdict == "slower" else None
-            console.print(str(change), style=style, soft_wrap=True, highlight=False, markup=False)
+            console.say(str(change), style)
     if with_scaling:
         from parity.bench.plots import scaling_picture  # matplotlib takes long to load
         from parity.report.figure import to_png

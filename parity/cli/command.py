@@ -3,41 +3,27 @@
 import dataclasses
 import functools
 import inspect
-import os
-import signal
-import sys
 import traceback
 from collections.abc import Callable
 from typing import Any
 
 import typer
-from rich.console import Console
 
+from minigrad import shell
+from parity.cli import limits
 from parity.engines.pipe import EngineProcessError, engines_failure
 from parity.errors import EngineFailedError, UsageError, harmless
+from parity.extras import missing
+from parity.tables import Output as Output
 
 ENGINE_FAILED = 1  # as if a verdict had failed
-INTERRUPTED = 128 + signal.SIGINT
 DEFECT = 70  # EX_SOFTWARE of sysexits.h: neither agreement nor disagreement nor bad usage
-
-
-class Output(Console):
-    """Standard output, or standard error, as plain text where there is no terminal."""
-
-    def on_broken_pipe(self) -> None:
-        """Go on in silence when nobody reads any more, as in `parity run | head -1`."""
-        silence()
-
-
-def silence() -> None:
-    """Let what is still to be written to standard output go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def command(
     function: Callable[..., int],
     program: str = "parity",
-    interrupted: str = "interrupted: nothing was written",
+    interrupted: str = "no file is half written",
 ) -> Callable[..., None]:
     """Make a command of a function that returns the exit status.
 
@@ -46,20 +32,17 @@ def command(
     Args:
         function: does the work.
         program: the name that each complaint begins with.
-        interrupted: what to say after Ctrl-C.
+        interrupted: what to say of the files after a signal, such as Ctrl-C.
     """
 
     @functools.wraps(function)
     def run_it(**options: Any) -> None:
-        try:
-            status = function(**gathered(function, options))
-            sys.stdout.flush()
-        except (KeyboardInterrupt, Exception) as error:
-            if _of_an_interrupt(error):
-                status = complain(interrupted, INTERRUPTED, program)
-            else:
-                status = _reported(error, program)
-        raise typer.Exit(status)
+        def work() -> int:
+            limits.require(options)
+            return function(**gathered(function, options))
+
+        failed = functools.partial(_reported, program)
+        raise typer.Exit(shell.ended(program, work, failed, interrupted))
 
     setattr(run_it, "__signature__", expanded(function))  # noqa: B010, which mypy does not know
     return run_it
@@ -91,35 +74,26 @@ def gathered(function: Callable[..., Any], options: dict[str, Any]) -> dict[str,
     return found
 
 
-def _of_an_interrupt(error: BaseException | None) -> bool:
-    """Return whether Ctrl-C began it; a library that is loading may raise another exception."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error is not None
-
-
-def _reported(error: BaseException, program: str) -> int:
-    """Say what was raised, and return the exit status."""
+def _reported(program: str, error: BaseException) -> int | None:
+    """Say what was raised, and return the exit status; None for what is not of parity alone."""
     if isinstance(error, UsageError):
         return complain(str(error), 2, program)
     if isinstance(error, MemoryError):
-        said = f"out of memory, use fewer samples or smaller layers: {error}"
-        return complain(said, 2, program)
+        return None
     if isinstance(error, EngineFailedError):
         return complain(str(error), ENGINE_FAILED, program)
     if failure := engines_failure(error):
         return complain(failure.said(), ENGINE_FAILED, program)
     if isinstance(error, EngineProcessError):
         return complain(str(error), 2, program)
+    if isinstance(error, ModuleNotFoundError) and (lacks := missing(error, "this")):
+        return complain(lacks, 2, program)
     if isinstance(error, OSError):
-        silence()
-        return complain(f"cannot write or read: {error}", 2, program)
+        return None
     traceback.print_exception(error)
     return complain("this is a defect of parity, please report it", DEFECT, program)
 
 
 def complain(message: str, status: int, program: str = "parity") -> int:
     """Say why on standard error and return the status."""
-    console = Output(stderr=True)
-    console.print(f"{program}: {harmless(message)}", soft_wrap=True, markup=False, highlight=False)
-    return status
+    return shell.complain(program, harmless(message), status)

@@ -1,25 +1,28 @@
 """The options that commands share, and the tasks that they name."""
 
 import dataclasses
-import difflib
-import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import typer
 
-from minigrad.architectures import ARCHITECTURES, Architecture, architecture
+from minigrad.architectures import (
+    ARCHITECTURES,
+    DEFAULT_SEED,
+    Architecture,
+    architecture,
+    check_size,
+)
 from parity.cli import problems
 from parity.engines.protocol import Task
-from parity.engines.registry import same
+from parity.engines.registry import known, same
 from parity.errors import UsageError
 from parity.problems.data import Data, read_data
 from parity.problems.task import ACTIVATIONS, LOSSES, said
 from parity.processes import TIMEOUT_S
 
 QUICK_EPOCHS = 50
-MOST_SAMPLES = 10_000_000
 
 Names = Annotated[
     list[str] | None,
@@ -28,23 +31,38 @@ Names = Annotated[
         help=f"{', '.join(ARCHITECTURES)}, layer sizes such as 1-32-32-1, or a problem: a file of "
         "functions such as tanh.py, or package.module. Default: the three.",
         show_default=False,
+        autocompletion=lambda: list(ARCHITECTURES),
     ),
 ]
 Seed = Annotated[
     str | None,
     typer.Option(
-        help="Seed of the data and the initial parameters, 0 to 2^64 - 1. Default: 0, or a "
-        "problem's.",
+        metavar="N",
+        help="Seed of the data and the initial parameters, 0 to 2^64 - 1. Default: "
+        f"{DEFAULT_SEED}, or a problem's.",
         show_default=False,
     ),
 ]
-Engine = Annotated[str, typer.Option(help="The engine under test; `parity engines` lists them.")]
-Against = Annotated[str, typer.Option(help="The engine it is compared with.")]
+Engine = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="The engine under test; `parity engines` lists them.",
+        autocompletion=lambda: list(known()),
+    ),
+]
+Against = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="The engine it is compared with.",
+        autocompletion=lambda: list(known()),
+    ),
+]
 Folder = Annotated[str, typer.Option(metavar="DIR", help="The folder to write files to.")]
 Timeout = Annotated[
     float,
     typer.Option(
-        min=0.1,
         metavar="SECONDS",
         help="End an engine that gives no sign of life for so long: a step may take no longer.",
     ),
@@ -66,30 +84,41 @@ class Training:
         Literal["float32", "float64"], typer.Option(help="Dtype of the data and the parameters.")
     ] = "float32"
     device: Annotated[
-        str, typer.Option(help="cpu, cuda or cuda:N, for engines that can use it.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="cpu, cuda or cuda:N, for engines that can use it.",
+            autocompletion=lambda: ["cpu", "cuda"],
+        ),
     ] = "cpu"
     epochs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Default: the architecture's, 500 for layer sizes.", show_default=False
+            metavar="N",
+            help="Default: the architecture's, 500 for layer sizes.",
+            show_default=False,
         ),
     ] = None
     learning_rate: Annotated[
-        float | None, typer.Option(help="Default: the architecture's.", show_default=False)
+        float | None,
+        typer.Option(metavar="X", help="Default: the architecture's.", show_default=False),
     ] = None
     samples: Annotated[
-        int, typer.Option(min=1, max=MOST_SAMPLES, help="How many points of the noisy parabola.")
+        int,
+        typer.Option(metavar="N", help="How many points of the noisy parabola."),
     ] = 100
-    momentum: Annotated[float, typer.Option(min=0, help="Momentum of SGD.")] = 0.0
-    dampening: Annotated[float, typer.Option(help="Dampening of SGD's momentum.")] = 0.0
+    momentum: Annotated[float, typer.Option(metavar="X", help="Momentum of SGD.")] = 0.0
+    dampening: Annotated[float, typer.Option(metavar="X", help="Dampening of SGD's momentum.")] = (
+        0.0
+    )
     nesterov: Annotated[bool, typer.Option("--nesterov", help="Nesterov's momentum.")] = False
-    weight_decay: Annotated[float, typer.Option(min=0, help="Weight decay of SGD.")] = 0.0
+    weight_decay: Annotated[float, typer.Option(metavar="X", help="Weight decay of SGD.")] = 0.0
     activation: Annotated[Activation, typer.Option(help="Between the layers.")] = "relu"
     loss: Annotated[Loss, typer.Option(help="What is minimised.")] = "mse"
     bias: Annotated[bool, typer.Option("--bias/--no-bias", help="Of the layers.")] = True
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, help="Samples of a step. Default: all.", show_default=False),
+        typer.Option(metavar="N", help="Samples of a step. Default: all.", show_default=False),
     ] = None
     shuffle: Annotated[
         bool, typer.Option("--shuffle", help="Take the samples in another order each epoch.")
@@ -138,18 +167,17 @@ class Training:
         """Return the task of an architecture.
 
         Raises:
-            UsageError: options that do not go together.
+            UsageError: options that do not go together, or more than fits into memory.
         """
-        for name in ("learning_rate", "momentum", "weight_decay", "dampening"):
-            value = getattr(self, name)
-            if value is not None and not (
-                math.isfinite(value) and (value >= 0 or name == "dampening")
-            ):
-                raise UsageError(f"{said(name, value)} must be a finite number of at least 0")
         if self.nesterov and (not self.momentum or self.dampening):
             raise UsageError("--nesterov needs --momentum above 0, and no --dampening")
         if self.shuffle and self.batch_size is None:
             raise UsageError("--shuffle says in which order mini-batches come: give --batch-size")
+        samples = self.samples if data is None else len(data.values)
+        try:
+            check_size(named.sizes, samples)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
         chosen = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
@@ -165,7 +193,7 @@ class Training:
                 "activation": ACTIVATIONS[self.activation],
                 "loss": LOSSES[self.loss],
                 "data": data,
-                "samples": self.samples if data is None else len(data.values),
+                "samples": samples,
             }
         )
 
@@ -210,7 +238,7 @@ def tasks(
             named = _architecture(name, data)
             if training.learning_rate is not None:
                 named = dataclasses.replace(named, learning_rate=training.learning_rate)
-            task = training.of_chain(named, _seed(seed or "0"), data)
+            task = training.of_chain(named, DEFAULT_SEED if seed is None else _seed(seed), data)
         epochs = training.epochs or task.epochs
         if quick:
             epochs = min(epochs, max(1, QUICK_EPOCHS // task.steps_an_epoch))
@@ -232,9 +260,7 @@ def _architecture(name: str, data: Data | None) -> Architecture:
     try:
         return architecture(name, inputs)
     except ValueError as error:
-        near = difflib.get_close_matches(name, ARCHITECTURES, 1)
-        hint = f". Did you mean {near[0]}?" if near else ", or a problem such as tanh.py"
-        raise UsageError(f"{error}{hint}") from error
+        raise UsageError(str(error)) from error
 
 
 def require_two(
@@ -258,7 +284,7 @@ def checked_device(device: str) -> str:
 def _seed(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 2**64):
         raise UsageError(
-            f"--seed {text!r} is not a seed: give a whole number from 0 to 2^64 - 1, "
+            f"--seed {text[:40]!r} is not a seed: give a whole number from 0 to 2^64 - 1, "
             f"which is {2**64 - 1}"
         )
     return int(text)

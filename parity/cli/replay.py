@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from minigrad.files import write_whole
 from parity.cases.case import Case
 from parity.cases.file import load
 from parity.cases.replay import replay, twin
@@ -13,7 +14,6 @@ from parity.cli import options, problems
 from parity.cli.command import Output, command
 from parity.engines.registry import factory, known, same
 from parity.errors import UsageError, harmless
-from parity.files import write_whole
 from parity.processes import TIMEOUT_S, Side
 from parity.report.pair import page
 from parity.report.replayed import summary
@@ -23,13 +23,14 @@ from parity.report.replayed import summary
 def replay_command(
     case: Annotated[str, typer.Argument(metavar="CASE", help="A file that `parity run` wrote.")],
     engine: Annotated[
-        str | None, typer.Option(help="The engine under test. Default: the case's.")
+        str | None, typer.Option(metavar="NAME", help="The engine under test. Default: the case's.")
     ] = None,
     against: Annotated[
-        str | None, typer.Option(help="The engine it is held against. Default: the case's.")
+        str | None,
+        typer.Option(metavar="NAME", help="The engine it is compared with. Default: the case's."),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="cpu, cuda or cuda:N. Default: the case's.")
+        str | None, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N. Default: the case's.")
     ] = None,
     problem: Annotated[
         str | None,
@@ -46,7 +47,7 @@ def replay_command(
         ),
     ] = None,
 ) -> int:
-    """Judge a saved counterexample again, by the same engines or by others.
+    """Judge a saved case again, on the same engines or on others.
 
     Exit status: 0 the verdict passes now, 1 it fails, 2 bad usage or input.
     """

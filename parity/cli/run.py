@@ -1,16 +1,23 @@
 """`parity run`."""
 
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
+import typer
+
+from minigrad.files import write_whole
 from parity.cli import options
 from parity.cli.command import Output, command
 from parity.documents import to_json
 from parity.engines.registry import factory
-from parity.files import output_folder, write_whole
+from parity.files import output_folder
 from parity.processes import TIMEOUT_S, Side, processes_for
 from parity.progress import Progress
 from parity.report.table import summary
-from parity.run import run_on
+from parity.run import expected_s, run_on
+
+REPORT_S = 0.7
+"""The time in which a network's part of the page is drawn, as expected."""
 
 
 @command
@@ -23,34 +30,45 @@ def run_command(
     training: options.Training = options.Training(),  # noqa: B008, it is frozen
     quick: options.Quick = False,
     timeout: options.Timeout = TIMEOUT_S,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Also print results as hexadecimal numbers.")
+    ] = False,
 ) -> int:
-    """Train on two engines and judge whether they agree: the main job.
+    """Train on two engines and judge whether they agree.
 
     Writes DIR/report.json and DIR/report.html. Exit status: 0 they agree, 1 a verdict failed,
     2 bad usage or input.
     """
     options.require_two(engine, against)
     actual, expected = (Side(name, factory(name), timeout) for name in (engine, against))
-    tasks = options.tasks(architectures, seed, training, quick=quick, timeout=timeout)
-    folder = output_folder(output)
-    settings: dict[str, Any] = {
-        "seed": tasks[0][1].seed,
-        "dtype": training.dtype,
-        "device": training.device,
-        "samples": tasks[0][1].samples,
-        "quick": quick,
-        **({"data": data.described} if (data := tasks[0][1].data) else {}),
-    }
-    if files := {named.name: task.problem.path for named, task in tasks if task.problem}:
-        settings["files"] = files
-    with processes_for(tasks, actual, expected) as processes, Progress() as progress:
-        from parity.report.html import to_html  # which takes a while, and engines are starting
+    with Progress() as progress:
+        tasks = options.tasks(architectures, seed, training, quick=quick, timeout=timeout)
+        folder = output_folder(output)
+        settings: dict[str, Any] = {
+            "seed": tasks[0][1].seed,
+            "dtype": training.dtype,
+            "device": training.device,
+            "samples": tasks[0][1].samples,
+            "quick": quick,
+            **({"data": data.described} if (data := tasks[0][1].data) else {}),
+        }
+        if files := {named.name: task.problem.path for named, task in tasks if task.problem}:
+            settings["files"] = files
+        progress.plan(expected_s(tasks) | {"report": {"writing": REPORT_S * len(tasks)}})
+        with processes_for(tasks, actual, expected) as processes:
+            from parity.report.html import to_html  # which takes a while, and engines are starting
 
-        processes.require_two()
-        report = run_on(processes, tasks, settings, progress.epochs, folder)
-    write_whole(folder / "report.json", to_json(report.document))
-    write_whole(folder / "report.html", to_html(report))
-    console = Output()
-    console.print(summary(report.document, folder), crop=False)
-    console.print(f"Report: {folder / 'report.html'} and report.json", soft_wrap=True)
+            processes.require_two()
+            report = run_on(processes, tasks, settings, progress.show, folder)
+        progress.show("report", "writing", 0, 1)
+        write_whole(folder / "report.json", to_json(report.document))
+        write_whole(folder / "report.html", to_html(report))
+        progress.show("report", "writing", 1, 1)
+    said(report.document, folder, Output(), verbose=verbose)
     return 0 if report.document["passed"] else 1
+
+
+def said(document: dict[str, Any], folder: Path, console: Output, *, verbose: bool = False) -> None:
+    """Print what a run comes to; `document` is the content of `report.json`."""
+    console.print(summary(document, folder, verbose=verbose), crop=False)
+    console.print(f"Report: {folder / 'report.html'} and report.json", soft_wrap=True)

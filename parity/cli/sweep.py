@@ -4,21 +4,23 @@ from typing import Annotated, Any
 
 import typer
 
+from minigrad.files import write_whole
+from parity.checks.trajectory import RUNS
 from parity.cli import options
-from parity.cli.command import INTERRUPTED, Output, command, complain
+from parity.cli.command import Output, command, complain
 from parity.engines.registry import ENGINES, factory
-from parity.environment import usable_cores
 from parity.errors import EngineFailedError, UsageError
-from parity.files import output_folder, write_whole
+from parity.files import output_folder
 from parity.processes import TIMEOUT_S, Processes, Side, trainer
-from parity.progress import Progress
+from parity.progress import Progress, step_s
 from parity.sweep import plan as plans
 from parity.sweep.compare import compare
 from parity.sweep.database import Database, to_csv
-from parity.sweep.executors import DaskWorkers, LocalWorkers
+from parity.sweep.executors import DaskWorkers, LocalWorkers, require_address
 from parity.sweep.settings import settings
 from parity.sweep.table import passed, summary
 from parity.sweep.work import trained_by
+from parity.system import usable_cores
 
 HORIZONS = 20
 
@@ -34,13 +36,13 @@ def sweep_command(
     horizons: Annotated[
         int,
         typer.Option(
-            min=0,
             metavar="N",
             help="Find the horizons of the first N seeds, with 8 more runs each.",
         ),
     ] = HORIZONS,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes. Default: one a core.")
+        int | None,
+        typer.Option(metavar="N", help="Worker processes. Default: one a core."),
     ] = None,
     scheduler: Annotated[
         str | None,
@@ -51,22 +53,25 @@ def sweep_command(
     training: options.Training = options.Training(),  # noqa: B008, it is frozen
     timeout: options.Timeout = TIMEOUT_S,
 ) -> int:
-    """Train many seeds on two engines and judge whether their results are of one distribution.
+    """Compare the results of two engines over many seeds.
 
-    Keeps every result in DIR/sweep.sqlite and goes on where it was stopped; draws DIR/sweep.png.
-    Exit status: 0 every verdict that was reached passed, 1 one failed or an engine did, 2 bad
-    usage, a seed that could not be trained, or a network without a verdict.
+    Trains every seed on both, and judges whether the final MSE are of one distribution. Keeps
+    every result in DIR/sweep.sqlite and goes on where it was stopped; draws DIR/sweep.png. Exit
+    status: 0 every verdict that was reached passed, 1 one failed or an engine did, 2 bad usage, a
+    seed that could not be trained, or a network without a verdict.
     """
     options.require_two(engine, against, trained_by)
     if scheduler is not None and workers is not None:
         raise UsageError("--workers is for this machine: a Dask cluster has its own, leave it out")
+    if scheduler is not None:
+        require_address(scheduler)
     sides = [Side(name, factory(name), timeout) for name in (engine, against)]
     if not {engine, against} <= ENGINES.keys():
         with Processes(trainer(sides[0]), trainer(sides[1])) as processes:
             processes.require_two()
     networks = {
         named.name: (named, task)
-        for named, task in options.tasks(architectures, "0", training, timeout=timeout)
+        for named, task in options.tasks(architectures, training=training, timeout=timeout)
     }
     plan = plans.Plan(networks, plans.seeds(seeds), engine, against, horizons, timeout)
     with Database(output_folder(output)) as database:
@@ -80,8 +85,8 @@ def sweep_command(
                 len(rows) for sides in plans.results(plan, database).values() for rows in sides
             )
             count = f"{kept:,} of {2 * len(networks) * len(plan.seeds):,} results"
-            said = f"interrupted: {count} are in {database.path}; start it again to go on"
-            return complain(said, INTERRUPTED)
+            said = f"{count} are in {database.path}; start it again to go on"
+            raise KeyboardInterrupt(said) from None
     lost = [line for stream in streams for line in stream.losses()]
     for line in lost:
         complain(line, 2)
@@ -102,20 +107,30 @@ def _train(
     if not any(stream.seeds for stream in streams):
         return streams
     workers = LocalWorkers(count or usable_cores()) if scheduler is None else DaskWorkers(scheduler)
-    with workers, Progress() as progress:
-        plans.schedule(
-            streams,
-            workers,
-            database.add,
-            lambda stream, done: progress.epochs(
-                stream.common.architecture,
-                f"{stream.common.engine}{' horizons' * stream.common.horizon}",
-                done * stream.common.task.steps,
-                stream.total * stream.common.task.steps,
-            ),
-            lambda lack: complain(lack, 2),
+    done: dict[str, dict[int, int]] = {name: {} for name in plan.networks}
+    total = dict.fromkeys(plan.networks, 0)
+    for stream in streams:
+        total[stream.common.architecture] += stream.total * _runs(stream)
+
+    def seen(stream: plans.Stream, seeds: int) -> None:
+        name = stream.common.architecture
+        done[name][id(stream)] = seeds * _runs(stream)
+        progress.show(name, "runs", sum(done[name].values()), total[name])
+
+    with Progress() as progress, workers:
+        progress.plan(
+            {
+                name: {"runs": total[name] * task.steps * step_s(task.sizes, task.samples)}
+                for name, (_, task) in plan.networks.items()
+            }
         )
+        plans.schedule(streams, workers, database.add, seen, lambda lack: complain(lack, 2))
     return streams
+
+
+def _runs(stream: plans.Stream) -> int:
+    """Return how many runs a seed of a stream takes."""
+    return 1 + RUNS * stream.common.horizon
 
 
 def _compared(plan: plans.Plan, database: Database, csv: bool) -> dict[str, dict[str, Any]]:

@@ -5,14 +5,15 @@ from typing import Annotated
 
 import typer
 
+from minigrad.files import write_whole
 from parity.cli import options
 from parity.cli.command import Output, command
 from parity.engines.registry import factory
 from parity.errors import UsageError
-from parity.files import output_folder, write_whole
+from parity.files import output_folder
 from parity.processes import TIMEOUT_S, Side
-from parity.progress import Progress
-from parity.training import HELD_OUT, MOMENTS, Finished, train
+from parity.progress import Progress, step_s
+from parity.training import HELD_OUT, MOMENTS, TRAINING, Finished, train
 
 LONGEST_NAME = 100
 """The longest name of a picture; a longer one says only how many networks there are."""
@@ -42,7 +43,7 @@ def train_command(
         ),
     ] = None,
 ) -> int:
-    """Train on one engine, print the final MSE and save the picture of the fit.
+    """Train on one engine; print the final MSE, draw the fit.
 
     Writes DIR/ARCHITECTURE-ENGINE.png: the data as dots, the prediction as a line, several
     networks side by side. With --holdout its title also gives the MSE on fresh points and the
@@ -58,10 +59,16 @@ def train_command(
     folder = output_folder(output)
     film = None if animate is None else _film(animate, len(tasks))
     with Progress() as progress:
-        finished = train(tasks, side, progress.epochs, hold_out=hold_out, watch=film is not None)
+        progress.plan(
+            {
+                named.name: {TRAINING: step_s(task.sizes, task.samples) * task.steps}
+                for named, task in tasks
+            }
+        )
+        finished = train(tasks, side, progress.show, hold_out=hold_out, watch=film is not None)
     runs = {named.name: run for (named, _), run in zip(tasks, finished, strict=True)}
     for name, run in runs.items():
-        Output().print(_said(name, run), soft_wrap=True)
+        Output().say(_said(name, run))
     names = "_".join(runs)
     if len(names) > LONGEST_NAME:
         names = f"{len(runs)}-network{'s' * (len(runs) > 1)}"

@@ -3,14 +3,14 @@
 import os
 import pickle
 import re
-import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import get_context
 from typing import Any, NoReturn
 
+from parity import system
 from parity.engines.pipe import ChildTraceback, EngineProcessError, Request
 from parity.engines.serve import MOST_PICKLED, serve
 from parity.errors import harmless
@@ -65,9 +65,7 @@ class Child:
 
     def start(self) -> None:
         """Start the process, which inherits the variables and ignores SIGINT from birth."""
-        # Started here, before SIGINT is blocked: it would unblock the signal when it starts.
-        resource_tracker.ensure_running()
-        with _starting, _sigint_blocked(), _environment(self._variables):
+        with _starting, system.sigint_blocked(), _environment(self._variables):
             self._process.start()
         for end in self._remote:
             end.close()
@@ -137,7 +135,7 @@ class Child:
     def _silence(self) -> NoReturn:
         """End the process, and say where it was."""
         assert self._process.pid is not None
-        os.kill(self._process.pid, signal.SIGUSR1)
+        system.ask(self._process.pid)
         self._last_words.poll(PATIENCE_S)
         time.sleep(0.1)  # for all of its words to come
         did = f"gave no sign of life for {self._limit_s:g} s"
@@ -150,16 +148,16 @@ class Child:
         if code is None:
             self._lost("fell silent", "start another")
         did, advice = f"ended with exit code {code}", "what it wrote above may say why"
-        if code < 0:
-            did += f" (killed by {signal.Signals(-code).name})"
+        if killer := system.signal_name(code):
+            did += f" (killed by {killer})"
             advice = "a compiled library may be broken"
-        if -code == signal.SIGKILL:
+        if killer == "SIGKILL":
             advice = "the system may be out of memory: try a smaller network or fewer samples"
         self._lost(did, advice)
 
     def _lost(self, did: str, advice: str) -> NoReturn:
         """Close, and raise the error, which has no cause if the process was killed from here."""
-        trace = _last_traceback(self._heard())
+        trace = _last_traceback(system.answered(self._last_words, MOST_PICKLED))
         did += f" during {self.busy!r}"
         cause = ChildTraceback(self._name, str(self.busy), trace, did)
         self._process.kill()
@@ -168,16 +166,6 @@ class Child:
         where = f", {place}" if (place := cause.place()) else ""
         error = EngineProcessError(f"the {self._name} process {did}{where}; {advice}")
         raise error from None if self._killed else cause
-
-    def _heard(self) -> str:
-        """Return what faulthandler wrote in the child when it died, or was asked."""
-        heard = b""
-        while len(heard) < MOST_PICKLED and self._last_words.poll():
-            part = os.read(self._last_words.fileno(), 1 << 16)
-            heard += part
-            if not part:
-                break
-        return heard.decode(errors="backslashreplace")
 
     def kill(self) -> None:
         """End the process at once."""
@@ -199,16 +187,6 @@ class Child:
         if self._process.exitcode is None:
             self._process.kill()
             self._process.join()
-
-
-@contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    """Block SIGINT: a process started within inherits that, and ignores Ctrl-C from birth."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

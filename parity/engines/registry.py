@@ -1,5 +1,6 @@
 """The engines that are known by name."""
 
+import difflib
 import functools
 import importlib
 import importlib.metadata
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from parity.engines.protocol import Engine
 from parity.errors import EngineFailedError, UsageError, summary
+from parity.extras import how_to_install
 
 
 @dataclass(frozen=True)
@@ -147,15 +149,14 @@ def factory(name: str) -> Callable[[], Engine]:
         return functools.partial(_make, name)
     engines = known()
     if name not in engines:
-        raise UsageError(
-            f"unknown engine {name!r}: the known ones are {', '.join(engines)}; one of your own "
-            "is given as package.module:Class"
-        )
-    if missing := engines[name].missing():
-        raise UsageError(
-            f"engine {name!r} needs {', '.join(missing)}, which is not installed. Packages come "
-            "with `pip install minigrad-parity[peers]`, programs with the system's packages"
-        )
+        near = difflib.get_close_matches(name, engines, 1)
+        remedy = f"the known ones are {', '.join(engines)}; package.module:Class is one of your own"
+        remedy = f"did you mean {near[0]}?" if near else remedy
+        raise UsageError(f"unknown engine {name!r}: {remedy}")
+    for lacking in engines[name].missing():
+        program = lacking in engines[name].programs
+        how = "it is one of the system's packages" if program else how_to_install(lacking)
+        raise UsageError(f"engine {name!r} needs {lacking}, which is not installed: {how}")
     return functools.partial(_make, engines[name].adapter)
 
 

@@ -1,6 +1,5 @@
 """The end of the pipe where calls are answered."""
 
-import faulthandler
 import functools
 import os
 import pickle
@@ -16,6 +15,7 @@ from typing import Any
 
 from parity.engines.pipe import RAISED, together
 from parity.errors import ReturnedWronglyError, harmless, summary
+from parity.system import answer
 
 SIGN_EVERY_S = 1.0
 """How often a process says that it is alive, in seconds, while it is at a long call."""
@@ -46,12 +46,10 @@ def alive() -> None:
 def serve(connection: Connection, words: Connection, first: bytes, threads: int | None) -> None:
     """Make the first object and answer calls until the pipe is closed: the child's whole life.
 
-    What faulthandler has to say goes through the pipe `words`: where the process was when it died,
-    or when it is asked by SIGUSR1.
+    Where the process was when it died, or when it is asked, goes through the pipe `words`.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # for processes that the engine starts, too
-    faulthandler.enable(words.fileno())
-    faulthandler.register(signal.SIGUSR1, words.fileno())
+    answer(words)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _Signs.connection = connection
     made = functools.cache(functools.partial(_make, threads))  # an object for each factory

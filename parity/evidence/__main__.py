@@ -1,27 +1,42 @@
 """`python -m parity.evidence NAME`: measure how far the judge can be trusted."""
 
 import functools
+import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
-from typer import Argument, Option
+from minigrad import shell
+from parity.extras import needed_by
 
-from minigrad.architectures import ARCHITECTURES
-from parity.cli.command import Output, command
-from parity.cli.options import Training, tasks
-from parity.documents import to_json
-from parity.engines.registry import factory
-from parity.environment import environment, usable_cores
-from parity.evidence.readme_tables import PAGES, RESULTS, publish, replaced
-from parity.files import output_folder, write_whole
-from parity.progress import Progress
+with needed_by("python -m parity.evidence"):
+    from typer import Argument, Option
+
+    from minigrad.architectures import ARCHITECTURES, DEFAULT_SEED
+    from minigrad.files import write_whole
+    from parity.cli.command import Output, command
+    from parity.cli.options import Training, tasks
+    from parity.cli.program import Command, program
+    from parity.documents import to_json
+    from parity.engines.registry import factory
+    from parity.environment import environment
+    from parity.evidence.readme_tables import (
+        FIGURES,
+        PAGES,
+        RESULTS,
+        in_checkout,
+        publish,
+        replaced,
+    )
+    from parity.files import output_folder
+    from parity.progress import Progress
+    from parity.system import usable_cores
 
 # What is loaded within functions brings torch or matplotlib with it.
 
 CORES = usable_cores()
-KEPT = "interrupted; start it again to go on"
+KEPT = "start it again to go on"
 
 Folder = Annotated[Path, Option(help="The folder to write files to.")]
 File = Annotated[
@@ -31,11 +46,11 @@ File = Annotated[
 
 
 def calibration(
-    cases: Annotated[int, Option(min=1, help="Comparisons.")] = 10_000,
-    free: Annotated[int, Option(min=0, help="Cases from which engines train freely.")] = 450,
-    seeds: Annotated[int, Option(min=0, help="Seeds for detection.")] = 50,
+    cases: Annotated[int, Option(help="Comparisons.")] = 10_000,
+    free: Annotated[int, Option(help="Cases from which engines train freely.")] = 450,
+    seeds: Annotated[int, Option(help="Seeds for detection.")] = 50,
     device: Annotated[Literal["cpu", "cuda"], Option(help="The device of torch.")] = "cpu",
-    workers: Annotated[int, Option(min=1, help="Processes.")] = CORES,
+    workers: Annotated[int, Option(help="Processes.")] = CORES,
     output: Folder = Path("out"),
 ) -> int:
     """Measure how often the budget would fail correct engines, and which defects it catches.
@@ -53,7 +68,7 @@ def calibration(
     found = runs.measurements(folder / "calibration.rows.json", device)
     jobs = runs.planned(cases, free, seeds, device)
     with Progress() as bars:
-        runs.work(found, jobs, workers, functools.partial(bars.rounds, "calibration"))
+        runs.work(found, jobs, workers, functools.partial(bars.show, "calibration", "cases"))
     compared, trained, planted = (
         [found[key]["found"] for key in jobs if key.startswith(kind)]
         for kind in ("case", "free", "detect")
@@ -76,9 +91,9 @@ def calibration(
 
 def detection(
     only: Annotated[str | None, Option(metavar="NAME,…", help="These defects alone.")] = None,
-    seed: Annotated[int, Option(min=0, help="Seed of the runs with a defect.")] = 0,
-    workers: Annotated[int, Option(min=1, help="Trials at a time.")] = 1,
-    controls: Annotated[int, Option(min=1, help="Runs without a defect.")] = 20,
+    seed: Annotated[int, Option(help="Seed of the runs with a defect.")] = 0,
+    workers: Annotated[int, Option(help="Trials at a time.")] = 1,
+    controls: Annotated[int, Option(help="Runs without a defect.")] = 20,
     output: Folder = Path("out"),
 ) -> int:
     """Plant every defect of the catalogue in a copy of the tree, and see what finds it.
@@ -98,7 +113,7 @@ def detection(
             seed=seed,
             controls=controls,
             workers=workers,
-            progress=functools.partial(bars.rounds, "detection"),
+            progress=functools.partial(bars.show, "detection", "trials"),
         )
     write_whole(folder / "detection.json", to_json(document))
     write_whole(folder / "detection.png", detection_picture(document))
@@ -112,10 +127,10 @@ def proof(
     architectures: Annotated[
         list[str] | None, Argument(help="Names or layer sizes. Default: the three.")
     ] = None,
-    full: Annotated[int, Option(min=0, help="Seeds of full runs.")] = 12,
-    quick: Annotated[int, Option(min=0, help="Seeds of quick runs.")] = 50,
+    full: Annotated[int, Option(help="Seeds of full runs.")] = 12,
+    quick: Annotated[int, Option(help="Seeds of quick runs.")] = 50,
     device: Annotated[str, Option(help="The device of torch.")] = "cpu",
-    workers: Annotated[int, Option(min=1, help="Runs at the same time.")] = CORES,
+    workers: Annotated[int, Option(help="Runs at the same time.")] = CORES,
     output: File = RESULTS / "proof.json",
     failures: Annotated[Path, Option(help="The folder of reports that fail.")] = Path("out/proof"),
 ) -> int:
@@ -127,7 +142,7 @@ def proof(
     from parity.evidence.rendered import endings, proof_table
 
     tasks(architectures, "0", Training(device=device))
-    output_folder(output.parent)
+    output_folder(in_checkout(output).parent)
     settings = {
         "full": full,
         "quick": quick,
@@ -138,7 +153,7 @@ def proof(
     jobs = proofs.planned(full, quick)
     found = proofs.kept(output, settings, jobs)
     with Progress() as bars:
-        progress = functools.partial(bars.rounds, "proof")
+        progress = functools.partial(bars.show, "proof", "runs")
         proofs.prove(found, jobs, architectures, workers, failures, progress, device)
     console = Output()
     console.print(proof_table(found.rows()))
@@ -152,7 +167,7 @@ def proof(
 
 def peers(
     engines: Annotated[list[str] | None, Argument(help="Of the peers. Default: all.")] = None,
-    seed: Annotated[str, Option(help="Seed of every run.")] = "0",
+    seed: Annotated[str, Option(help="Seed of every run.")] = str(DEFAULT_SEED),
     output: File = RESULTS / "peers.json",
     readme: Annotated[
         Path, Option(help="The page that gets the table.", show_default="parity/README.md")
@@ -164,49 +179,73 @@ def peers(
     """
     from parity.evidence.peers import PEERS, judge_peer, kept, markdown
 
+    in_checkout(readme)
     todo = tasks(None, seed)
     names = engines or PEERS
     for name in names:
         factory(name)  # is it there?
-    cases = output_folder(output.with_suffix(""))
+    cases = output_folder(in_checkout(output).with_suffix(""))
     found = kept(output)
     with Progress() as bars:
         for done, name in enumerate(names, 1):
             peer = judge_peer(name, todo, cases)
             found.add(peer)
-            bars.rounds("peers", done, len(names))
+            bars.show("peers", "engines", done, len(names))
             print(f"{name}: {len(peer['networks'])} networks judged", flush=True)
     write_whole(readme, replaced(readme.read_text("utf-8"), "peers", markdown(found.document())))
     return 0
 
 
 def bench(folder: Annotated[Path, Argument(help="The folder `parity bench` wrote to.")]) -> int:
-    """Put a run of `parity bench` into README."""
+    """Put a run of `parity bench` into parity/README.md."""
     publish(folder)
     return 0
 
 
-app = typer.Typer(
+def figures(
+    folder: Annotated[Path, Argument(help="The folder of a `parity run` and a `parity sweep`.")],
+) -> int:
+    """Put a run of the three networks and a sweep of many seeds into README."""
+    from parity.evidence.figures import outcomes, picture, sample
+    from parity.processes import Side
+    from parity.training import train
+
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    found = {"environment": environment(), **outcomes(folder)}
+    with Progress() as bars:
+        todo = tasks(None)
+        runs = train(todo, Side("minigrad", factory("minigrad")), bars.show)
+    fits = {named.name: run for (named, _), run in zip(todo, runs, strict=True)}
+    write_whole(RESULTS / "run.json", to_json(report))
+    write_whole(RESULTS / "figures.json", json.dumps(found) + "\n")
+    write_whole(FIGURES, picture(found, fits))
+    page = PAGES["run"]
+    write_whole(page, replaced(page.read_text("utf-8"), "run", sample(report)))
+    return 0
+
+
+app = program(
+    "parity.evidence",
     help="Measure how far the judge can be trusted. What was stopped goes on where it was. Exit "
     "status: 0 the judge did what it should, 1 it did not, 2 bad usage, 130 Ctrl-C.",
     add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
 )
 for function, interrupted in (
     (calibration, KEPT),
     (detection, KEPT),
     (proof, KEPT),
-    (peers, "interrupted; name the engines that are missing"),
+    (peers, "name the engines that are missing"),
     (bench, KEPT),
+    (figures, KEPT),
 ):
     name = function.__name__
-    app.command(name)(command(function, f"parity.evidence {name}", interrupted))
+    app.command(name, cls=Command)(command(function, f"parity.evidence {name}", interrupted))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `python -m parity.evidence NAME`, and exit with its status."""
-    app(arguments, prog_name="python -m parity.evidence")
+    prog_name = "python -m parity.evidence"
+    sys.exit(shell.finish("parity.evidence", lambda: app(arguments, prog_name=prog_name)))
 
 
 if __name__ == "__main__":

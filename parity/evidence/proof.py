@@ -16,13 +16,14 @@ from concurrent.futures import wait as wait_for
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from minigrad.files import write_whole
 from parity.cli.options import Training, tasks
 from parity.documents import to_json
 from parity.engines.registry import factory
 from parity.engines.trainer import Progress
 from parity.environment import environment
 from parity.evidence.store import Store
-from parity.files import output_folder, write_whole
+from parity.files import output_folder
 from parity.processes import Processes, Side, prepared
 from parity.report.html import to_html
 from parity.run import run_on

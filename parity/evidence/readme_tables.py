@@ -4,28 +4,39 @@ import json
 import re
 from pathlib import Path
 
+from minigrad.files import write_whole
 from parity.bench.ratios import read
 from parity.bench.table import markdown
 from parity.errors import UsageError
-from parity.files import write_whole
 from parity.source_digest import ROOT
 
 RESULTS = ROOT / "parity" / "evidence" / "results"
 """Where results are checked in."""
 
 PAGES = {
-    "bench": ROOT / "README.md",
+    "run": ROOT / "README.md",
+    "bench": ROOT / "parity" / "README.md",
     "bench-losses": ROOT / "parity" / "README.md",
     "peers": ROOT / "parity" / "README.md",
 }
 """The page that has each table."""
 
 PICTURE = ROOT / ".readme" / "bench.png"
+FIGURES = ROOT / ".readme" / "figures.png"
+
+
+def in_checkout(path: Path) -> Path:
+    """Return a path; raise `UsageError` if it is one of the repository, and that is not here."""
+    if path.is_relative_to(ROOT) and not (ROOT / "pyproject.toml").exists():
+        raise UsageError(
+            f"{path} is only in a checkout of the repository: start this there, or name a file"
+        )
+    return path
 
 
 def markers(name: str) -> tuple[str, str]:
-    """Return the lines before and after the part of this name; `make bench` writes bench-losses."""
-    target = name.partition("-")[0]
+    """Return the lines before and after the part of this name."""
+    target = {"run": "figures"}.get(name, name.partition("-")[0])
     return f"<!-- {name}: written by make {target} -->\n", f"<!-- end of {name} -->\n"
 
 
@@ -60,7 +71,7 @@ def publish(folder: Path) -> None:
     name = "bench-losses" if document.get("read_losses") else "bench"
     if name == "bench" and "scaling" not in document:
         raise UsageError(f"{folder} has no picture for README: run `parity bench` with --scaling")
-    text = replaced(PAGES[name].read_text(encoding="utf-8"), name, markdown(document))
+    text = replaced(in_checkout(PAGES[name]).read_text(encoding="utf-8"), name, markdown(document))
     write_whole(RESULTS / f"{name}.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     if name == "bench":
         write_whole(PICTURE, (folder / "bench.png").read_bytes())

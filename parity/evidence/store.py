@@ -7,8 +7,8 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
+from minigrad.files import write_whole
 from parity.errors import UsageError
-from parity.files import write_whole
 
 Row = dict[str, Any]
 

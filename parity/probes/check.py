@@ -16,7 +16,7 @@ from parity.checks.gradients import compare, tolerance
 from parity.checks.source import body_of
 from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import Array
-from parity.engines.trainer import Trainer
+from parity.engines.trainer import Progress, Trainer, ignore
 from parity.probes import probe_named, share
 from parity.probes.places import Graph, Spectrum, traced_suspects
 from parity.probes.run import Key, Notes, Outcome, Problem, probes, run_probe
@@ -64,15 +64,21 @@ def check_probes(
     dtype: str,
     seed: int,
     names: Sequence[str] | None = None,
+    progress: Progress = ignore,
 ) -> dict[str, Any] | None:
     """Run the seed's probes, or those of these names, on both engines, in their processes.
+
+    `progress` is called after each that this process has run on budgeted arrays meanwhile.
 
     Returns:
         the entry of the report; None if an engine has no namespace in torch's names.
     """
     names = share(seed) if names is None else names
     sides = [process.stream(probes, dtype, seed, names) for process in (actual, expected)]
-    budgets = list(run_budgeted(dtype, seed, names))  # meanwhile
+    budgets = []
+    for budget in run_budgeted(dtype, seed, names):
+        budgets.append(budget)
+        progress(len(budgets), len(names))
     outcomes: tuple[list[Outcome], list[Outcome]] = ([], [])
     ready = together(sides, lambda side, outcome: outcomes[side].append(outcome))
     return probes_compared(*outcomes, budgets, dtype, seed) if all(ready) else None

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, StrictUndefined, Template
 
+from parity.checks.words import exactly
 from parity.report import Curves, Report, plots, wording
 from parity.report.drawing import BOX, HIGH, drawing, marks, nodes
 from parity.report.findings import findings
@@ -49,6 +50,7 @@ def to_html(report: Report) -> str:
         environment_rows=_environment_rows(sides),
         sides=sides,
         wording=wording,
+        exactly=exactly,
         style=_resource("report.css"),
     )
 

@@ -14,16 +14,19 @@ from parity.report.wording import Line, headline, replay
 from parity.tables import STYLES, Trimmed, Unwrapped, grid, item
 
 
-def summary(document: Document, folder: str | Path = "") -> RenderableType:
+def summary(
+    document: Document, folder: str | Path = "", *, verbose: bool = False
+) -> RenderableType:
     """Return the verdicts on every architecture and on the probes, the result, and what failed.
 
-    `document` is the content of `report.json`, which lies in `folder`. Lines wrap at the console's
+    `document` is the content of `report.json`, which lies in `folder`. `verbose` adds the final MSE
+    of `bitwise` as hexadecimal numbers. Lines wrap at the console's
     width, but for commands: print it with `crop=False`. Without a terminal it is plain text, and
     nothing is told by colour alone.
     """
     parts: list[RenderableType] = []
     for architecture in document["architectures"]:
-        parts += [*_architecture(architecture, document["settings"]), Text()]
+        parts += [*_architecture(architecture, document["settings"], verbose), Text()]
     if line := wording.probes(document):
         table = grid(3)
         _add(table, line)
@@ -42,13 +45,20 @@ def summary(document: Document, folder: str | Path = "") -> RenderableType:
     return Group(*whole)
 
 
-def _architecture(architecture: Document, settings: Document) -> list[RenderableType]:
-    title = Text.assemble((architecture["name"], "bold"), f"  {wording.network(architecture)}")
+def _architecture(
+    architecture: Document, settings: Document, verbose: bool
+) -> list[RenderableType]:
+    name, network = architecture["name"], wording.network(architecture)
+    of_sizes = network.startswith(f"{name},")  # which need not be said twice
+    title = Text.assemble((name, "bold"), network[len(name) :] if of_sizes else f"  {network}")
     table = grid(3)
     lines = wording.lines(architecture, settings)
     for line in lines:
         if line.detail:
             _add(table, line)
+    if verbose and architecture["bitwise"]:
+        hexes = architecture["bitwise"]["final_mse_hex"].values()
+        _add(table, Line("bitwise, hex", None, " and ".join(dict.fromkeys(hexes))))
     if missing := ", ".join(line.label for line in lines if not line.detail):
         _add(table, Line("not judged", None, missing))
     table.add_row("state", "", Text(wording.state(architecture, settings)))

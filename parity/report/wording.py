@@ -4,8 +4,6 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from parity.checks.verdicts import VERDICTS
 from parity.checks.words import Document, element, final_loss, number, worst
 from parity.environment import blas_warning
@@ -43,24 +41,45 @@ def lines(architecture: Document, settings: Document) -> list[Line]:
 
 def state(architecture: Document, settings: Document) -> str:
     """How the runs ended: `trained`, `dead` or `diverged`, once if both ended alike; or a dash."""
-    actual, expected = architecture["state"]["actual"], architecture["state"]["expected"]
-    if actual is None:
-        return WORDS[None]
+    states = architecture["state"]
+    return WORDS[None] if states["actual"] is None else _ended(states, settings)
+
+
+def _ended(states: Document, settings: Document) -> str:
+    actual, expected = states["actual"], states["expected"]
     if actual == expected:
         return f"both {actual}"
     return f"{settings['engine']} {actual}, {settings['against']} {expected}"
 
 
 def remark(architecture: Document, settings: Document) -> str | None:
-    """What must be said aloud about the states, `None` if both engines trained."""
+    """What must be said aloud about the states, `None` if there is nothing."""
     name, states = architecture["name"], architecture["state"]
+    bitwise: Document = architecture["bitwise"] or {}
+    twins = bitwise.get("state", states)
     if architecture.get("problem"):
         return None
     if states["actual"] != states["expected"]:
-        return f"{name}: the engines ended differently: {state(architecture, settings)}"
-    if states["actual"] != "trained":
-        return f"{name}: both engines ended {states['actual']}: agreement says little"
-    return None
+        said = f"the engines ended differently: {state(architecture, settings)}"
+    elif states["actual"] != "trained":
+        said = f"both engines ended {states['actual']}: agreement says little"
+    elif twins == states:
+        return None
+    else:
+        said = "both engines trained"
+    if twins != states:
+        native, reproducible = (
+            " and ".join(dict.fromkeys(number(value, 3) for value in values))
+            for values in (
+                (architecture["final_mse"][side] for side in states),
+                map(float.fromhex, bitwise["final_mse_hex"].values()),
+            )
+        )
+        said += (
+            f"; but rounding decides that: in reproducible arithmetic {_ended(twins, settings)}, "
+            f"{final_loss(architecture)} {reproducible} instead of {native}"
+        )
+    return f"{name}: {said}"
 
 
 def remarks(document: Document) -> list[str]:
@@ -168,19 +187,6 @@ def where(place: Document) -> str:
     if place.get("tensor") is None:
         return ""
     return f"{place['phase']}, {element(place)}" if place.get("phase") else element(place)
-
-
-def exactly(value: float | str | None, dtype: str = "float64") -> str:
-    """A number with all the digits that tell it from others of its dtype, or `not finite`.
-
-    Args:
-        value: a number, or a text with a hexadecimal one.
-        dtype: float32 or float64.
-    """
-    if value is None:
-        return "not finite"
-    number = float.fromhex(value) if isinstance(value, str) else float(value)
-    return str(np.dtype(dtype).type(number))
 
 
 def replay(case: str, folder: str | Path, settings: Document) -> str:

@@ -1,16 +1,18 @@
 """`sweep.sqlite`: every finished result is kept there, whatever happens afterwards."""
 
 import csv
-import fcntl
 import io
 import os
 import platform
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from filelock import FileLock, Timeout
+
+from minigrad.files import write_whole
 from parity.errors import UsageError
 
 SCHEMA = 1
@@ -69,6 +71,32 @@ class Row(NamedTuple):
     host: str
 
 
+STATES = ("trained", "dead", "diverged")
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _count(value: object) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
+def _time(value: object) -> bool:
+    return isinstance(value, float) and value >= 0
+
+
+_VALID: dict[str, Callable[[Any], bool]] = {
+    "seed": _count,
+    "final_mse": lambda value: value is None or isinstance(value, float),
+    "state": lambda value: value in STATES,
+    "horizon_epoch": lambda value: value is None or _count(value),
+    "horizon_runs": _count,
+    "final_spread": lambda value: value is None or _time(value),
+    "time_s": _time,
+}
+"""What each column may hold, where that is not any text."""
+
 COLUMNS = Row._fields
 KEY = COLUMNS[:4]
 
@@ -95,23 +123,34 @@ class Database:
     def __init__(self, folder: Path) -> None:
         """Remember the folder; entering opens the file, or makes it."""
         self.path = folder / "sweep.sqlite"
-        self._lock_path = folder / "sweep.lock"
+        self._lock = FileLock(folder / "sweep.lock")  # ends with this process, however that ends
+        self._owner_path = folder / "sweep.owner"
 
     def __enter__(self) -> Self:
-        self._lock = _locked(self._lock_path)
         try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            owner = "another process"
+            with suppress(OSError):
+                owner = self._owner_path.read_text(encoding="utf-8", errors="replace") or owner
+            raise UsageError(
+                f"{owner} is sweeping in {self.path.parent}: wait for its end, or choose another "
+                "--output"
+            ) from None
+        try:
+            write_whole(self._owner_path, f"process {os.getpid()} on {platform.node()}")
             with self._said():
                 # Transactions are begun and ended explicitly.
                 self._connection = sqlite3.connect(self.path, isolation_level=None)
                 self._prepare()
         except BaseException:
-            os.close(self._lock)
+            self._lock.release()
             raise
         return self
 
     def __exit__(self, *raised: object) -> None:
         self._connection.close()
-        os.close(self._lock)
+        self._lock.release()
 
     def settle(self, settings: Mapping[str, str]) -> None:
         """Keep the settings; those kept before must be the same.
@@ -148,7 +187,19 @@ class Database:
                 " WHERE architecture = ? AND engine = ? AND dtype = ? ORDER BY seed",
                 (architecture, engine, dtype),
             )
-            return {row.seed: row for row in map(_row, found)}
+            return {row.seed: row for row in map(self._row, found)}
+
+    def _row(self, values: Sequence[Any]) -> Row:
+        """Return a row of the file, to which SQLite lets anyone write anything."""
+        row = Row(*values)
+        for name, value in row._asdict().items():
+            if not _VALID.get(name, _text)(value):
+                raise UsageError(
+                    f"{self.path}: the row of {row.architecture!r}, seed {row.seed!r}, engine "
+                    f"{row.engine!r} has {name} = {str(value)[:40]!r}, which no sweep writes: "
+                    "remove the file to start anew, or choose another --output"
+                )
+        return row if row.final_mse is not None else row._replace(final_mse=float("nan"))
 
     def _prepare(self) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
@@ -189,31 +240,6 @@ class Database:
                 f"cannot use {self.path}: {error}. What was finished before is kept there: put "
                 "right what is wrong and start the sweep again to go on, or choose another --output"
             ) from error
-
-
-def _row(values: Sequence[Any]) -> Row:
-    row = Row(*values)
-    return row if row.final_mse is not None else row._replace(final_mse=float("nan"))
-
-
-def _locked(path: Path) -> int:
-    """Return a lock that ends with this process, however that ends.
-
-    Raises:
-        UsageError: another process has it.
-    """
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.read(lock, 1000).decode() or "another process"
-        os.close(lock)
-        raise UsageError(
-            f"{owner} is sweeping in {path.parent}: wait for its end, or choose another --output"
-        ) from None
-    os.ftruncate(lock, 0)
-    os.write(lock, f"process {os.getpid()} on {platform.node()}".encode())
-    return lock
 
 
 def to_csv(rows: Iterable[Row]) -> str:

@@ -6,6 +6,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, Protocol, Self
 
 from parity.errors import UsageError
+from parity.extras import missing
 from parity.sweep.database import Row
 from parity.sweep.work import Job, Stock
 
@@ -78,6 +79,13 @@ def work(job: Job) -> list[Row]:
     return _stock.work(job)
 
 
+def require_address(address: str) -> None:
+    """Raise `UsageError` if a text is no address of a scheduler."""
+    found = re.fullmatch(r"(?:tcp|tls)://[^\s/]+:(\d{1,5})", address, re.ASCII)
+    if found is None or not 0 < int(found[1]) < 2**16:
+        raise UsageError(f"--scheduler {address!r} is no address: give one as tcp://HOST:PORT")
+
+
 class DaskWorkers:
     """The workers of a Dask cluster, whose scheduler gives a job to another where one dies.
 
@@ -91,22 +99,17 @@ class DaskWorkers:
     """
 
     def __init__(self, address: str) -> None:
-        if not re.fullmatch(r"\w+://.+:\d+", address):
-            raise UsageError(f"--scheduler {address!r} is no address: give one as tcp://HOST:PORT")
         try:
             import distributed
         except ModuleNotFoundError as error:
-            raise UsageError(
-                f"--scheduler needs {error.name}, which is not installed: "
-                "pip install 'minigrad-parity[distributed]'"
-            ) from error
+            raise UsageError(missing(error, "--scheduler")) from error
         # What goes wrong is reported here, once and without tracebacks.
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         connect: Any = distributed.Client  # of incomplete types
         self._address = address
         try:
             self._client = connect(address, timeout=CONNECT_S, set_as_default=False)
-        except OSError as error:
+        except Exception as error:  # of a host's name, of TLS, of the network
             raise UsageError(
                 f"there is no Dask scheduler at {address} ({error}): start one with `dask "
                 "scheduler`, and give the address that it prints"

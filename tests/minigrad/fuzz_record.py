@@ -54,7 +54,7 @@ class FuzzRecord:
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Write the record, unless this process reports to another."""
         if not hasattr(self._config, "workerinput"):
-            from parity.files import write_whole
+            from minigrad.files import write_whole
 
             self._result.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self._result, json.dumps(self.record(exitstatus), indent=1) + "\n")

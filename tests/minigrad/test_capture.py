@@ -360,7 +360,13 @@ def test_changing_one_parameter_leaves_the_graph_of_another() -> None:
     """They lie in one piece of memory, once a step was captured."""
     model = network()
     optimizer = optim.SGD(model.parameters(), lr=0.1)
-    torch.capture(lambda: (model(torch.from_numpy(X)).sum().backward(), optimizer.step()))()
+
+    @torch.capture
+    def step() -> None:
+        model(torch.from_numpy(X)).sum().backward()
+        optimizer.step()
+
+    step()
     loss = (model[0].weight * model[0].weight).sum()
     with torch.no_grad():
         model[0].bias.add_(1)

@@ -65,7 +65,7 @@ def test_replays(operation: Operation, data: Any, seed: int, dtype: str) -> None
         first = minigrad.autograd.grad(
             out, inputs, grad_out.requires_grad_(), create_graph=True, allow_unused=True
         )
-        total = sum((g * g).sum() for g in first if g is not None)
+        total: Any = sum((g * g).sum() for g in first if g is not None)
         second: Any = ()
         if getattr(total, "requires_grad", False):
             second = minigrad.autograd.grad(total, inputs, allow_unused=True)
@@ -93,7 +93,7 @@ def test_random_graphs(chunk: int) -> None:
                 run(minigrad, values)
             result = sum((v * v.detach().tanh() + v).mean() for v in values[-4:])
             first = minigrad.autograd.grad(result, leaves, create_graph=True, allow_unused=True)
-            total = sum((g.tanh() * g).sum() for g in first if g is not None)
+            total: Any = sum((g.tanh() * g).sum() for g in first if g is not None)
             second: Any = ()
             if getattr(total, "requires_grad", False):
                 second = minigrad.autograd.grad(total, leaves, allow_unused=True)

@@ -1,7 +1,6 @@
 """Saving and loading tensors: files that the safetensors package reads and writes for torch too."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -84,41 +83,6 @@ def test_nothing_is_saved_as_well(tmp_path: Path) -> None:
     assert load_file(tmp_path / "x") == {}
 
 
-# ---- files appear whole or not at all --------------------------------------------------------
-
-
-def test_a_file_is_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "x"
-    for value in (1.0, 2.0):
-        save_file({"a": minigrad.tensor(value)}, path)
-    assert load_file(path)["a"].item() == 2.0
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("moment", ["fsync", "replace"])
-def test_an_interrupted_save_leaves_the_old_file(
-    tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "x"
-    save_file({"a": minigrad.ones(1)}, path)
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os if moment == "fsync" else Path, moment, interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        save_file({"a": minigrad.zeros(1)}, path)
-    assert load_file(path)["a"].tolist() == [1.0]
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_link_is_followed(tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(tmp_path / "file")
-    save_file({"a": minigrad.ones(1)}, tmp_path / "link")
-    assert (tmp_path / "link").is_symlink()
-    assert load_file(tmp_path / "file")["a"].tolist() == [1.0]
-
-
 # ---- refusals --------------------------------------------------------------------------------
 
 
@@ -142,13 +106,16 @@ def entry(dtype: str, shape: list[int], start: int, end: int) -> dict[str, Any]:
         header({"a": entry("F32", [2], 0, 8)}, bytes(9)),  # bytes left over
         header({"a": entry("F99", [2], 0, 8)}, bytes(8)),
         header({"a": {"dtype": "F32"}}),
+        header({"a": {"dtype": "BOOL", "shape": [2], "data_offsets": [0, 2]}}, b"\1\7"),
         (1 << 60).to_bytes(8, "little") + b"{}",
     ],
 )
 def test_damaged_files_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"model\.safetensors' is no valid safetensors file"):
+    with pytest.raises(
+        ValueError, match=r"model\.safetensors' is (no valid safetensors file|damaged)"
+    ):
         load_file(path)
 
 
@@ -159,14 +126,9 @@ def test_dtypes_that_minigrad_has_not_are_refused(tmp_path: Path, dtype: str) ->
         load_file(tmp_path / "x")
 
 
-def test_missing_files_and_folders(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         load_file(tmp_path / "x")
-    with pytest.raises(FileNotFoundError):
-        save_file({}, tmp_path / "no" / "x")
-    with pytest.raises(IsADirectoryError):
-        save_file({}, tmp_path)
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -178,10 +140,13 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
         ({"a": np.ones(1)}, None, "numpy.ndarray"),
         ({3: minigrad.ones(1)}, None, "got 3"),
         ({}, {"epoch": 5}, "metadata must be texts"),
+        ({"__metadata__": minigrad.ones(1)}, None, "the format's own name: rename the tensor"),
+        ({"a\ud800": minigrad.ones(1)}, None, "has no form in UTF-8"),
+        ({}, {"a": "\ud800"}, "has no form in UTF-8"),
     ],
 )
 def test_what_cannot_be_saved(tensors: Any, metadata: Any, words: str, tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match=words):
+    with pytest.raises((TypeError, ValueError), match=words):
         save_file(tensors, tmp_path / "x", metadata)
     assert list(tmp_path.iterdir()) == []
 

@@ -178,6 +178,7 @@ DIFFERENCES: dict[str, str] = {
             "worker_init_fn",
         )
     },
+    "nn.Module.forward.options": "so that every `forward` is one for type checkers",
     "nn.Module.register_forward_hook.always_call": "an error ends the call, hooks included",
     **{
         f"nn.functional.{loss}.weight": "errors are not weighted"
@@ -348,6 +349,21 @@ def test_what_is_not_here_answers_with_what_is(title: str) -> None:
     assert not hasattr(MODULES[title], "conv2d")
     with pytest.raises(AttributeError, match=r"^module .* has no attribute"):
         getattr(MODULES[title], "__conv2d__")  # noqa: B009
+
+
+@pytest.mark.parametrize("title", MODULES)
+def test_dir_shows_what_is_for_users(title: str) -> None:
+    """And not the files it is in, nor what they import."""
+    module = MODULES[title]
+    shown = {name for name in dir(module) if not isinstance(getattr(module, name), ModuleType)}
+    assert shown - {"__version__"} == set(names(module))
+    modules = {
+        "torch": {"autograd", "cuda", "nn", "optim", "utils"},
+        "torch.autograd": {"functional"},
+        "torch.nn": {"functional", "init", "utils"},
+        "torch.optim": {"lr_scheduler"},
+    }
+    assert set(dir(module)) - shown == modules.get(title, set())
 
 
 def test_every_exception_has_a_reason() -> None:

@@ -125,7 +125,7 @@ def exercise(operation: Operation) -> None:
         first = minigrad.autograd.grad(
             out, inputs, grad_out.requires_grad_(), create_graph=True, allow_unused=True
         )
-        total = sum((g * g).sum() for g in first if g is not None)
+        total: Any = sum((g * g).sum() for g in first if g is not None)
         if getattr(total, "requires_grad", False):
             minigrad.autograd.grad(total, inputs, allow_unused=True)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from parity.engines.pipe import RAISED, ChildTraceback, Request
 from parity.engines.process import EngineProcess, LocalObject, _Here
-from parity.engines.trainer import Trainer
+from parity.engines.trainer import Progress, Trainer, ignore
 from parity.probes import share
 from parity.probes.check import check_probes
 
@@ -63,7 +63,11 @@ class Here(LocalObject[Any]):
 
 
 def few_probes(
-    actual: EngineProcess[Trainer], expected: EngineProcess[Trainer], dtype: str, seed: int
+    actual: EngineProcess[Trainer],
+    expected: EngineProcess[Trainer],
+    dtype: str,
+    seed: int,
+    progress: Progress = ignore,
 ) -> dict[str, Any] | None:
     """Judge one in forty of the probes of a run: all of them are judged in test_probes.py."""
-    return check_probes(actual, expected, dtype, seed, share(seed)[::40])
+    return check_probes(actual, expected, dtype, seed, share(seed)[::40], progress)

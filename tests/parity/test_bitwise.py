@@ -149,7 +149,7 @@ def task(
 @pytest.mark.dear
 def test_both_engines_train_through_the_same_bits(torch_twin: EngineProcess[Trainer]) -> None:
     """Dead and diverged runs included; and on several threads."""
-    finals = []
+    finals, ends = [], []
     with trainer(Side("actual", factory(OURS))) as ours:
         for what in (
             task(RIGHTFIT, 500, 0),
@@ -168,15 +168,18 @@ def test_both_engines_train_through_the_same_bits(torch_twin: EngineProcess[Trai
                 ours, torch_twin, what, start, lambda *done, seen=seen: seen.append(done)
             )
             finals.append(result["final_mse_hex"]["actual"])
+            ends.append(result["state"])
             assert result == {
                 "passed": True,
                 "epochs": epochs,
                 "first_difference": None,
                 "final_mse_hex": {"actual": finals[-1], "expected": finals[-1]},
+                "state": {"actual": ends[-1]["actual"], "expected": ends[-1]["actual"]},
             }
             assert seen == [(i + 1, 2 * epochs) for i in range(2 * epochs)]
     assert len(set(finals)) == len(finals)
     assert finals[-1] == "nan"
+    assert [end["actual"] for end in ends][-3:] == ["trained", "dead", "diverged"]
 
 
 def test_momentum_buffers_are_given_and_compared(torch_twin: EngineProcess[Trainer]) -> None:
@@ -217,6 +220,7 @@ def test_planted_defects_are_caught_and_located(torch_twin: EngineProcess[Traine
         diverged = checked(PAYLOAD, 30, DIVERGING)
         assert diverged["passed"]
         assert diverged["final_mse_hex"] == {"actual": "nan", "expected": "nan"}
+        assert diverged["state"] == {"actual": "diverged", "expected": "diverged"}
 
         bit = checked(ANOTHER_BIT)
         assert not bit["passed"]

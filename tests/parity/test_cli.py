@@ -1,15 +1,21 @@
 """The command line, as a person at a shell meets it."""
 
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from parity.checks.verdicts import VERDICTS
+from parity.cli import app
 from parity.engines.registry import ENGINES
 from tests.parity.commands import (
+    ROOT,
     Finished,
     begun,
     finished,
@@ -22,6 +28,7 @@ from tests.parity.commands import (
 
 SMALL = ["1-4-1", "--epochs", "30"]
 LAST_SEED = str(2**64 - 1)
+COMMANDS = ("run", "train", "bench", "sweep", "replay", "engines")
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +66,12 @@ def test_run_agrees_and_writes_both_reports(agreed: tuple[Finished, Path]) -> No
             assert entry[name]["passed"] is True, name
 
 
-def test_without_a_terminal_the_output_is_plain_and_progress_is_silent(
+def test_without_a_terminal_the_output_is_plain_and_progress_a_line_a_network(
     agreed: tuple[Finished, Path],
 ) -> None:
     result, _ = agreed
-    assert result.stderr == ""
+    lines = [line.partition(": done in ")[0] for line in result.stderr.splitlines()]
+    assert lines == ["rightfit", "probes", "report"]
     assert "\x1b" not in result.stdout
     assert "PASS" in result.stdout
     assert "quick run" in result.stdout
@@ -107,55 +115,6 @@ def test_a_verdict_that_cannot_be_reached_is_null_and_no_pass(tmp_path: Path, he
     assert entry["start"]["data_identical"] is entry["start"]["parameters_identical"] is True
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["run", "rightift"], "unknown architecture 'rightift'"),
-        (["run", "1-0-1"], "sizes must be at least 1"),
-        (["run", "2-3-1"], "one feature"),
-        (["run", "--engine", "tensorflow"], "unknown engine 'tensorflow'"),
-        (["run", "--against", "tensorflow"], "unknown engine 'tensorflow'"),
-        (["run", "--engine", "torch"], "compared with itself"),
-        (["run", "--seed", "-1"], "0 to 2^64 - 1"),
-        (["run", "--seed", "one"], "0 to 2^64 - 1"),
-        (["run", "--seed", "1.5"], "0 to 2^64 - 1"),
-        (["run", "--seed", str(2**64)], "0 to 2^64 - 1"),
-        (["run", "--dtype", "float16"], "float16"),
-        (["run", "--device", "tpu", *SMALL], "unknown device 'tpu'"),
-        (["run", "--samples", "0"], "samples"),
-        (["run", "--epochs", "0"], "epochs"),
-        (["run", "--learning-rate", "nan"], "learning-rate"),
-        (["run", "--learning-rate", "-1"], "learning-rate"),
-        (["train", "--engine", "tensorflow"], "unknown engine"),
-        (["train", "--seed", "x"], "0 to 2^64 - 1"),
-        (["bench", "--engines", "torch,nothing"], "unknown engine 'nothing'"),
-        (["bench", "--engines", ","], "names no engine"),
-        (["bench", "--rounds", "1"], "rounds"),
-        (["sing"], "sing"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_bad_usage_ends_with_status_2_and_says_what_is_right(
-    tmp_path: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    result = parity(*arguments)
-    assert result.returncode == 2
-    assert said in words(result.stderr)
-    assert "Traceback" not in result.stderr
-    assert not list(tmp_path.glob("out/*"))
-
-
-@pytest.mark.parametrize("command", ["run", "train", "bench"])
-def test_an_output_path_that_is_a_file_is_refused(tmp_path: Path, command: str) -> None:
-    occupied = tmp_path / "out"
-    occupied.write_text("mine")
-    result = parity(command, "1-4-1", "--output", occupied)
-    assert result.returncode == 2
-    assert "is not a folder" in result.stderr
-    assert occupied.read_text() == "mine"
-
-
 def test_a_missing_gpu_is_said(tmp_path: Path, here: None) -> None:
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
@@ -173,7 +132,7 @@ def test_an_interrupted_run_leaves_no_file_and_no_process(tmp_path: Path) -> Non
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to every process of the group
     _, complaint = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert complaint == "parity: interrupted: nothing was written\n"
+    assert complaint == "parity: interrupted: no file is half written\n"
     assert not list(tmp_path.iterdir())
     assert group_ends(process.pid)
 
@@ -183,11 +142,47 @@ def test_a_terminal_sees_progress_within_its_width(tmp_path: Path) -> None:
     engines = ["--engine", "numpy-floor", "--against", "minigrad"]
     ended, seen = in_terminal("run", "1-4-1", "--quick", *engines, "--output", tmp_path, width=60)
     assert ended.returncode == 0
-    assert "1-4-1 minigrad" in seen
-    assert "epochs/s" in seen
+    assert seen.startswith("loading parity\r")
+    assert "starting engines " in seen
+    assert re.search(r"\d % about \d+ s left", seen)
+    assert "  1-4-1   steps, " in seen
     paths = ("Report:",)  # a path is not broken, so that it can be copied
     lines = ended.stdout.splitlines()
     assert all(len(line) <= 60 for line in lines if not line.startswith(paths))
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=str)
+def test_every_command_explains_itself(command: list[str]) -> None:
+    result = parity(*command, "-h")
+    assert result == parity(*command, "--help")
+    assert result.returncode == 0
+    assert "-h, --help" in result.stdout
+    assert all(len(line) <= 80 for line in result.stdout.splitlines())
+    assert not re.search(r"list\[|<(str|int|float|path)( range)?>", result.stdout)
+    assert command or "..." not in result.stdout.partition("\n")[2], "no sentence is cut off"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("ru", {"run"}),
+        ("run under", {"underfit"}),
+        ("run rightfit --engine numpy", {"numpy-floor"}),
+        ("sweep --against my", {"mygrad"}),
+        ("bench --engines torch,tiny", {"torch,tinygrad"}),
+        ("train --dtype ", {"float32", "float64"}),
+    ],
+)
+def test_a_shell_completes(
+    typed: str, offered: set[str], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    words = ["parity", *typed.split(" ")]
+    monkeypatch.setenv("_PARITY_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", " ".join(words))
+    monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+    with pytest.raises(SystemExit):
+        app(prog_name="parity")
+    assert set(capsys.readouterr().out.split()) == offered
 
 
 def test_engines_lists_what_is_known() -> None:
@@ -200,7 +195,11 @@ def test_engines_lists_what_is_known() -> None:
     assert states["minigrad"] == states["torch"] == "ready"
 
 
-def test_bad_usage_reaches_the_shell(tmp_path: Path) -> None:
-    result = finished("run", "rightift", "--output", tmp_path)
+@pytest.mark.parametrize("program", ["parity run", "minigrad explain"])
+def test_bad_usage_reaches_the_shell(program: str, tmp_path: Path) -> None:
+    """All else of this kind is in tests/test_shell.py, by processes that are faster to have."""
+    command = [sys.executable, "-m", *program.split(), "rightift"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith("parity: unknown architecture 'rightift'")
+    assert result.stderr.startswith(f"{program.removesuffix(' run')}: unknown architecture 'right")
+    assert result.stderr.count("\n") == 1

@@ -335,7 +335,6 @@ def test_what_a_run_loads_is_what_is_proved() -> None:
         "parity/__init__.py",
         "parity/environment.py",
         "parity/errors.py",
-        "parity/files.py",
         "parity/report/__init__.py",
         "parity/points.py",
     }

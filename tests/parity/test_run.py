@@ -24,7 +24,7 @@ from parity.processes import Processes, Side, prepared
 from parity.report import Report
 from parity.report.findings import findings
 from parity.report.html import to_html
-from parity.run import run, run_on
+from parity.run import expected_s, run, run_on
 from tests.parity import wrong_engines
 from tests.parity.here import Here
 from tests.parity.sweeping import RefusingEngine
@@ -104,22 +104,26 @@ def test_curves(report: Any) -> None:
 
 def test_progress(report: Any) -> None:
     for name in ("1-4-1", "1-6-6-1", "1-5-1"):
-        for engine in ("minigrad", "torch"):
-            done = [call[2] for call in report[1] if call[:2] == (name, engine)]
-            assert done[0] == 0
-            assert done[-1] == EPOCHS
-            assert done == sorted(done)
-    # Steps and each engine's training count epochs; eight perturbed runs and two twins theirs.
-    totals = {(call[1], call[3]) for call in report[1]}
+        done = [call[2] for call in report[1] if call[:2] == (name, "training")]
+        assert done[-1] == 2 * EPOCHS
+        assert done == sorted(done)
+    # Steps count epochs; two engines that train, eight perturbed runs and two twins theirs.
+    totals = {(call[1], call[3]) for call in report[1] if call[0] != "probes"}
     assert totals == {
-        ("minigrad", EPOCHS),
-        ("torch", EPOCHS),
-        ("torch perturbed", 8 * EPOCHS),
+        ("training", 2 * EPOCHS),
+        ("perturbed runs", 8 * EPOCHS),
         ("steps", EPOCHS),
         ("accuracy", 24),
         ("accuracy", 16),  # of the run that diverges, whose end has no states
         ("bitwise", 2 * EPOCHS),
+        ("judged", 1),
     }
+    # What is planned is what is reported, in this order.
+    planned = expected_s(tasks("1-4-1"))
+    for name in ("1-4-1", "probes"):
+        assert list(dict.fromkeys(call[1] for call in report[1] if call[0] == name)) == [
+            *planned[name]
+        ]
 
 
 # ---- planted defects ------------------------------------------------------------------------

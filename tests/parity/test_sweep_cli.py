@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from parity.sweep.plan import MOST_SEEDS
 from tests.parity.commands import in_terminal, parity, words
 from tests.parity.sweeping import ENGINES, command, results
 
@@ -18,7 +17,7 @@ def test_a_sweep_and_its_continuation(tmp_path: Path) -> None:
     options = [*SMALL, *ENGINES, "--horizons", "4", "--output", tmp_path]
     first = parity("sweep", *options, "--seeds", "0:20")
     assert first.returncode == 0, first.stderr
-    assert first.stderr == ""
+    assert first.stderr.startswith("1-4-1: done in ")
     assert "PASS  minigrad and numpy-floor agree on 1-4-1" in first.stdout
     assert "\x1b" not in first.stdout
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
@@ -77,32 +76,6 @@ def test_a_wrong_engine_fails(tmp_path: Path, engine: str) -> None:
     assert f"FAIL  {name} and minigrad disagree on 1-4-1" in result.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--seeds", "9"], "--seeds '9' names no seeds: give A:B"),
-        (["--seeds", "9:1"], "--seeds '9:1' names no seeds"),
-        (["--seeds", f"0:{MOST_SEEDS + 1}"], "is the most that is swept at once"),
-        (["rightift"], "unknown architecture 'rightift'"),
-        (["--engine", "torch"], "compared with itself"),
-        (["--engine", "tensorflow"], "unknown engine"),
-        (["--workers", "0"], "workers"),
-        (["--horizons", "-1"], "horizons"),
-        (["--workers", "2", "--scheduler", "tcp://127.0.0.1:9"], "leave it out"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_bad_usage(
-    tmp_path: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    result = parity("sweep", *arguments)
-    assert result.returncode == 2
-    assert said in words(result.stderr)
-    assert "Traceback" not in result.stderr
-    assert not list(tmp_path.iterdir())
-
-
 def test_what_an_engine_refuses_is_said(tmp_path: Path) -> None:
     engines = ["--engine", "tests.parity.sweeping:RefusingEngine", "--against", "minigrad"]
     result = parity("sweep", *SMALL, *engines, "--seeds", "0:3", "--output", tmp_path)
@@ -114,8 +87,8 @@ def test_a_terminal_sees_progress(tmp_path: Path) -> None:
     small = command(tmp_path, *SMALL, "--seeds", "0:12", "--horizons", "2")
     ended, seen = in_terminal(*small, width=60)
     assert ended.returncode == 0
-    assert "1-4-1 minigrad" in seen
-    assert "1-4-1 numpy-floor horizons" in seen
+    assert "starting engines " in seen
+    assert "  1-4-1  done in " in seen
     lines = ended.stdout.splitlines()
     assert all(len(line) <= 60 for line in lines if not line.startswith("Written:"))
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
+from minigrad.files import write_whole
 from minigrad.ops import RULES
 from parity.errors import UsageError
 from parity.source_digest import ROOT
@@ -88,7 +89,7 @@ class Defect:
     def plant(self, tree: Path) -> None:
         """Write the defect into the file of a tree."""
         path = tree / self.file
-        path.write_text(self.applied_to(path.read_text(encoding="utf-8")), encoding="utf-8")
+        write_whole(path, self.applied_to(path.read_text(encoding="utf-8")))
 
 
 def _extent(tree: ast.Module, function: str) -> tuple[int, int]:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from parity.cli.command import INTERRUPTED
 from parity.evidence.detection.defect import Defect
 from parity.source_digest import ROOT
 
@@ -112,7 +111,7 @@ def run_in(tree: Path, module: str, *arguments: str) -> subprocess.CompletedProc
         timeout=PATIENCE_S,
         check=False,
     )
-    if ended.returncode in (INTERRUPTED, -signal.SIGINT):
+    if ended.returncode in (128 + signal.SIGINT, -signal.SIGINT):
         raise KeyboardInterrupt
     return ended
 

@@ -27,10 +27,10 @@ import torch_impl
 from minigrad import nn
 from minigrad.architectures import ARCHITECTURES, build, parabola
 from minigrad.autograd.gradcheck import gradcheck
+from minigrad.files import write_whole
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.adapters.torch import TorchEngine
 from parity.engines.protocol import Array, Task
-from parity.files import write_whole
 from parity.probes.run import run_probes
 
 RTOL_MSE = 1e-3

@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from hypothesis.errors import Flaky
 
-from parity.environment import environment, usable_cores
+from parity.environment import environment
 from parity.evidence.detection.defect import Defect, planted, read
 from parity.evidence.readme_tables import RESULTS
 from parity.evidence.store import Store
+from parity.system import usable_cores
 from tests.minigrad.api_machine import run_programs
 from tests.minigrad.machine.known import KNOWN
 from tests.minigrad.machine.twins import Disagreement, disagreement
