@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from minigrad import __version__, problems, shell
 from minigrad.architectures import DEFAULT_SEED, architecture, training
 from minigrad.explain import Explanation, explain
+from minigrad.limits import beyond
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +39,7 @@ def _explain(options: argparse.Namespace) -> int:
     return 0
 
 
-def _failed(error: Exception) -> int | None:
+def _failed(error: BaseException) -> int | None:
     """Say what was wrong with the input; a function of the user's may raise anything."""
     if isinstance(error, OSError | MemoryError):
         return None
@@ -97,12 +98,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _explained(options: argparse.Namespace) -> Explanation:
+    for name in ("seed", "epoch", "samples"):
+        value = getattr(options, name)
+        if value is not None and (said := beyond(name, value)):
+            raise ValueError(f"--{name} {str(value)[:40]} {said}")
     if ":" in options.what:
         explanation = explain(_function(options.what))
         explanation.title = options.what
         return explanation
-    if options.epoch < 1:
-        raise ValueError(f"--epoch must be at least 1, not {options.epoch}")
     if options.what.endswith(".py"):
         if options.samples is not None:
             raise ValueError(f"--samples is for the parabola, and {options.what} has its own data")
@@ -123,6 +126,8 @@ def _explained(options: argparse.Namespace) -> Explanation:
 def _function(text: str) -> Callable[[], Any]:
     """Return the function that `module:function` names, looked for from the current folder on."""
     module_name, _, path = text.partition(":")
+    if not module_name or not path:
+        raise ValueError(f"{text!r} names no function: give MODULE:FUNCTION")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:

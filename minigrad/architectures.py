@@ -19,6 +19,9 @@ from minigrad.tensor.joining import stack
 MOST_PARAMETERS = 100_000_000
 """More than this is taken for a typing error."""
 
+MOST_ACTIVATIONS = 500_000_000
+"""Of all layers and samples; more would not fit into memory."""
+
 DEFAULT_SEED = 9
 """The smallest seed at which all three networks train: with every engine, in reproducible
 arithmetic, in a quick run, and after their first weights were moved by a few last bits. At seed 0
@@ -83,6 +86,16 @@ def architecture(text: str, features: int = 1) -> Architecture:
     return found
 
 
+def check_size(sizes: tuple[int, ...], samples: int) -> None:
+    """Raise `ValueError` if the values of all layers and samples would not fit into memory."""
+    activations = samples * sum(sizes)
+    if activations > MOST_ACTIVATIONS:
+        raise ValueError(
+            f"{samples:,} samples and {len(sizes)} layer sizes up to {max(sizes):,} have "
+            f"{activations:,} activations, and {MOST_ACTIVATIONS:,} is the most"
+        )
+
+
 def build(sizes: tuple[int, ...], dtype: Any = float32) -> Sequential:
     """Return linear layers of these sizes with ReLU between them, initialised at random."""
     modules: list[Module] = []
@@ -110,6 +123,7 @@ def training(
     architecture: Architecture, seed: int = DEFAULT_SEED, epoch: int = 1, samples: int = 100
 ) -> Callable[[], Tensor]:
     """Return the training step of an epoch, counted from 1; all epochs before it are trained."""
+    check_size(architecture.sizes, samples)
     manual_seed(seed)
     x, y = parabola(samples)
     model = build(architecture.sizes)

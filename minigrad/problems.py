@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 import minigrad
 from minigrad.architectures import DEFAULT_SEED, parabola, step_of
+from minigrad.limits import beyond
 from minigrad.tensor import Tensor
 
 FUNCTIONS = {
@@ -59,7 +60,7 @@ def training(
     """
     written = _Written(path)
     if seed is None:
-        seed = written.value("seed", DEFAULT_SEED, least=0)
+        seed = written.value("seed", DEFAULT_SEED)
     batch_size, shuffle = written.value("batch_size", 0), written.module.get("shuffle", False)
     if shuffle and not batch_size:
         raise ProblemError(
@@ -181,17 +182,16 @@ class _Written:
             )
         return list(found)
 
-    def value(self, name: str, default: int, least: int = 1) -> int:
+    def value(self, name: str, default: int) -> int:
         """Return a whole number of the file."""
-        found = self.module.get(name)
+        found: Any = self.module.get(name)
         if found is None:
             return default
-        if type(found) is not int or found < least:
-            raise ProblemError(
-                f"{self._path}: {name} = {str(found)[:40]!r} must be a whole number of at least "
-                f"{least}"
-            )
-        return found
+        number = found if type(found) is int else None
+        wrong = "must be a whole number" if number is None else beyond(name, number)
+        if number is None or wrong is not None:
+            raise ProblemError(f"{self._path}: {name} = {str(found)[:40]!r} {wrong}")
+        return number
 
     def wrong(self, name: str, wanted: str, found: Any) -> ProblemError:
         """Return what to raise where a function returns something else."""

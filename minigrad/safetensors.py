@@ -36,6 +36,7 @@ def save_file(
 
     Raises:
         TypeError: `tensors` is no mapping of names to tensors, or the metadata are no texts.
+        ValueError: a name is `__metadata__`, or a text has no form in UTF-8.
         OSError: the file cannot be written.
         ModuleNotFoundError: the package `safetensors` is not installed.
     """
@@ -45,6 +46,15 @@ def save_file(
     for key, value in texts.items():
         if not (isinstance(key, str) and isinstance(value, str)):
             raise TypeError(f"save_file: metadata must be texts, but got {key!r}: {value!r}")
+    for text in (*arrays, *texts, *texts.values()):
+        if text == "__metadata__" and text in arrays:
+            raise ValueError(f"save_file: {text!r} is the format's own name: rename the tensor")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"save_file: {text!r} has no form in UTF-8, which the format is in: {error.reason}"
+            ) from error
     write_whole(filename, package.save(arrays, texts or None))
 
 
@@ -68,9 +78,14 @@ def load_file(filename: str | os.PathLike[str]) -> dict[str, Tensor]:
         raise ValueError(
             f"load_file: {name!r} is no valid safetensors file, or is damaged: {error}"
         ) from error
-    for array in arrays.values():
+    for key, array in arrays.items():
         if array.dtype not in SUPPORTED:
             raise _unsupported(name, array.dtype)
+        if array.dtype == np.bool_ and (array.view(np.uint8) > 1).any():
+            raise ValueError(
+                f"load_file: {name!r} is damaged: {key!r} is of bools, and has bytes that are "
+                "neither 0 nor 1"
+            )
     return {key: Tensor._wrapped(np.array(array)) for key, array in sorted(arrays.items())}
 
 

@@ -92,7 +92,7 @@ def finish(program: str, body: Callable[[], Any]) -> int:
 def ended(
     program: str,
     body: Callable[[], int],
-    failed: Callable[[Exception], int | None],
+    failed: Callable[[BaseException], int | None],
     interrupted: str = "no file is half written",
 ) -> int:
     """Return the exit status of the work of a command; say in one line what ended it early.
@@ -109,13 +109,13 @@ def ended(
         show("")
         end()
         return status
-    except (KeyboardInterrupt, Exception) as error:
+    except (KeyboardInterrupt, SystemExit, Exception) as error:
         end()
         if number := stopped(error):
             own = str(error) if isinstance(error, KeyboardInterrupt) else ""
             said = f"{ENDINGS[signal.Signals(number).name]}: {own or interrupted}"
             return complain(program, said, 128 + number)
-        found = failed(error) if isinstance(error, Exception) else None
+        found = failed(error)
         if found is not None:
             return found
         if isinstance(error, MemoryError):

@@ -6,7 +6,7 @@ it is gone when the work is done. Elsewhere a line for each network, when it is 
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Self
 
@@ -33,10 +33,11 @@ class _Network:
     """What is known of one network.
 
     Attributes:
-        expected_s: by phase, how long it may take; phases come in this order.
+        expected_s: by phase, how long it may take; phases begin in this order.
         began_s, took_s: None before it began, and before it was done.
         phase: what is going on, of which so much is done.
-        share: of the expected time that has been done, and how much of it before this command.
+        parts: by phase, which part of it is done.
+        before_s: how much of the expected time had been spent before this command.
     """
 
     expected_s: Mapping[str, float]
@@ -45,28 +46,35 @@ class _Network:
     phase: str = ""
     done: int = 0
     total: int = 0
-    share: float = 0.0
-    before: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict)
+    before_s: float = 0.0
 
     @property
     def whole_s(self) -> float:
         """The expected time of all phases."""
         return sum(self.expected_s.values())
 
+    @property
+    def done_s(self) -> float:
+        """The expected time of what is done."""
+        if self.took_s is not None:
+            return self.whole_s
+        return sum(self.parts.get(phase, 0.0) * s for phase, s in self.expected_s.items())
+
     def advance(self, phase: str, done: int, total: int, now_s: float) -> bool:
-        """Note how far a phase is; return whether all phases are done by that, and were not."""
+        """Note how far a phase is; return whether that ends the network, the first time."""
         self.phase, self.done, self.total = phase, done, total
         phases = list(self.expected_s)
-        if phase not in phases or self.took_s is not None:
-            return False
-        before = sum(self.expected_s[each] for each in phases[: phases.index(phase)])
-        part = done / total if total else 1.0
-        self.share = (before + self.expected_s[phase] * part) / self.whole_s
+        if phase in phases:
+            for each in phases[: phases.index(phase)]:
+                self.parts.setdefault(each, 1.0)  # it was left out
+            self.parts[phase] = done / total if total else 1.0
         if self.began_s is None:
-            self.began_s, self.before = now_s, self.share
-        if phase == phases[-1] and done >= total:
-            self.took_s = now_s - self.began_s
-        return self.took_s is not None
+            self.began_s, self.before_s = now_s, self.done_s
+        if self.took_s is not None or phase != phases[-1] or done < total:
+            return False
+        self.took_s = now_s - self.began_s
+        return True
 
     def said(self) -> str:
         """Return how far it is, in words."""
@@ -132,8 +140,8 @@ class Progress:
 
     def _sums(self) -> tuple[float, ...]:
         """Return the expected time of all, of what is done, and of what was before this command."""
-        found = [(1.0, each.share, each.before, each.whole_s) for each in self._networks.values()]
-        return tuple(sum(each[i] * each[-1] for each in found) for i in range(3))
+        found = [(each.whole_s, each.done_s, each.before_s) for each in self._networks.values()]
+        return tuple(map(sum, zip(*found, strict=True))) or (0.0, 0.0, 0.0)
 
     def _picture(self) -> Group:
         whole_s, done_s, _ = self._sums()
@@ -145,7 +153,7 @@ class Progress:
         head.add_column(no_wrap=True)
         head.add_row(
             "starting engines" if self._began_s is None else "all",
-            ProgressBar(max(whole_s, 1e-9), done_s),
+            ProgressBar(max(whole_s, 1e-9), done_s, pulse=self._began_s is None),
             f"{100 * done_s / max(whole_s, 1e-9):.0f} %",
             "" if not left_s else f"about {duration(_rounded(left_s))} left",
         )

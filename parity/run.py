@@ -27,10 +27,10 @@ PROBES, JUDGED = "probes", "judged"
 """What else progress is reported of: the probes, and that all is known of a network."""
 
 PHASES = {
-    "training": (1.0, 1.0),
-    "perturbed runs": (4.0, 4.0),
-    "steps": (50.0, 20.0),
-    "bitwise": (10.0, 8.0),
+    "training": (1.0, 2.0),
+    "perturbed runs": (7.0, 10.0),
+    "steps": (17.0, 20.0),
+    "bitwise": (8.0, 17.0),
 }
 """How many ordinary steps one of these takes: at a small network, and at a large one."""
 

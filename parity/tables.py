@@ -22,6 +22,11 @@ class Output(Console):
         """Go on in silence when nobody reads any more, as in `parity run | head -1`."""
         shell.silence(self.file)
 
+    def say(self, sentence: str, style: str | None = None) -> None:
+        """Print a sentence: broken between words on a terminal, one line elsewhere."""
+        whole = not self.is_terminal
+        self.print(sentence, style=style, soft_wrap=whole, markup=False, highlight=False)
+
 
 class Trimmed(NamedTuple):
     """Anything that rich can show, without blanks at the ends of lines.

@@ -31,7 +31,8 @@ def test_the_wheel_has_what_is_read_when_it_runs() -> None:
         for path in (ROOT / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    left_out = {path for path in kept if path.endswith("README.md") or "/results/" in path}
+    guides = ("README.md", ".ipynb")
+    left_out = {path for path in kept if path.endswith(guides) or "/results/" in path}
     assert set(found) == kept - left_out
     assert {"minigrad/py.typed", "parity/report/report.css"} <= found.keys()
     assert sum(found.values()) < 2.5e6

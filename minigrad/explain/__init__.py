@@ -9,6 +9,7 @@
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ __all__ = ["Explanation", "Observation", "explain"]
 class Explanation(Computation):
     """A computation as a table, a graph, and a page to step through.
 
-    Its printed form is the table, in a notebook with the graph.
+    Its printed form is the table; a notebook shows the page.
     """
 
     def __repr__(self) -> str:
@@ -73,7 +74,8 @@ def explain(result: Tensor | Callable[..., Any], *arguments: Any, **options: Any
     call `backward` itself, the gradients are computed separately and no `.grad` is touched.
 
     Returns:
-        an `Explanation`. Its printed form is a table; it also has the graph, and the page.
+        an `Explanation`. Its printed form is a table, and a notebook shows the page; it also has
+        the graph, and `save(path)` writes the page.
 
     Raises:
         TypeError: it is neither a tensor nor a function that returns one.
@@ -87,7 +89,8 @@ def explain(result: Tensor | Callable[..., Any], *arguments: Any, **options: Any
             f"explain: expected a Tensor or a function that returns one, not "
             f"{type(result).__name__}"
         )
-    name = getattr(result, "__qualname__", type(result).__name__)
+    named = result.func if isinstance(result, partial) else result
+    name = getattr(named, "__qualname__", type(named).__name__).rpartition("<locals>.")[2]
     observation = Observation()
 
     def observed() -> tuple[tape.Node, Tensor]:

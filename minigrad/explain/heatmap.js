@@ -2,6 +2,9 @@
 
 const { steps, arrays, codes, ...data } = JSON.parse(document.getElementById("data").textContent);
 const id = (name) => document.getElementById(name);
+const LETTERS = "11px ui-monospace, 'DejaVu Sans Mono', monospace"; // of the numbers in cells
+const LETTER = 6.8; // pixels: how wide one is
+const SHARP = Math.ceil(devicePixelRatio); // pixels of the screen in one of the page
 const STRANGE = [176, 0, 176]; // not finite
 
 /** Make an element: attributes, then children, texts or elements. */
@@ -18,6 +21,13 @@ const short = (text) => {
   const value = Number(text);
   return Number.isFinite(value) ? String(Number(value.toPrecision(4))) : text;
 };
+
+/** A number in at most seven characters. */
+function brief(value) {
+  if (typeof value !== "number" || Object.is(value, -0)) return numberText(value);
+  const plain = [4, 3, 2].map((digits) => String(Number(value.toPrecision(digits))));
+  return plain.find((text) => text.length <= 7) ?? value.toExponential(1);
+}
 
 // ---- colours -------------------------------------------------------------------------------
 
@@ -41,15 +51,21 @@ const overZero = (most) => (value, { zero, negative, positive }) => {
   return between(zero, value < 0 ? negative : positive, Math.min(1, Math.abs(value) / (most || 1)));
 };
 
-/** Draw an array on a canvas, a rectangle a cell, and frame the selected one. */
-function paint(canvas, array, wide, high, selected, colour) {
+/** Draw an array on a canvas, a rectangle a cell, with its number if there are `texts`, and frame the selected one. */
+function paint(canvas, array, wide, high, texts, selected, colour) {
   const [rows, columns] = array.size;
   const colours = palette();
   const context = canvas.getContext("2d");
+  context.setTransform(SHARP, 0, 0, SHARP, 0, 0);
+  [context.font, context.textAlign, context.textBaseline] = [LETTERS, "center", "middle"];
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j < columns; j++) {
-      context.fillStyle = `rgb(${colour(array.cells[i * columns + j], colours)})`;
+      const [red, green, blue] = colour(array.cells[i * columns + j], colours);
+      context.fillStyle = `rgb(${[red, green, blue]})`;
       context.fillRect(j * wide, i * high, wide, high);
+      if (!texts) continue;
+      context.fillStyle = 0.3 * red + 0.59 * green + 0.11 * blue > 130 ? "black" : "white";
+      context.fillText(texts[i * columns + j], (j + 0.5) * wide, (i + 0.5) * high);
     }
   }
   if (selected !== null) {
@@ -93,21 +109,35 @@ function rangeText(array) {
   return `${range}${strange}\nnorm ${array.norm}${means}`;
 }
 
+const HIGH = 18; // pixels of a cell with a number in it
+
+/** The numbers of an array's cells and how wide they are, where there is room to write them. */
+function written(array, room) {
+  const [rows, columns] = array.size;
+  const [across, down] = room.written;
+  if (array.rows.length || rows * HIGH > down || columns * 20 > across) return null;
+  const texts = array.cells.map(brief);
+  texts.wide = Math.ceil(8 + LETTER * Math.max(...texts.map((text) => text.length)));
+  return columns * texts.wide <= across ? texts : null;
+}
+
 /** Make a heat map whose cells can be asked: `chosen` is called with [row, column], or null. */
 function heatMap(array, label, room, chosen, colour = overZero(largest(array))) {
   const [rows, columns] = array.size;
   const fit = (cells, space, most) => Math.max(1, Math.min(most, Math.floor(space / cells)));
-  const wide = columns === 1 ? room.cell : fit(columns, room.wide, room.cell);
-  const high = fit(rows, room.high, room.cell);
+  const texts = written(array, room);
+  const wide = texts ? texts.wide : columns === 1 ? room.cell : fit(columns, room.wide, room.cell);
+  const high = texts ? HIGH : fit(rows, room.high, room.cell);
   const canvas = element("canvas", {
-    width: wide * columns, height: high * rows, tabindex: 0, role: "img",
+    width: wide * columns * SHARP, height: high * rows * SHARP, tabindex: 0, role: "img",
     "aria-label": `${label}. Arrow keys read cells.`,
   });
+  canvas.style.width = `${wide * columns}px`;
   canvas.style.height = `${high * rows}px`; // only the width gives way where there is little room
   let selected = null;
   canvas.choose = (cell) => {
     selected = cell;
-    paint(canvas, array, wide, high, selected, colour);
+    paint(canvas, array, wide, high, texts, selected, colour);
   };
   canvas.repaint = () => canvas.choose(selected);
   const within = (value, count) => Math.max(0, Math.min(count - 1, value));
@@ -163,7 +193,7 @@ const FIGURES = {
     const caption = element("figcaption", {}, element("b", {}, name), shape);
     if (note && note !== name) caption.append(" ", element("span", {}, note));
     const body = found
-      ? tensor(found, name, { wide: 200, high: 200, cell: 13 })
+      ? tensor(found, name, { wide: 200, high: 200, cell: 13, written: [330, 290] })
       : [element("div", { class: "single" }, text)];
     return element("figure", { "data-name": name }, caption, ...body);
   },

@@ -1,5 +1,6 @@
 const last = steps.length;
 const PACE = 1600; // milliseconds a step while playing
+const PLAY = id("play").querySelector("path").getAttribute("d");
 let current = 0;
 let timer = null;
 
@@ -7,7 +8,9 @@ let timer = null;
 
 function source({ file, line, text }) {
   const where = element("span", { class: "made" }, `${file}:${line}`);
-  return element("div", {}, where, element("pre", { tabindex: 0, "aria-label": file }, text));
+  const lines = text.split("\n").map((each) =>
+    element("div", { style: `--in: ${each.search(/\S|$/)}ch` }, each.trimStart() || "\u200b"));
+  return element("div", {}, where, element("pre", {}, ...lines));
 }
 
 function article(step) {
@@ -43,7 +46,7 @@ function article(step) {
 function parameters(step, before) {
   return step.parameters.map(([value, gradient, state], k) => {
     const changed = before && JSON.stringify(before.parameters[k]) !== JSON.stringify(step.parameters[k]);
-    const room = { wide: 120, high: 72, cell: 10 };
+    const room = { wide: 120, high: 72, cell: 10, written: [140, 80] };
     const half = (title, array) => {
       const body = array === null ? [element("div", { class: "range" }, "none")] : tensor(arrays[array], `${data.names[k]} ${title}`, room);
       return element("div", { "data-name": title }, element("span", { class: "made" }, title), ...body);
@@ -101,18 +104,19 @@ function show(number) {
   const first = side.querySelector(".lit, [aria-current]");
   if (first) side.scrollTop = first.offsetTop - side.offsetTop - 40;
   light(step);
-  if (location.hash !== `#step-${current}`) history.replaceState(null, "", `#step-${current}`);
+  if (isFile && location.hash !== `#step-${current}`) history.replaceState(null, "", `#step-${current}`);
   document.documentElement.dataset.step = current;
 }
 
 function play(on) {
   clearInterval(timer);
   timer = on ? setInterval(() => (current < last ? show(current + 1) : play(false)), PACE) : null;
-  id("play").textContent = on ? "❚❚" : "▶▶";
-  id("play").setAttribute("aria-label", on ? "Pause" : "Play");
+  id("play").querySelector("span").textContent = on ? "Pause" : "Play";
+  id("play").querySelector("path").setAttribute("d", on ? "M3 2h4v12H3zM9 2h4v12H9z" : PLAY);
   if (on && current === last) show(1);
 }
 
+const isFile = location.protocol !== "about:"; // and not a frame in a notebook
 const fromHash = () => Number((location.hash.match(/^#step-(\d+)$/) || [])[1]) || 1;
 const go = (number) => { play(false); show(number); };
 id("first").onclick = () => go(1);
@@ -123,9 +127,12 @@ id("play").onclick = () => play(timer === null);
 id("slider").oninput = () => go(Number(id("slider").value));
 addEventListener("hashchange", () => go(fromHash()));
 addEventListener("click", (event) => {
-  const top = id("step").getBoundingClientRect().top;
   const link = event.target.closest('a[href^="#step-"]');
-  if (link && (top < 0 || top > 0.8 * innerHeight)) id("step").scrollIntoView();
+  if (!link) return;
+  event.preventDefault(); // in a frame it would lead to the page around it
+  go(Number(link.hash.slice(6)));
+  const top = id("step").getBoundingClientRect().top;
+  if (top < 0 || top > 0.8 * innerHeight) id("step").scrollIntoView();
 });
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.altKey || event.metaKey) return;
@@ -136,7 +143,7 @@ addEventListener("keydown", (event) => {
   };
   if (!(event.key in keys)) return;
   if (event.key === " " && event.target.closest("button, a, summary")) return;
-  if (event.target.closest("pre, .scroll") && event.key.startsWith("Arrow")) return; // scrolls
+  if (event.target.closest(".scroll") && event.key.startsWith("Arrow")) return; // scrolls
   event.preventDefault();
   keys[event.key]();
 });

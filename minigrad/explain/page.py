@@ -16,6 +16,14 @@ from minigrad.explain.summary import RULE, Shown, json_of
 from minigrad.explain.table import HEADINGS, count_text, kept, number_text, rows
 
 PHASES = {"forward": "Forward", "backward": "Backward", "update": "Update"}
+SIGNS = {
+    "first": "M2 3h2v10H2zM14 3v10L5 8z",
+    "back": "M8 2 2 8l6 6v-4h6V6H8z",
+    "play": "M3 2v12l11-6z",
+    "next": "M8 2l6 6-6 6v-4H2V6h6z",
+    "last_sign": "M12 3h2v10h-2zM2 3v10l9-5z",
+}
+"""The signs on the buttons, which no font need have."""
 
 
 def page(computation: Computation) -> str:
@@ -40,7 +48,8 @@ def page(computation: Computation) -> str:
         story.steps,
         story.shown,
         graph(computation),
-        lead=Template(_read("lead.html")).substitute(count=count_text(computation)).rstrip(),
+        lead=f'<p class="quiet">{count_text(computation)}</p>',
+        reading=_read("reading.html"),
         aside='<h2>Parameters and their gradients</h2>\n<div id="parameters"></div>',
         notes=notes,
         data={"names": [entry.name for entry in story.parameters]},
@@ -54,9 +63,11 @@ def assembled(
     drawn: Graph,
     *,
     lead: str,
+    reading: str,
     aside: str,
     notes: list[str],
     data: Mapping[str, Any],
+    legend: str = "",
     css: str = "",
     js: str = "",
 ) -> str:
@@ -67,9 +78,10 @@ def assembled(
         steps: as `Story` tells them.
         shown: the arrays and the source that the steps name by their numbers.
         drawn: the graph; a step lights the box that its `entry` is in.
-        lead, aside: HTML, to stand above the steps and beside them.
-        notes: sentences to stand below them.
+        lead, reading, aside: HTML, to stand above the steps, folded, and beside them.
+        notes: sentences to stand with what is folded.
         data: more for the scripts, ready to become JSON.
+        legend: HTML, what more colours there are.
         css, js: more style, and a script that adds to `FIGURES`.
     """
     norms = [edge.norm for edge in drawn.edges if edge.norm and math.isfinite(edge.norm)]
@@ -83,9 +95,15 @@ def assembled(
     return Template(_read("page.html")).substitute(
         title=escape(title),
         lead=lead,
+        reading=reading,
+        legend=legend,
         aside=aside,
         links=_links(steps),
         last=len(steps),
+        **{
+            name: f'<svg viewBox="0 0 16 16"><path d="{path}"/></svg>'
+            for name, path in SIGNS.items()
+        },
         graph=svg(drawn),
         notes="".join(f"<p>{escape(note)}</p>" for note in [*said, *notes]),
         rule=escape(RULE),
@@ -117,7 +135,11 @@ def _links(steps: list[Step]) -> str:
 
 
 def notebook(computation: Computation) -> str:
-    """Return the table as HTML, with the graph above it."""
+    """Return the page in a frame; of what was not observed a table, with the graph above it."""
+    if computation.is_observed:
+        return Template(_read("frame.html")).substitute(
+            title=escape(computation.title), page=escape(page(computation))
+        )
     body = []
     for found in rows(computation):
         if isinstance(found, int):

@@ -1,10 +1,12 @@
 """The source of rules as text and as formulas, read from the functions themselves.
 
-Nothing here is a second copy of a derivative: a formula is the Python text in mathematical signs.
+Nothing here is a second copy of a derivative: a formula is the Python text in mathematical signs,
+with its products put in the usual order and what is used once put in its place.
 """
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Callable
 from functools import cache
@@ -19,8 +21,6 @@ ROOT = Path(__file__).parents[2]
 INFIX = {
     "add": ("+", 1),
     "subtract": ("−", 1),
-    "multiply": ("·", 2),
-    "divide": ("/", 2),
     "matmul": ("@", 2),
     "power": ("^", 4),
     "equal": ("=", 0),
@@ -32,6 +32,9 @@ INFIX = {
     "logical_and": ("and", -1),
 }
 """Functions of two arguments: their sign, and how tightly it binds."""
+
+PRODUCT = 2
+"""How tightly products and quotients bind."""
 
 REDUCED = {"add": "Σ", "maximum": "max", "minimum": "min"}
 RENAMED = {"maximum": "max", "minimum": "min", "add.at": "add at", "prod": "∏"}
@@ -91,7 +94,47 @@ def formula_of(function: Callable[..., Any], result: str) -> list[str]:
     ['∂weight = ∂outᵀ @ x']
     """
     definition: Any = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-    return _statements(definition.body, result)
+    body = _Counted().visit(definition).body
+    found = _statements(_with_each_in_its_place(body), result)
+    counted = any(isinstance(part, ast.Name) and part.id == "n" for part in ast.walk(definition))
+    return [*found, "n: how many elements are combined"] if counted else found
+
+
+class _Counted(ast.NodeTransformer):
+    """Writes n for the number of elements."""
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        name = ast.unparse(node.func)
+        at_least_one = name == "max" and ast.unparse(node.args[0]) == "n"
+        of_a_shape = name == "prod" and ".shape" in ast.unparse(node)
+        return ast.Name("n") if name == "_count" or of_a_shape or at_least_one else node
+
+
+def _with_each_in_its_place(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Put in its place what is computed in a line of its own, if it is short and used once."""
+    if any(isinstance(statement, ast.If) for statement in body):
+        return body
+    rest = list(body)
+    for statement in body:
+        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+            continue
+        name, said = statement.targets[0].id, ast.unparse(statement.value)
+        uses = [n for s in rest for n in ast.walk(s) if isinstance(n, ast.Name) and n.id == name]
+        if len(uses) == 2 and "where" not in said and " if " not in said and len(said) < 50:
+            rest.remove(statement)
+            rest = [_Replaced(name, statement.value).visit(other) for other in rest]
+    return rest
+
+
+class _Replaced(ast.NodeTransformer):
+    """Puts an expression in the place of a name."""
+
+    def __init__(self, name: str, value: ast.expr) -> None:
+        self.name, self.value = name, value
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self.value if node.id == self.name else node
 
 
 def _statements(body: list[ast.stmt], result: str) -> list[str]:
@@ -128,12 +171,15 @@ def _expression(node: ast.expr) -> tuple[str, int]:
         if node.attr in ("mT", "T"):
             return f"{_text(node.value, ATOM)}ᵀ", ATOM
         return f"{_text(node.value, ATOM)}.{node.attr}".removeprefix("np."), ATOM
+    over, under = _factors(node)
+    if len(over) + len(under) > 1:
+        return _product(over, under), PRODUCT
     if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
         return _infix(OPERATORS[type(node.op)], node.left, node.right)
     if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in OPERATORS:
         return _infix(OPERATORS[type(node.ops[0])], node.left, node.comparators[0])
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return f"−{_text(node.operand, UNARY)}", UNARY
+        return _negative(node.operand)
     if isinstance(node, ast.IfExp):
         yes, no = (_text(part, WHERE + 1) for part in (node.body, node.orelse))
         return f"{yes} if {ast.unparse(node.test)}, else {no}", WHERE
@@ -147,26 +193,81 @@ def _infix(name: str, left: ast.expr, right: ast.expr) -> tuple[str, int]:
     return f"{_text(left, binding)} {sign} {_text(right, binding + 1)}", binding
 
 
+def _factors(node: ast.expr) -> tuple[list[ast.expr], list[ast.expr]]:
+    """Return what is above and what is below the line of a quotient."""
+    if isinstance(node, ast.BinOp):
+        name, parts = OPERATORS.get(type(node.op), ""), [node.left, node.right]
+    elif isinstance(node, ast.Call):
+        name, parts = ast.unparse(node.func).removeprefix("np."), node.args
+    else:
+        return [node], []
+    if name not in ("multiply", "divide"):
+        return [node], []
+    (over, under), (more, less) = map(_factors, parts)
+    return (over + more, under + less) if name == "multiply" else (over + less, under + more)
+
+
+def _product(over: list[ast.expr], under: list[ast.expr]) -> str:
+    """Return a product, the gradient first, then numbers, names, the rest; and what divides it."""
+
+    def listed(factors: list[ast.expr]) -> list[str]:
+        said = [_text(each, PRODUCT + 1) for each in sorted(factors, key=_rank)]
+        for name in {each for each in said if each.isidentifier() and said.count(each) == 2}:
+            said[said.index(name)] += "²"
+            said.remove(name)
+        return said
+
+    ones = [each for each in over if ast.unparse(each) != "1"]
+    said = re.sub(r"(?<!\S)(\d+) · \(", r"\1(", " · ".join(listed(ones)) or "1")
+    below = listed(under)
+    together = " · ".join(below)
+    closed = len(below) == 1 and " " not in _within_parentheses(together)
+    return said if not below else f"{said}/{together}" if closed else f"{said}/({together})"
+
+
+def _within_parentheses(said: str) -> str:
+    """Return a text without what stands in parentheses."""
+    return re.sub(r"\(.*\)", "", said)
+
+
+def _rank(factor: ast.expr) -> int:
+    if isinstance(factor, ast.Name):
+        return 0 if factor.id == "grad_out" else 2
+    return 1 if isinstance(factor, ast.Constant) else 3
+
+
+def _negative(node: ast.expr) -> tuple[str, int]:
+    said, own = _expression(node)
+    return (f"−{said}", min(own, UNARY)) if own >= PRODUCT else (f"−({said})", UNARY)
+
+
 def _call(node: ast.Call) -> tuple[str, int]:
     name = ast.unparse(node.func).removeprefix("np.")
+    keywords = {keyword.arg: keyword.value for keyword in node.keywords}
     if name in INFIX and len(node.args) == 2 and not node.keywords:
         return _infix(name, *node.args)
+    if name == "power" and "exponent" in keywords:
+        return _infix(name, node.args[0], keywords["exponent"])
+    if name == "contiguous":
+        return _expression(node.args[0])
+    if name == "broadcast_to" and (inner := _reshaped(node.args[0])) is not None:
+        return f"{_text(inner, PRODUCT)} repeated to x's shape", WHERE + 1
     if name == "where" and len(node.args) == 3:
         condition, yes, no = (_text(argument, WHERE + 1) for argument in node.args)
         if condition == "out":
             condition = "out ≠ 0"
         return f"{yes} where {condition}, else {no}", WHERE
-    if name.endswith(".reduce") and name[:-7] in REDUCED:
-        options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-        axis = options.get("axis", "0")
+    reduced = "add.reduce" if name == "sum" and "axis" in keywords else name
+    if reduced.endswith(".reduce") and reduced[:-7] in REDUCED:
+        axis = ast.unparse(keywords["axis"]) if "axis" in keywords else "0"
         over = "" if axis == "None" else f" over {'axis ' * axis.isdecimal()}{axis}"
-        return f"{REDUCED[name[:-7]]} {_text(node.args[0], UNARY)}{over}", 1
+        return f"{REDUCED[reduced[:-7]]} {_text(node.args[0], UNARY)}{over}", -1 if over else 1
     if name == "square":
         return f"{_text(node.args[0], ATOM)}²", 4
     if name == "positive":
         return _text(node.args[0], ATOM), ATOM
     if name == "negative":
-        return f"−{_text(node.args[0], UNARY)}", UNARY
+        return _negative(node.args[0])
     if name == "sqrt":
         return f"√{_text(node.args[0], ATOM)}", UNARY
     if name == "absolute":
@@ -174,6 +275,12 @@ def _call(node: ast.Call) -> tuple[str, int]:
     arguments = [_text(argument) for argument in node.args]
     arguments += [f"{keyword.arg}={_text(keyword.value)}" for keyword in node.keywords]
     return f"{RENAMED.get(name, name)}({', '.join(arguments)})", ATOM
+
+
+def _reshaped(node: ast.expr) -> ast.expr | None:
+    """Return what is reshaped; None if nothing is."""
+    is_reshape = isinstance(node, ast.Call) and ast.unparse(node.func) == "np.reshape"
+    return node.args[0] if is_reshape else None  # type: ignore[attr-defined]
 
 
 def input_names(forward: Callable[..., Any], count: int) -> list[str]:

@@ -24,7 +24,7 @@ from parity.errors import UsageError
 
 Factory = Callable[[], Engine]
 Progress = Callable[[str, str, int, int], object]
-"""Called as `progress(architecture, WARM_UP or TIMING, engines or rounds done, of how many)`."""
+"""Called as `progress(architecture, WARM_UP or TIMING, how much is done, of how much)`."""
 
 WARM_UP, TIMING = "warm-up", "rounds"
 
@@ -76,17 +76,17 @@ def time_network(
 ) -> Timings:
     """Time the steps of every engine on one network; `report` is a `Progress` of that network."""
     found = Timings()
-    report(WARM_UP, 0, len(engines))
+    report(WARM_UP, 0, generations)
     with closing(_one_by_one(engines, threads, timeout_s)) as first_to_last:
         start = drawn(first_to_last, task)
     shares = [rounds // generations + (i < rounds % generations) for i in range(generations)]
     done = 0
-    for share in shares:
+    for generation, share in enumerate(shares):
+        report(WARM_UP, generation, generations)
         timed = {name: make for name, make in engines.items() if name not in found.left_out}
         with ExitStack() as stack:
             processes = start_processes(stack, timed, threads, read_losses, timeout_s)
-            warmed = functools.partial(report, WARM_UP)
-            _begin(processes, lambda process: load(process, task, start), found, warmed)
+            _begin(processes, lambda process: load(process, task, start), found)
             _time(processes, share, found, lambda n, done=done: report(TIMING, done + n, rounds))  # type: ignore[misc]
             _begin(processes, lambda process: _told(process, TimedEngine.again), found)
             for name, process in processes.items():
@@ -164,13 +164,10 @@ def _begin(
     processes: dict[str, EngineProcess[TimedEngine]],
     take: Callable[[EngineProcess[TimedEngine]], First | str],
     found: Timings,
-    begun: Callable[[int, int], object] = lambda done, total: None,
 ) -> None:
     """Let all engines take their first steps; drop those that must be left out."""
-    every = list(processes.items())
-    for done, (name, process) in enumerate(every, 1):
+    for name, process in list(processes.items()):
         first = take(process)
-        begun(done, len(every))
         if isinstance(first, str):
             found.left_out[name] = first
             for known in (found.times, found.processes, found.first, found.steps):

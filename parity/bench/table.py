@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from parity import tables
@@ -26,29 +27,33 @@ def bench_table(document: Mapping[str, Any]) -> Trimmed:
         title=f"Time per training step, {', '.join(map(str, threads))} "
         f"{'thread' if threads == [1] else 'threads'}"
         f"{', every loss read' if document.get('read_losses') else ''}",
-        caption="medians; \\[quartiles] of the time, \\[95 % confidence interval] of the ratio",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        caption=f"medians \\[quartiles]; × {against}: how many times as fast as {against}, "
+        "\\[95 % confidence interval]",
     )
-    table.add_column("network")
-    table.add_column("engine")
-    table.add_column("µs / step", justify="right")
-    table.add_column(f"times as fast as {against}", justify="right")
+    table.add_column("engine", overflow="fold")
+    table.add_column("µs a step", justify="right", no_wrap=True)
+    table.add_column(f"× {against}", justify="right", no_wrap=True)
     previous = None
     for result in document["results"]:
         architecture, engine = result["architecture"], result["engine"]
-        if architecture != previous and previous is not None:
+        if architecture != previous:
             table.add_section()
-        label = "" if architecture == previous else architecture
-        if label and not agrees.get(architecture, True):
-            label += " [bold red](losses differ)[/]"
+            differ = "" if agrees.get(architecture, True) else " [bold red](losses differ)[/]"
+            table.add_row(f"[bold]{architecture}[/]{differ}")
         previous = architecture
         ratio = found.get((architecture, engine))
         table.add_row(
-            label,
-            engine,
-            "{:,.1f} [dim]\\[{:,.1f} – {:,.1f}][/]".format(
-                *(1e6 * result[key] for key in ("median_s", "q1_s", "q3_s"))
+            f"  {engine}",
+            "{} [dim]\\[{}–{}][/]".format(
+                *(_three_digits(1e6 * result[key]) for key in ("median_s", "q1_s", "q3_s"))
             ),
-            "{median:.2f} [dim]\\[{low:.2f} – {high:.2f}][/]".format(**ratio) if ratio else none,
+            "{} [dim]\\[{}–{}][/]".format(
+                *(_two_places(ratio[key]) for key in ("median", "low", "high"))
+            )
+            if ratio
+            else none,
         )
     return Trimmed(table)
 
@@ -59,10 +64,14 @@ def reference(document: Mapping[str, Any]) -> str:
     return "torch" if "torch" in timed or not timed else timed[0]
 
 
-def _microseconds(time_s: float) -> str:
-    """Return a time with three digits, or all before the point."""
-    time_us = 1e6 * time_s
-    return f"{time_us:,.0f} µs" if time_us >= 100 else f"{time_us:.3g} µs"
+def _three_digits(number: float) -> str:
+    """Return a number with three digits, or all before the point."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def _two_places(ratio: float) -> str:
+    """Return a ratio to two places, or a large one to three digits."""
+    return f"{ratio:.2f}" if ratio < 10 else _three_digits(ratio)
 
 
 def markdown(document: Mapping[str, Any]) -> str:
@@ -83,6 +92,6 @@ def markdown(document: Mapping[str, Any]) -> str:
         for network in networks:
             key = network, engine
             ratio = f" ({found[key]['median']:.2f})" if key in found else ""
-            row.append(f"{_microseconds(times[key])}{ratio}" if key in times else "–")
+            row.append(f"{_three_digits(1e6 * times[key])} µs{ratio}" if key in times else "–")
         rows.append(row)
     return tables.markdown(["engine", *networks], rows, numbers=True)

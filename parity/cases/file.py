@@ -7,6 +7,7 @@ from anywhere: nothing in it is believed before it is checked.
 """
 
 import functools
+import itertools
 import json
 import math
 import re
@@ -22,7 +23,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from safetensors import SafetensorError, safe_open
 
-from minigrad.architectures import MOST_PARAMETERS
+from minigrad.architectures import MOST_PARAMETERS, check_size
 from minigrad.files import write_whole
 from parity.cases.case import Case
 from parity.documents import schema, to_json
@@ -36,9 +37,8 @@ VERSION = 1
 """Of the format. One that is newer is refused."""
 
 MOST_HEADER_BYTES = 4_000_000
-MOST_ACTIVATIONS = 500_000_000
-"""Of all layers and samples; more would not fit into memory."""
-
+MOST_ENTRIES = 20_000
+"""Of tensors, and of values in the metadata."""
 DTYPES = {"F32": "float32", "F64": "float64"}
 """The dtypes of safetensors that a case may have."""
 
@@ -115,6 +115,8 @@ def _read(file: Any) -> Case:
     metadata = file.metadata() or {}
     if "case" not in metadata:
         raise ValueError("it is a safetensors file, but has no metadata named 'case'")
+    if len(file.keys()) > MOST_ENTRIES:
+        raise ValueError(f"it has {len(file.keys()):,} tensors, and {MOST_ENTRIES:,} is the most")
     document = _document(metadata["case"])
     task = _task(document)
     _check_sizes(task)
@@ -159,6 +161,9 @@ def _document(text: str) -> dict[str, Any]:
         document = json.loads(text, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"its metadata are not JSON: {error}") from error
+    count = sum(1 for _ in itertools.islice(_values(document), MOST_ENTRIES + 1))
+    if count > MOST_ENTRIES:
+        raise ValueError(f"its metadata have more than {MOST_ENTRIES:,} values")
     version = document.get("version") if isinstance(document, dict) else None
     if isinstance(version, int) and version > VERSION:
         raise ValueError(
@@ -170,10 +175,9 @@ def _document(text: str) -> dict[str, Any]:
         place = wrong.json_path.replace("$", "case", 1)
         raise ValueError(f"in its metadata, {_shown(f'{place}: {wrong.message}')}")
     written = (document["task"].get("problem") or {}).get("source")
-    for found in _texts(document):
-        if (
-            not found.isprintable() and found != written
-        ):  # it could command the terminal on which it is shown
+    for found in _values(document):
+        # What is not printable could command the terminal on which it is shown.
+        if isinstance(found, str) and not found.isprintable() and found != written:
             raise ValueError(f"its metadata have a text that is not printable, {_shown(found)!r}")
     checked: dict[str, Any] = document
     return checked
@@ -215,16 +219,12 @@ def _check_sizes(task: Task) -> None:
     if task.problem is not None:
         return
     parameters = sum(map(math.prod, chain_shapes(task).values()))
-    activations = task.samples * sum(task.sizes)
-    for what, count, most in (
-        ("parameters", parameters, MOST_PARAMETERS),
-        ("activations", activations, MOST_ACTIVATIONS),
-    ):
-        if count > most:
-            raise ValueError(
-                f"its task, {task.samples:,} samples and {len(task.sizes)} layer sizes up to "
-                f"{max(task.sizes):,}, has {count:,} {what}, and {most:,} is the most"
-            )
+    if parameters > MOST_PARAMETERS:
+        raise ValueError(
+            f"its task, {len(task.sizes)} layer sizes up to {max(task.sizes):,}, has "
+            f"{parameters:,} parameters, and {MOST_PARAMETERS:,} is the most"
+        )
+    check_size(task.sizes, task.samples)
 
 
 def _check_shapes(case: Case, found: Mapping[str, tuple[int, ...]]) -> None:
@@ -273,14 +273,13 @@ def _check_of_problem(case: Case, found: Mapping[str, tuple[int, ...]]) -> None:
         raise ValueError(f"its tensors have more than {MOST_PARAMETERS:,} numbers")
 
 
-def _texts(document: Any) -> Iterator[str]:
-    """Yield all texts in a document, however deep."""
+def _values(document: Any) -> Iterator[Any]:
+    """Yield all that is in a document, names too, however deep."""
     waiting = [document]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, dict):
+        yield value
+        if isinstance(value, dict):
             waiting += [*value.keys(), *value.values()]
         elif isinstance(value, list):
             waiting += value

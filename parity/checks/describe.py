@@ -42,8 +42,6 @@ def describe(judge: Judge, problem: Problem, seed: int | None, dtype: str, devic
         )
     if seed is None:
         seed = DEFAULT_SEED if values["seed"] is None else values["seed"]
-    if not 0 <= seed < 2**64:
-        raise ProblemError(f"{problem.path}: seed = {seed} must be from 0 to 2^64 - 1")
     task = Task(
         sizes=(), epochs=values["epochs"] or EPOCHS, learning_rate=0.01, samples=100, seed=seed,
         dtype=dtype, device=device, loss="loss" if own["loss"] else "MSELoss",

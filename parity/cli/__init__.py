@@ -13,8 +13,12 @@ from parity.cli.run import run_command
 from parity.cli.sweep import sweep_command
 from parity.cli.train import train_command
 from parity.engines.registry import known
+from parity.tables import Trimmed, grid
 
 app = program("parity")
+
+LINE = 1000
+"""The characters that a line may have where nobody looks at it."""
 
 
 def _version(wanted: bool) -> None:
@@ -41,12 +45,13 @@ def default(
 @command
 def engines_command() -> int:
     """List every known engine: ready, or what is missing."""
-    engines = known()
-    width = max(map(len, engines))
-    for name, engine in engines.items():
+    table = grid(3)
+    for name, engine in known().items():
         missing = engine.missing()
         state = f"missing: {', '.join(missing)}" if missing else "ready"
-        Output().print(f"{name:<{width}}  {state:<8}  {engine.description}", soft_wrap=True)
+        table.add_row(name, state, engine.description)
+    console = Output()
+    console.print(Trimmed(table), width=None if console.is_terminal else LINE)
     return 0
 
 

@@ -8,8 +8,7 @@ import typer
 from minigrad.files import write_whole
 from parity.bench import ratios as older
 from parity.bench.document import bench
-from parity.bench.ratios import FEWEST_ROUNDS
-from parity.bench.rounds import ROUND_S, SETTLE_S, TIMING
+from parity.bench.rounds import ROUND_S, SETTLE_S, TIMING, WARM_UP
 from parity.bench.scaling import points, scaling
 from parity.bench.table import bench_table
 from parity.cli import options
@@ -24,8 +23,8 @@ from parity.system import not_measured, usable_cores
 
 EVERY = "all"
 
-POINT_S = 2.0
-"""How long an engine may take for a network of the scaling, as expected."""
+WARM_S, POINT_S = 2.0, 2.0
+"""How long an engine may take to warm up, and for a network of the scaling, as expected."""
 
 
 def _completed(incomplete: str) -> list[str]:
@@ -47,15 +46,12 @@ def bench_command(
     ] = "minigrad,torch",
     threads: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Threads of every engine. Default: one a core."),
+        typer.Option(metavar="N", help="Threads of every engine. Default: one a core."),
     ] = None,
-    rounds: Annotated[
-        int, typer.Option(min=FEWEST_ROUNDS, metavar="N", help="How many interleaved rounds.")
-    ] = 30,
+    rounds: Annotated[int, typer.Option(metavar="N", help="How many interleaved rounds.")] = 30,
     processes: Annotated[
         int,
         typer.Option(
-            min=1,
             metavar="N",
             help="Processes of each engine, one after the other; they share the rounds.",
         ),
@@ -102,7 +98,10 @@ def bench_command(
     for lack in not_measured():
         complain(f"note: {lack}", 0)
     round_s = len(names) * (ROUND_S + SETTLE_S)
-    expected_s = {named.name: {TIMING: rounds * round_s} for named, _ in tasks}
+    expected_s = {
+        named.name: {WARM_UP: processes * len(names) * WARM_S, TIMING: rounds * round_s}
+        for named, _ in tasks
+    }
     with Progress() as progress:
         if with_scaling:
             expected_s["scaling"] = {"networks": len(list(points())) * len(names) * POINT_S}
@@ -125,17 +124,13 @@ def bench_command(
     console = Output()
     console.print(bench_table(document))
     for left_out in document["left_out"]:
-        console.print(
-            "{architecture}: {engine} was left out: {reason}".format(**left_out),
-            soft_wrap=True,
-            highlight=False,
-        )
+        console.say("{architecture}: {engine} was left out: {reason}".format(**left_out))
     for warning in document["warnings"]:
-        console.print(f"! {warning}", style="bold", soft_wrap=True)
+        console.say(f"! {warning}", "bold")
     if before is not None and not document["loaded"]:
         for change in older.changes(before, document, against):
             style = "bold red" if change.verdict == "slower" else None
-            console.print(str(change), style=style, soft_wrap=True, highlight=False, markup=False)
+            console.say(str(change), style)
     if with_scaling:
         from parity.bench.plots import scaling_picture  # matplotlib takes long to load
         from parity.report.figure import to_png

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from minigrad import shell
+from parity.cli import limits
 from parity.engines.pipe import EngineProcessError, engines_failure
 from parity.errors import EngineFailedError, UsageError, harmless
 from parity.extras import missing
@@ -37,6 +38,7 @@ def command(
     @functools.wraps(function)
     def run_it(**options: Any) -> None:
         def work() -> int:
+            limits.require(options)
             return function(**gathered(function, options))
 
         failed = functools.partial(_reported, program)
@@ -72,7 +74,7 @@ def gathered(function: Callable[..., Any], options: dict[str, Any]) -> dict[str,
     return found
 
 
-def _reported(program: str, error: Exception) -> int | None:
+def _reported(program: str, error: BaseException) -> int | None:
     """Say what was raised, and return the exit status; None for what is not of parity alone."""
     if isinstance(error, UsageError):
         return complain(str(error), 2, program)

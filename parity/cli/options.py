@@ -1,14 +1,19 @@
 """The options that commands share, and the tasks that they name."""
 
 import dataclasses
-import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import typer
 
-from minigrad.architectures import ARCHITECTURES, DEFAULT_SEED, Architecture, architecture
+from minigrad.architectures import (
+    ARCHITECTURES,
+    DEFAULT_SEED,
+    Architecture,
+    architecture,
+    check_size,
+)
 from parity.cli import problems
 from parity.engines.protocol import Task
 from parity.engines.registry import known, same
@@ -18,7 +23,6 @@ from parity.problems.task import ACTIVATIONS, LOSSES, said
 from parity.processes import TIMEOUT_S
 
 QUICK_EPOCHS = 50
-MOST_SAMPLES = 10_000_000
 
 Names = Annotated[
     list[str] | None,
@@ -59,7 +63,6 @@ Folder = Annotated[str, typer.Option(metavar="DIR", help="The folder to write fi
 Timeout = Annotated[
     float,
     typer.Option(
-        min=0.1,
         metavar="SECONDS",
         help="End an engine that gives no sign of life for so long: a step may take no longer.",
     ),
@@ -91,7 +94,6 @@ class Training:
     epochs: Annotated[
         int | None,
         typer.Option(
-            min=1,
             metavar="N",
             help="Default: the architecture's, 500 for layer sizes.",
             show_default=False,
@@ -103,26 +105,20 @@ class Training:
     ] = None
     samples: Annotated[
         int,
-        typer.Option(
-            min=1, max=MOST_SAMPLES, metavar="N", help="How many points of the noisy parabola."
-        ),
+        typer.Option(metavar="N", help="How many points of the noisy parabola."),
     ] = 100
-    momentum: Annotated[float, typer.Option(min=0, metavar="X", help="Momentum of SGD.")] = 0.0
+    momentum: Annotated[float, typer.Option(metavar="X", help="Momentum of SGD.")] = 0.0
     dampening: Annotated[float, typer.Option(metavar="X", help="Dampening of SGD's momentum.")] = (
         0.0
     )
     nesterov: Annotated[bool, typer.Option("--nesterov", help="Nesterov's momentum.")] = False
-    weight_decay: Annotated[
-        float, typer.Option(min=0, metavar="X", help="Weight decay of SGD.")
-    ] = 0.0
+    weight_decay: Annotated[float, typer.Option(metavar="X", help="Weight decay of SGD.")] = 0.0
     activation: Annotated[Activation, typer.Option(help="Between the layers.")] = "relu"
     loss: Annotated[Loss, typer.Option(help="What is minimised.")] = "mse"
     bias: Annotated[bool, typer.Option("--bias/--no-bias", help="Of the layers.")] = True
     batch_size: Annotated[
         int | None,
-        typer.Option(
-            min=1, metavar="N", help="Samples of a step. Default: all.", show_default=False
-        ),
+        typer.Option(metavar="N", help="Samples of a step. Default: all.", show_default=False),
     ] = None
     shuffle: Annotated[
         bool, typer.Option("--shuffle", help="Take the samples in another order each epoch.")
@@ -171,18 +167,17 @@ class Training:
         """Return the task of an architecture.
 
         Raises:
-            UsageError: options that do not go together.
+            UsageError: options that do not go together, or more than fits into memory.
         """
-        for name in ("learning_rate", "momentum", "weight_decay", "dampening"):
-            value = getattr(self, name)
-            if value is not None and not (
-                math.isfinite(value) and (value >= 0 or name == "dampening")
-            ):
-                raise UsageError(f"{said(name, value)} must be a finite number of at least 0")
         if self.nesterov and (not self.momentum or self.dampening):
             raise UsageError("--nesterov needs --momentum above 0, and no --dampening")
         if self.shuffle and self.batch_size is None:
             raise UsageError("--shuffle says in which order mini-batches come: give --batch-size")
+        samples = self.samples if data is None else len(data.values)
+        try:
+            check_size(named.sizes, samples)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
         chosen = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
@@ -198,7 +193,7 @@ class Training:
                 "activation": ACTIVATIONS[self.activation],
                 "loss": LOSSES[self.loss],
                 "data": data,
-                "samples": self.samples if data is None else len(data.values),
+                "samples": samples,
             }
         )
 
@@ -289,7 +284,7 @@ def checked_device(device: str) -> str:
 def _seed(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 2**64):
         raise UsageError(
-            f"--seed {text!r} is not a seed: give a whole number from 0 to 2^64 - 1, "
+            f"--seed {text[:40]!r} is not a seed: give a whole number from 0 to 2^64 - 1, "
             f"which is {2**64 - 1}"
         )
     return int(text)

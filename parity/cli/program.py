@@ -37,6 +37,8 @@ class Program(TyperGroup):
         """Run a command and exit with its status."""
         try:
             status = super().main(args, *others, **{**more, "standalone_mode": False})
+        except SystemExit:  # nobody reads the help any more, as in `parity -h | head -1`
+            status = 0
         except Exception as error:
             if isinstance(error, UsageError):
                 said = str(error)
@@ -46,6 +48,12 @@ class Program(TyperGroup):
                 raise
             status = complain(said, 2, str(self.name))
         sys.exit(status)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands, each with its whole first sentence, however narrow the terminal."""
+        rows = [(name, each.get_short_help_str(1000)) for name, each in self.commands.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that is named; raise `UsageError` if there is none of this name."""
@@ -76,6 +84,11 @@ def _said(error: Any) -> str:
     """Return what typer's parser complains of, in the words of this project."""
     option, param = getattr(error, "option_name", None), getattr(error, "param", None)
     said = re.sub(r"^Value error, ", "", error.message).rstrip(".")
+    if hasattr(error.__cause__, "errors"):  # of pydantic, which does not say what was given
+        given = error.__cause__.errors()[0]["input"]
+        said = re.sub(
+            r"^Input should be (a valid \w+).*", lambda m: f"{given!r} is not {m[1]}", said
+        )
     said = said[:1].lower() + said[1:]
     remedy = f"`{error.ctx.command_path} -h` tells how it is used" if error.ctx else ""
     if hasattr(error, "possibilities"):

@@ -16,7 +16,7 @@ from parity.progress import Progress, step_s
 from parity.sweep import plan as plans
 from parity.sweep.compare import compare
 from parity.sweep.database import Database, to_csv
-from parity.sweep.executors import DaskWorkers, LocalWorkers
+from parity.sweep.executors import DaskWorkers, LocalWorkers, require_address
 from parity.sweep.settings import settings
 from parity.sweep.table import passed, summary
 from parity.sweep.work import trained_by
@@ -36,14 +36,13 @@ def sweep_command(
     horizons: Annotated[
         int,
         typer.Option(
-            min=0,
             metavar="N",
             help="Find the horizons of the first N seeds, with 8 more runs each.",
         ),
     ] = HORIZONS,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Worker processes. Default: one a core."),
+        typer.Option(metavar="N", help="Worker processes. Default: one a core."),
     ] = None,
     scheduler: Annotated[
         str | None,
@@ -64,6 +63,8 @@ def sweep_command(
     options.require_two(engine, against, trained_by)
     if scheduler is not None and workers is not None:
         raise UsageError("--workers is for this machine: a Dask cluster has its own, leave it out")
+    if scheduler is not None:
+        require_address(scheduler)
     sides = [Side(name, factory(name), timeout) for name in (engine, against)]
     if not {engine, against} <= ENGINES.keys():
         with Processes(trainer(sides[0]), trainer(sides[1])) as processes:

@@ -68,7 +68,7 @@ def train_command(
         finished = train(tasks, side, progress.show, hold_out=hold_out, watch=film is not None)
     runs = {named.name: run for (named, _), run in zip(tasks, finished, strict=True)}
     for name, run in runs.items():
-        Output().print(_said(name, run), soft_wrap=True)
+        Output().say(_said(name, run))
     names = "_".join(runs)
     if len(names) > LONGEST_NAME:
         names = f"{len(runs)}-network{'s' * (len(runs) > 1)}"

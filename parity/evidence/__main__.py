@@ -1,6 +1,7 @@
 """`python -m parity.evidence NAME`: measure how far the judge can be trusted."""
 
 import functools
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,14 @@ with needed_by("python -m parity.evidence"):
     from parity.documents import to_json
     from parity.engines.registry import factory
     from parity.environment import environment
-    from parity.evidence.readme_tables import PAGES, RESULTS, in_checkout, publish, replaced
+    from parity.evidence.readme_tables import (
+        FIGURES,
+        PAGES,
+        RESULTS,
+        in_checkout,
+        publish,
+        replaced,
+    )
     from parity.files import output_folder
     from parity.progress import Progress
     from parity.system import usable_cores
@@ -38,11 +46,11 @@ File = Annotated[
 
 
 def calibration(
-    cases: Annotated[int, Option(min=1, help="Comparisons.")] = 10_000,
-    free: Annotated[int, Option(min=0, help="Cases from which engines train freely.")] = 450,
-    seeds: Annotated[int, Option(min=0, help="Seeds for detection.")] = 50,
+    cases: Annotated[int, Option(help="Comparisons.")] = 10_000,
+    free: Annotated[int, Option(help="Cases from which engines train freely.")] = 450,
+    seeds: Annotated[int, Option(help="Seeds for detection.")] = 50,
     device: Annotated[Literal["cpu", "cuda"], Option(help="The device of torch.")] = "cpu",
-    workers: Annotated[int, Option(min=1, help="Processes.")] = CORES,
+    workers: Annotated[int, Option(help="Processes.")] = CORES,
     output: Folder = Path("out"),
 ) -> int:
     """Measure how often the budget would fail correct engines, and which defects it catches.
@@ -83,9 +91,9 @@ def calibration(
 
 def detection(
     only: Annotated[str | None, Option(metavar="NAME,…", help="These defects alone.")] = None,
-    seed: Annotated[int, Option(min=0, help="Seed of the runs with a defect.")] = 0,
-    workers: Annotated[int, Option(min=1, help="Trials at a time.")] = 1,
-    controls: Annotated[int, Option(min=1, help="Runs without a defect.")] = 20,
+    seed: Annotated[int, Option(help="Seed of the runs with a defect.")] = 0,
+    workers: Annotated[int, Option(help="Trials at a time.")] = 1,
+    controls: Annotated[int, Option(help="Runs without a defect.")] = 20,
     output: Folder = Path("out"),
 ) -> int:
     """Plant every defect of the catalogue in a copy of the tree, and see what finds it.
@@ -119,10 +127,10 @@ def proof(
     architectures: Annotated[
         list[str] | None, Argument(help="Names or layer sizes. Default: the three.")
     ] = None,
-    full: Annotated[int, Option(min=0, help="Seeds of full runs.")] = 12,
-    quick: Annotated[int, Option(min=0, help="Seeds of quick runs.")] = 50,
+    full: Annotated[int, Option(help="Seeds of full runs.")] = 12,
+    quick: Annotated[int, Option(help="Seeds of quick runs.")] = 50,
     device: Annotated[str, Option(help="The device of torch.")] = "cpu",
-    workers: Annotated[int, Option(min=1, help="Runs at the same time.")] = CORES,
+    workers: Annotated[int, Option(help="Runs at the same time.")] = CORES,
     output: File = RESULTS / "proof.json",
     failures: Annotated[Path, Option(help="The folder of reports that fail.")] = Path("out/proof"),
 ) -> int:
@@ -189,8 +197,30 @@ def peers(
 
 
 def bench(folder: Annotated[Path, Argument(help="The folder `parity bench` wrote to.")]) -> int:
-    """Put a run of `parity bench` into README."""
+    """Put a run of `parity bench` into parity/README.md."""
     publish(folder)
+    return 0
+
+
+def figures(
+    folder: Annotated[Path, Argument(help="The folder of a `parity run` and a `parity sweep`.")],
+) -> int:
+    """Put a run of the three networks and a sweep of many seeds into README."""
+    from parity.evidence.figures import outcomes, picture, sample
+    from parity.processes import Side
+    from parity.training import train
+
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    found = {"environment": environment(), **outcomes(folder)}
+    with Progress() as bars:
+        todo = tasks(None)
+        runs = train(todo, Side("minigrad", factory("minigrad")), bars.show)
+    fits = {named.name: run for (named, _), run in zip(todo, runs, strict=True)}
+    write_whole(RESULTS / "run.json", to_json(report))
+    write_whole(RESULTS / "figures.json", json.dumps(found) + "\n")
+    write_whole(FIGURES, picture(found, fits))
+    page = PAGES["run"]
+    write_whole(page, replaced(page.read_text("utf-8"), "run", sample(report)))
     return 0
 
 
@@ -206,6 +236,7 @@ for function, interrupted in (
     (proof, KEPT),
     (peers, "name the engines that are missing"),
     (bench, KEPT),
+    (figures, KEPT),
 ):
     name = function.__name__
     app.command(name, cls=Command)(command(function, f"parity.evidence {name}", interrupted))

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.limits import beyond
 from minigrad.problems import FUNCTIONS, MOST_BYTES
 from parity.errors import ProblemError, summary
 
@@ -100,13 +101,13 @@ class Problem:
         kind = VALUES[name]
         if value is None:
             return None
-        low = name in ("epochs", "batch_size") and type(value) is int and value < 1
-        if type(value) is not kind or low:
-            least = {"seed": "a whole number", "shuffle": "True or False"}
-            raise ProblemError(
-                f"{self.path}: {name} = {str(value)[:40]!r} must be "
-                f"{least.get(name, 'a whole number of at least 1')}"
-            )
+        wrong = None
+        if type(value) is not kind:
+            wrong = f"must be {'True or False' if kind is bool else 'a whole number'}"
+        elif isinstance(value, int) and kind is int:
+            wrong = beyond(name, value)
+        if wrong is not None:
+            raise ProblemError(f"{self.path}: {name} = {str(value)[:40]!r} {wrong}")
         return value
 
     def place(self, what: Any) -> str:

@@ -96,7 +96,7 @@ def _of_verdicts(group: list[Failed], probes: list[str], settings: Document) -> 
         said = f"{element(place)} of {first.architecture['name']}" if place else ""
         said = said or f"{LABELS[first.name]} of {first.architecture['name']}"
     details = [_source(node)] if node.get("line") else []
-    details.append(_values(node or _place(first), settings))
+    details.append(values(node or _place(first), settings))
     if node and "epoch" in _place(first):
         details.append(f"first seen at {element(_place(first))}")
     for each in group:
@@ -105,10 +105,10 @@ def _of_verdicts(group: list[Failed], probes: list[str], settings: Document) -> 
             details.append(f"{LABELS[each.name]}: {seen}")
     details.append(_found_by(group, probes, settings))
     case = next((each.verdict["case"] for each in group if each.verdict.get("case")), None)
-    return Finding(f"{_who(wrong, settings)}: {said}", list(filter(None, details)), case)
+    return Finding(f"{who(wrong, settings)}: {said}", list(filter(None, details)), case)
 
 
-def _who(wrong: str | None, settings: Document) -> str:
+def who(wrong: str | None, settings: Document) -> str:
     """Who is wrong, as the exact witness says."""
     if wrong in ("actual", "expected"):
         return f"{settings['engine' if wrong == 'actual' else 'against']} is wrong"
@@ -167,7 +167,7 @@ def _source(node: Document) -> str:
     return "\n".join(lines)
 
 
-def _values(place: Document, settings: Document) -> str:
+def values(place: Document, settings: Document) -> str:
     """Both engines' values with all digits, what is true, and how far apart they may be."""
     if "actual" not in place or "expected" not in place or place["actual"] is None:
         return ""
@@ -214,8 +214,8 @@ def _of_probes(failed: list[Document], probes: Document, settings: Document) -> 
     said = f"the probe {first['probe']}" if len(names) == 1 else f"{len(names)} probes"
     details = [_source(first)] if first.get("line") else []
     if first.get("tensor") is not None:
-        values = _values(first, settings).removeprefix(f"{element(first)}: ")
-        details.append(f"{first['probe']}: {where(first)}{values and ': '}{values}")
+        found = values(first, settings).removeprefix(f"{element(first)}: ")
+        details.append(f"{first['probe']}: {where(first)}{found and ': '}{found}")
     if first.get("problem"):
         details.append(f"{first['probe']}: {first['problem']}")
     details.append(f"failed: {', '.join(names)}; {_run(settings)}")

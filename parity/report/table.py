@@ -48,7 +48,9 @@ def summary(
 def _architecture(
     architecture: Document, settings: Document, verbose: bool
 ) -> list[RenderableType]:
-    title = Text.assemble((architecture["name"], "bold"), f"  {wording.network(architecture)}")
+    name, network = architecture["name"], wording.network(architecture)
+    of_sizes = network.startswith(f"{name},")  # which need not be said twice
+    title = Text.assemble((name, "bold"), network[len(name) :] if of_sizes else f"  {network}")
     table = grid(3)
     lines = wording.lines(architecture, settings)
     for line in lines:

@@ -37,7 +37,7 @@ import numpy as np
 from parity.checks.final_mse import check_final_mse
 from parity.checks.trajectory import LIMIT, deviation, floor
 from parity.engines.protocol import Array
-from parity.sweep.database import GIVEN, Row
+from parity.sweep.database import GIVEN, STATES, Row
 
 LEVEL = 1e-3
 """The probability that a sweep of correct engines fails one of its two significance tests on any
@@ -47,8 +47,6 @@ EXCHANGES = 50_000
 """How many random arrangements make the null distribution."""
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-STATES = ("trained", "dead", "diverged")
 
 
 def compare(

@@ -5,7 +5,7 @@ import io
 import os
 import platform
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -70,6 +70,32 @@ class Row(NamedTuple):
     time_s: float
     host: str
 
+
+STATES = ("trained", "dead", "diverged")
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _count(value: object) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
+def _time(value: object) -> bool:
+    return isinstance(value, float) and value >= 0
+
+
+_VALID: dict[str, Callable[[Any], bool]] = {
+    "seed": _count,
+    "final_mse": lambda value: value is None or isinstance(value, float),
+    "state": lambda value: value in STATES,
+    "horizon_epoch": lambda value: value is None or _count(value),
+    "horizon_runs": _count,
+    "final_spread": lambda value: value is None or _time(value),
+    "time_s": _time,
+}
+"""What each column may hold, where that is not any text."""
 
 COLUMNS = Row._fields
 KEY = COLUMNS[:4]
@@ -161,7 +187,19 @@ class Database:
                 " WHERE architecture = ? AND engine = ? AND dtype = ? ORDER BY seed",
                 (architecture, engine, dtype),
             )
-            return {row.seed: row for row in map(_row, found)}
+            return {row.seed: row for row in map(self._row, found)}
+
+    def _row(self, values: Sequence[Any]) -> Row:
+        """Return a row of the file, to which SQLite lets anyone write anything."""
+        row = Row(*values)
+        for name, value in row._asdict().items():
+            if not _VALID.get(name, _text)(value):
+                raise UsageError(
+                    f"{self.path}: the row of {row.architecture!r}, seed {row.seed!r}, engine "
+                    f"{row.engine!r} has {name} = {str(value)[:40]!r}, which no sweep writes: "
+                    "remove the file to start anew, or choose another --output"
+                )
+        return row if row.final_mse is not None else row._replace(final_mse=float("nan"))
 
     def _prepare(self) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
@@ -202,11 +240,6 @@ class Database:
                 f"cannot use {self.path}: {error}. What was finished before is kept there: put "
                 "right what is wrong and start the sweep again to go on, or choose another --output"
             ) from error
-
-
-def _row(values: Sequence[Any]) -> Row:
-    row = Row(*values)
-    return row if row.final_mse is not None else row._replace(final_mse=float("nan"))
 
 
 def to_csv(rows: Iterable[Row]) -> str:

@@ -79,6 +79,13 @@ def work(job: Job) -> list[Row]:
     return _stock.work(job)
 
 
+def require_address(address: str) -> None:
+    """Raise `UsageError` if a text is no address of a scheduler."""
+    found = re.fullmatch(r"(?:tcp|tls)://[^\s/]+:(\d{1,5})", address, re.ASCII)
+    if found is None or not 0 < int(found[1]) < 2**16:
+        raise UsageError(f"--scheduler {address!r} is no address: give one as tcp://HOST:PORT")
+
+
 class DaskWorkers:
     """The workers of a Dask cluster, whose scheduler gives a job to another where one dies.
 
@@ -92,8 +99,6 @@ class DaskWorkers:
     """
 
     def __init__(self, address: str) -> None:
-        if not re.fullmatch(r"\w+://.+:\d+", address):
-            raise UsageError(f"--scheduler {address!r} is no address: give one as tcp://HOST:PORT")
         try:
             import distributed
         except ModuleNotFoundError as error:
@@ -104,7 +109,7 @@ class DaskWorkers:
         self._address = address
         try:
             self._client = connect(address, timeout=CONNECT_S, set_as_default=False)
-        except OSError as error:
+        except Exception as error:  # of a host's name, of TLS, of the network
             raise UsageError(
                 f"there is no Dask scheduler at {address} ({error}): start one with `dask "
                 "scheduler`, and give the address that it prints"

@@ -32,8 +32,8 @@ def summary(plan: Plan, compared: Mapping[str, Mapping[str, Any]]) -> Renderable
     for name, found in compared.items():
         named, task = plan.networks[name]
         sizes = task.problem.path if task.problem else "-".join(map(str, named.sizes))
-        title = f"  {sizes}, {named.epochs:,} epochs at {named.learning_rate:g}, {plan.dtype}, "
-        title += f"{found['seeds']:,} seeds"
+        title = f"{f'  {sizes}' * (sizes != name)}, {named.epochs:,} epochs at "
+        title += f"{named.learning_rate:g}, {plan.dtype}, {found['seeds']:,} seeds"
         indented = (0, 0, 0, 2)
         parts += [
             Text.assemble((name, "bold"), title),

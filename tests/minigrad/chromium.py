@@ -165,6 +165,16 @@ class Chromium:
         """Return how many steps the page has."""
         return int(self.run('document.getElementById("slider").max'))
 
+    def at_every_step(self, expression: str) -> list[Any]:
+        """Return what an expression is at each step of the page, from the first to the last."""
+        found: list[Any] = self.run(
+            'document.getElementById("first").click();'
+            "[...Array(Number(document.getElementById('slider').max))].map(() => {"
+            f"  const found = {expression}; document.getElementById('next').click(); return found;"
+            "})"
+        )
+        return found
+
     def stops(self) -> list[tuple[str, str, str]]:
         """Press Tab until the end of the page; return tag, id and label of what is reached.
 

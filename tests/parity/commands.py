@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +19,8 @@ from parity.__main__ import main
 from parity.documents import schema
 from parity.evidence.__main__ import main as evidence_main
 from parity.report import html
-
-ROOT = Path(__file__).parents[2]
+from tests.zygote import ROOT as ROOT
+from tests.zygote import Begun
 
 
 class Finished(NamedTuple):
@@ -69,33 +68,23 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-def begun(*arguments: object, **options: Any) -> subprocess.Popen[str]:
-    """Start a command in a process group of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "parity", *map(str, arguments)],
-        **{
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.PIPE,
-            "text": True,
-            "start_new_session": True,
-            "cwd": ROOT,
-            **options,
-        },
-    )
+def begun(*arguments: object, **options: Any) -> Begun:
+    """Start a command of parity in a session of its own."""
+    return Begun(["parity", *arguments], **options)
 
 
 def finished(*arguments: object, **options: Any) -> Finished:
-    """Run a command as a person does."""
+    """Run a command of parity in a process of its own."""
     process = begun(*arguments, **options)
     out, err = process.communicate(timeout=500)
-    return Finished(process.returncode, out, err)
+    return Finished(process.wait(), out, err)
 
 
 def in_terminal(*arguments: object, width: int) -> tuple[Finished, str]:
     """Run a command with a terminal for its standard error; return what that shows, too."""
     parent, child = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(width), "TERM": "xterm"}
-    process = begun(*arguments, stderr=child, env=environment)
+    process = begun(*arguments, streams={"stderr": child}, env=environment)
     os.close(child)
     seen = b""
     with contextlib.suppress(OSError):  # raised where the other end of the terminal is closed
@@ -103,10 +92,10 @@ def in_terminal(*arguments: object, width: int) -> tuple[Finished, str]:
             seen += part
     out, _ = process.communicate(timeout=60)
     os.close(parent)
-    return Finished(process.returncode, out, ""), seen.decode(errors="replace")
+    return Finished(process.wait(), out, ""), seen.decode(errors="replace")
 
 
-def wait_until(true: Callable[[], Any], process: subprocess.Popen[str]) -> None:
+def wait_until(true: Callable[[], Any], process: Begun | subprocess.Popen[str]) -> None:
     """Wait for something that a process does."""
     while not true():
         assert process.poll() is None, process.communicate()

@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from parity.engines.protocol import Array, Start, Task
 from parity.errors import UsageError
 from parity.sweep.database import COLUMNS
 from tests.parity import commands
+from tests.zygote import Begun
 
 # Neither of these loads torch, which would take most of the time of these tests.
 ENGINES = ("--engine", "minigrad", "--against", "numpy-floor")
@@ -58,7 +58,7 @@ def sweep(folder: Path, *arguments: str) -> commands.Finished:
     return commands.finished(*command(folder, *arguments))
 
 
-def begun(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def begun(folder: Path, *arguments: str) -> Begun:
     """Start a sweep in a process group of its own."""
     return commands.begun(*command(folder, *arguments))
 

@@ -20,7 +20,7 @@ from parity.bench import ratios as baseline
 from parity.bench import rounds as module
 from parity.bench import scaling as growth
 from parity.bench.document import bench, load_warning
-from parity.bench.plots import scaling_picture
+from parity.bench.plots import GAP, PEAK, scaling_picture, spread
 from parity.bench.ratios import agreement, median_interval, ratios
 from parity.bench.rounds import time_in_rounds
 from parity.bench.table import bench_table, markdown
@@ -135,11 +135,15 @@ def test_table(document: dict[str, Any]) -> None:
     text = console.export_text()
     assert "Time per training step, 1 thread" in text
     assert "[quartiles]" in text
-    row = next(line.split() for line in text.splitlines() if " slow " in line)
+    network, row = (
+        next(line.split() for line in text.splitlines() if word in line)
+        for word in (document["results"][0]["architecture"], " slow ")
+    )
     result, ratio = document["results"][0], document["ratios"][0]
-    assert f"{1e6 * result['median_s']:,.1f}" in row
-    assert f"{ratio['median']:.2f}" in row
-    assert "times as fast as torch" in text
+    assert network == [result["architecture"]]
+    assert row[1] == f"{1e6 * result['median_s']:,.0f}"
+    assert row[3] == f"{ratio['median']:.2f}"
+    assert "times as fast as torch" in " ".join(text.split())
     assert not any(line.endswith(" ") for line in text.splitlines())
     assert "loss" not in text
     console.print(bench_table(document | {"read_losses": True}))
@@ -224,7 +228,7 @@ def test_progress_is_told_of_warm_up_and_after_every_round() -> None:
         (name, *told)
         for name in ("one", "two")
         for told in [
-            *(("warm-up", done, 1) for done in range(2)),
+            *(("warm-up", 0, 1) for _ in range(2)),
             *(("rounds", done, 6) for done in range(1, 7)),
         ]
     ]
@@ -649,9 +653,18 @@ def test_scaling(monkeypatch: pytest.MonkeyPatch) -> None:
         for times in point["times"].values():
             assert 0 < times["q1_s"] <= times["median_s"] <= times["q3_s"]
     figure = scaling_picture(found)
-    labels = [line.get_label() for line in figure.axes[0].lines]
-    assert labels == ["minigrad", "numpy-floor", "matmul peak"]
+    labels = [str(line.get_label()) for line in figure.axes[0].lines]
+    assert labels == ["numpy-floor", "minigrad", PEAK]
+    named = [text.get_text() for text in figure.axes[2].texts]
+    assert sorted(named) == sorted(labels)
     assert len(figure.axes[2].lines[0].get_xdata()) == 2  # type: ignore[arg-type]
+
+
+def test_names_of_lines_do_not_lie_upon_each_other() -> None:
+    assert spread(np.array([0.1, 0.5, 0.9]), GAP) == pytest.approx([0.1, 0.5, 0.9])
+    apart = spread(np.array([0.5, 0.5, 0.51]), GAP)
+    assert (np.diff(apart) >= GAP - 1e-9).all()
+    assert apart.mean() == pytest.approx(np.mean([0.5, 0.5, 0.51]))
 
 
 def test_flops_are_those_of_the_products() -> None:

@@ -134,10 +134,10 @@ def test_ctrl_c(saved: Path, tmp_path: Path) -> None:
     path = tmp_path / "long.safetensors"
     engines = ("minigrad", "numpy-floor")
     save(replace(load(saved), task=task, start=start, engines=engines), path)
-    with begun("replay", path) as process:
-        time.sleep(2.5)
-        os.killpg(process.pid, signal.SIGINT)
-        said, errors = process.communicate(timeout=60)
+    process = begun("replay", path)
+    time.sleep(2.5)
+    os.killpg(process.pid, signal.SIGINT)
+    said, errors = process.communicate(timeout=60)
     assert (process.returncode, said) == (130, "")
     assert "Traceback" not in errors
 

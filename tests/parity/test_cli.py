@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from parity.checks.verdicts import VERDICTS
 from parity.cli import app
 from parity.engines.registry import ENGINES
 from tests.parity.commands import (
+    ROOT,
     Finished,
     begun,
     finished,
@@ -112,67 +115,6 @@ def test_a_verdict_that_cannot_be_reached_is_null_and_no_pass(tmp_path: Path, he
     assert entry["start"]["data_identical"] is entry["start"]["parameters_identical"] is True
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["run", "rightift"], "unknown architecture 'rightift'"),
-        (["run", "1-0-1"], "sizes must be at least 1"),
-        (["run", "2-3-1"], "one feature"),
-        (["run", "--engine", "tensorflow"], "unknown engine 'tensorflow'"),
-        (["run", "--against", "tensorflow"], "unknown engine 'tensorflow'"),
-        (["run", "--engine", "torch"], "compared with itself"),
-        (["run", "--seed", "-1"], "0 to 2^64 - 1"),
-        (["run", "--seed", "one"], "0 to 2^64 - 1"),
-        (["run", "--seed", "1.5"], "0 to 2^64 - 1"),
-        (["run", "--seed", str(2**64)], "0 to 2^64 - 1"),
-        (["run", "--dtype", "float16"], "float16"),
-        (["run", "--device", "tpu", *SMALL], "unknown device 'tpu'"),
-        (["run", "--samples", "0"], "samples"),
-        (["run", "--epochs", "0"], "epochs"),
-        (["run", "--learning-rate", "nan"], "learning-rate"),
-        (["run", "--learning-rate", "-1"], "learning-rate"),
-        (["train", "--engine", "tensorflow"], "unknown engine"),
-        (["train", "--seed", "x"], "0 to 2^64 - 1"),
-        (["bench", "--engines", "torch,nothing"], "unknown engine 'nothing'"),
-        (["bench", "--engines", ","], "names no engine"),
-        (["bench", "--rounds", "1"], "rounds"),
-        (["sing"], "parity: there is no command 'sing': give one of run, train, bench, sweep"),
-        (["rum"], "parity: there is no command 'rum': did you mean run?"),
-        (["rightfit"], "there is no command 'rightfit': did you mean `parity run rightfit`?"),
-        (["1-4-1", "--quick"], "did you mean `parity run 1-4-1`?"),
-        (["--quick"], "there is no option --quick: `"),
-        (["run", "--sead", "1"], "parity: there is no option --sead: did you mean --seed?"),
-        (["run", "rightift"], "parity: unknown architecture 'rightift': did you mean rightfit?"),
-        (["run", "--engine", "minigrd"], "unknown engine 'minigrd': did you mean minigrad?"),
-        (["run", "--dtype", "float16"], "parity: --dtype: 'float16' is not one of 'float32'"),
-        (["run", "--epochs"], "parity: option '--epochs' requires an argument"),
-        (["replay"], "parity: CASE is missing: `"),
-        (["engines", "all"], "parity: got unexpected extra argument"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_bad_usage_ends_with_status_2_and_says_what_is_right(
-    tmp_path: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    result = parity(*arguments)
-    assert result.returncode == 2
-    assert said in words(result.stderr)
-    assert result.stderr.startswith("parity: ")
-    assert result.stderr.count("\n") == 1
-    assert not list(tmp_path.glob("out/*"))
-
-
-@pytest.mark.parametrize("command", ["run", "train", "bench"])
-def test_an_output_path_that_is_a_file_is_refused(tmp_path: Path, command: str) -> None:
-    occupied = tmp_path / "out"
-    occupied.write_text("mine")
-    result = parity(command, "1-4-1", "--output", occupied)
-    assert result.returncode == 2
-    assert "is not a folder" in result.stderr
-    assert occupied.read_text() == "mine"
-
-
 def test_a_missing_gpu_is_said(tmp_path: Path, here: None) -> None:
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
@@ -253,7 +195,11 @@ def test_engines_lists_what_is_known() -> None:
     assert states["minigrad"] == states["torch"] == "ready"
 
 
-def test_bad_usage_reaches_the_shell(tmp_path: Path) -> None:
-    result = finished("run", "rightift", "--output", tmp_path)
+@pytest.mark.parametrize("program", ["parity run", "minigrad explain"])
+def test_bad_usage_reaches_the_shell(program: str, tmp_path: Path) -> None:
+    """All else of this kind is in tests/test_shell.py, by processes that are faster to have."""
+    command = [sys.executable, "-m", *program.split(), "rightift"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith("parity: unknown architecture 'rightift'")
+    assert result.stderr.startswith(f"{program.removesuffix(' run')}: unknown architecture 'right")
+    assert result.stderr.count("\n") == 1

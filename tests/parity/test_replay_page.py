@@ -25,6 +25,7 @@ from parity.engines.registry import ENGINES, Known
 from parity.engines.trainer import Trainer
 from parity.errors import UsageError
 from parity.processes import Processes, Side, trainer
+from parity.report import pair
 from parity.report.pair import page
 from tests.minigrad.chromium import Chromium, assert_asks_for_nothing
 from tests.minigrad.operations import FUZZ
@@ -221,6 +222,31 @@ def test_every_tensor_is_judged_once_where_it_is_made() -> None:
     assert [said.partition(":")[0] for said in alerts] == ["First apart"]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told", "marked"),
+    [
+        ("actual", "By exact arithmetic defective is wrong", [True, False]),
+        ("expected", "By exact arithmetic torch is wrong", [False, True]),
+        ("both", "By exact arithmetic defective and torch are both wrong", [True, True]),
+        (None, "defective and torch differ, and which is wrong cannot be told", [False, False]),
+    ],
+)
+def test_the_page_names_the_engine_that_is_wrong(
+    halved: Replayed, monkeypatch: pytest.MonkeyPatch, wrong: str, told: str, marked: list[bool]
+) -> None:
+    first = first_node(traced(halved))
+    assert first is not None
+    assert first["wrong"] == halved.verdict["wrong"] == "actual"
+    monkeypatch.setattr(pair, "first_node", lambda *_, **__: {**first, "wrong": wrong})
+    text = page(halved._replace(verdict={**halved.verdict, "wrong": wrong}), "case")
+    values = "4.bias[0]: defective has -10.620573, torch -21.241144, true is -21.241146;"
+    assert f"<b>{told}.</b> {values} allowed difference 2.24e-05<br>" in text
+    assert f"times. {told}." in text
+    data = json.loads(text.partition('id="data">')[2].partition("</script>")[0])
+    assert data["wrong"] == marked
+    assert [each["label"] for each in data["pairs"] if each["first"]] == ["backward 4 4.bias"]
+
+
 def test_several_tensors_may_be_apart_but_one_is_first(halved: Replayed) -> None:
     said = re.findall(r'"((?:First apart|Apart, too): [^"]*)"', page(halved, "case"))
     assert [each.partition(" uses")[0] for each in said] == [
@@ -300,6 +326,7 @@ def test_an_engine_that_cannot_show_its_steps() -> None:
             replayed("gradients", task_of((1, 2, 1)), *engines)
 
 
+@pytest.mark.usefixtures("here")
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(
         ENGINES, "defective", Known("tests.parity.wrong_engines:HookedEngine", "has a defect")
@@ -355,7 +382,10 @@ def go_to_first(browser: Chromium) -> None:
 
 
 def wrong_values(browser: Chromium, file: Path, found: Replayed) -> tuple[list[Any], int]:
-    """Step through the page; return what is not what the engines computed, and how much is."""
+    """Step through the page; return what is not what the engines computed, and how much is.
+
+    At no step does it scroll sideways.
+    """
     step = traced(found)
     sides = [
         {" ".join((t.phase, t.node, t.tensor)): t.value for t in trace}
@@ -364,32 +394,46 @@ def wrong_values(browser: Chromium, file: Path, found: Replayed) -> tuple[list[A
     browser.open(file)
     wrong, right = [], 0
     seen = set()
-    for _ in range(browser.steps()):
-        for tensor, judgement, cells in browser.run(READ):
-            seen |= {tensor} if judgement else set()
-            for caption, rows in cells:
-                index = tuple(map(int, re.findall(r"\d+", caption)))
-                values = [side[tensor] for side in sides]
-                index = index or (0,) * values[0].ndim
-                for text, value in zip(rows["value"], (v[index] for v in values), strict=True):
-                    same = np.array_equal(value.dtype.type(text), value, equal_nan=True)
-                    if same and (text == "-0") == bool(value == 0 and np.signbit(value)):
-                        right += 1
-                    else:
-                        wrong.append((tensor, index, text, value))
-        browser.run("document.activeElement.blur()")
-        browser.press("ArrowRight")
+    read, scrolls = zip(*browser.at_every_step(f"[{READ}, {SCROLLS}]"), strict=True)
+    assert not any(scrolls)
+    for tensor, judgement, cells in itertools.chain(*read):
+        seen |= {tensor} if judgement else set()
+        for caption, rows in cells:
+            index = tuple(map(int, re.findall(r"\d+", caption)))
+            values = [side[tensor] for side in sides]
+            index = index or (0,) * values[0].ndim
+            for text, value in zip(rows["value"], (v[index] for v in values), strict=True):
+                same = np.array_equal(value.dtype.type(text), value, equal_nan=True)
+                if same and (text == "-0") == bool(value == 0 and np.signbit(value)):
+                    right += 1
+                else:
+                    wrong.append((tensor, index, text, value))
     assert seen == set(sides[1])
     return wrong, right
 
 
-@pytest.mark.parametrize("name", ["halved", "bits", "strange", "large"])
+SCREENS = [(320, "light"), (400, "dark"), (1600, "light"), (1600, "dark")]
+PAGES = ["large", "bits", "halved", "strange"]
+"""An ordinary run has time for one of them on each screen."""
+SHOWN = [*(itertools.product(SCREENS, PAGES) if FUZZ else zip(SCREENS, PAGES, strict=True))]
+
+
+@pytest.mark.parametrize(("screen", "name"), SHOWN)
 def test_values_on_screen_are_both_engines(
-    browser: Chromium, folder: Path, name: str, cases: dict[str, Replayed]
+    browser: Chromium, folder: Path, name: str, screen: tuple[int, str], cases: dict[str, Replayed]
 ) -> None:
+    width, scheme = screen
+    browser.size(width, 900, scheme)
     wrong, right = wrong_values(browser, folder / f"{name}.html", cases[name])
     assert wrong == []
     assert right > 100
+    grounds = {"light": "rgb(251, 250, 248)", "dark": "rgb(22, 24, 27)"}
+    assert browser.run("getComputedStyle(document.body).backgroundColor") == grounds[scheme]
+    assert browser.run("location.hash") == f"#step-{browser.steps()}"
+    browser.press("Escape")  # out of the heat map
+    browser.press("Home")
+    browser.press("ArrowRight")
+    assert browser.run("location.hash") == "#step-2"
     assert browser.complaints == []
     assert len(browser.requests) == 1
 
@@ -471,6 +515,9 @@ def test_numbers_are_written_as_python_does(browser: Chromium, folder: Path) -> 
 def test_budgets_are_shown(browser: Chromium, folder: Path, halved: Replayed) -> None:
     browser.open(folder / "halved.html")
     go_to_first(browser)
+    heads = '[...document.querySelectorAll("article thead th")].map((each) => each.textContent)'
+    assert browser.run(heads).count("✗ defective, wrong") == 1  # and of no tensor but the first
+    assert "torch" in browser.run(heads)
     node = first_node(traced(halved))
     assert node is not None
     said = {tensor: cells for tensor, judgement, cells in browser.run(READ) if judgement}
@@ -527,8 +574,7 @@ def test_what_cannot_be_compared_is_shown_all_the_same(
     file = tmp_path / "page.html"
     file.write_text(page(incomparable(halved, kind), "case"), encoding="utf-8")
     browser.open(file)
-    for _ in range(browser.steps()):
-        browser.press("ArrowRight")
+    browser.at_every_step("null")
     go_to_first(browser)
     figures = browser.run("""[...document.querySelectorAll("article figure.pair")].map((each) =>
       [each.querySelector(".judged")?.className ?? "", each.innerText])""")
@@ -542,7 +588,7 @@ def test_what_is_not_finite_has_a_colour_of_its_own(browser: Chromium, folder: P
     colours = browser.run("""[...document.querySelector("article figure.pair")
       .querySelectorAll("canvas")].map((canvas) => {
         const wide = canvas.width / 4;
-        const pixel = canvas.getContext("2d").getImageData(1.5 * wide, 40, 1, 1).data;
+        const pixel = canvas.getContext("2d").getImageData(wide + 2, 38, 1, 1).data;
         return [...pixel].slice(0, 3);
       })""")
     magenta, zero, apart = [176, 0, 176], [255, 255, 255], [190, 18, 60]
@@ -556,32 +602,6 @@ def test_what_is_not_finite_has_a_colour_of_its_own(browser: Chromium, folder: P
     assert json.loads(rows)["used"] == ["inf", "0"]
 
 
-SCREENS = [(320, "light"), (400, "dark"), (1600, "light")]
-PAGES = ["large", "bits", "halved"]
-"""An ordinary run has time for one of them on each screen."""
-SHOWN = [*(itertools.product(SCREENS, PAGES) if FUZZ else zip(SCREENS, PAGES, strict=True))]
-
-
-@pytest.mark.parametrize(("screen", "name"), SHOWN)
-def test_nothing_scrolls_sideways(
-    browser: Chromium, folder: Path, name: str, screen: tuple[int, str]
-) -> None:
-    width, scheme = screen
-    browser.size(width, 900, scheme)
-    browser.open(folder / f"{name}.html")
-    grounds = {"light": "rgb(251, 250, 248)", "dark": "rgb(22, 24, 27)"}
-    assert browser.run("getComputedStyle(document.body).backgroundColor") == grounds[scheme]
-    count = browser.steps()
-    for number in range(1, count + 1):
-        assert browser.run("location.hash") == f"#step-{number}"
-        assert not browser.run(SCROLLS)
-        browser.press("ArrowRight")
-    for _ in range(count - 1):
-        browser.press("ArrowLeft")
-    assert browser.run("location.hash") == "#step-1"
-    assert browser.complaints == []
-
-
 def test_usable_without_a_mouse(browser: Chromium, folder: Path) -> None:
     """Each pair of tensors is one stop, has a name, and shows its focus."""
     browser.open(folder / "halved.html", "#step-3")
@@ -593,9 +613,9 @@ def test_usable_without_a_mouse(browser: Chromium, folder: Path) -> None:
     assert any("Go to the first node apart" in label for *_, label in reached)
 
 
-def test_nothing_leaves_the_page(cases: dict[str, Replayed]) -> None:
+def test_nothing_leaves_the_page(folder: Path) -> None:
     for name in ("halved", "bits"):
-        assert_asks_for_nothing(page(cases[name], "case"))
+        assert_asks_for_nothing((folder / f"{name}.html").read_text("utf-8"))
 
 
 def test_names_from_elsewhere_are_not_markup(halved: Replayed) -> None:

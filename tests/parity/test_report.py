@@ -6,12 +6,13 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from parity.checks.words import element
+from parity.checks.words import element, exactly
 from parity.report import Report, wording
 from parity.report.findings import findings
 from parity.report.html import to_html
@@ -20,9 +21,11 @@ from parity.tables import Trimmed
 from tests.parity.samples import FAILED_PROBES, FIRST_NODE, KINDS, PROBES, report_of
 
 
-def table(document: dict[str, Any], width: int = 60, *, terminal: bool = False) -> str:
+def table(
+    document: dict[str, Any], width: int = 60, *, terminal: bool = False, verbose: bool = False
+) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=terminal)
-    console.print(summary(document, "out"), crop=False)
+    console.print(summary(document, "out", verbose=verbose), crop=False)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -252,6 +255,34 @@ def test_states_are_said_aloud(kind: str, said: str) -> None:
     assert said in words(table(document))
     assert words(page(document)).count(said) == 2
     assert "agreement says little" not in table(report_of().document)
+
+
+def test_hexadecimal_numbers_are_for_those_who_ask() -> None:
+    document = report_of("complete").document
+    entry = rightfit(document)
+    entry["bitwise"]["final_mse_hex"] = dict.fromkeys(("actual", "expected"), (2.5).hex())
+    entry["bitwise"]["passed"] = True
+    assert "final MSE 2.5" in words(table(document))
+    assert "0x" not in table(document)
+    assert "bitwise, hex — 0x1.4000000000000p+1" in words(table(document, verbose=True))
+
+
+def test_numbers_have_the_digits_that_tell_them_apart() -> None:
+    third = np.float32(1 / 3)
+    assert exactly(float(third).hex(), "float32") == "0.33333334"
+    assert exactly(float(third).hex(), "float64") == "0.3333333432674408"
+    assert exactly(np.nextafter(float(third), 1), "float32") == "0.33333334326744085"
+    assert exactly(1e300, "float32") == "1e+300"
+    assert [exactly(text, "float32") for text in ("nan", "-inf", None)] == [
+        *("nan", "-inf", "not finite")
+    ]
+
+
+def test_a_network_that_is_called_by_its_sizes_says_them_once() -> None:
+    document = report_of().document
+    rightfit(document)["name"] = "1-16-16-1"
+    assert "1-16-16-1, 321 parameters" in table(document)
+    assert table(document).count("1-16-16-1") == 1
 
 
 @pytest.mark.parametrize("native", ["dead", "apart", "passed"])

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from parity.sweep.plan import MOST_SEEDS
 from tests.parity.commands import in_terminal, parity, words
 from tests.parity.sweeping import ENGINES, command, results
 
@@ -75,32 +74,6 @@ def test_a_wrong_engine_fails(tmp_path: Path, engine: str) -> None:
     result = parity("sweep", *SMALL, *options, "--output", tmp_path)
     assert result.returncode == 1, result.stdout
     assert f"FAIL  {name} and minigrad disagree on 1-4-1" in result.stdout
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--seeds", "9"], "--seeds '9' names no seeds: give A:B"),
-        (["--seeds", "9:1"], "--seeds '9:1' names no seeds"),
-        (["--seeds", f"0:{MOST_SEEDS + 1}"], "is the most that is swept at once"),
-        (["rightift"], "unknown architecture 'rightift'"),
-        (["--engine", "torch"], "compared with itself"),
-        (["--engine", "tensorflow"], "unknown engine"),
-        (["--workers", "0"], "workers"),
-        (["--horizons", "-1"], "horizons"),
-        (["--workers", "2", "--scheduler", "tcp://127.0.0.1:9"], "leave it out"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_bad_usage(
-    tmp_path: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    result = parity("sweep", *arguments)
-    assert result.returncode == 2
-    assert said in words(result.stderr)
-    assert "Traceback" not in result.stderr
-    assert not list(tmp_path.iterdir())
 
 
 def test_what_an_engine_refuses_is_said(tmp_path: Path) -> None:

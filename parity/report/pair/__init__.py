@@ -27,12 +27,17 @@ from parity.checks.witness import gradient_places
 from parity.engines.adapters.tracing import LOSS, PREDICTION
 from parity.engines.protocol import BUFFER
 from parity.problems import parts
-from parity.report.findings import findings
+from parity.report.findings import findings, values, who
 from parity.report.pair.compared import data_of, said_of
 from parity.report.replayed import heading, outcome
 from parity.report.wording import node
 
 PHASES = {"forward": "Forward", "backward": "Backward", "optimizer": "Update"}
+LEGENDS = {
+    True: '<span>same bits <span class="legend bits"></span> others</span>',
+    False: '<span>within its budget <span class="legend budget"></span> outside</span>',
+}
+"""The colours of verdicts on bits and of others."""
 
 
 def page(replayed: Replayed, name: str) -> str:
@@ -52,22 +57,34 @@ def page(replayed: Replayed, name: str) -> str:
         keys = _keys(explanation, traces)
         story = Story(explanation, explanation.entries)
         steps, made_in = _compared(story, keys, found)
-        pairs = [data_of(tensor, story.shown) for tensor in found]
-    _mark(steps, made_in, found, first)
+        pairs = [
+            data_of(tensor, story.shown) | {"first": _is_first(tensor, first)} for tensor in found
+        ]
+    document = document_of(replayed)
+    wrong = None if first is None else first["wrong"] or replayed.verdict.get("wrong")
+    told = who(wrong, document["settings"])
+    told = f"{'By exact arithmetic ' if wrong else ''}{told}"
+    _mark(steps, made_in, found, first, told)
     link = 0 if first is None else made_in[first["phase"], first["node"], first["tensor"]]
+    said: dict[str, Any] = {"bits": bits, "names": replayed.names}
     lead = _rendered(
         "lead.html",
         lines=heading(replayed, name)[1:],
-        findings=findings(document_of(replayed)) if replayed.verdict["passed"] is False else [],
+        findings=findings(document) if replayed.verdict["passed"] is False else [],
         outcome=outcome(replayed),
         which=_which(replayed, traces),
-        bits=bits,
-        z=Z,
-        names=replayed.names,
         first=node(first) if first is not None else None,
+        told=told,
+        values=values(first, document["settings"]) if first is not None else "",
         link=link,
+        **said,
+    )
+    reading = _rendered(
+        "reading.html",
+        z=Z,
         most=f"{MOST_WHOLE:,}",
         large=any(value.size > MOST_WHOLE for tensor in found for value in tensor.present),
+        **said,
     )
     _show_expected(explanation, keys, traces)
     return assembled(
@@ -76,14 +93,17 @@ def page(replayed: Replayed, name: str) -> str:
         story.shown,
         graph(explanation),
         lead=lead,
+        reading=reading,
         aside=_rendered("aside.html", phases=_overview(found, made_in, first), bits=bits),
         notes=[f"The lines of the gradients in the graph are those of {replayed.names[1]}."],
         data={
             "pairs": pairs,
             "engines": list(replayed.names),
+            "wrong": [wrong in (side, "both") for side in ("actual", "expected")],
             "source": "minigrad's lines",
             "first": steps[link - 1]["entry"] if link else None,
         },
+        legend=LEGENDS[bits],
         css=_resource("pair.css"),
         js=_resource("pair.js"),
     )
@@ -193,13 +213,19 @@ def _compared(
 
 
 def _mark(
-    steps: list[Step], made_in: dict[Key, int], found: list[Tensor], first: dict[str, Any] | None
+    steps: list[Step],
+    made_in: dict[Key, int],
+    found: list[Tensor],
+    first: dict[str, Any] | None,
+    told: str,
 ) -> None:
-    """Say at each step which of its tensors are apart."""
+    """Say at each step which of its tensors are apart, and at the first which engine is wrong."""
     for tensor in found:
         if tensor.passed is False:
-            which = "First apart" if _is_first(tensor, first) else "Apart, too"
-            said = f"{which}: {_name(*tensor.key)} {said_of(tensor)}."
+            which, more = (
+                ("First apart", f" {told}.") if _is_first(tensor, first) else ("Apart, too", "")
+            )
+            said = f"{which}: {_name(*tensor.key)} {said_of(tensor)}.{more}"
             steps[made_in[tensor.key] - 1]["alerts"].append(said)
 
 

@@ -62,7 +62,8 @@ function readout(it, judged, chosen) {
   rows.push(difference);
   const place = arrays[it.apart].cells.length > 1 ? it.places[cell] : "";
   const why = chosen === null && arrays[it.apart].cells.some((share) => share !== 0) ? " furthest apart" : "";
-  const heads = data.engines.map((name) => element("th", { scope: "col" }, name));
+  const heads = data.engines.map((name, k) =>
+    it.first && data.wrong[k] ? element("th", { scope: "col", class: "apart" }, `✗ ${name}, wrong`) : element("th", { scope: "col" }, name));
   return [
     ...(place ? [element("caption", {}, `${place}${why}`)] : []),
     element("thead", {}, element("tr", {}, element("td"), ...heads)),
@@ -72,7 +73,7 @@ function readout(it, judged, chosen) {
 
 FIGURES.pair = ({ name, note, pair, judged }) => {
   const it = data.pairs[pair];
-  const room = { wide: 150, high: 150, cell: 13 };
+  const room = { wide: 150, high: 150, cell: 13, written: [240, 180] };
   const shown = it.maps.map((k) => (k === null ? null : arrays[k]));
   const shape = shown.find((array) => array !== null).shape;
   const caption = element("figcaption", {}, element("b", {}, name), ` ${shapeText(shape)}`);
