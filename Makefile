@@ -15,7 +15,7 @@ LOWEST := tests/minigrad/test_safetensors.py tests/test_readme.py tests/parity/t
 	tests/parity/test_sweep_cli.py tests/parity/test_sweep_compare.py tests/parity/test_sweep_dask.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity explain test lowest lint bench fuzz calibrate proof detection peers clean
+.PHONY: help setup parity explain test lowest lint bench figures fuzz calibrate proof detection peers clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -55,13 +55,20 @@ lint: $(MADE) ## check style and types
 	MYPY_NUM_WORKERS=auto $(BIN)/mypy
 
 # These variables force kernels and block sizes on OpenBLAS that are not this processor's.
-bench: $(MADE) ## time every engine, half an hour; put the result into README, without ARGS
+bench: $(MADE) ## time every engine, half an hour; the result goes into parity/README.md, without ARGS
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/parity bench --engines all --threads 1 --scaling \
 		--output out $(ARGS)
 	$(if $(ARGS),,$(BIN)/python -m parity.evidence bench out)
 	$(if $(ARGS),,env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/parity bench --threads 1 --read-losses \
 		--engines minigrad,minigrad-captured,torch,torch-compile,numpy-floor,jax --output out/losses)
 	$(if $(ARGS),,$(BIN)/python -m parity.evidence bench out/losses)
+
+# Resumes where it was stopped: a quarter of an hour on two cores, most of it for overfit.
+figures: $(MADE) ## train at many seeds on both engines; put the picture and the output into README
+	$(BIN)/parity sweep underfit rightfit --seeds 0:1000 --horizons 0 --output out/figures
+	$(BIN)/parity sweep overfit --seeds 0:250 --horizons 0 --output out/figures
+	$(BIN)/parity run --output out/figures
+	$(BIN)/python -m parity.evidence figures out/figures
 
 # Resumes where it was stopped; the threads of two libraries in one process would fight.
 fuzz: $(MADE) ## compare operations and random graphs with torch, kill sweeps, for half an hour or more

@@ -10,6 +10,8 @@ import functools
 import io
 import itertools
 import json
+import math
+import operator
 import re
 import shlex
 import sys
@@ -20,9 +22,10 @@ from typing import Any
 import pytest
 
 from minigrad.__main__ import main as minigrad
+from minigrad.architectures import ARCHITECTURES, DEFAULT_SEED
 from parity.bench import table as bench_table
-from parity.checks.words import exactly
 from parity.engines.registry import factory
+from parity.evidence import figures
 from parity.evidence import peers as peers_table
 from parity.evidence.readme_tables import PAGES, part
 from parity.processes import Processes, Side, processes_for, trainer
@@ -266,14 +269,76 @@ def test_the_proof_is_of_the_runs_that_it_says() -> None:
         assert mse["actual"] == mse["expected"]
 
 
-def test_the_sample_has_the_bits_of_the_proof() -> None:
-    (run,) = (
-        run
-        for run in result("proof")["runs"]
-        if (run["seed"], run["quick"], run["dtype"]) == (0, False, "float32")
-    )
-    mse = {e["name"]: e["bitwise"]["final_mse_hex"]["actual"] for e in run["architectures"]}
-    assert said(r"equal in every bit; final MSE (\S+)") == {exactly(mse["rightfit"], "float32")}
+def test_the_output_is_that_of_the_run_checked_in() -> None:
+    run = result("run")
+    settings = {"seed": DEFAULT_SEED, "dtype": "float32", "device": "cpu", "quick": False}
+    assert run["settings"].items() >= settings.items()
+    for entry in run["architectures"]:
+        assert entry["epochs"] == ARCHITECTURES[entry["name"]].epochs
+        assert set(entry["state"].values()) == {"trained"}
+    assert part(READMES["README.md"], "run") == figures.sample(run)
+
+
+def test_the_bits_of_the_run_are_those_of_today(tmp_path: Path) -> None:
+    names = ("underfit", "rightfit")  # overfit takes too long here
+    ended = parity("train", *names, "--engine", "minigrad-reproducible", "--output", tmp_path)
+    bits = {
+        e["name"]: e["bitwise"]["final_mse_hex"]["actual"] for e in result("run")["architectures"]
+    }
+    assert [line for line in ended.stdout.splitlines() if "MSE" in line] == [
+        f"{name}: final MSE {float.fromhex(bits[name]):.6g}" for name in names
+    ]
+
+
+SEEDS = {"underfit": 1000, "rightfit": 1000, "overfit": 250}
+
+
+def test_the_figures_are_those_of_the_sweep() -> None:
+    found = result("figures")
+    networks = found["networks"]
+    assert networks.keys() == ARCHITECTURES.keys()
+    worse: list[bool] = []
+    for engine in figures.ENGINES:
+        ends = {
+            name: [math.inf if value is None else value for value in of[engine]["final_mse"]]
+            for name, of in networks.items()
+        }
+        assert {name: len(of) for name, of in ends.items()} == SEEDS
+        worse += map(operator.gt, ends["overfit"], ends["rightfit"])
+    assert said(r"In (\d+) % of our runs `overfit` ends with a larger MSE") == {
+        f"{100 * sum(worse) / len(worse):.0f}"
+    }
+    assert said(r"saw a final MSE of ([\d.]+) for `rightfit`") == {str(figures.ARTICLE["rightfit"])}
+    assert said(r"and of ([\d.]+) for `overfit`") == {str(figures.ARTICLE["overfit"])}
+
+
+def test_the_front_page_s_times_are_those_of_the_bench() -> None:
+    times = {
+        (row["engine"], row["architecture"]): f"{us:,.0f}" if us >= 100 else f"{us:.3g}"
+        for row in result("bench")["results"]
+        for us in (1e6 * row["median_s"],)
+    }
+    engines = ("torch", "minigrad", "jax", "minigrad-captured")
+    right, over = ([times[e, a] for e in engines] for a in ("rightfit", "overfit"))
+    time = r"(\S+) µs"
+    for expected, sentence in (
+        (
+            right,
+            f"takes {time} in torch, {time} in minigrad and {time} in compiled JAX.*? takes {time}",
+        ),
+        (over, f"takes {time} in torch, {time} in minigrad, {time} in JAX and {time} in minigrad"),
+    ):
+        found = re.search(sentence, WORDS["README.md"])
+        assert found is not None
+        assert [*found.groups()] == expected
+
+
+def test_the_first_example_prints_the_same_with_torch(folder: Path) -> None:
+    code = next(code for place, code in PYTHON.items() if place.startswith("README.md"))
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code.replace("import minigrad as torch", "import torch"), {})
+    assert printed.getvalue() == shown(code)
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def beyond(command: str, option: str) -> Iterator[Case]:
     least, most, _ = LIMITS[option]
     name = option.replace("_", "-")
     line = f"{command} --{name}"
-    yield Case(f"{line} x", said=f"--{name}: input should be a valid")
+    yield Case(f"{line} x", said=f"--{name}: 'x' is not a valid")
     if most > 2**64 or least == 0.1:
         low = f"{least - 1:g}" if least > -1 else "-inf"
         yield from (Case(f"{line} {each}", said=f"--{name} {each} must") for each in (low, "nan"))

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import operator
 import threading
 import warnings
 from collections.abc import Callable
@@ -38,6 +39,7 @@ from minigrad.capture.watch import is_recording, watches
 from minigrad.grad_mode import grad_mode
 from minigrad.temporary import undone
 from minigrad.tensor import Tensor
+from minigrad.tensor.joining import cat
 
 T = TypeVar("T")
 
@@ -87,6 +89,8 @@ def capture(step: Callable[..., Any], *, cache_size: int = 8) -> Captured:
 
     Ctrl-C in a call leaves what it leaves in the step itself: each tensor has its old or its new
     values, or some of both. The next call is as right as the next step.
+
+    `captured.repeat(n)` takes n steps in one call, see `Captured.repeat`.
     """
     return Captured(step, cache_size)
 
@@ -131,14 +135,57 @@ class Captured(threading.local):
                 return result
         return self._find(signature, tensors, args, kwargs)
 
+    def repeat(self, n: int, *args: Any, **kwargs: Any) -> Tensor:
+        """Take n steps with the same arguments; return what they return, one behind the other.
+
+        The same as n calls, in every bit. No Python code runs between the steps once two replays
+        have followed each other, except where a step also adds to the gradients of an argument.
+
+        Args:
+            n: the number of steps, at least 1.
+            args, kwargs: the arguments of each step.
+
+        Returns:
+            The losses, (n, *shape), where the loss that the step returns has this shape.
+
+        Raises:
+            TypeError: the step returns something else than one tensor; it has been taken once.
+            ValueError: n is less than 1.
+            CaptureError: the step cannot be captured.
+        """
+        if (n := operator.index(n)) < 1:
+            raise ValueError(f"repeat: n, the number of steps, must be at least 1, not {n}")
+        arguments: list[Tensor] = []
+        _key((args, kwargs), arguments)
+        losses: list[Tensor] = []
+        self._latest = None
+        while len(losses) < n:
+            before = self._latest
+            loss = self(*args, **kwargs)
+            if not isinstance(loss, Tensor):
+                raise TypeError(
+                    f"repeat: the step returned a {type(loss).__name__}, and was taken once: have "
+                    "it return one tensor, such as the loss"
+                )
+            losses.append(loss.unsqueeze(0).clone())
+            if before is not None and before is self._latest:
+                last = self._last()
+                if last and (more := last.repeat(n - len(losses), arguments)) is not None:
+                    return cat([*losses, more])
+        return cat(losses)
+
     @property
     def program(self) -> PrintedProgram | None:
         """The program of this thread's last call; None until a recording is trusted.
 
         `step.program.explain()` prints it.
         """
-        replays = [replay for replays in self._replays.values() for replay in replays]
-        return PrintedProgram(**vars(replays[-1].program)) if replays else None
+        last = self._last()
+        return None if last is None else PrintedProgram(**vars(last.program))
+
+    def _last(self) -> Replay | None:
+        """Return the replay of this thread's last call; None if there is none."""
+        return next((some[-1] for some in reversed(self._replays.values()) if some), None)
 
     def _find(self, signature: list[Any], tensors: list[Tensor], args: Any, kwargs: Any) -> Any:
         """Run the replay that fits, or record one."""

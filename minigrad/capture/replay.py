@@ -99,11 +99,19 @@ class Replay:
             f"{writer.argument(view)}[...] = {parameter}._array"
             for view, parameter in zip(program.inputs, parameters, strict=True)
         ]
+        statements = [
+            *self._changes(),
+            *fill,
+            *writer.in_parts(map(writer.statement, program.calls)),
+        ]
+        self._calls = writer.define("calls", parameters, statements or ["pass"])
+        self._names.namespace["calls"] = self._calls
+        self._loss = None
+        if isinstance(recorded.returned, Output) and not recorded.argument_gradients:
+            self._loss = memory.array(program.outputs[recorded.returned.index])
         body = [
             *writer.in_parts(conditions, "if {}() is misfit: return misfit"),
-            *fill,
-            *self._changes(),
-            *writer.in_parts(map(writer.statement, program.calls)),
+            f"calls({', '.join(parameters)})",
             *writer.in_parts(self._left_behind()),
             *self._results(writer),
         ]
@@ -192,6 +200,23 @@ class Replay:
             )
             return f"{{{''.join(items)}}}"
         return self._names.of(value, "returned")
+
+    def repeat(self, n: int, arguments: list[Tensor]) -> Tensor | None:
+        """Make the calls n times more, after two runs in a row with these arguments.
+
+        The conditions hold as they did before the second run, and what is left behind is there.
+
+        Returns:
+            The losses, one behind the other; None if more than calls is needed to return one.
+        """
+        loss = self._loss
+        if loss is None:
+            return None
+        losses = np.empty((n, *loss.shape), loss.dtype)
+        for i in range(n):
+            self._calls(*arguments)
+            losses[i] = loss
+        return Tensor._wrapped(losses)
 
     def follow(self) -> None:
         """Take over the numbers among the optimizers' options."""

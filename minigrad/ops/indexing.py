@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.layout import contiguous
 from minigrad.tape import Array
 
 
@@ -20,7 +19,7 @@ def part(x: Array, *, key: Any) -> Array:
 
 
 def part_backward_x(grad_out: Array, x_shape: tuple[int, ...], key: Any) -> Array:
-    grad_x = contiguous(np.zeros_like(grad_out, shape=x_shape))
+    grad_x = np.zeros_like(grad_out, shape=x_shape, order="C")
     grad_x[key] = grad_out
     return grad_x
 
@@ -39,7 +38,7 @@ def scatter(x: Array, *, shape: tuple[int, ...], indices: Any) -> Array:
     An element that is named twice receives both values. `index_put` is another operation: it
     replaces, and the last value wins.
     """
-    out = contiguous(np.zeros_like(x, shape=shape))
+    out = np.zeros_like(x, shape=shape, order="C")
     np.add.at(out, indices, x)
     return out
 

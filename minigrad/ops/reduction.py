@@ -82,16 +82,16 @@ def var(x: Array, *, axis: Axis = None, keepdims: bool = False, correction: floa
 def _var(x: Array, axis: Axis, keepdims: bool, correction: float) -> Array:
     """Return the variance in float64, as torch computes it: its squares do not overflow."""
     squares = np.square(_from_mean(np.astype(x, np.float64), axis))
-    return np.divide(
-        sum(squares, axis=axis, keepdims=keepdims), _freedom(x.shape, axis, correction)
-    )
+    freedom = _count(x.shape, axis) - correction
+    return np.divide(sum(squares, axis=axis, keepdims=keepdims), freedom if freedom > 0 else 0)
 
 
 def var_backward_x(grad_out: Array, x: Array, axis: Axis, correction: float) -> Array:
-    kept, freedom = _with_axes(x.shape, axis), _freedom(x.shape, axis, correction)
-    distance = _from_mean(x, axis)
-    slope = np.multiply(2 / freedom, distance) if freedom else np.where(distance, inf, nan)
-    return np.multiply(np.reshape(grad_out, kept), slope)
+    grad = np.reshape(grad_out, _with_axes(x.shape, axis))
+    freedom = _count(x.shape, axis) - correction
+    if axis is None and freedom <= 0:  # where axes are named, torch divides by what there is
+        return np.multiply(grad, np.where(np.equal(x, mean(x, axis=axis, keepdims=True)), nan, inf))
+    return np.multiply(np.multiply(grad, 2 / freedom if freedom else inf), _from_mean(x, axis))
 
 
 def std(x: Array, *, axis: Axis = None, keepdims: bool = False, correction: float = 1) -> Array:
@@ -105,13 +105,7 @@ def std_backward_x(grad_out: Array, out: Array, x: Array, axis: Axis, correction
 
 
 def _from_mean(x: Array, axis: Axis) -> Array:
-    mean = np.divide(np.add.reduce(x, axis=axis, keepdims=True), _count(x.shape, axis))
-    return np.subtract(x, mean)
-
-
-def _freedom(shape: tuple[int, ...], axis: Axis, correction: float) -> float:
-    left = _count(shape, axis) - correction
-    return left if left > 0 else 0
+    return np.subtract(x, mean(x, axis=axis, keepdims=True))
 
 
 def norm(x: Array, *, p: float, axis: Axis = None, keepdims: bool = False) -> Array:

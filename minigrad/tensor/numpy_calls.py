@@ -160,8 +160,8 @@ def _refuse_out(function: Callable[..., Any], out: Any) -> None:
         )
 
 
-def _zeros_like(apply: Any, x: Any, *, shape: tuple[int, ...] | None = None) -> Any:
-    return x._wrapped(np.zeros_like(x._array, shape=shape))
+def _zeros_like(apply: Any, x: Any, **options: Any) -> Any:
+    return x._wrapped(np.zeros_like(x._array, **options))
 
 
 def _rule(rule: Rule, *option_names: str) -> Callable[..., Any]:

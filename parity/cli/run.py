@@ -1,5 +1,6 @@
 """`parity run`."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -63,7 +64,11 @@ def run_command(
         write_whole(folder / "report.json", to_json(report.document))
         write_whole(folder / "report.html", to_html(report))
         progress.show("report", "writing", 1, 1)
-    console = Output()
-    console.print(summary(report.document, folder, verbose=verbose), crop=False)
-    console.print(f"Report: {folder / 'report.html'} and report.json", soft_wrap=True)
+    said(report.document, folder, Output(), verbose=verbose)
     return 0 if report.document["passed"] else 1
+
+
+def said(document: dict[str, Any], folder: Path, console: Output, *, verbose: bool = False) -> None:
+    """Print what a run comes to; `document` is the content of `report.json`."""
+    console.print(summary(document, folder, verbose=verbose), crop=False)
+    console.print(f"Report: {folder / 'report.html'} and report.json", soft_wrap=True)

@@ -1,6 +1,7 @@
 """`python -m parity.evidence NAME`: measure how far the judge can be trusted."""
 
 import functools
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,14 @@ with needed_by("python -m parity.evidence"):
     from parity.documents import to_json
     from parity.engines.registry import factory
     from parity.environment import environment
-    from parity.evidence.readme_tables import PAGES, RESULTS, in_checkout, publish, replaced
+    from parity.evidence.readme_tables import (
+        FIGURES,
+        PAGES,
+        RESULTS,
+        in_checkout,
+        publish,
+        replaced,
+    )
     from parity.files import output_folder
     from parity.progress import Progress
     from parity.system import usable_cores
@@ -189,8 +197,30 @@ def peers(
 
 
 def bench(folder: Annotated[Path, Argument(help="The folder `parity bench` wrote to.")]) -> int:
-    """Put a run of `parity bench` into README."""
+    """Put a run of `parity bench` into parity/README.md."""
     publish(folder)
+    return 0
+
+
+def figures(
+    folder: Annotated[Path, Argument(help="The folder of a `parity run` and a `parity sweep`.")],
+) -> int:
+    """Put a run of the three networks and a sweep of many seeds into README."""
+    from parity.evidence.figures import outcomes, picture, sample
+    from parity.processes import Side
+    from parity.training import train
+
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    found = {"environment": environment(), **outcomes(folder)}
+    with Progress() as bars:
+        todo = tasks(None)
+        runs = train(todo, Side("minigrad", factory("minigrad")), bars.show)
+    fits = {named.name: run for (named, _), run in zip(todo, runs, strict=True)}
+    write_whole(RESULTS / "run.json", to_json(report))
+    write_whole(RESULTS / "figures.json", json.dumps(found) + "\n")
+    write_whole(FIGURES, picture(found, fits))
+    page = PAGES["run"]
+    write_whole(page, replaced(page.read_text("utf-8"), "run", sample(report)))
     return 0
 
 
@@ -206,6 +236,7 @@ for function, interrupted in (
     (proof, KEPT),
     (peers, "name the engines that are missing"),
     (bench, KEPT),
+    (figures, KEPT),
 ):
     name = function.__name__
     app.command(name, cls=Command)(command(function, f"parity.evidence {name}", interrupted))

@@ -14,13 +14,15 @@ RESULTS = ROOT / "parity" / "evidence" / "results"
 """Where results are checked in."""
 
 PAGES = {
-    "bench": ROOT / "README.md",
+    "run": ROOT / "README.md",
+    "bench": ROOT / "parity" / "README.md",
     "bench-losses": ROOT / "parity" / "README.md",
     "peers": ROOT / "parity" / "README.md",
 }
 """The page that has each table."""
 
 PICTURE = ROOT / ".readme" / "bench.png"
+FIGURES = ROOT / ".readme" / "figures.png"
 
 
 def in_checkout(path: Path) -> Path:
@@ -33,8 +35,8 @@ def in_checkout(path: Path) -> Path:
 
 
 def markers(name: str) -> tuple[str, str]:
-    """Return the lines before and after the part of this name; `make bench` writes bench-losses."""
-    target = name.partition("-")[0]
+    """Return the lines before and after the part of this name."""
+    target = {"run": "figures"}.get(name, name.partition("-")[0])
     return f"<!-- {name}: written by make {target} -->\n", f"<!-- end of {name} -->\n"
 
 

@@ -23,7 +23,7 @@ SCALED = "× (1 + "
 @context("default")
 def calibration_picture(document: Mapping[str, Any]) -> bytes:
     """Return the picture as PNG; `document` is the content of `calibration.json`."""
-    figure = Figure(figsize=(16, 4.2), dpi=150, layout="constrained")
+    figure = Figure(figsize=(14, 4.2), dpi=120, layout="constrained")
     parts = (_false_alarms, _caught, _free_steps)
     for draw, axes in zip(parts, figure.subplots(1, 3), strict=True):
         draw(axes, document)
@@ -33,10 +33,10 @@ def calibration_picture(document: Mapping[str, Any]) -> bytes:
 def _false_alarms(axes: Any, document: Mapping[str, Any]) -> None:
     total, curve = document["comparisons"], document["curve"]
     for kind, label, style in (
-        ("gradients", "an element of a gradient", "-"),
-        ("parameters", "an element of an updated parameter", "--"),
+        ("gradients", "a gradient, an element", "-"),
+        ("parameters", "a new parameter, an element", "--"),
         ("loss", "the loss", ":"),
-        ("aggregate", "a gradient's scale or bias (aggregate)", "-."),
+        ("aggregate", "a gradient, as a whole", "-."),
     ):
         points = [(point["z"], point[kind] / total) for point in curve if point[kind]]
         if points:
@@ -46,13 +46,13 @@ def _false_alarms(axes: Any, document: Mapping[str, Any]) -> None:
     axes.set(
         xlabel="z, in standard deviations of a difference",
         ylabel="share of comparisons beyond z",
-        title=f"Correct engines: {total:,} steps of minigrad and torch",
+        title=f"Correct engines: {total:,} steps",
         yscale="log",
         xlim=(0, 8),
         ylim=(0.5 / total, 1.5),
     )
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", loc="center right")
+    axes.legend(fontsize="small", loc="upper right", bbox_to_anchor=(1, 0.87))
 
 
 def _caught(axes: Any, document: Mapping[str, Any]) -> None:
@@ -62,15 +62,13 @@ def _caught(axes: Any, document: Mapping[str, Any]) -> None:
             for row in document["detection"]
             if (row["architecture"], row["dtype"]) == (architecture, "float32")
         }
-        for judge, style in (("either", "-"), ("element", "--"), ("aggregate", ":")):
-            points = [
-                (float(name.removeprefix(SCALED).rstrip(")")), caught[judge])
-                for name, caught in rows.items()
-                if name.startswith(SCALED)
-            ]
-            if points:
-                label = f"{architecture}: {judge}"
-                axes.plot(*zip(*points, strict=True), style, color=color, marker=".", label=label)
+        points = [
+            (float(name.removeprefix(SCALED).rstrip(")")), caught["either"])
+            for name, caught in rows.items()
+            if name.startswith(SCALED)
+        ]
+        if points:
+            axes.plot(*zip(*points, strict=True), color=color, marker=".", label=architecture)
     axes.set(
         xscale="log",
         xlabel="ε: one gradient is multiplied by 1 + ε",
@@ -80,7 +78,7 @@ def _caught(axes: Any, document: Mapping[str, Any]) -> None:
     )
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize="small")
+        axes.legend(fontsize="small", loc="center right")
 
 
 def _free_steps(axes: Any, document: Mapping[str, Any]) -> None:
@@ -101,7 +99,7 @@ def _free_steps(axes: Any, document: Mapping[str, Any]) -> None:
     )
     axes.set(
         xlabel="worst share of its budget",
-        title=f"Free steps: {found['comparisons']:,} of correct engines",
+        title=f"Correct engines: {found['comparisons']:,} free steps",
         xlim=(0, 1.05),
     )
     axes.invert_yaxis()

@@ -211,8 +211,8 @@ class TracedNotes(Notes):
         if kind is None or caller is None:
             return
         if event == "call":
-            # A comprehension is part of its function, though Python 3.11 calls it like one.
-            if code.co_name.endswith("comp>"):
+            # A lambda or, in Python 3.11, a comprehension is part of its function.
+            if code.co_name.startswith("<"):
                 return
             if isinstance(getattr(minigrad.Tensor, code.co_name, None), property):
                 return

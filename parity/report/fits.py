@@ -43,23 +43,27 @@ def training_picture(runs: Mapping[str, Finished]) -> Figure:
     """
     figure = Figure(figsize=(4.8 * len(runs), 4.2), dpi=150, layout="constrained")
     row = figure.subplots(1, len(runs), sharey=True, squeeze=False)[0]
-    style = {"color": "red", "linewidth": 2.0}
     for axes, (name, finished) in zip(row, runs.items(), strict=True):
-        start, run, fresh = finished.start, finished.run, finished.held_out
-        title = f"{name}: final {finished.measure} {run.final_mse:.6g}"
-        if fresh is not None:
-            rings(axes, fresh.x, fresh.y)
-            title += f"\nheld out {fresh.mse:.6g}, gap {finished.gap:+.4g}"
-        x, y, prediction = points(start, run.prediction)
-        dots(axes, x, y, "black")
-        if not draw_line(axes, x, prediction, "prediction", **style):
-            axes.text(0.5, 0.5, "no finite prediction", transform=axes.transAxes, ha="center")
-        # parse_math: a dollar sign in a title starts no formula.
-        axes.set_title(title, parse_math=False)
-        axes.set_xlabel(abscissa(start)[0])
+        draw_fit(axes, name, finished)
     row[0].set_ylabel("y")
     row[0].legend()
     return figure
+
+
+def draw_fit(axes: Axes, name: str, finished: Finished) -> None:
+    """Draw a training run on axes, as in `training_picture`."""
+    start, run, fresh = finished.start, finished.run, finished.held_out
+    title = f"{name}: final {finished.measure} {run.final_mse:.6g}"
+    if fresh is not None:
+        rings(axes, fresh.x, fresh.y)
+        title += f"\nheld out {fresh.mse:.6g}, gap {finished.gap:+.4g}"
+    x, y, prediction = points(start, run.prediction)
+    dots(axes, x, y, "black")
+    if not draw_line(axes, x, prediction, "prediction", color="red", linewidth=2.0):
+        axes.text(0.5, 0.5, "no finite prediction", transform=axes.transAxes, ha="center")
+    # parse_math: a dollar sign in a title starts no formula.
+    axes.set_title(title, parse_math=False)
+    axes.set_xlabel(abscissa(start)[0])
 
 
 # ---- the animation --------------------------------------------------------------------------
@@ -134,7 +138,7 @@ class _Network:
         self._curves = [*self._losses(loss), *self._norms(norms)]
         for axes, what in ((loss, run.measure), (norms, "gradient norm")):
             last = self.moments[-1]
-            axes.set(xlim=(0, last), xlabel="epoch", ylabel=what)
+            axes.set(xlim=(0, last), xlabel="epoch (square-root axis)", ylabel=what)
             # Moments are spaced like squares: on this axis time passes evenly.
             axes.set_xscale("function", functions=(np.sqrt, np.square))
             axes.set_xticks(sorted({round(last * share**2) for share in np.linspace(0, 1, 6)}))

@@ -149,13 +149,17 @@ def trained() -> list[Any]:
     return [(run(X, Y).item(), new.values()) for run in runs]
 
 
-def prepared(runs: int, captured: bool) -> Callable[[], tuple[Training, Callable[[], Any]]]:
-    """Return what makes a training after some steps, and its next."""
+def prepared(
+    runs: int, captured: bool, repeats: int = 0
+) -> Callable[[], tuple[Training, Callable[[], Any]]]:
+    """Return what makes a training after some steps, and its next, or as many in one call."""
 
     def prepare() -> tuple[Training, Callable[[], Any]]:
         training = Training(set_to_none=not runs)
         for _ in range(runs):
             training.captured(X, Y)
+        if repeats:
+            return training, lambda: training.captured.repeat(repeats, X, Y)
         run = training.captured if captured else training.step
         return training, lambda: run(X, Y)
 
@@ -168,6 +172,7 @@ CASES = {
     "a recording": prepared(0, True),
     "a replay that is not found at once": prepared(1, True),
     "a replay": prepared(3, True),
+    "replays in a loop": prepared(3, True, repeats=4),
 }
 
 

@@ -194,3 +194,19 @@ def test_spreads_of_all_or_too_little_are_torchs(expression: str) -> None:
         warned = [each for each in caught if each.category is UserWarning]
         found.append((str(out.tolist()), out.shape, len(warned)))
     assert found[0] == found[1]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # nothing is left to divide by
+@pytest.mark.parametrize("name", ["var", "std"])
+@pytest.mark.parametrize("axes", [{}, {"dim": 0}, {"dim": (0, 1)}, {"dim": 1}])
+def test_gradients_of_spreads_are_torchs_whatever_is_left(name: str, axes: dict[str, Any]) -> None:
+    numbers = (1.0, 3.0, np.inf, np.nan)
+    for values in [[a] for a in numbers] + [[a, b] for a in numbers for b in numbers]:
+        for correction in range(4):
+            found = []
+            for T in (minigrad, torch):
+                x: Any = T.tensor(values, dtype=T.float64).reshape(-1, 1).requires_grad_()
+                out = getattr(x, name)(**axes, correction=correction)
+                out.sum().backward()
+                found.append(str((out.tolist(), x.grad.tolist())))
+            assert found[0] == found[1], (values, correction)

@@ -20,7 +20,7 @@ from parity.bench import ratios as baseline
 from parity.bench import rounds as module
 from parity.bench import scaling as growth
 from parity.bench.document import bench, load_warning
-from parity.bench.plots import scaling_picture
+from parity.bench.plots import GAP, PEAK, scaling_picture, spread
 from parity.bench.ratios import agreement, median_interval, ratios
 from parity.bench.rounds import time_in_rounds
 from parity.bench.table import bench_table, markdown
@@ -653,9 +653,18 @@ def test_scaling(monkeypatch: pytest.MonkeyPatch) -> None:
         for times in point["times"].values():
             assert 0 < times["q1_s"] <= times["median_s"] <= times["q3_s"]
     figure = scaling_picture(found)
-    labels = [line.get_label() for line in figure.axes[0].lines]
-    assert labels == ["minigrad", "numpy-floor", "matmul peak"]
+    labels = [str(line.get_label()) for line in figure.axes[0].lines]
+    assert labels == ["numpy-floor", "minigrad", PEAK]
+    named = [text.get_text() for text in figure.axes[2].texts]
+    assert sorted(named) == sorted(labels)
     assert len(figure.axes[2].lines[0].get_xdata()) == 2  # type: ignore[arg-type]
+
+
+def test_names_of_lines_do_not_lie_upon_each_other() -> None:
+    assert spread(np.array([0.1, 0.5, 0.9]), GAP) == pytest.approx([0.1, 0.5, 0.9])
+    apart = spread(np.array([0.5, 0.5, 0.51]), GAP)
+    assert (np.diff(apart) >= GAP - 1e-9).all()
+    assert apart.mean() == pytest.approx(np.mean([0.5, 0.5, 0.51]))
 
 
 def test_flops_are_those_of_the_products() -> None:

@@ -15,6 +15,7 @@ import torch
 import minigrad
 from minigrad import ops
 from minigrad.ops import RULES
+from minigrad.ops.shape import permute_backward_x
 from parity.checks.source import body_of
 from parity.documents import to_json
 from parity.engines.process import EngineProcess
@@ -22,11 +23,12 @@ from parity.engines.registry import factory
 from parity.engines.trainer import Trainer
 from parity.probes import FAMILIES, WRITTEN, probe_named, share
 from parity.probes.check import check_probes, probes_compared, run_budgeted
+from parity.probes.places import traced_suspects
 from parity.probes.run import Key, run_probes
 from tests.minigrad.operations import FUZZ
 
 DTYPES = ("float32", "float64")
-SEEDS = (0, 1, 12345) if FUZZ else (0,)
+SEEDS = (*range(16), 12345) if FUZZ else (9,)
 """Whose shares of the probes minigrad runs: an ordinary run has time for one."""
 
 
@@ -164,6 +166,14 @@ def test_inputs_follow_from_the_seed(name: str) -> None:
     assert all(first[k].tobytes() == rounded[k].tobytes() for k in first)
     drawn = [k for k, draw in probe.inputs.items() if draw.__qualname__.split(".")[0] != "given"]
     assert not drawn or any(first[k].tobytes() != other[k].tobytes() for k in drawn)
+
+
+def test_suspects_are_functions_of_their_own() -> None:
+    (found,) = traced_suspects(["operation-permute"], "float32", 0).values()
+    codes = {code for some in found.values() for code in some}
+    assert permute_backward_x.__code__ in codes
+    for code in codes:  # and not the lambda in it
+        assert body_of(code)["source"]
 
 
 def test_exact_probes_are_exact() -> None:

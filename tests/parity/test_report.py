@@ -7,12 +7,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from parity.checks.words import element
+from parity.checks.words import element, exactly
 from parity.report import Report, wording
 from parity.report.findings import findings
 from parity.report.html import to_html
@@ -266,6 +267,17 @@ def test_hexadecimal_numbers_are_for_those_who_ask() -> None:
     assert "final MSE 2.5" in words(table(document))
     assert "0x" not in table(document)
     assert "bitwise, hex — 0x1.4000000000000p+1" in words(table(document, verbose=True))
+
+
+def test_numbers_have_the_digits_that_tell_them_apart() -> None:
+    third = np.float32(1 / 3)
+    assert exactly(float(third).hex(), "float32") == "0.33333334"
+    assert exactly(float(third).hex(), "float64") == "0.3333333432674408"
+    assert exactly(np.nextafter(float(third), 1), "float32") == "0.33333334326744085"
+    assert exactly(1e300, "float32") == "1e+300"
+    assert [exactly(text, "float32") for text in ("nan", "-inf", None)] == [
+        *("nan", "-inf", "not finite")
+    ]
 
 
 def test_a_network_that_is_called_by_its_sizes_says_them_once() -> None:
