@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -15,9 +16,12 @@ def how_to_install(package: str) -> str:
         required = metadata.requires("minigrad-parity") or []
     except metadata.PackageNotFoundError:  # a checkout that is not installed
         required = []
-    lines = (re.match(rf"{package}\b[^;]*;.*extra == .(\w+)", line) for line in required)
-    extra = next((line[1] for line in lines if line), None)
-    return f"pip install 'minigrad-parity[{extra}]'" if extra else f"pip install {package}"
+    lines = [re.findall(r"^([\w-]+).*extra == .(\w+)", line) for line in required]
+    pairs = [pair for found in lines for pair in found]
+    sizes = Counter(extra for _, extra in pairs)
+    extras = sorted((extra for name, extra in pairs if name == package), key=sizes.__getitem__)
+    # The smallest of them: some extras have all that others have.
+    return f"pip install 'minigrad-parity[{extras[0]}]'" if extras else f"pip install {package}"
 
 
 def missing(error: ModuleNotFoundError, program: str) -> str | None:

@@ -20,6 +20,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from parity.extras import missing
+
+try:
+    import pytest
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(missing(error, "parity.testing"), name=error.name) from None
+
 from minigrad.architectures import Architecture, architecture
 from parity.checks.budget import Budget
 from parity.checks.steps import Judge
@@ -30,16 +37,10 @@ from parity.engines.protocol import Engine, Task
 from parity.engines.registry import factory, same
 from parity.engines.trainer import Trainer
 from parity.errors import CannotBeJudgedError, UsageError
-from parity.extras import missing
 from parity.porting import assert_gradients_agree, assert_training_agrees, gradient_budget
 from parity.processes import Processes, Side, trainer
 from parity.report.findings import Finding, findings
 from parity.run import run_on
-
-try:
-    import pytest
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(missing(error, "parity.testing"), name=error.name) from None
 
 __all__ = ["Check", "checks", "parametrize_with_checks", "assert_gradients_agree"]
 __all__ += ["assert_training_agrees", "gradient_budget", "Budget"]

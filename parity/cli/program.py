@@ -49,6 +49,12 @@ class Program(TyperGroup):
             status = complain(said, 2, str(self.name))
         sys.exit(status)
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands, each with its whole first sentence, however narrow the terminal."""
+        rows = [(name, each.get_short_help_str(1000)) for name, each in self.commands.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that is named; raise `UsageError` if there is none of this name."""
         name, known = args[0], self.list_commands(ctx)

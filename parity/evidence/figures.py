@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.style import context
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from minigrad.architectures import ARCHITECTURES
+from minigrad.architectures import ARCHITECTURES, DEFAULT_SEED
 from parity.cli.command import Output
 from parity.cli.run import said
 from parity.errors import UsageError
@@ -101,9 +101,9 @@ def picture(document: Mapping[str, Any], runs: Mapping[str, Finished]) -> bytes:
         draw_fit(axes, name, run)
     for axes, name in zip(seeds, runs, strict=True):
         _histogram(axes, document["networks"][name], ARTICLE.get(name))
-    fits[0].set_ylabel("y")
+    fits[0].set_ylabel(f"y (minigrad, seed {DEFAULT_SEED})")
     fits[0].legend(loc="upper center")
-    seeds[0].set_ylabel("share of the seeds")
+    seeds[0].set_ylabel("share of the seeds that end there")
     seeds[0].legend(loc="upper left")
     return to_png(figure)
 
@@ -129,8 +129,9 @@ def _histogram(axes: Axes, engines: Mapping[str, Any], article: float | None) ->
         for engine in ENGINES
         for shares in (engines[engine]["shares"],)
     )
+    count = len(engines["torch"]["final_mse"])
     axes.set_title(lost, fontsize="small")
-    axes.set(xscale="log", xlabel=f"final MSE of {len(engines['torch']['final_mse']):,} seeds")
+    axes.set(xscale="log", xlabel=f"final MSE (log axis), {count:,} seeds")
     axes.xaxis.set_major_locator(FixedLocator([1, 2, 5, 10, 20, 50, 100]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
