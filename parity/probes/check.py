@@ -81,7 +81,9 @@ def check_probes(
         progress(len(budgets), len(names))
     outcomes: tuple[list[Outcome], list[Outcome]] = ([], [])
     ready = together(sides, lambda side, outcome: outcomes[side].append(outcome))
-    return probes_compared(*outcomes, budgets, dtype, seed) if all(ready) else None
+    if not all(ready):
+        return None
+    return {**probes_compared(*outcomes, budgets, dtype, seed), "names": [*names]}
 
 
 def run_budgeted(

@@ -27,9 +27,12 @@ MAX_DOTS = 1000
 WIDTH = 4.3
 """Inches of every figure, so that their letters have one size on the page."""
 
+MOST_LETTERS = 54
+"""In a line of the legend."""
+
 STYLE: dict[str, Any] = {
     "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9.5,
+    "font.size": 11,
     "svg.fonttype": "none",
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -46,15 +49,30 @@ STYLE: dict[str, Any] = {
 }
 
 
-def new_figure(panels: int, height: float = 4.0) -> tuple[Figure, list[Axes]]:
-    """A figure so many inches high, and its panels, one below the other."""
+def new_figure(height: float = 4.0) -> tuple[Figure, Axes]:
+    """A figure so many inches high."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    axes: list[Axes] = list(figure.subplots(panels, 1, sharex=True, squeeze=False).flat)
+    axes = figure.subplots()
     figure.patch.set_visible(False)
-    for panel in axes:
-        panel.patch.set_visible(False)
-        panel.grid(visible=True)
+    axes.patch.set_visible(False)
+    axes.grid(visible=True)
     return figure, axes
+
+
+def legend_above(figure: Figure) -> None:
+    """Say above the axes what is drawn, so that nothing of it is covered."""
+    labels = figure.axes[0].get_legend_handles_labels()[1]
+    if not labels:
+        return
+    lengths = [len(label) + 6 for label in labels]
+    columns = 2 if 2 * max(lengths) <= MOST_LETTERS else 1
+    style: dict[str, Any] = {"columnspacing": 1.2, "handlelength": 1.6, "borderpad": 0}
+    figure.legend(
+        loc="outside upper left",
+        ncols=len(labels) if sum(lengths) <= MOST_LETTERS else columns,
+        fontsize=10,
+        **style,
+    )
 
 
 def to_png(figure: Figure) -> bytes:

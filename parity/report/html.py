@@ -1,11 +1,13 @@
 """`report.html`: one page that loads nothing else."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, StrictUndefined, Template
 
+from parity.checks.gradients import Z
+from parity.checks.trajectory import RUNS, ULPS
 from parity.checks.words import exactly
 from parity.report import Curves, Report, plots, wording
 from parity.report.drawing import BOX, HIGH, drawing, marks, nodes
@@ -46,6 +48,10 @@ def to_html(report: Report) -> str:
         ],
         findings=findings(document),
         probes=document.get("probes"),
+        probe_groups=_probe_groups((document.get("probes") or {}).get("names", [])),
+        z=Z,
+        runs=RUNS,
+        ulps=ULPS,
         remarks=wording.remarks(document),
         environment_rows=_environment_rows(sides),
         sides=sides,
@@ -88,13 +94,24 @@ def _figures(
         apart = ", ✗ first apart" if marks(architecture) else ""
         yield Captioned(f"One training step{apart}", step, tall=True)
     trajectory, gradients = architecture["trajectory"], architecture["gradients"]
-    if curves is not None and curves.envelope is not None and trajectory is not None:
+    if curves is not None:
         key = f"divergence-{number}"
-        figure = plots.divergence(curves, curves.envelope, trajectory, **names, key=key)
-        yield Captioned("Divergence", figure)
+        figure = plots.divergence(curves, trajectory, **names, key=key)
+        yield Captioned("How far apart the losses are", figure)
     if gradients is not None and gradients.get("per_parameter"):
         figure = plots.budgets(gradients, name=name, key=f"budgets-{number}")
         yield Captioned("Budget used by each gradient", figure)
+
+
+def _probe_groups(names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+    """Return the ways in which each thing is probed, by family; those written by hand are one."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for name in names:
+        family, _, rest = name.partition("-")
+        thing, _, way = rest.partition("-")
+        things = found.setdefault(family if rest else "written", {})
+        things.setdefault(thing or name, []).append(way.replace("-", ", "))
+    return found
 
 
 def _environment_rows(sides: dict[str, dict[str, Any]]) -> list[tuple[str, list[str]]]:

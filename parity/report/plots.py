@@ -1,4 +1,4 @@
-"""The figures of the page: the fit, the losses, how they diverge, and the budgets used.
+"""The figures of the page: the fit, the losses, how far apart they are, and the budgets used.
 
 The two engines differ in width and dashes as well as in colour.
 """
@@ -19,6 +19,7 @@ from parity.report.figure import (
     STYLE,
     dots,
     draw_line,
+    legend_above,
     loggable,
     new_figure,
     to_svg,
@@ -41,7 +42,7 @@ def fit(curves: Curves, *, actual: str, expected: str, name: str, key: str) -> s
     `actual` and `expected` are the engines' names, `name` the architecture's. `key` starts every id
     within the SVG: with a key of its own for each figure, many fit in one page.
     """
-    figure, (axes,) = new_figure(1)
+    figure, axes = new_figure()
     dots(axes, curves.x, curves.y, INK)
     drawn = {
         expected: draw_line(axes, curves.x, curves.prediction_expected, expected, **EXPECTED_STYLE),
@@ -52,57 +53,43 @@ def fit(curves: Curves, *, actual: str, expected: str, name: str, key: str) -> s
     said = f"no finite prediction: {missing}" if missing else ""
     _note(axes, said)
     axes.set(xlabel=curves.over, ylabel="y")
-    axes.legend(loc="upper center")  # a parabola leaves room there
+    legend_above(figure)
     title = f"Fit of {name}: data and the predictions of {actual} and {expected}"
     return to_svg(figure, title, said, key)
 
 
 @context(["default", STYLE])
 def losses(curves: Curves, *, actual: str, expected: str, name: str, key: str) -> str:
-    """SVG of both loss curves and, below, their relative difference |a - b| / |b|, on log axes.
+    """SVG of both loss curves, on a log axis.
 
-    A log axis has no place for zero and NaN: where losses are equal or not finite, the figure says
-    so in words. Arguments as for `fit`; `b` is `expected`.
+    A log axis has no place for zero and NaN: where losses are not finite, the figure says so in
+    words. Arguments as for `fit`.
     """
     a, b = curves.losses_actual, curves.losses_expected
     epochs = np.arange(1.0, len(a) + 1)
-    figure, (upper, lower) = new_figure(2)
+    figure, axes = new_figure()
     drawn = [
-        draw_line(upper, epochs, loggable(b), expected, **LOSSES_STYLE),
-        draw_line(upper, epochs, loggable(a), actual, **ACTUAL_STYLE | {"linewidth": 0.7}),
+        draw_line(axes, epochs, loggable(b), expected, **LOSSES_STYLE),
+        draw_line(axes, epochs, loggable(a), actual, **ACTUAL_STYLE | {"linewidth": 0.7}),
     ]
-    upper.set_ylabel("loss")
+    axes.set(xlabel="epoch", ylabel="loss")
     gone = "\n".join(
         f"{engine}: not finite from epoch {np.argmin(np.isfinite(loss)) + 1:,}"
         for engine, loss in ((actual, a), (expected, b))
         if not np.isfinite(loss).all()
     )
-    _note(upper, gone)
+    _note(axes, gone)
     if any(drawn):
-        upper.set_yscale("log")
-        upper.legend()
-
-    difference = _relative_difference(a, b)
-    points = np.count_nonzero(difference > 0)
-    marks = {"marker": "."} if points < MIN_POINTS else {}
-    lower.set(xlabel="epoch", ylabel="relative difference")
-    equal = _equality(a, b)
-    _note(lower, equal)
-    if draw_line(
-        lower, epochs, loggable(difference), "", color=INK, linewidth=0.8, markersize=3, **marks
-    ):
-        lower.set_yscale("log")
-    else:
-        lower.set(yticks=[], xlim=(0, max(len(a), 1)))
-    title = f"Loss of {name} by epoch for {actual} and {expected}, and their relative difference"
-    return to_svg(figure, title, "; ".join(filter(None, (gone.replace("\n", "; "), equal))), key)
+        axes.set_yscale("log")
+    legend_above(figure)
+    title = f"Loss of {name} by epoch for {actual} and {expected}"
+    return to_svg(figure, title, gone.replace("\n", "; "), key)
 
 
 @context(["default", STYLE])
 def divergence(
     curves: Curves,
-    envelope: Array,
-    trajectory: Mapping[str, Any],
+    trajectory: Mapping[str, Any] | None,
     *,
     actual: str,
     expected: str,
@@ -111,43 +98,51 @@ def divergence(
 ) -> str:
     """SVG of the losses' relative difference |a - b| / |b| inside its envelope, on a log axis.
 
-    `envelope` has shape (epochs,); the shaded region, up to the horizon, is where the engine must
-    stay: `limit` envelopes of the verdict `trajectory`. Otherwise as `losses`.
+    The shaded region, up to the horizon, is where the engine must stay: `limit` envelopes of the
+    verdict `trajectory`. Without this verdict or an envelope, the difference is alone. Where losses
+    are equal, the figure says so in words. Otherwise as `losses`; `b` is `expected`.
     """
-    a, b, horizon = curves.losses_actual, curves.losses_expected, trajectory["horizon_epoch"]
+    a, b = curves.losses_actual, curves.losses_expected
     epochs = np.arange(1.0, len(a) + 1)
-    figure, (axes,) = new_figure(1)
-    allowed = loggable(trajectory["limit"] * envelope)[:horizon]
+    figure, axes = new_figure()
     difference = loggable(_relative_difference(a, b))
     marks: dict[str, Any] = {"linewidth": 0.9, "markersize": 3}
     if np.count_nonzero(difference > 0) < MIN_POINTS:
         marks["marker"] = "."
-    drawn = [
-        draw_line(axes, epochs, loggable(envelope), f"envelope of {expected}", **LOSSES_STYLE),
-        draw_line(axes, epochs, difference, actual, **ACTUAL_STYLE | marks),
-    ]
-    axes.set(xlabel="epoch", ylabel="relative difference in loss")
+    drawn = draw_line(axes, epochs, difference, actual, **ACTUAL_STYLE | marks)
+    axes.set(xlabel="epoch", ylabel=f"relative difference from {expected}")
     said = [_equality(a, b)]
-    if any(drawn):
+    if curves.envelope is not None and trajectory is not None:
+        drawn |= _draw_envelope(axes, curves.envelope, trajectory, expected)
+        if (horizon := trajectory["horizon_epoch"]) is not None:
+            said.append(f"not predictable from epoch {horizon + 1:,}")
+    if drawn:
         axes.set_yscale("log")
+    else:
+        axes.set(yticks=[], xlim=(0, max(len(a), 1)))
+    legend_above(figure)
+    _note(axes, "\n".join(filter(None, said)))
+    title = f"Loss of {name}: how far {actual} is from {expected}"
+    return to_svg(figure, title, "; ".join(filter(None, said)), key)
+
+
+def _draw_envelope(
+    axes: Axes, envelope: Array, trajectory: Mapping[str, Any], expected: str
+) -> bool:
+    """Draw how far the reference is from itself, and what is allowed up to the horizon."""
+    horizon = trajectory["horizon_epoch"]
+    epochs = np.arange(1.0, len(envelope) + 1)
+    allowed = loggable(trajectory["limit"] * envelope)[:horizon]
+    drawn = draw_line(axes, epochs, loggable(envelope), f"envelope of {expected}", **LOSSES_STYLE)
     if len(allowed):
+        low = axes.dataLim.y0 if drawn else allowed.min()
         axes.fill_between(
-            epochs[:horizon],
-            allowed,
-            axes.get_ylim()[0],
-            color=EXPECTED,
-            alpha=0.15,
-            linewidth=0,
+            epochs[:horizon], allowed, low, color=EXPECTED, alpha=0.15, linewidth=0,
             label=f"allowed: {trajectory['limit']} envelopes",
-        )
+        )  # fmt: skip
     if horizon is not None:
         axes.axvline(horizon + 1, color=INK, linewidth=0.8, label="horizon")
-        said.append(f"not predictable from epoch {horizon + 1:,}")
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend()
-    _note(axes, "\n".join(filter(None, said)))
-    title = f"Loss of {name}: how far {actual} is from {expected}, and how far it may be"
-    return to_svg(figure, title, "; ".join(filter(None, said)), key)
+    return drawn
 
 
 # ---- budgets --------------------------------------------------------------------------------
@@ -162,11 +157,11 @@ def budgets(gradients: Mapping[str, Any], *, name: str, key: str) -> str:
     id.
     """
     rows = gradients["per_parameter"]
-    figure, (axes,) = new_figure(1, height=0.9 + 0.26 * len(rows))
+    figure, axes = new_figure(1.2 + 0.28 * len(rows))
     for place, row in enumerate(rows):
         _row(axes, place, row)
     axes.axvline(1, color=ACTUAL, linewidth=1.4)
-    axes.text(1, -0.75, "limit ", color=ACTUAL, ha="right", va="center", fontsize=8.5)
+    axes.text(1, -0.75, "limit ", color=ACTUAL, ha="right", va="center", fontsize=10)
     top = max(1.0, *(_drawable(row["worst"]) for row in rows))
     axes.set(
         xscale="log",
@@ -174,7 +169,7 @@ def budgets(gradients: Mapping[str, Any], *, name: str, key: str) -> str:
         ylim=(len(rows) - 0.4, -1.2),
         yticks=range(len(rows)),
         yticklabels=[row["parameter"] for row in rows],
-        xlabel="|difference| / budget; at the left edge $10^{-4}$ or less",
+        xlabel="|difference| / budget\nat the left edge $10^{-4}$ or less",
     )
     axes.grid(visible=False, axis="y")
     out = [row["parameter"] for row in rows if not _within(row["worst"])]
@@ -229,7 +224,7 @@ def _limit(axes: Axes, curves: Curves) -> None:
 
 
 def _note(axes: Axes, text: str) -> None:
-    axes.set_title(text, loc="left", fontsize=8.5)
+    axes.set_title(text, loc="left", fontsize=10)
 
 
 def _equality(a: Array, b: Array) -> str:

@@ -100,7 +100,8 @@ def _described(environment: Mapping[str, Any]) -> dict[str, str | None]:
 
 def _values(verdict: Mapping[str, Any]) -> dict[str, Any]:
     """The verdict without names of files and lines, which another version may have elsewhere."""
-    return {what: value for what, value in verdict.items() if what not in ("first_node", "case")}
+    left_out = ("first_node", "case", "names")
+    return {what: value for what, value in verdict.items() if what not in left_out}
 
 
 def _origin(case: Case) -> str:

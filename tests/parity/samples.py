@@ -46,6 +46,12 @@ BITWISE_NODE = FIRST_NODE | {
 PROBES: dict[str, Any] = {
     "passed": True,
     "probes": 64,
+    "names": [
+        "diamond",
+        "sgd_with_nesterov",
+        "operation-add",
+        "operation-add-values=special-sweep=twice",
+    ],
     "elements": 4321,
     "worst_budget_used": 0.41,
     "worst_at": {"probe": "diamond", "tensor": "x", "index": [2]},

@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from parity.report.findings import findings
 from parity.report.html import to_html
 from parity.report.table import summary
 from parity.tables import Trimmed
+from tests.minigrad.chromium import Chromium
 from tests.parity.samples import FAILED_PROBES, FIRST_NODE, KINDS, PROBES, report_of
 
 
@@ -367,9 +369,14 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_whole_self_contained_and_accessible() -> None:
-    report = report_of("failed", ("rightfit",))
-    text = to_html(report)
+@pytest.fixture(scope="module")
+def whole() -> str:
+    """A page with figures."""
+    return to_html(report_of("failed", ("rightfit",)))
+
+
+def test_the_page_is_whole_self_contained_and_accessible(whole: str) -> None:
+    text, report = whole, report_of("failed", ("rightfit",))
     parsed = Page(text)
     assert len(parsed.ids) == len(set(parsed.ids))
     for tag, attributes in parsed.tags:
@@ -388,7 +395,7 @@ def test_the_page_is_whole_self_contained_and_accessible() -> None:
     assert "@import" not in text
     assert set(re.findall(r"url\((.)", text)) == {"#"}
     assert "parity replay case-rightfit-gradients.safetensors" in words(text)
-    assert sum(tag == "svg" for tag, _ in parsed.tags) == 4
+    assert sum(tag == "svg" for tag, _ in parsed.tags) == 5
     assert text == to_html(report)
 
 
@@ -408,6 +415,53 @@ def test_the_page_shows_results_in_words_and_both_environments() -> None:
     ):
         assert said in text
     assert "✗ FAIL" not in page(report_of().document)
+
+
+def test_how_to_read_it_stands_first_and_explains_the_words() -> None:
+    text = page(report_of("complete").document)
+    reading, rest = text.partition("</details>")[::2]
+    assert "<summary>How to read this report</summary>" in reading
+    assert "Overview" in rest
+    for word in ("budget", "kink", "envelope", "horizon", "twin", "probe", "witness"):
+        assert f"<dt>{word}</dt>" in reading
+    assert "6 standard deviations" in reading
+    assert "8 times with weights moved by 8 last bits" in words(reading)
+
+
+def test_the_probes_are_listed() -> None:
+    text = words(page(report_of().document))
+    assert "<summary>All 4, by what they ask for</summary>" in text
+    assert "<h3>written: 2</h3> <ul> <li><b>diamond</b></li>" in text
+    assert "<h3>operation: 2</h3> <ul> <li><b>add</b> values=special, sweep=twice</li>" in text
+    document = report_of().document
+    del document["probes"]["names"]  # as an older report
+    assert "by what they ask for" not in page(document)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1600])
+def test_the_page_in_a_browser(
+    browser: Chromium, whole: str, tmp_path: Path, width: int, scheme: str
+) -> None:
+    """Nothing scrolls sideways, and letters of figures can be read."""
+    (tmp_path / "report.html").write_text(whole, encoding="utf-8")
+    browser.size(width, 900, scheme)
+    browser.open(tmp_path / "report.html")
+    assert browser.run("document.querySelector('.reading').getBoundingClientRect().bottom") < 500
+    browser.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    assert browser.run(SMALLEST) >= 10
+    ground = "rgb(251, 250, 248)" if scheme == "light" else "rgb(22, 24, 27)"
+    assert browser.run("getComputedStyle(document.body).backgroundColor") == ground
+    assert browser.complaints == []
+    assert len(browser.requests) == 1
+
+
+# Pixels of the screen: the smallest size of the letters of figures.
+SMALLEST = """Math.min(...[...document.querySelectorAll("svg text")].map((each) => {
+  const { a, b } = each.getScreenCTM(); // b, where it is turned
+  return parseFloat(getComputedStyle(each).fontSize) * Math.hypot(a, b);
+}))"""
 
 
 def test_names_are_text_not_markup() -> None:

@@ -39,9 +39,14 @@ def curves(kind: str = "passed", **changed: Any) -> Curves:
     return Curves(**(vars(curves_of(kind, 100)) | changed))
 
 
-def loss_figure(actual: Any, expected: Any) -> str:
+def loss_figures(actual: Any, expected: Any) -> str:
     data = curves(losses_actual=np.array(actual), losses_expected=np.array(expected))
-    return drawn(plots.losses(data, **NAMES, key="k"))
+    loss, apart = (
+        plots.losses(data, **NAMES, key="k"),
+        plots.divergence(data, None, **NAMES, key="k"),
+    )
+    assert "relative difference" not in drawn(loss)  # not drawn twice
+    return f"{drawn(loss)} {drawn(apart)}"
 
 
 def test_figures_name_both_engines() -> None:
@@ -65,7 +70,7 @@ def test_figures_name_both_engines() -> None:
 def test_losses_that_a_log_axis_cannot_show_are_put_in_words(
     actual: list[float], expected: list[float], said: str
 ) -> None:
-    assert said in loss_figure(actual, expected)
+    assert said in loss_figures(actual, expected)
 
 
 @pytest.mark.parametrize(
@@ -76,18 +81,36 @@ def test_the_divergence_is_drawn_in_its_envelope(kind: str, horizon: int | None)
     width = np.geomspace(1e-7, 1e-5, 100)
     if horizon is not None:
         width[horizon:] = np.inf
-    text = drawn(plots.divergence(curves(kind), width, verdict, **NAMES, key="k"))
+    text = drawn(plots.divergence(curves(kind, envelope=width), verdict, **NAMES, key="k"))
     assert all(word in text for word in NAMES.values())
     assert ("horizon" in text) is (horizon is not None)
     assert ("not predictable from epoch 41" in text) is (horizon == 40)
     assert ("allowed: 20 envelopes" in text) is (horizon != 0)
 
 
+@pytest.mark.parametrize("engine", ["minigrad", "my_package.adapters:MyOwnEngine"])
+def test_legends_cover_nothing(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = NAMES | {"actual": engine}
+    data = curves("diverged", envelope=np.geomspace(1e-7, 1e-5, 100))
+    verdict = {"limit": 20, "horizon_epoch": 60}
+    figures: list[Any] = []
+    monkeypatch.setattr(plots, "to_svg", lambda figure, *_: figures.append(figure))
+    plots.fit(data, **names, key="k")
+    plots.losses(data, **names, key="k")
+    plots.divergence(data, verdict, **names, key="k")
+    for each in figures:
+        each.draw_without_rendering()
+        (legend,), (axes,) = each.legends, each.axes
+        place = legend.get_window_extent()
+        assert place.y0 >= axes.get_tightbbox().y1 - 1  # the note above the axes included
+        assert -1 <= place.x0 <= place.x1 <= each.bbox.x1
+
+
 def test_losses_that_differ_are_not_called_equal() -> None:
     one = np.linspace(3.0, 2.0, 50)
-    assert "equal in every bit" not in loss_figure(one, np.nextafter(one, 9))
-    assert "equal in every bit" not in loss_figure([np.nan, np.inf], [np.inf, np.nan])
-    assert "equal in every bit" not in loss_figure([0.0], [-0.0])
+    assert "equal in every bit" not in loss_figures(one, np.nextafter(one, 9))
+    assert "equal in every bit" not in loss_figures([np.nan, np.inf], [np.inf, np.nan])
+    assert "equal in every bit" not in loss_figures([0.0], [-0.0])
 
 
 @pytest.mark.parametrize(
