@@ -30,6 +30,8 @@ from parity.cli import app
 
 ROOT = Path(__file__).parents[1]
 LOADED = ("minigrad.__main__", "parity.__main__", "parity.report.html")
+ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+"""Signals that end a command; one that comes before it has begun waits."""
 WIDTH = 12
 """Of the numbers that the forking process answers with."""
 Stream = IO[Any] | int | None
@@ -142,11 +144,13 @@ def _serve(requests: socket.socket) -> Callable[[], Any]:
             message, files, *_ = socket.recv_fds(requests, 1 << 18, 4)
             if not message:
                 os._exit(0)
+            signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
             pid = os.fork()
             if pid == 0:
                 for number in (requests.detach(), files[0], *running.values()):
                     os.close(number)
                 return _become(json.loads(message), files[1:])
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
             running[pid] = files[0]
             os.write(files[0], f"{pid:{WIDTH}}".encode())
             for file in files[1:]:
@@ -193,6 +197,7 @@ def _become(row: dict[str, Any], files: Sequence[int]) -> Callable[[], Any]:
             setattr(sys, f"__{name}__", None)
     module = sys.modules["__main__"] = importlib.import_module(f"{program}.__main__")
     importlib.import_module("minigrad.shell").begin()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     main: Callable[[], Any] = module.main
     return main
 

@@ -1,6 +1,8 @@
 """Saving and loading tensors: files that the safetensors package reads and writes for torch too."""
 
 import json
+import random
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ import torch
 import minigrad
 from minigrad import nn
 from minigrad.safetensors import load_file, save_file
+from tests.hostile import spoiled
+from tests.minigrad.operations import FUZZ
 
 
 def samples(T: Any) -> dict[str, Any]:
@@ -117,6 +121,23 @@ def test_damaged_files_are_refused(tmp_path: Path, content: bytes) -> None:
         ValueError, match=r"model\.safetensors' is (no valid safetensors file|damaged)"
     ):
         load_file(path)
+
+
+def test_hostile_files_load_or_are_refused(tmp_path: Path) -> None:
+    path, chance = tmp_path / "x", random.Random(20)
+    save_file(samples(minigrad), path, {"epoch": "5"})
+    good = path.read_bytes()
+    for number in range(5000 if FUZZ else 100):
+        path.write_bytes(spoiled(good, chance))
+        said = ""
+        try:
+            found = load_file(path)
+        except ValueError as error:
+            said = str(error)
+        assert not said or re.search("no valid safetensors|is damaged|convert it", said), number
+        if not said:
+            save_file(found, path)
+            assert same(load_file(path), found), number
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int32", "uint8"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import struct
 import tracemalloc
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from parity.checks.verdicts import VERDICTS
 from parity.documents import to_json
 from parity.engines.protocol import Array, Task
 from parity.errors import UsageError
+from tests.hostile import spoiled
 from tests.minigrad.operations import FUZZ
 from tests.parity.samples import case_of
 
@@ -379,6 +381,13 @@ def test_files_that_are_damaged(
         del data[int(cut * len(data)) :]
     path.write_bytes(bytes(data) + more)
     loads_or_complains(path)
+
+
+def test_hostile_files(path: Path) -> None:
+    chance = random.Random(20)
+    for _ in range(5000 if FUZZ else 50):
+        path.write_bytes(spoiled(GOOD[chance.choice(sorted(GOOD))], chance))
+        loads_or_complains(path)
 
 
 JSON = st.recursive(
