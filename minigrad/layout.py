@@ -49,6 +49,22 @@ def in_order(x: Any, order: Sequence[int]) -> Any:
     return x if laid_out.strides == x.strides else laid_out
 
 
+def arranged(out: Any, *operands: Any) -> Any:
+    """Return what was computed element by element, laid out as torch does: by the first operand
+    that says so.
+    """
+    if not hasattr(out, "strides"):  # a tensor, whose own operations see to it
+        return out
+    if all(x.shape == out.shape and x.flags.c_contiguous for x in (out, *operands)):
+        return out
+    strides = []
+    for x in operands:
+        added = out.ndim - x.ndim
+        lengths = zip(x.strides, x.shape, out.shape[added:], strict=True)
+        strides.append([0] * added + [0 if n == 1 != m else step for step, n, m in lengths])
+    return in_order(out, torch_order(out.shape, *strides))
+
+
 def torch_order(shape: Sequence[int], *strides: Sequence[int]) -> list[int]:
     """Return the axes of a result in torch's order, the innermost last, from its inputs' strides.
 

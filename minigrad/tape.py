@@ -24,7 +24,7 @@ import numpy as np
 
 from minigrad.graph import ancestors as ancestors
 from minigrad.graph import leading_to, next_functions
-from minigrad.layout import contiguous, copied, unrepeated
+from minigrad.layout import arranged, contiguous, copied
 
 Array: TypeAlias = Any
 """Any array that speaks NumPy's protocol: an ndarray, a `Tensor`, or another array type."""
@@ -43,17 +43,17 @@ class Node:
         saved: what the derivatives need; None once a sweep has used and released it.
         number: position in creation order.
         shape, dtype: of the value, hence of its gradient.
+        strides: of the value.
         variable: a weak reference to the tensor whose `.grad` its gradient is added to: a leaf, or
             a tensor that asked for it by `retain_grad`.
         hooks: by number functions called with the complete gradient, which they may replace.
-        attributes, is_in_order: of a leaf's tensor, and whether that is laid out in index order.
+        attributes: of a leaf's tensor.
     """
 
     attributes: dict[str, Any]
-    is_in_order: bool
     # A value that nodes share in their class would take six times as long to read.
-    __slots__ = ("attributes", "dtype", "hooks", "is_in_order", "number", "parents", "plan",
-                 "rule", "saved", "shape", "variable")  # fmt: skip
+    __slots__ = ("attributes", "dtype", "hooks", "number", "parents", "plan",
+                 "rule", "saved", "shape", "strides", "variable")  # fmt: skip
 
     def __init__(
         self,
@@ -69,6 +69,7 @@ class Node:
         self.saved = saved
         self.number = next(numbers)
         self.shape = value.shape
+        self.strides = value.strides
         self.dtype = value.dtype
         self.variable: ref[Any] | None = None
         self.hooks: Mapping[int, Callable[[Array], Array]] = NO_HOOKS
@@ -85,8 +86,8 @@ class Node:
 
 def leaf(tensor: Array) -> Node:
     """Return the node of a tensor that no operation made."""
-    node = Node(None, [], None, None, tensor)
-    node.variable, node.is_in_order = ref(tensor), True
+    node = Node(None, [], None, None, getattr(tensor, "_array", tensor))
+    node.variable = ref(tensor)
     node.attributes = getattr(tensor, "__dict__", {})
     return node
 
@@ -97,7 +98,7 @@ def sweep(
     watched: Collection[Node] = (),
     wrap: Callable[[Array, Node | None], Array] | None = None,
     passed: Callable[[Node, Array], Any] = lambda node, grad: grad,
-    accumulating: bool = True,
+    returned: Callable[..., Array] | None = None,
 ) -> Iterator[tuple[Node, Array]]:
     """Walk from the roots to the leaves; yield leaves with their gradients.
 
@@ -114,8 +115,9 @@ def sweep(
             run on tensors, and the pass is recorded like any other computation.
         passed: called with an inner node to yield, or with hooks, and its gradient; returns the
             tensor to yield and to go on with.
-        accumulating: gradients are to be stored. Else they may share memory, and a watched inner
-            node is not run.
+        returned: if given, gradients are not to be stored: they may share memory, and a watched
+            inner node is not run. It is called with a node, its parent, a derivative and the
+            derivative's arguments, and returns the gradient, laid out in memory as torch does it.
 
     Raises:
         RuntimeError: a node's saved arrays have been released by an earlier sweep, or have been
@@ -127,7 +129,7 @@ def sweep(
         if node in gradients:
             _accumulate(gradients, node, grad)
         else:
-            shares = not accumulating or node.rule is not None or node.hooks
+            shares = returned or node.rule is not None or node.hooks
             gradients[node] = grad if shares else copied(grad)
     # A heap: the youngest inner node first.
     queue = [(-node.number, node) for node in gradients if node.rule is not None]
@@ -142,7 +144,7 @@ def sweep(
         derivatives = node.plan.derivatives
         if needed is not None:
             derivatives = [step for step in derivatives if node.parents[step[0]] in needed]
-            if not derivatives and not (accumulating and node in watched):
+            if not derivatives and (returned or node not in watched):
                 continue
         saved = node.saved
         if saved is None or node.number < changes.latest:
@@ -156,14 +158,16 @@ def sweep(
         for i, derivative, arguments in derivatives:
             parent = node.parents[i]
             assert parent is not None
-            grad = derivative(grad_out, *arguments(saved))
+            if returned:
+                grad = returned(node, parent, derivative, grad_out, *arguments(saved))
+            else:
+                grad = derivative(grad_out, *arguments(saved))
             if grad is None:  # a user's `Function` says that there is none
                 continue
             if not parent.shape and isinstance(grad, np.generic):
                 grad = np.asarray(grad)  # NumPy returns scalars in place of arrays without axes
-            if not accumulating:  # torch repeats the gradient of a sum, and stores a mean's
-                grad = unrepeated(grad) if node.rule.name == "mean" else grad
-            elif parent.rule is None and not parent.hooks:  # it is the user's to change in place
+            if not returned and parent.rule is None and not parent.hooks:
+                # It is the user's to change in place.
                 shared = grad is grad_out or getattr(grad, "base", None) is not None
                 if shared or wrap is not None or id(grad) in map(id, saved):
                     grad = copied(grad)
@@ -200,6 +204,8 @@ def _unpack(node: Node) -> Sequence[Any]:
 
 def _accumulate(gradients: dict[Node, Array], node: Node, grad: Array) -> None:
     total = np.add(gradients[node], grad)
+    if len(node.shape) > 1:
+        total = arranged(total, gradients[node], grad)
     gradients[node] = np.asarray(total) if isinstance(total, np.generic) else total
 
 

@@ -54,7 +54,7 @@ OPERATORS = {
 def code_of(function: Callable[..., Any]) -> Code:
     """Return the source of a function."""
     lines, first = inspect.getsourcelines(function)
-    return Code(_file(function), first, "".join(lines).rstrip())
+    return Code(_file(function), first, textwrap.dedent("".join(lines)).rstrip())
 
 
 @cache
@@ -231,8 +231,10 @@ def _within_parentheses(said: str) -> str:
 
 
 def _rank(factor: ast.expr) -> int:
+    if ast.unparse(factor) in ("grad_out", "np.negative(grad_out)"):
+        return 0
     if isinstance(factor, ast.Name):
-        return 0 if factor.id == "grad_out" else 2
+        return 2
     return 1 if isinstance(factor, ast.Constant) else 3
 
 

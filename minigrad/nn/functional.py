@@ -12,6 +12,7 @@ from minigrad.ops import RULE_OF, Rule, activation, linalg, loss, reduction
 from minigrad.tensor import Tensor
 from minigrad.tensor.arithmetic import in_order_of
 from minigrad.tensor.base import require_tensor
+from minigrad.tensor.conversion import watch_originals
 
 _HUBER_LOSS = RULE_OF[loss.huber_loss]
 _LEAKY_RELU = RULE_OF[activation.leaky_relu]
@@ -169,10 +170,13 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tenso
         NotImplementedError: neither is floating point.
         RuntimeError: the shapes do not broadcast.
     """
-    input, target = _pair("mse_loss", input, target, reduction)
+    pair = x, y = _pair("mse_loss", input, target, reduction)
     if reduction == "mean":
-        return input._apply(_MSE_LOSS, input, target)
-    return _reduced(_SQUARED_ERROR, input, target, reduction)
+        result = x._apply(_MSE_LOSS, x, y)
+        if x is not input or y is not target:
+            watch_originals(result, (input, target), pair)
+        return result
+    return _reduced(_SQUARED_ERROR, (input, target), pair, reduction)
 
 
 def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
@@ -196,11 +200,11 @@ def huber_loss(
     Raises:
         RuntimeError: also where delta is not above 0.
     """
-    input, target = _pair("huber_loss", input, target, reduction)
+    pair = _pair("huber_loss", input, target, reduction)
     edge = _number("huber_loss", "delta", delta)
     if edge <= 0:
         raise RuntimeError(f"huber_loss: delta must be above 0, not {delta}")
-    return _reduced(_HUBER_LOSS, input, target, reduction, delta=edge)
+    return _reduced(_HUBER_LOSS, (input, target), pair, reduction, delta=edge)
 
 
 def smooth_l1_loss(
@@ -216,15 +220,23 @@ def smooth_l1_loss(
     edge = _number("smooth_l1_loss", "beta", beta)
     if edge == 0:
         return l1_loss(input, target, reduction=reduction)
-    input, target = _pair("smooth_l1_loss", input, target, reduction)
+    pair = _pair("smooth_l1_loss", input, target, reduction)
     if edge < 0:
         raise RuntimeError(f"smooth_l1_loss: beta must be at least 0, not {beta}")
-    return _reduced(_SMOOTH_L1_LOSS, input, target, reduction, beta=edge)
+    return _reduced(_SMOOTH_L1_LOSS, (input, target), pair, reduction, beta=edge)
 
 
-def _reduced(rule: Rule, input: Tensor, target: Tensor, reduction: str, **options: Any) -> Tensor:
+def _reduced(
+    rule: Rule,
+    given: tuple[Tensor, Tensor],
+    pair: tuple[Tensor, Tensor],
+    reduction: str,
+    **options: Any,
+) -> Tensor:
     """Return the errors that a rule gives, or their sum or mean, under the rule's name."""
+    input, target = pair
     errors = in_order_of(input._apply(rule, input, target, **options), input, target)
+    watch_originals(errors, given, pair)
     if reduction == "none":
         return errors
     return input._apply(_REDUCED[reduction].named(rule.torch_name), errors, axis=None)

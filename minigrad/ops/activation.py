@@ -42,7 +42,7 @@ def leaky_relu(x: Array, *, negative_slope: float) -> Array:
 def leaky_relu_backward_x(grad_out: Array, x: Array, negative_slope: float) -> Array:
     # The sign is 1 where it is chosen. As in torch the slope depends on x, with a derivative of 0.
     slope = np.where(np.greater(x, 0), np.sign(x), negative_slope)
-    return np.multiply(grad_out, slope)
+    return np.multiply(slope, grad_out)
 
 
 def softplus(x: Array, *, beta: float, threshold: float) -> Array:
@@ -59,5 +59,5 @@ def softplus_backward_x(grad_out: Array, x: Array, beta: float, threshold: float
     is_line = np.greater(scaled, threshold)
     power = np.exp(np.where(is_line, 0, scaled))
     # e^z / (e^z + 1)
-    slope = np.divide(power, np.add(power, 1))
-    return np.where(is_line, grad_out, np.multiply(grad_out, slope))
+    slope = np.where(is_line, 1, np.divide(power, np.add(power, 1)))
+    return np.multiply(grad_out, slope)

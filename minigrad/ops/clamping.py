@@ -45,7 +45,7 @@ def remainder_backward_x(grad_out: Array) -> Array:
 
 
 def remainder_backward_y(grad_out: Array, x: Array, y: Array) -> Array:
-    return np.negative(np.multiply(grad_out, np.floor_divide(x, y)))
+    return np.multiply(np.negative(grad_out), np.floor_divide(x, y))
 
 
 def floor_divide(x: Array, y: Array) -> Array:

@@ -53,7 +53,7 @@ def div_backward_x(grad_out: Array, y: Array) -> Array:
 
 def div_backward_y(grad_out: Array, x: Array, y: Array) -> Array:
     # d(x/y)/dy = -x/y², written as -(x/y)/y: y² could overflow where the quotient does not.
-    return np.negative(np.multiply(grad_out, np.divide(np.divide(x, y), y)))
+    return np.multiply(np.negative(grad_out), np.divide(np.divide(x, y), y))
 
 
 def reciprocal(x: Array) -> Array:
@@ -62,7 +62,7 @@ def reciprocal(x: Array) -> Array:
 
 def reciprocal_backward_x(grad_out: Array, out: Array) -> Array:
     # d(1/x)/dx = -1/x²
-    return np.negative(np.multiply(grad_out, np.square(out)))
+    return np.multiply(np.negative(grad_out), np.square(out))
 
 
 def scale(x: Array, *, factor: float) -> Array:
@@ -120,7 +120,7 @@ def power(x: Array, *, exponent: float) -> Array:
 
 def power_backward_x(grad_out: Array, x: Array, exponent: float) -> Array:
     if exponent == 0 and exponent is not False:  # constant, even at 0 and NaN
-        return np.zeros_like(grad_out)
+        return np.zeros_like(grad_out, shape=x.shape, order="C")
     # Also for the simplest powers: x² has the derivatives 2·x¹, 2·x⁰ and 0, and then no more.
     return np.multiply(grad_out, np.multiply(power(x, exponent=exponent - 1), exponent))
 
@@ -239,8 +239,9 @@ def sign(x: Array) -> Array:
     return np.sign(x)
 
 
-def sign_backward_x(grad_out: Array) -> Array:
-    return np.zeros_like(grad_out)
+def sign_backward_x(grad_out: Array, x: Array) -> Array:
+    # Of x, so that a change of x in place is an error, as in torch.
+    return np.zeros_like(x)
 
 
 def clone(x: Array) -> Array:

@@ -69,7 +69,7 @@ def _share_among_equals(
 ) -> Array:
     """Share the gradient evenly among the elements that equal the extremum, as torch does."""
     kept = _with_axes(x_shape, axis)
-    tied = np.equal(x, np.reshape(out, kept))
+    tied = np.equal(np.reshape(out, kept), x)
     ties = np.add.reduce(tied, axis=axis, keepdims=True, dtype=grad_out.dtype)
     return np.divide(np.multiply(np.reshape(grad_out, kept), tied), ties)
 
@@ -136,16 +136,18 @@ def norm_backward_x(grad_out: Array, out: Array, x: Array, axis: Axis, p: float)
         sizes = np.absolute(x)
         tied = np.where(np.equal(out, out), np.equal(sizes, out), np.not_equal(x, x))
         ties = np.add.reduce(tied, axis=axis, keepdims=True, dtype=grad_out.dtype)
-        return abs_backward_x(np.multiply(tied, np.divide(grad_out, ties)), x)
+        return np.multiply(abs_backward_x(1, x), np.multiply(np.divide(grad_out, ties), tied))
     if p == 1:
-        return abs_backward_x(np.broadcast_to(grad_out, x.shape), x)
+        return np.multiply(abs_backward_x(1, x), grad_out)
     if p < 1:
         powers = np.where(np.equal(x, 0), 0, np.power(np.absolute(x), p - 1))
-        slope = np.multiply(abs_backward_x(powers, x), grad_out)
+        slope = np.multiply(np.multiply(abs_backward_x(1, x), powers), grad_out)
         return np.multiply(slope, np.power(out, 1 - p))
     share = np.where(np.equal(out, 0), 0, np.divide(grad_out, np.power(out, p - 1)))
     if p < 2:
-        return np.multiply(abs_backward_x(np.power(np.absolute(x), p - 1), x), share)
+        return np.multiply(
+            np.multiply(abs_backward_x(1, x), np.power(np.absolute(x), p - 1)), share
+        )
     return np.multiply(np.multiply(x, np.power(np.absolute(x), p - 2)), share)
 
 

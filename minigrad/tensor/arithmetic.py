@@ -13,7 +13,7 @@ from minigrad.dtypes import (
     result_type,
 )
 from minigrad.grad_mode import grad_mode
-from minigrad.layout import contiguous, in_order, torch_order
+from minigrad.layout import arranged, contiguous
 from minigrad.ops import RULE_OF, Rule, activation
 from minigrad.ops import elementwise as rules
 from minigrad.tensor.base import Number, TensorBase, require_tensor
@@ -23,6 +23,7 @@ from minigrad.tensor.conversion import (
     is_plain,
     not_bool,
     promote,
+    watch_originals,
 )
 
 POW_NUMBER = RULE_OF[rules.pow].named("PowBackward2")
@@ -167,7 +168,9 @@ class Elementwise(Conversions):
         dtype = input._array.dtype
         other = y if x is input else x
         same = other._array.dtype == dtype if isinstance(other, TensorBase) else is_plain(other)
-        if not same or dtype.kind != "f":
+        converts = not same or dtype.kind != "f"
+        if converts:
+            given = x, y
             x, y = promote(rule, x, y, floating_point)
         try:
             result = input._apply(rule, x, y)
@@ -177,6 +180,8 @@ class Elementwise(Conversions):
                 f"{rule.name}: shapes {shapes[0]} and {shapes[1]} do not broadcast: counted from "
                 "the last axis, two lengths must be equal or one of them 1"
             ) from error
+        if converts:
+            watch_originals(result, given, (x, y))
         out = result._array
         own = input._array
         if len(out.shape) < 2 or (
@@ -219,18 +224,8 @@ T = TypeVar("T", bound=Elementwise)
 
 def in_order_of(result: T, *operands: Any) -> T:
     """Have a result laid out in memory as torch does: the first operand that says so decides."""
-    out = result._array
-    if not hasattr(out, "strides"):
-        return result
     arrays = [x._array for x in operands if isinstance(x, TensorBase)]
-    if all(x.shape == out.shape and x.flags.c_contiguous for x in (out, *arrays)):
-        return result
-    strides = []
-    for x in arrays:
-        added = out.ndim - x.ndim
-        lengths = zip(x.strides, x.shape, out.shape[added:], strict=True)
-        strides.append([0] * added + [0 if n == 1 != m else step for step, n, m in lengths])
-    return stored(result, in_order(out, torch_order(out.shape, *strides)))
+    return stored(result, arranged(result._array, *arrays))
 
 
 def stored(result: T, array: Any) -> T:
@@ -238,6 +233,7 @@ def stored(result: T, array: Any) -> T:
     out, result._array = result._array, array
     if array is not out and result._node is not None and result._node.saved is not None:
         result._node.saved = [array if x is out else x for x in result._node.saved]
+        result._node.strides = array.strides
     return result
 
 

@@ -12,6 +12,7 @@ from minigrad.grad_mode import enable_grad, in_mode
 from minigrad.layout import copied
 from minigrad.tape import Node
 from minigrad.tensor.base import TensorBase
+from minigrad.tensor.gradient_layout import laid_out_as_in_torch
 from minigrad.tensor.inplace import InPlace
 from minigrad.tensor.passing import (
     Passing,
@@ -107,9 +108,11 @@ def accumulate(node: Node, grad: Differentiable, recorded: bool) -> None:
     """
     tensor = None if node.variable is None else node.variable()
     if tensor is None or tensor._node is None:
-        if tensor is None and node.rule is None and node.variable is not None and not recorded:
+        if tensor is None and node.rule is None and node.variable is not None:
             gone: Any = node.attributes.get("_grad")  # which somebody may have kept
-            if gone is not None:
+            if gone is not None and recorded:
+                node.attributes["_grad"] = gone + grad
+            elif gone is not None:
                 gone._write(..., np.add(gone._array, grad._array), "backward")
         return
     kept = tensor._grad
@@ -122,7 +125,7 @@ def accumulate(node: Node, grad: Differentiable, recorded: bool) -> None:
             "clone() of it instead."
         )
     elif kept is None:
-        if len(node.shape) > 1 and not (node.is_in_order and grad._array.flags.c_contiguous):
+        if len(node.shape) > 1 and grad._array.strides != node.strides:
             grad = laid_out(grad, tensor._array)
         tensor._grad = grad
     else:
@@ -146,10 +149,11 @@ def gradients_of(
 
     Under `create_graph` the sweep runs on tensors instead of arrays, and is recorded: then the
     gradients have a history of their own. See `Tensor.backward` for what is raised, `tape.sweep`
-    for `accumulating`.
+    for what differs unless it is `accumulating`.
     """
     roots = roots_of(outputs, grad_outputs)
     wrapped = outputs[0]._wrapped
+    returned = None if accumulating else partial(laid_out_as_in_torch, wrapped)
     passing: list[Passing] = []  # made where it is needed, which is seldom
 
     def passed(node: Node, grad: Any) -> Any:
@@ -162,7 +166,7 @@ def gradients_of(
         with enable_grad():
             wrap = partial(rewrapped, wrapped)
             for node, grad in tape.sweep(
-                roots, retain_graph is not False, watched, wrap, passed, accumulating
+                roots, retain_graph is not False, watched, wrap, passed, returned
             ):
                 if node.hooks and node.rule is None:
                     grad = copied(passed(node, grad)) if accumulating else passed(node, grad)
@@ -171,7 +175,7 @@ def gradients_of(
         return
     arrays = [(node, grad._array) for node, grad in roots]
     leaves = []
-    for node, grad in tape.sweep(arrays, bool(retain_graph), watched, None, passed, accumulating):
+    for node, grad in tape.sweep(arrays, bool(retain_graph), watched, None, passed, returned):
         if node.rule is None:
             leaves.append((node, grad))
         else:  # now, before its derivatives run

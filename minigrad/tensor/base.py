@@ -169,6 +169,7 @@ class TensorBase:
     def _continue_from(self, node: Node) -> None:
         """Take the place on the tape of what a recorded operation has put into this tensor."""
         before, self._node = self._node, node
+        node.strides = self._array.strides
         if before is not None and before.variable is not None:
             before.variable, node.variable = None, before.variable  # by `retain_grad`
         outdate(self)

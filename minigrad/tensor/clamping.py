@@ -9,7 +9,7 @@ from minigrad.grad_mode import grad_mode
 from minigrad.ops import RULE_OF, Rule, clamping
 from minigrad.tensor.arithmetic import broadcast
 from minigrad.tensor.base import TensorBase
-from minigrad.tensor.conversion import promote, refuse_bool
+from minigrad.tensor.conversion import promote, refuse_bool, watch_originals
 from minigrad.tensor.inplace import InPlace
 
 BY_NUMBER = RULE_OF[clamping.remainder].named("RemainderBackward0")
@@ -44,9 +44,10 @@ class Clamping(InPlace):
                 refuse_bool("clamp", "give tensors as bounds", NotImplementedError)
             low, high = (b if b is None else dtype.type(b).item() for b in bounds)
             return broadcast(CLAMP, x, low, high)
-        return broadcast(
-            RULE_OF[clamping.clamp], x, *(b if b is None else b.to(dtype) for b in bounds)
-        )
+        converted = [b if b is None else b.to(dtype) for b in bounds]
+        result = broadcast(RULE_OF[clamping.clamp], x, *converted)
+        watch_originals(result, [input, *bounds], [x, *converted])
+        return result
 
     def remainder(input, other: Any) -> Self:
         """What is left of input after it was divided by other and rounded down, broadcast.
@@ -97,13 +98,13 @@ def divided(rule: Rule, input: T, x: Any, y: Any) -> T:
     """Divide, one of the two being `input`, and return the quotient or what is left."""
     if rule.name == "remainder" and not isinstance(y, TensorBase):
         rule = BY_NUMBER
-    x, y = promote(rule, x, y)
-    dtype = result_type(*(getattr(z, "_array", z) for z in (x, y)))
+    operands = promote(rule, x, y)
+    dtype = result_type(*(getattr(z, "_array", z) for z in operands))
     if dtype == bool_:
         refuse_bool(rule.name, "convert one, for example with .long()", NotImplementedError)
-    if dtype == int64 and not np.all(getattr(y, "_array", y)):
+    if dtype == int64 and not np.all(getattr(operands[1], "_array", y)):
         raise RuntimeError(f"{rule.name}: ZeroDivisionError: an integer is divided by 0")
-    recorded = any(isinstance(z, TensorBase) and z._node is not None for z in (x, y))
+    recorded = any(isinstance(z, TensorBase) and z._node is not None for z in operands)
     constant = rule.name == "floor_divide" or not isinstance(x, TensorBase)
     if constant and recorded and grad_mode.enabled:
         raise RuntimeError(

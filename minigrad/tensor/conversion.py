@@ -1,5 +1,6 @@
 """Data types: conversions, type promotion, and the dtypes that an operation rejects."""
 
+from collections.abc import Sequence
 from typing import Any, NoReturn, Self, TypeVar
 
 import numpy as np
@@ -155,6 +156,19 @@ def promote(rule: Rule, x: Any, y: Any, floating_point: bool = False) -> tuple[A
             )
     x, y = [z.to(dtype) if isinstance(z, Conversions) else _held(name, z, dtype) for z in operands]
     return x, y
+
+
+def watch_originals(result: TensorBase, given: Sequence[Any], converted: Sequence[Any]) -> None:
+    """Have a change of an operand in place be an error where the record saved it converted.
+
+    torch saves the operand itself, and converts it again.
+    """
+    node = result._node
+    if node is not None and node.saved:
+        saved = [*map(id, node.saved)]
+        pairs = zip(given, converted, strict=True)
+        originals = [x for x, y in pairs if x is not y and id(getattr(y, "_array", y)) in saved]
+        node.saved = (*node.saved, *(x._array for x in originals if isinstance(x, TensorBase)))
 
 
 def _held(operation: str, number: float | int, dtype: DType) -> float | int | bool:

@@ -91,8 +91,7 @@ class Recorded(Differentiable):
         is_own = node is not None and not is_nowhere(node)
         if requires_grad and self.is_leaf and not is_own:
             self._node, self._frozen = self._frozen or tape.leaf(self), None
-            if not self._array.flags.c_contiguous:
-                self._node.is_in_order = False
+            self._node.strides = self._array.strides
         elif not requires_grad and is_own:
             self._node, self._frozen = None, node
             if root_of(self)._node is not None and base is not None:

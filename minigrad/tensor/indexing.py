@@ -13,7 +13,7 @@ from minigrad.ops import indexing as rules
 from minigrad.tape import Array
 from minigrad.tensor.inplace import COPY, FILL_TENSOR, InPlace, require_fit
 from minigrad.tensor.keys import ALIAS, ALL, NEW_AXIS, Key, key_of, long
-from minigrad.tensor.overlap import require_apart
+from minigrad.tensor.overlap import require_apart, require_same_or_apart
 from minigrad.tensor.shape import Shapes
 
 RESHAPING = {rule: RULE_OF[shape.reshape].named(rule.torch_name) for rule in (ALIAS, NEW_AXIS)}
@@ -66,8 +66,10 @@ class Indexing(InPlace, Shapes):
         place = view._picked_at(found)
         fills = found.is_mask and getattr(value, "_array", np.zeros(())).size == 1
         memory = getattr(input._array, "_array", input._array)
-        for part in () if fills else found.arrays:
-            if isinstance(part, np.ndarray) and np.shares_memory(part, memory):
+        for part in found.arrays:
+            if fills and part is not ALL:
+                require_same_or_apart(NAME, view, input._wrapped(part))
+            elif isinstance(part, np.ndarray) and np.shares_memory(part, memory):
                 raise RuntimeError(
                     f"{NAME}: the index is in the same memory as what is changed: give a clone() "
                     "of the index"

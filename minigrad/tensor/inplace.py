@@ -43,7 +43,7 @@ class InPlace(Elementwise):
             )
         input._array = value._array
         if input._node is not None:
-            input._node.is_in_order = value._array.flags.c_contiguous
+            input._node.strides = value._array.strides
 
     def add_(input, other: Any, *, alpha: Number = 1) -> Self:
         """Input += alpha·other."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from minigrad.dtypes import python_number
 from minigrad.grad_mode import grad_mode
+from minigrad.layout import contiguous
 from minigrad.ops import (
     RULE_OF,
     Rule,
@@ -24,6 +25,7 @@ from minigrad.ops import (
     reduction,
     shape,
 )
+from minigrad.tensor.arithmetic import in_order_of, stored
 from minigrad.tensor.base import TensorBase
 from minigrad.tensor.gradients import Recorded
 from minigrad.tensor.indexing import Indexing
@@ -116,11 +118,16 @@ class NumPyCalls(Indexing, Recorded):
             if any(isinstance(x, np.generic) for x in numbers):
                 return OPERATORS[ufunc](*map(python_number, numbers))
         if method == "__call__" and ufunc in EXPONENTS:
-            return apply(RULE_OF[elementwise.power], *inputs, exponent=EXPONENTS[ufunc])
+            result = apply(RULE_OF[elementwise.power], *inputs, exponent=EXPONENTS[ufunc])
+            return in_order_of(result, *inputs)
         if ufunc is np.power and isinstance(inputs[1], (int, float)):
-            return apply(RULE_OF[elementwise.power], inputs[0], exponent=inputs[1])
+            result = apply(RULE_OF[elementwise.power], inputs[0], exponent=inputs[1])
+            return in_order_of(result, inputs[0])
         if method == "__call__" and ufunc in UFUNC_RULES and not options:
-            return apply(UFUNC_RULES[ufunc], *inputs)
+            result = apply(UFUNC_RULES[ufunc], *inputs)
+            if ufunc is np.matmul:
+                return stored(result, contiguous(result._array))
+            return in_order_of(result, *inputs)
         if method == "reduce" and ufunc in REDUCTION_RULES and options.keys() <= REDUCTION_OPTIONS:
             (x,) = inputs
             axis = options.get("axis", 0)
@@ -160,6 +167,10 @@ def _refuse_out(function: Callable[..., Any], out: Any) -> None:
         )
 
 
+def _where(apply: Any, *operands: Any) -> Any:
+    return in_order_of(apply(RULE_OF[elementwise.where], *operands), *operands)
+
+
 def _zeros_like(apply: Any, x: Any, **options: Any) -> Any:
     return x._wrapped(np.zeros_like(x._array, **options))
 
@@ -180,7 +191,7 @@ FUNCTION_RULES: dict[Callable[..., Any], Callable[..., Any]] = {
     np.copy: _rule(RULE_OF[elementwise.clone]),
     np.reshape: _rule(RULE_OF[shape.reshape], "shape"),
     np.transpose: _rule(RULE_OF[shape.permute], "axes"),
-    np.where: lambda apply, condition, x, y: apply(RULE_OF[elementwise.where], condition, x, y),
+    np.where: _where,
     np.zeros_like: _zeros_like,
 }
 

@@ -50,6 +50,15 @@ x.sum(); x.mean(); (x * x).sum(); x.exp().sum(); x.mean(1).sum(); x.sum(0).exp()
 x.expand(2, *x.shape).sum(); x.mT.sum(); (x @ T.ones(x.shape[-1], 3)).sum(); x.unsqueeze(0).sum()
 x.amax(1).sum(); T.stack([x, x * 2]).mean(0).sum()
 """
+RETURNED = """
+x * 2; 2 / x; x ** 3; x ** 0; x.exp(); x.relu(); x.abs(); x.tanh(); x.sqrt(); x.clamp(0.2); -x
+x * x.mT.mT; x / (x + 1); x % 2; x.clone().copy_(x * 2); x.double(); x.sigmoid(); x[..., 0]
+T.where(x > 0.5, x, x * x); T.maximum(x, 1 - x); nn.softplus(x); x.unsqueeze(1); x[[0, 0]]
+nn.mse_loss(x, x * 2, reduction='none'); nn.huber_loss(x, x * 2, reduction='none')
+x.sum(0); x.mean(-1); x.amax(0); x.max(); x.norm(); x.norm(1, 0); x.var(); x.reshape(-1); x.mT
+x @ T.ones(x.shape[-1], 5); x @ x.mT; T.ones(3, x.shape[-2]) @ x
+nn.linear(x, T.ones(5, x.shape[-1]), T.ones(5)); T.cat([x, x * 2], 1)
+"""
 
 
 def laid_out(T: Any, shape: tuple[int, ...], layout: Any) -> Any:
@@ -99,6 +108,25 @@ def test_a_gradient_can_be_viewed_where_it_can_in_torch(expression: str) -> None
                 found.append(viewed(x.grad))
         assert found[:2] == found[2:], shape
         assert all(found[0].values())
+
+
+def returned(T: Any, shape: tuple[int, ...], layout: Any, expression: str, turned: bool) -> Any:
+    x = laid_out(T, shape, layout).abs().detach().requires_grad_()
+    y = eval(expression, {"T": T, "x": x, "nn": T.nn.functional})
+    given = T.ones(y.shape)
+    if turned and y.ndim:
+        given = T.ones(y.shape[::-1]).permute(*range(y.ndim - 1, -1, -1))
+    (grad,) = T.autograd.grad(y, x, given.to(y.dtype))
+    return [step for step, n in zip(grad.stride(), grad.shape, strict=True) if n != 1]
+
+
+@pytest.mark.parametrize("expression", parts(RETURNED))
+def test_what_grad_returns_lies_in_memory_as_in_torch(expression: str) -> None:
+    filled = [entry for entry in LAYOUTS.items() if entry[0] != "none"]
+    for shape, (name, layout) in itertools.product(SHAPES[:2], filled):
+        for turned in (False, True):
+            found = [returned(T, shape, layout, expression, turned) for T in (minigrad, torch)]
+            assert found[0] == found[1], (shape, name, turned)
 
 
 def test_gradients_of_what_was_repeated_or_cut_out_are_in_index_order() -> None:

@@ -1,5 +1,6 @@
 """The differences that are meant to be, each with its reason and a program that meets it."""
 
+import contextlib
 import re
 import warnings
 from collections.abc import Iterator
@@ -17,15 +18,30 @@ from tests.minigrad.machine.twins import Known
 
 def gradients_elsewhere(d: Difference) -> bool:
     """Return whether a gradient on torch's side lies in the memory of another tensor."""
-    found = list(d.tensors())
+    if d.what != "values":
+        return False
+    found = [*d.tensors(), *leaves(d)]
     with warnings.catch_warnings(action="ignore"):
         gradients = [x.grad for x in found if x.grad is not None]
-    return d.what == "values" and any(
+    return any(
         g.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
         for g in gradients
         for x in found
         if x is not g and x._base is not g
     )
+
+
+def leaves(d: Difference) -> Iterator[torch.Tensor]:
+    """Yield the leaves that torch's tensors were made from, also those without a name."""
+    nodes = []
+    for x in d.tensors():
+        with contextlib.suppress(RuntimeError):  # torch's, of a view that it has given up
+            nodes.append(x.grad_fn)
+    for node in nodes:
+        if node is not None:
+            nodes.extend(one for one, _ in node.next_functions if one not in nodes)
+            if hasattr(node, "variable"):
+                yield node.variable
 
 
 def trained(d: Difference) -> Iterator[torch.Tensor]:
@@ -114,6 +130,17 @@ KNOWN = (
             "t0.mul_(2)",
         ),
         then="accepted",
+    ),
+    Known(
+        "retained, and then detached",
+        "torch goes on to say so of a leaf, whose gradient is kept in any case",
+        lambda d: d.what == "retains_grad" and d.theirs and eval(d.where, d.sides[1].names).is_leaf,
+        (
+            "t0 = torch.ones(2, requires_grad=True) * 1",
+            "t0.retain_grad()",
+            "t0.detach_()",
+        ),
+        then="forgotten",
     ),
     Known(
         "a view's new node, and what was made before",

@@ -7,6 +7,8 @@ differ by.
 """
 
 import warnings
+from collections.abc import Iterable, Iterator
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -68,6 +70,22 @@ class Noise(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
+class Steps(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Within it, axes of length 1 have other steps in memory, by which torch orders results."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.random = Random(seed)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and not func._schema.is_mutable:
+            steps = zip(result.shape, result.stride(), strict=True)
+            others = [self.random.choice([1, 2, 10**3]) if n == 1 else step for n, step in steps]
+            result.as_strided_(result.shape, others, result.storage_offset())
+        return result
+
+
 def spreads(side: Any, where: str, value: Any) -> Any:
     """Return how far the elements of a value of a program are from where they are with noise.
 
@@ -80,28 +98,34 @@ def spreads(side: Any, where: str, value: Any) -> Any:
         the largest difference of each element; none if a run takes another way, and so has no
         such value.
     """
-    state, is_enabled = torch.get_rng_state(), torch.is_grad_enabled()
     found = np.zeros(np.shape(value))
+    for again in repeated(side, where, map(Noise, range(RUNS))):
+        moved = np.asarray(again.detach() if isinstance(again, torch.Tensor) else again)
+        if again is None or moved.shape != found.shape:
+            return np.zeros_like(found)
+        found = np.maximum(found, distance(moved, value))
+    return FACTOR * found
+
+
+def repeated(side: Any, where: str, modes: Iterable[Any]) -> Iterator[Any]:
+    """Run a program again, once in each mode; yield a value, or None if there is none any more."""
+    state, is_enabled = torch.get_rng_state(), torch.is_grad_enabled()
     try:
-        for seed in range(RUNS):
+        for mode in modes:
             again = type(side)(torch)
             again.begin()
-            with Noise(seed):
+            with mode:
                 for statement in side.program:
                     again.run(statement)
             try:
                 with warnings.catch_warnings(action="ignore"):
-                    moved = eval(where, again.names)
+                    value = eval(where, again.names)
             except (LookupError, NameError, AttributeError):
-                return np.zeros_like(found)
-            moved = np.asarray(moved.detach() if isinstance(moved, torch.Tensor) else moved)
-            if moved.shape != found.shape:
-                return np.zeros_like(found)
-            found = np.maximum(found, distance(moved, value))
+                value = None
+            yield value
     finally:
         torch.set_rng_state(state)
         torch.set_grad_enabled(is_enabled)
-    return FACTOR * found
 
 
 def distance(a: Any, b: Any) -> Any:
