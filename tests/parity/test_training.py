@@ -196,8 +196,8 @@ def test_train() -> None:
     expected, *_ = watched(MinigradEngine, task, False, [])
     assert bits(second.run) == bits(expected)
     assert second.start.x.tobytes() == drawn(task).x.tobytes()
-    assert calls[0] == ("1-1", "minigrad", 0, 20)
-    assert calls[-1] == ("1-4-1", "minigrad", 20, 20)
+    assert calls[0] == ("1-1", "training", 0, 20)
+    assert calls[-1] == ("1-4-1", "training", 20, 20)
 
 
 def test_everything_at_once() -> None:
