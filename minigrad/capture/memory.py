@@ -2,7 +2,6 @@
 
 import bisect
 from collections import defaultdict
-from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any
 
@@ -97,14 +96,11 @@ def spanning(owners: list[Any], size: int) -> Any:
 
 # ---- memory that is used again --------------------------------------------------------------
 
-SLACK = 1.25
-"""The largest ratio of a reused piece of memory to what is needed."""
-
 
 def reuse_memory(program: Program) -> Program:
-    """Let intermediate results share memory.
+    """Let intermediate results share one buffer.
 
-    A result takes the place of one that is not needed any more, which is likely to be in the
+    A result takes the place of others that are not needed any more, which is likely to be in the
     processor's cache. An element-wise call writes its result over an input that no later call
     reads.
     """
@@ -117,8 +113,8 @@ def reuse_memory(program: Program) -> Program:
     ending: dict[int, list[Buffer]] = defaultdict(list)
     for buffer, i in last.items():
         ending[i].append(buffer)
-    places: dict[Buffer, Buffer] = {}
-    free = _Free()
+    places: dict[Buffer, int] = {}  # where in the shared buffer each begins
+    shared = _Shared()
     for i, call in enumerate(program.calls):
         done = ending[i]
         out = call.out.buffer
@@ -128,17 +124,18 @@ def reuse_memory(program: Program) -> Program:
                 places[out] = places[given]
                 done = [buffer for buffer in done if buffer is not given]
             else:
-                places[out] = free.take(out)
+                places[out] = shared.take(out.size)
         for buffer in done:
-            free.give_back(places[buffer])
+            shared.give_back(places[buffer], buffer.size)
 
     def placed(view: View) -> View:
-        return view.within(places[view.buffer]) if view.buffer in places else view
+        start = places.get(view.buffer)
+        return view if start is None else view.within(shared.buffer, start)
 
     return program.moved(placed)
 
 
-def _overwritten(call: Call, done: list[Buffer], places: dict[Buffer, Buffer]) -> Buffer | None:
+def _overwritten(call: Call, done: list[Buffer], places: dict[Buffer, int]) -> Buffer | None:
     """Return the input that an element-wise call may overwrite with its result."""
     if not isinstance(call.function, np.ufunc) or call.function is np.matmul:
         return None
@@ -156,22 +153,47 @@ def _overwritten(call: Call, done: list[Buffer], places: dict[Buffer, Buffer]) -
     return None
 
 
-_size = attrgetter("size")
+class _Shared:
+    """A buffer that grows, and the free pieces of it.
 
-
-class _Free:
-    """The free pieces of memory, the smallest first."""
+    Attributes:
+        buffer: the whole.
+    """
 
     def __init__(self) -> None:
-        self._pieces: list[Buffer] = []
+        self.buffer = Buffer(0, name="results")
+        self._free: list[tuple[int, int]] = []  # start and end of each piece, in order
 
-    def take(self, buffer: Buffer) -> Buffer:
-        """Return a free piece that fits a buffer, or a new one."""
-        i = bisect.bisect_left(self._pieces, buffer.size, key=_size)
-        if i < len(self._pieces) and self._pieces[i].size <= max(buffer.size, ALIGNMENT) * SLACK:
-            return self._pieces.pop(i)
-        return Buffer(buffer.size, name=buffer.name)
+    def take(self, size: int) -> int:
+        """Return where the smallest free piece begins that is large enough."""
+        size = _rounded(size)
+        fitting = [piece for piece in self._free if piece[1] - piece[0] >= size]
+        if not fitting:
+            self._grow(size)
+            fitting = self._free[-1:]
+        start, end = min(fitting, key=lambda piece: piece[1] - piece[0])
+        i = self._free.index((start, end))
+        self._free[i : i + 1] = [(start + size, end)] if start + size < end else []
+        return start
 
-    def give_back(self, piece: Buffer) -> None:
-        """Take back a piece."""
-        bisect.insort(self._pieces, piece, key=_size)
+    def _grow(self, size: int) -> None:
+        """Have a free piece of this size at the end."""
+        end = self.buffer.size
+        last = self._free[-1] if self._free and self._free[-1][1] == end else (end, end)
+        self.buffer.size = last[0] + size
+        self.give_back(end, self.buffer.size - end)
+
+    def give_back(self, start: int, size: int) -> None:
+        """Take back a piece, which becomes one with those beside it."""
+        end = start + _rounded(size)
+        i = bisect.bisect_left(self._free, (start, end))
+        if i < len(self._free) and self._free[i][0] == end:
+            _, end = self._free.pop(i)
+        if i > 0 and self._free[i - 1][1] == start:
+            i -= 1
+            start, _ = self._free.pop(i)
+        self._free.insert(i, (start, end))
+
+
+def _rounded(size: int) -> int:
+    return max(-(-size // ALIGNMENT), 1) * ALIGNMENT

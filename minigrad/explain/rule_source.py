@@ -54,7 +54,7 @@ OPERATORS = {
 def code_of(function: Callable[..., Any]) -> Code:
     """Return the source of a function."""
     lines, first = inspect.getsourcelines(function)
-    return Code(_file(function), first, "".join(lines).rstrip())
+    return Code(_file(function), first, textwrap.dedent("".join(lines)).rstrip())
 
 
 @cache

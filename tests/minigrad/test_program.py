@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 import minigrad as torch
 from minigrad import Tensor, nn, optim
 from minigrad.architectures import build
+from minigrad.capture import memory as of_programs
 from minigrad.capture.codegen import runner
-from minigrad.capture.memory import Memory, _Free, reuse_memory
+from minigrad.capture.memory import ALIGNMENT, Memory, _Shared, reuse_memory
 from minigrad.capture.passes import PASSES, choices, constants, flat, lower, products
 from minigrad.capture.program import Buffer, Call, Program, View, contiguous, views_in
 from minigrad.capture.record import record
@@ -124,8 +126,22 @@ def test_every_pass_preserves_every_bit_by_itself(run: Any) -> None:
     assert run(Program(())) == Program(())
 
 
-SAME_PLACE = Buffer(2**16)
-"""Large enough for each result of the steps here."""
+class SamePlace(_Shared):
+    """Room for each result of the steps here, one over the other."""
+
+    def take(self, size: int) -> int:
+        self.buffer.size = 2**16
+        return 0
+
+    def give_back(self, start: int, size: int) -> None:
+        pass
+
+
+class TooMuch(_Shared):
+    """Takes more back than it has given."""
+
+    def give_back(self, start: int, size: int) -> None:
+        super().give_back(start, size + ALIGNMENT)
 
 
 DEFECTS: dict[str, tuple[Any, str, Any, Any]] = {
@@ -138,7 +154,8 @@ DEFECTS: dict[str, tuple[Any, str, Any, Any]] = {
         ],
         choices.choose_by_bits,
     ),
-    "same place": (_Free, "take", lambda self, buffer: SAME_PLACE, reuse_memory),
+    "same place": (of_programs, "_Shared", SamePlace, reuse_memory),
+    "too much": (of_programs, "_Shared", TooMuch, reuse_memory),
     "lost": (Program, "lasting", lambda self: set(), choices.remove_dead_calls),
 }
 
@@ -147,7 +164,7 @@ DEFECTS: dict[str, tuple[Any, str, Any, Any]] = {
 def test_planted_defects_are_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     place, attribute, defect, run = DEFECTS[name]
     program = program_of(*STEPS["everything"]())
-    if name == "same place":
+    if run is reuse_memory:
         program = lower(program)
     monkeypatch.setattr(place, attribute, defect)
     with pytest.raises((AssertionError, ValueError)):
@@ -205,6 +222,35 @@ def test_intermediate_results_share_memory() -> None:
         return sum(b.size for b in {c.out.buffer for c in p.calls} if b not in lasting)
 
     assert memory(placed) < 0.6 * memory(program)
+
+
+def test_free_pieces_become_one() -> None:
+    shared = _Shared()
+    sizes = [1, ALIGNMENT, 1000, 64 * ALIGNMENT]
+    starts = [shared.take(size) for size in sizes]
+    assert starts == [0, ALIGNMENT, 2 * ALIGNMENT, 18 * ALIGNMENT]
+    for i in (1, 3, 2, 0):
+        shared.give_back(starts[i], sizes[i])
+    assert shared.take(82 * ALIGNMENT) == 0
+    assert shared.buffer.size == 82 * ALIGNMENT
+    shared.give_back(0, 82 * ALIGNMENT)
+    assert [shared.take(64), shared.take(100 * ALIGNMENT)] == [0, 64]  # it grows by 19 lines
+    assert shared.buffer.size == 101 * ALIGNMENT
+
+
+def test_a_large_result_takes_the_place_of_small_ones() -> None:
+    # As the update of a large layer takes that of what the layers have computed.
+    small = [contiguous(Buffer(4000), F32, (1000,)) for _ in range(4)]
+    total, x = contiguous(Buffer(4), F32, ()), contiguous(Buffer(4000), F32, (1000,))
+    w, large = (contiguous(Buffer(12000), F32, (3000,)) for _ in range(2))
+    chain = [Call(np.exp, (a,), b) for a, b in pairwise([x, *small])]
+    sums = [Call(np.add.reduce, (y,), total) for y in reversed(small)]
+    calls = (*chain, *sums, Call(np.square, (w,), large), Call(np.subtract, (w, large), w))
+    program = Program(calls, (x,), (total,), (w,))
+    placed = reuse_memory(program)
+    (shared,) = {call.out.buffer for call in placed.calls if call.out.buffer.name == "results"}
+    assert shared.size == 4 * 4032
+    check(program, placed)
 
 
 def test_a_result_that_is_written_in_parts_gets_room_for_all() -> None:

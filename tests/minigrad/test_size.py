@@ -79,9 +79,9 @@ def test_a_training_step_is_read_in_few_files() -> None:
     assert len(files) <= 10
     assert 1 + sum(file != last for last, file in pairwise(entered)) <= 60
     assert lines(*files) <= 2000
-    # README's first sentence says how much a reader of one step reads, in hundreds of lines.
-    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    said = re.findall(r"from (\d+) of its files, and these have about ([\d,]+) lines", readme)
+    # The guide says how much a reader of one step reads, in hundreds of lines.
+    guide = " ".join((MINIGRAD / "README.md").read_text(encoding="utf-8").split())
+    said = re.findall(r"runs code from (\d+) files, of about ([\d,]+) lines", guide)
     assert said == [(str(len(files)), f"{round(lines(*files), -2):,}")]
 
 

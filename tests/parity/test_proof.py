@@ -335,6 +335,8 @@ def test_what_a_run_loads_is_what_is_proved() -> None:
         "parity/__init__.py",
         "parity/environment.py",
         "parity/errors.py",
+        "parity/extras.py",
         "parity/report/__init__.py",
+        "parity/system.py",
         "parity/points.py",
     }

@@ -85,8 +85,9 @@ def test_a_worker_that_is_killed_costs_nothing(tmp_path: Path, start: Start) -> 
 
 def test_no_scheduler_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executors, "CONNECT_S", 0.2)
-    with pytest.raises(UsageError, match="give one as tcp://HOST:PORT"):
-        executors.DaskWorkers("localhost")
+    for address in ("localhost", "tcp://127.0.0.1", "tcp://127.0.0.1:99999"):
+        with pytest.raises(UsageError, match="give one as tcp://HOST:PORT"):
+            executors.require_address(address)
     result = parity(*command(tmp_path, "1-4-1", "--scheduler", "tcp://127.0.0.1:9"))
     assert (result.returncode, result.stdout) == (2, "")
     assert "there is no Dask scheduler at tcp://127.0.0.1:9 (" in result.stderr

@@ -56,14 +56,14 @@ class ReproducibleArray(WrappedArray):
     def __init__(self, array: Any) -> None:
         self._array = np.asarray(array)
         self._memory = _Memory()
-        self._cache = _Cache()
+        self._cache: _Cache | None = None
         self._flipped = False
 
     @property
     def mT(self) -> ReproducibleArray:
         """The matrix with its axes exchanged, in the same memory and with the same split."""
         transposed = self._view(self._array.mT)
-        transposed._cache = self._cache
+        transposed._cache = self._cache = self._cache or _Cache()
         transposed._flipped = not self._flipped
         return transposed
 
@@ -81,7 +81,7 @@ class ReproducibleArray(WrappedArray):
 
     def _factor(self) -> Factor:
         """Return what the matrix is split into."""
-        cache = self._cache
+        cache = self._cache = self._cache or _Cache()
         if cache.splits is None or cache.version != self._memory.version:
             matrix = self._array.mT if self._flipped else self._array
             cache.splits = Splits(matrix, cache.splits)
@@ -99,7 +99,8 @@ class ReproducibleArray(WrappedArray):
                 "from machine to machine. Use + − × ÷, maximum, sums, products, small whole powers."
             )
         if ufunc is not np.matmul and not is_product:
-            result = ufunc(*map(self._plain, inputs), out=self._plain(out))
+            plain = [x._array if isinstance(x, ReproducibleArray) else x for x in inputs]
+            result = ufunc(*plain, out=self._plain(out))
         else:
             result = sums.power(*map(self._plain, inputs)) if is_product else _matmul(*inputs)
             if out is not None:
@@ -152,7 +153,9 @@ def _matrix(x: Any, dtype: Any) -> ReproducibleArray:
 
 
 def _matmul(x: Any, y: Any) -> Any:
-    dtype = np.result_type(*map(ReproducibleArray._plain, (x, y)))
+    dtype = x.dtype
+    if y.dtype != dtype:
+        dtype = np.result_type(*map(ReproducibleArray._plain, (x, y)))
     x, y = _matrix(x, dtype), _matrix(y, dtype)
     if dtype not in FORMATS or min(x.ndim, y.ndim) < 2 or x.shape[-1] != y.shape[-2]:
         return _integers(np.matmul, x._array, y._array)

@@ -64,14 +64,19 @@ class _Scratch(threading.local):
 
     def __init__(self) -> None:
         self._buffers: dict[str, Array] = {}
+        self._matrices: dict[tuple[str, tuple[int, ...]], Array] = {}
 
     def matrix(self, role: str, shape: tuple[int, ...]) -> Array:
         """Return an uninitialised float64 array, valid until the role is asked for again."""
-        size = math.prod(shape)
-        buffer = self._buffers.get(role)
-        if buffer is None or buffer.size < size:
-            buffer = self._buffers[role] = np.empty(size)
-        return buffer[:size].reshape(shape)
+        matrix = self._matrices.get((role, shape))
+        if matrix is None:
+            size = math.prod(shape)
+            buffer = self._buffers.get(role)
+            if buffer is None or buffer.size < size:
+                buffer = self._buffers[role] = np.empty(size)
+                self._matrices.clear()  # of the smaller buffer
+            matrix = self._matrices[role, shape] = buffer[:size].reshape(shape)
+        return matrix
 
 
 SCRATCH = _Scratch()
@@ -113,7 +118,9 @@ class Splits:
         if axis in self._by_axis:
             return self._by_axis[axis]
         peaks = self._peaks[axis]
-        smallest = np.where(peaks == 0, self._top, peaks).min(initial=self._top)
+        smallest = np.minimum.reduce(peaks, axis=None, initial=self._top)
+        if smallest == 0:
+            smallest = np.where(peaks == 0, self._top, peaks).min(initial=self._top)
         exponent = math.frexp(self._top)[1]
         span = exponent - math.frexp(smallest)[1]
         if span > self._format.span:
@@ -134,9 +141,10 @@ class Splits:
         width = slice_width(max(x.shape))
         count = -(-(self._format.precision + self._format.span) // (width + 1))
         parts = []
+        ldexp: Any = math.ldexp if isinstance(exponent, int) else np.ldexp  # the former is faster
         for _ in range(count):
             # Beside the anchor a float64 has no bits below 2**(exponent - width).
-            anchor = np.ldexp(1.5, 52 + exponent - width)
+            anchor = ldexp(1.5, 52 + exponent - width)
             part = self._old_parts.pop() if self._old_parts else np.empty(x.shape)
             np.add(x, anchor, out=part)
             np.subtract(part, anchor, out=part)

@@ -4,9 +4,10 @@ Numbers in parentheses refer to the list in `minigrad.arrays.reproducible`.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import cache
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -27,15 +28,20 @@ FACTORS = 16
 """How many factors a power may have."""
 
 
-def pairs(left: Slices, right: Slices, precision: int) -> Iterator[tuple[int, int]]:
-    """Yield which slices are multiplied, in the order in which the products are added (4)."""
+Pairs: TypeAlias = tuple[tuple[int, int], ...]
+
+
+def pairs(left: Slices, right: Slices, precision: int) -> Pairs:
+    """Return which slices are multiplied, in the order in which the products are added (4)."""
     worth = precision + left.span + right.span + MARGIN
-    for level in reversed(range(len(left.parts) + len(right.parts) - 1)):
-        for i in range(len(left.parts)):
-            j = level - i
-            bits = i * (left.width + 1) + j * (right.width + 1)
-            if 0 <= j < len(right.parts) and bits < worth:
-                yield i, j
+    return _pairs(len(left.parts), left.width + 1, len(right.parts), right.width + 1, worth)
+
+
+@cache
+def _pairs(left: int, left_bits: int, right: int, right_bits: int, worth: int) -> Pairs:
+    found = [(i, j) for i in range(left) for j in range(right)]
+    found = [(i, j) for i, j in found if i * left_bits + j * right_bits < worth]
+    return tuple(sorted(found, key=lambda pair: (-sum(pair), pair[0])))
 
 
 def matmul(x: Factor, y: Factor) -> Array:
@@ -45,7 +51,7 @@ def matmul(x: Factor, y: Factor) -> Array:
     shape = (x.x.shape[0], y.x.shape[1])
     total, product = SCRATCH.matrix("total", shape), SCRATCH.matrix("product", shape)
     for n, (i, j) in enumerate(pairs(left, right, FORMATS[dtype].precision)):
-        np.matmul(left.parts[i], right.parts[j], out=product if n else total)
+        np.dot(left.parts[i], right.parts[j], product if n else total)  # exact, and begins sooner
         if n:
             np.add(total, product, out=total)
     out = _rounded(total, left.shift + right.shift, dtype)
