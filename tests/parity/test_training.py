@@ -30,8 +30,8 @@ from torch_impl.train import start as torch_start
 
 TASK = Task((1, 4, 3, 1), 12, 0.02, 9, 3, "float32", "cpu", momentum=0.5)
 MINIGRAD = Side("minigrad", factory("minigrad"))
-# To compile a step with torch takes half a minute; the step of `jax-scan` is that of `jax`.
-WATCHED = [name for name in ENGINES if name not in ("torch-compile", "jax-scan")]
+# To compile a step with torch takes half a minute; `jax-scan` and `jax-vmap` have that of `jax`.
+WATCHED = [name for name in ENGINES if name not in ("torch-compile", "jax-scan", "jax-vmap")]
 
 
 def drawn(task: Task) -> Start:
