@@ -73,7 +73,7 @@ figures: $(MADE) ## train at many seeds on both engines; put the picture and the
 # Resumes where it was stopped; the threads of two libraries in one process would fight.
 fuzz: $(MADE) ## compare operations and random graphs with torch, kill sweeps, for half an hour or more
 	MINIGRAD_FUZZ=1 $(BIN)/pytest -n auto \
-		$(shell grep -lE "operations import .*\b(FUZZ|EXAMPLES)\b|mark\.dear" tests/*/test_*.py) $(ARGS)
+		$(shell grep -lE "operations import .*\b(FUZZ|EXAMPLES)\b|mark\.dear" tests/test_*.py tests/*/test_*.py) $(ARGS)
 
 proof: $(MADE) ## judge minigrad against torch at 12 seeds in full and 50 quickly, for an hour
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m parity.evidence proof $(ARGS)

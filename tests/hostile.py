@@ -45,7 +45,7 @@ def _change(header: Any, chance: random.Random) -> None:
     while isinstance(place, dict) and place:
         name = chance.choice(sorted(place))
         inner = place[name]
-        if name == "case" and isinstance(inner, str) and chance.random() < 0.9:
+        if name == "case" and isinstance(inner, str) and inner[:1] == "{" and chance.random() < 0.9:
             document = json.loads(inner)
             _change(document, chance)
             place[name] = json.dumps(document)

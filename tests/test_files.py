@@ -117,7 +117,7 @@ def test_a_symbolic_link_is_followed(tmp_path: Path) -> None:
         ("file/below", NotADirectoryError, "Not a directory"),
         ("folder", IsADirectoryError, "it is a folder; give the name of a file in it"),
         ("pipe", OSError, "it is a device, a pipe or a socket; give the name of a file"),
-        ("to null", OSError, "it is a device, a pipe or a socket; give the name of a file"),
+        ("link to pipe", OSError, "it is a device, a pipe or a socket; give the name of a file"),
         ("loop", OSError, "symbolic links"),
         ("x" * 300, OSError, "name too long"),
         ("null\0character", OSError, "null character|null byte"),
@@ -127,10 +127,11 @@ def test_a_symbolic_link_is_followed(tmp_path: Path) -> None:
 def test_where_no_file_can_be_nothing_is_replaced(
     tmp_path: Path, where: str, error: type[OSError], said: str
 ) -> None:
+    """A pipe stands for devices, too: a defect here may not replace one of the machine's."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("old")
     os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "to null").symlink_to(os.devnull)
+    (tmp_path / "link to pipe").symlink_to("pipe")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     before = {path.name: path.lstat() for path in tmp_path.iterdir()}
     with pytest.raises(error, match=rf"(?s)cannot write '.*{where[:4]}.*(?i:{said})"):
@@ -138,7 +139,6 @@ def test_where_no_file_can_be_nothing_is_replaced(
     after = {path.name: path.lstat() for path in tmp_path.iterdir()}
     assert before.keys() == after.keys()
     assert all(before[name].st_ino == after[name].st_ino for name in before)
-    assert Path(os.devnull).is_char_device()
 
 
 def writes(tree: ast.AST) -> list[int]:

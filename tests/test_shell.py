@@ -9,6 +9,7 @@ import inspect
 import json
 import os
 import shlex
+import socket
 import sqlite3
 import struct
 from collections.abc import Iterator
@@ -243,7 +244,7 @@ FILES = [
             ("absent/page.html", "cannot write 'absent/page.html': No such file"),
             ("file/page.html", "cannot write 'file/page.html': Not a directory"),
             ("pipe", "cannot write 'pipe': it is a device, a pipe or a socket"),
-            ("/dev/null", "cannot write '/dev/null': it is a device, a pipe or a socket"),
+            ("socket", "cannot write 'socket': it is a device, a pipe or a socket"),
             ("loop", "cannot write 'loop': Too many levels of symbolic links"),
             ("x" * 300, "File name too long"),
         )
@@ -394,6 +395,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).mkdir()
     for name in ("pipe", "pipe.py"):
         os.mkfifo(folder / name)
+    with socket.socket(socket.AF_UNIX) as made, contextlib.chdir(folder):
+        made.bind("socket")  # which stands for devices, too, that no defect may replace
     (folder / "loop").symlink_to("loop")
     (folder / "broken").symlink_to("nowhere/at/all")
     files: dict[str, str | bytes | None] = {
