@@ -240,7 +240,7 @@ class Changes:
     def __init__(self) -> None:
         self.latest = 0
         self._last: dict[int, int] = {}
-        self._together: dict[int, list[ref[Moment]]] = {}  # see `together`
+        self._together: dict[int, tuple[ref[Moment], ...]] = {}  # see `together`
         self._owners: dict[int, KeyedRef[int, Array]] = {}
 
     def add(self, *arrays: Array) -> None:
@@ -268,9 +268,10 @@ class Changes:
         """
         self.add(*arrays)
         moment = Moment()
+        alone = (ref(moment),)
         for key in map(id, map(owner, arrays)):
             known = [one for one in self._together.get(key, ()) if one() is not None]
-            self._together[key] = [*known, ref(moment)]
+            self._together[key] = (*known, *alone) if known else alone
         return moment
 
     def __len__(self) -> int:

@@ -17,7 +17,6 @@ from parity.engines.protocol import Task
 from parity.points import abscissa, points
 from parity.probes.check import check_probes
 from parity.processes import Processes, Side, processes_for
-from parity.progress import step_s
 from parity.report import Curves, Report
 
 Progress = Callable[[str, str, int, int], object]
@@ -25,29 +24,6 @@ Progress = Callable[[str, str, int, int], object]
 
 PROBES, JUDGED = "probes", "judged"
 """What else progress is reported of: the probes, and that all is known of a network."""
-
-PHASES = {
-    "training": (1.0, 2.0),
-    "perturbed runs": (7.0, 10.0),
-    "steps": (17.0, 20.0),
-    "bitwise": (8.0, 17.0),
-}
-"""How many ordinary steps one of these takes: at a small network, and at a large one."""
-
-PROBES_S = 6.0
-"""How long the probes take, as expected."""
-
-
-def expected_s(tasks: Sequence[tuple[Architecture, Task]]) -> dict[str, dict[str, float]]:
-    """Return how long a run may take on two cores, in seconds, by network and phase."""
-    found = {}
-    for named, task in tasks:
-        least_s, step = step_s((), 0), step_s(task.sizes, task.samples)
-        found[named.name] = {
-            phase: task.steps * (small * least_s + large * (step - least_s))
-            for phase, (small, large) in PHASES.items()
-        } | {"accuracy": 50 * step, JUDGED: 0.1}
-    return found | {PROBES: {PROBES: PROBES_S}}
 
 
 def run(

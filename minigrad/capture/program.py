@@ -11,6 +11,7 @@ Program; `minigrad.capture.codegen` allocates the memory and makes a Python func
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections import Counter
@@ -224,7 +225,8 @@ class Program:
         return replace(self, calls=tuple(calls))
 
     def moved(self, change: Callable[[View], View]) -> Program:
-        """Return the program with every view in it changed."""
+        """Return the program with every view in it changed, equal ones to the same object."""
+        change = functools.cache(change)
         return Program(
             tuple([call.moved(change) for call in self.calls]),
             tuple(map(change, self.inputs)),

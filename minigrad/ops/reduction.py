@@ -115,7 +115,7 @@ def norm(x: Array, *, p: float, axis: Axis = None, keepdims: bool = False) -> Ar
         return np.sqrt(sum(np.square(x), axis=axis, keepdims=keepdims))
     if p == 0:
         found = np.not_equal(x, 0)
-        return np.add.reduce(found, axis=axis, keepdims=keepdims, dtype=x.dtype)  # type: ignore[call-overload]
+        return sum(np.astype(found, x.dtype), axis=axis, keepdims=keepdims)
     sizes = np.absolute(x)
     if p in (inf, -inf):
         return (amax if p > 0 else amin)(sizes, axis=axis, keepdims=keepdims)

@@ -26,10 +26,14 @@ def laid_out_as_in_torch(
     """
     if isinstance(node.rule, Rule) and any(map(_is_turned, arguments)):
         tensors = [wrapped(x) if hasattr(x, "strides") else x for x in arguments]
-        grad = in_mode(False, partial(derivative, *tensors))._array
+        grad = in_mode(False, partial(derivative, *tensors))
+        grad = getattr(grad, "_array", grad)
     else:
         grad = derivative(*arguments)
-    if node.rule.name == "mean":  # torch repeats the gradient of a sum, and stores a mean's
+    if grad is None:
+        return None
+    # torch repeats the gradient of a sum, and stores a mean's, or one of another dtype.
+    if node.rule.name == "mean" or grad.dtype != parent.dtype:
         return unrepeated(grad)
     if node.name() in IN_INDEX_ORDER or (node.rule is COPY and parent is node.parents[0]):
         order: Sequence[int] = range(grad.ndim)

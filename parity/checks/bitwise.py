@@ -128,7 +128,8 @@ def check_bitwise(
 def describe_bitwise(verdict: Document, architecture: Document, settings: Document) -> str:
     """Return the final MSE with all its digits, of both engines if they differ."""
     hexes, name = verdict["final_mse_hex"], words.final_loss(architecture)
-    actual, expected = (words.exactly(hexes[s], settings["dtype"]) for s in ("actual", "expected"))
+    dtype = settings["dtype"] if verdict["passed"] else "float64"  # which tells any two apart
+    actual, expected = (words.exactly(hexes[side], dtype) for side in ("actual", "expected"))
     if verdict["passed"]:
         return f"{words.steps(verdict, architecture)} equal in every bit; {name} {actual}"
     return f"{name} {actual} and {expected}"

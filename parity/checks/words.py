@@ -16,18 +16,16 @@ def number(value: float | None, digits: int = 6) -> str:
 
 
 def exactly(value: float | str | None, dtype: str = "float64") -> str:
-    """Return a number with the digits that tell it from all others, or `not finite`.
+    """Return a number with the digits that tell it from others of its dtype, or `not finite`.
 
     Args:
         value: a number, or a text with a hexadecimal one.
-        dtype: float32 or float64: what the number is of. One that is not has float64's digits.
+        dtype: float32 or float64.
     """
     if value is None:
         return "not finite"
     found = float.fromhex(value) if isinstance(value, str) else float(value)
-    with np.errstate(over="ignore"):
-        rounded = np.dtype(dtype).type(found)
-    return str(rounded if float(rounded) == found else found)
+    return str(np.dtype(dtype).type(found))
 
 
 def worst(share: float | None, of: str) -> str:

@@ -1,23 +1,49 @@
 """`parity run`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from minigrad.architectures import Architecture
 from minigrad.files import write_whole
 from parity.cli import options
 from parity.cli.command import Output, command
 from parity.documents import to_json
+from parity.engines.protocol import Task
 from parity.engines.registry import factory
 from parity.files import output_folder
 from parity.processes import TIMEOUT_S, Side, processes_for
-from parity.progress import Progress
+from parity.progress import Progress, step_s
 from parity.report.table import summary
-from parity.run import expected_s, run_on
+from parity.run import JUDGED, PROBES, run_on
 
-REPORT_S = 0.7
-"""The time in which a network's part of the page is drawn, as expected."""
+REPORT, WRITING = "report", "writing"
+"""What progress is reported of, after what is reported of the run itself."""
+
+PHASES = {
+    "training": (1.0, 2.0),
+    "perturbed runs": (7.0, 10.0),
+    "steps": (17.0, 20.0),
+    "bitwise": (8.0, 17.0),
+}
+"""How many ordinary steps one of these takes: at a small network, and at a large one."""
+
+PROBES_S, REPORT_S = 6.0, 0.7
+"""How long the probes take, and a network's part of the page."""
+
+
+def expected_s(tasks: Sequence[tuple[Architecture, Task]]) -> dict[str, dict[str, float]]:
+    """Return how long a run may take on two cores, in seconds, by network and phase."""
+    found = {}
+    for named, task in tasks:
+        least_s, step = step_s((), 0), step_s(task.sizes, task.samples)
+        found[named.name] = {
+            phase: task.steps * (small * least_s + large * (step - least_s))
+            for phase, (small, large) in PHASES.items()
+        } | {"accuracy": 50 * step, JUDGED: 0.1}
+    return found | {PROBES: {PROBES: PROBES_S}, REPORT: {WRITING: REPORT_S * len(tasks)}}
 
 
 @command
@@ -54,16 +80,16 @@ def run_command(
         }
         if files := {named.name: task.problem.path for named, task in tasks if task.problem}:
             settings["files"] = files
-        progress.plan(expected_s(tasks) | {"report": {"writing": REPORT_S * len(tasks)}})
+        progress.plan(expected_s(tasks))
         with processes_for(tasks, actual, expected) as processes:
             from parity.report.html import to_html  # which takes a while, and engines are starting
 
             processes.require_two()
             report = run_on(processes, tasks, settings, progress.show, folder)
-        progress.show("report", "writing", 0, 1)
+        progress.show(REPORT, WRITING, 0, 1)
         write_whole(folder / "report.json", to_json(report.document))
         write_whole(folder / "report.html", to_html(report))
-        progress.show("report", "writing", 1, 1)
+        progress.show(REPORT, WRITING, 1, 1)
     said(report.document, folder, Output(), verbose=verbose)
     return 0 if report.document["passed"] else 1
 

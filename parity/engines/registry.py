@@ -95,6 +95,11 @@ ENGINES = {
     ),
     "jax": Known(f"{PEERS}.jax:JaxEngine", "JAX, the whole step compiled", ("jax",)),
     "jax-scan": Known(f"{PEERS}.jax:JaxScanEngine", "JAX, the whole loop compiled", ("jax",)),
+    "jax-vmap": Known(
+        f"{PEERS}.jax:JaxVmapEngine",
+        "JAX, many seeds at once, the whole loop compiled; a step is one seed's",
+        ("jax",),
+    ),
     "autograd": Known(f"{PEERS}.autograd:AutogradEngine", "HIPS autograd", ("autograd",)),
     "mygrad": Known(f"{PEERS}.mygrad:MyGradEngine", "MyGrad", ("mygrad",)),
     "tinygrad": Known(

@@ -26,7 +26,7 @@ from parity.processes import Side
 from parity.run import run
 
 PEERS = ("jax", "jax-scan", "autograd", "mygrad", "tinygrad", "micrograd")
-"""jax-scan is judged by the step that its loop repeats."""
+"""jax-scan is judged by the step that its loop repeats, which is that of jax-vmap, too."""
 AGAINST = "torch"
 
 

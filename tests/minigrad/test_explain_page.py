@@ -145,10 +145,7 @@ def test_steps_run_to_the_end_and_back(browser: Chromium, folder: Path) -> None:
     browser.open(folder / "rightfit.html")
     last = browser.steps()
     assert last == 1 + 6 + 1 + 6 + 1 + 6  # zero_grad, forward, seed, backward, .grad, SGD
-    there, back = [], []
-    for _ in range(last):
-        there.append(browser.run("document.body.innerText"))
-        browser.press("ArrowRight")
+    there, back = browser.at_every_step("document.body.innerText"), []
     assert browser.run("location.hash") == f"#step-{last}"
     for _ in range(last):
         back.append(browser.run("document.body.innerText"))
@@ -160,7 +157,7 @@ def test_steps_run_to_the_end_and_back(browser: Chromium, folder: Path) -> None:
     assert browser.run("location.hash") == f"#step-{last}"
     browser.press("Home")
     assert browser.run("location.hash") == "#step-1"
-    browser.run('document.getElementById("next").click()')
+    browser.press("ArrowRight")
     assert browser.run("location.hash") == "#step-2"
     assert browser.complaints == []
 

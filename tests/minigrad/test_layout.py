@@ -36,7 +36,7 @@ T.zeros_like(x); T.ones_like(x); T.zeros_like(x, dtype=T.int64); T.tensor(x.deta
 T.where(x > 0, x, 0.0); T.where(x > 0, 1.0, x); T.maximum(x, x * 0); x + T.ones(x.shape[-1])
 x.sum(0); x.sum(-1); x.sum(0, True); x.sum((0, 1)); x.mean(0); x.mean(1, True); x.long().sum(0)
 x.any(0); x.any(()); x.all(1); x.norm(dim=0); x[None].argmax(0); x[None].max(0)[0]; x[None].amin(0)
-x.sum(1); x.mean(-1); x.clone()[1:].sum(1); (x > 0).sum(1)
+x.norm(0, 1); x.sum(1); x.mean(-1); x.clone()[1:].sum(1); (x > 0).sum(1)
 T.cat([x, x]); T.cat([x, x], 1); T.cat([x]); T.stack([x, x]); T.stack([x, x], -1)
 x.reshape(-1); x.flatten(); x.flatten(1); x.squeeze(); x.unsqueeze(1); x.mT; x.transpose(0, 1)
 x.expand(2, *x.shape); x[0:1]; x[..., 0]; x[None]; x @ T.ones(x.shape[-1], 5); x @ x.mT

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -29,6 +30,11 @@ class Finished(NamedTuple):
     returncode: int
     stdout: str
     stderr: str
+
+    @property
+    def complaint(self) -> str:
+        """What it wrote to standard error, but for how long each network took."""
+        return re.sub(r"^.*: done in .*\n", "", self.stderr, flags=re.MULTILINE)
 
 
 def parity(*arguments: object) -> Finished:

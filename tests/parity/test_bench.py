@@ -634,11 +634,11 @@ def test_scaling(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth.Matmul, "SIZE", 64)
     task = Task((1, 1, 1), 500, 0.01, 100, 0, "float32", "cpu")
     engines = {name: factory(name) for name in ("minigrad", "numpy-floor")}
-    seen: list[tuple[str, int, int]] = []
+    seen: list[tuple[str, str, int, int]] = []
     found = growth.scaling(task, engines, 1, lambda *told: seen.append(told))
     assert json.loads(json.dumps(found)) == json.loads(json.dumps(found, allow_nan=False))
-    assert seen[0] == ("scaling", 0, 5)
-    assert seen[-1] == ("scaling", 5, 5)
+    assert seen[0] == ("scaling", "networks", 0, 5)
+    assert seen[-1] == ("scaling", "networks", 5, 5)
     assert found["matmul_flops_per_s"] > 1e6
     places = [(p["axis"], p["value"], tuple(p["sizes"]), p["samples"]) for p in found["points"]]
     assert places == [

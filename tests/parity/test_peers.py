@@ -12,6 +12,7 @@ import pytest
 from parity.checks.budget import BudgetedStep
 from parity.checks.gradients import compare
 from parity.engines.adapters.minigrad import MinigradEngine
+from parity.engines.adapters.minigrad_ensemble import spread
 from parity.engines.protocol import Engine, Start, Task
 from parity.errors import UsageError
 
@@ -137,3 +138,24 @@ def test_the_compiled_loop_takes_the_steps_that_single_ones_do() -> None:
         np.testing.assert_allclose(losses, single, rtol=1e-4)
         for name, value in engine.parameters().items():
             np.testing.assert_allclose(at_once[name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_the_loop_of_many_seeds_trains_each_as_if_it_were_alone() -> None:
+    pytest.importorskip("jax")
+    engine, alone = made("jax", "JaxVmapEngine"), made("jax", "JaxScanEngine")
+    task = replace(TASK, momentum=0.9, learning_rate=1e-3)
+    start = drawn(task)
+    engine.load(task, start)
+    losses = np.array(engine.loop())
+    engine.synchronize()
+    trained = engine.seeds()
+    others = spread(start, len(losses[0]))
+    assert engine.STEPS == losses.size == engine.EPOCHS * len(others.y)
+    np.testing.assert_array_equal(others.y[0], start.y)
+    values = {name: value[-1] for name, value in others.parameters.items()}
+    alone.load(task, Start(start.x, others.y[-1], values))
+    np.testing.assert_allclose(losses[:, -1], alone.loop(), rtol=1e-4)
+    for name, value in alone.parameters().items():
+        np.testing.assert_allclose(trained[name][-1], value, rtol=1e-3, atol=1e-5)
+    engine.put(start.parameters)
+    np.testing.assert_array_equal(losses, engine.loop())

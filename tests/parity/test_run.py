@@ -15,6 +15,7 @@ from minigrad.architectures import Architecture, architecture
 from parity import processes
 from parity import run as main_job
 from parity.checks.verdicts import VERDICTS, passed
+from parity.cli.run import expected_s
 from parity.documents import schema, to_json
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.protocol import Start, Task
@@ -24,7 +25,7 @@ from parity.processes import Processes, Side, prepared
 from parity.report import Report
 from parity.report.findings import findings
 from parity.report.html import to_html
-from parity.run import expected_s, run, run_on
+from parity.run import run, run_on
 from tests.parity import wrong_engines
 from tests.parity.here import Here
 from tests.parity.sweeping import RefusingEngine
@@ -304,7 +305,7 @@ def test_usage_errors_arrive_as_such() -> None:
 def test_failing_probes_fail_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
 
-    def check_probes(actual: Any, expected: Any, dtype: str, seed: int) -> Any:
+    def check_probes(actual: Any, expected: Any, dtype: str, seed: int, progress: Any) -> Any:
         called.append((actual.name, expected.name, dtype, seed))
         return {"passed": False}
 

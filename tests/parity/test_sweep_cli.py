@@ -47,7 +47,7 @@ def test_a_sweep_and_its_continuation(tmp_path: Path) -> None:
 def test_changed_settings_are_refused(tmp_path: Path) -> None:
     options = command(tmp_path, *SMALL, "--horizons", "0", "--seeds", "0:2")
     first = parity(*options)
-    assert (first.returncode, first.stderr) == (2, NO_VERDICT), "for 2 seeds there is no verdict"
+    assert (first.returncode, first.complaint) == (2, NO_VERDICT), "for 2 seeds there is no verdict"
     kept = results(tmp_path)
     for change, said in (
         (["--learning-rate", "0.02"], "learning rate of 1-4-1 0.01 there and 0.02 now"),
@@ -60,7 +60,7 @@ def test_changed_settings_are_refused(tmp_path: Path) -> None:
         assert f"other settings: {said}. Choose" in refused.stderr
     assert results(tmp_path) == kept
     other = parity(*options, "--dtype", "float64")
-    assert other.stderr == NO_VERDICT, "results of another dtype are told apart"
+    assert other.complaint == NO_VERDICT, "results of another dtype are told apart"
     assert len(results(tmp_path)) == 2 * len(kept)
 
 

@@ -91,6 +91,24 @@ def stacked(starts: Sequence[Start]) -> Start:
     )
 
 
+def spread(start: Start, members: int, shown: int = 0) -> Start:
+    """Return, stacked, a start and others beside it with other targets and parameters.
+
+    Args:
+        start: the start of one member.
+        members: how many there are.
+        shown: which of them it is, counted from 0.
+    """
+
+    def beside(distance: float) -> Start:
+        parameters = {
+            name: value * value.dtype.type(1 + distance) for name, value in start.parameters.items()
+        }
+        return Start(start.x, start.y + start.y.dtype.type(distance), parameters)
+
+    return stacked([beside((i - shown) / members) for i in range(members)])
+
+
 OPTIONS = ("weight_decay", "dampening", "nesterov")
 """The options of a task that ensembles can do."""
 
@@ -182,14 +200,6 @@ class Ensemble(ModuleEngine):
         ]
 
 
-def _beside(start: Start, distance: float) -> Start:
-    """Return another start with the same x."""
-    parameters = {
-        name: value * value.dtype.type(1 + distance) for name, value in start.parameters.items()
-    }
-    return Start(start.x, start.y + start.y.dtype.type(distance), parameters)
-
-
 class EnsembleEngine(Engine):
     """One member of an ensemble, as an engine; the others have other targets and parameters.
 
@@ -217,9 +227,8 @@ class EnsembleEngine(Engine):
         """Put the ensemble together: the start given is that of the member shown."""
         self.STEPS = self._members or members_at_once(task)
         self._shown = (task.seed + 1 if self._given is None else self._given) % self.STEPS
-        starts = [_beside(start, (i - self._shown) / self.STEPS) for i in range(self.STEPS)]
         self._ensemble = Ensemble(in_reproducible_arithmetic=self._reproducible)
-        self._ensemble.load(task, stacked(starts))
+        self._ensemble.load(task, spread(start, self.STEPS, self._shown))
 
     def put(
         self, parameters: Mapping[str, Array], momentum_buffers: Mapping[str, Array] = {}

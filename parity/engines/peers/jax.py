@@ -1,14 +1,16 @@
-"""JAX: a training step compiled as a whole, and the whole loop compiled."""
+"""JAX: a training step compiled as a whole, the whole loop, and the loop of many seeds at once."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array as JaxArray
 from jax import lax, nn
 
+from parity.engines.adapters.minigrad_ensemble import members_at_once, spread
 from parity.engines.peers.peer import Peer
 from parity.engines.protocol import Array, Start, Task
 
@@ -151,3 +153,54 @@ class JaxScanEngine(JaxEngine):
         state = self._parameters, self._buffers
         (self._parameters, self._buffers), losses = self._loop(state, self._x, self._y)
         return losses
+
+
+class JaxVmapEngine(JaxEngine):
+    """`lax.scan` over `EPOCHS` steps of `jax.vmap` over as many seeds as `minigrad-ensemble` has.
+
+    The first seed's data and parameters are the engine's, the others have other ones. `step` is
+    that of `JaxEngine`, with which the verdicts judge it.
+    """
+
+    EPOCHS = 100
+
+    def build(self, task: Task, start: Start) -> None:
+        """Compile the loop, too."""
+        self._members = members_at_once(task)
+        self.STEPS = self.EPOCHS * self._members
+        self._targets = self._own(spread(start, self._members).y)
+        super().build(task, start)
+        all_seeds = jax.vmap(self._uncompiled_step, in_axes=(0, None, 0))
+
+        def whole(state: State, x: JaxArray, y: JaxArray) -> tuple[State, JaxArray]:
+            found: tuple[State, JaxArray] = lax.scan(
+                lambda state, _: all_seeds(state, x, y), state, length=self.EPOCHS
+            )
+            return found
+
+        self._loop = jax.jit(whole, donate_argnums=0)
+
+    def put(
+        self, parameters: Mapping[str, Array], momentum_buffers: Mapping[str, Array] = {}
+    ) -> None:
+        """Copy the values; the other seeds begin anew."""
+        super().put(parameters, momentum_buffers)
+        start = Start(np.empty(0), np.empty(0), dict(parameters))
+        all_parameters = spread(start, self._members).parameters
+        every = [self._own(all_parameters[name]) for name in self._names]
+        momentum = [jnp.zeros_like(value) for value in every] if self._task.momentum else []
+        self._state = every, momentum
+
+    def loop(self) -> object:
+        """Take `EPOCHS` steps of every seed; return the losses before each, (epochs, seeds)."""
+        self._state, losses = self._loop(self._state, self._x, self._targets)
+        return losses
+
+    def seeds(self) -> dict[str, Array]:
+        """Copy the parameters of all seeds that the loop trains, which have an axis in front."""
+        return self._named(self._state[0])
+
+    def synchronize(self) -> None:
+        """Wait for the parameters of all seeds."""
+        super().synchronize()
+        jax.block_until_ready(self._state)
