@@ -14,9 +14,9 @@ import torch
 import minigrad
 from parity.evidence.detection.defect import planted
 from tests.minigrad.api_machine import run_programs
-from tests.minigrad.machine.comparison import differences
+from tests.minigrad.machine.comparison import differences, layout
 from tests.minigrad.machine.known import KNOWN
-from tests.minigrad.machine.noise import spreads
+from tests.minigrad.machine.noise import Steps, repeated, spreads
 from tests.minigrad.machine.planted import LIMIT_S, PLANTED, RESULT, Planted, search
 from tests.minigrad.machine.reduced import reduced, simpler
 from tests.minigrad.machine.refused import REFUSED
@@ -162,6 +162,22 @@ def test_torch_tells_how_far_roundings_go() -> None:
     assert (found > 20 * 2**-24 * value).all()
     assert (found < 2**-8 * value).all()
     assert (none == 0).all()
+
+
+def test_torch_tells_what_axes_of_length_1_decide() -> None:
+    twins = Twins()
+    for statement in (
+        "t0 = torch.ones(2, 3, 1).permute(2, 1, 0) * torch.ones(3, 2)",
+        "t1 = torch.ones(3, 1).expand(2, -1, 1).mT.long().expand(2, -1, 1, -1).transpose(2, 0) * 2",
+    ):
+        twins.theirs.run(statement)
+    found = {
+        name: {str(layout(x.numpy())) for x in repeated(twins.theirs, name, map(Steps, range(8)))}
+        for name in ("t0", "t1")
+    }
+    twins.end()
+    assert len(found["t0"]) == 1
+    assert len(found["t1"]) > 1
 
 
 @pytest.mark.parametrize("entry", KNOWN, ids=lambda entry: entry.name)

@@ -77,6 +77,20 @@ LAYOUTS = (
         then="forgotten",
     ),
     Known(
+        "the gradient of a deviation or norm",
+        "torch fills in zeros in the order of the quotient, and here that of the deviations counts",
+        lambda d: (
+            d.what == "layout"
+            and "autograd.grad(" in d.statement
+            and re.search(r"std\(|norm\(", d.program) is not None
+        ),
+        (
+            "t0 = torch.rand(3, 3, 2).mT.requires_grad_()",
+            "grads = torch.autograd.grad(t0.std(1), t0, torch.ones(3, 3).T)",
+        ),
+        then="forgotten",
+    ),
+    Known(
         "axes of length 1",
         "they have steps in torch's memory that NumPy does not keep, and these may decide",
         lambda d: (
