@@ -7,6 +7,8 @@ does nothing where the program is another one: who only imports the package keep
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import PurePath
@@ -18,7 +20,11 @@ COMMANDS = ("minigrad", "parity")
 ENDINGS = {"SIGINT": "interrupted", "SIGTERM": "terminated", "SIGHUP": "hung up"}
 """What is said when a signal ends a command, whose exit status is then 128 and its number."""
 
+PATIENCE_S = 1.0
+"""Who presses Ctrl-C again within this time means the same; later, what undoes the work."""
+
 _received: list[int] = []
+_last_s = [0.0]
 
 
 def begin() -> None:
@@ -41,14 +47,17 @@ def begin() -> None:
 def work() -> None:
     """From here on a signal raises `KeyboardInterrupt`, so that what was begun is undone."""
 
-    def stop(number: int, _: FrameType | None) -> NoReturn:
-        _received.append(number)
-        raise KeyboardInterrupt
+    def stop(number: int, _: FrameType | None) -> None:
+        recent = _received and time.monotonic() - _last_s[0] < PATIENCE_S
+        _last_s[:] = [time.monotonic()]
+        if not recent:
+            _received.append(number)
+            raise KeyboardInterrupt
 
     def again(raised: Any) -> None:
-        """Send a signal again that came where Python has to ignore exceptions."""
-        if isinstance(raised.exc_value, KeyboardInterrupt):
-            signal.raise_signal(_received[-1])
+        """Send a signal again, a little later, that came where Python has to ignore exceptions."""
+        if isinstance(raised.exc_value, KeyboardInterrupt) and _received:
+            threading.Timer(0.05, os.kill, (os.getpid(), _received.pop())).start()
         else:
             sys.__unraisablehook__(raised)
 

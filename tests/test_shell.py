@@ -497,6 +497,22 @@ def test_what_is_wrong_is_said_in_one_line(case: Case, folder: Path) -> None:
         Path(made).rmdir()
 
 
+def test_a_signal_that_python_ignores_comes_again(tmp_path: Path) -> None:
+    """One that comes while an object is taken away, as when a module has been loaded."""
+    (tmp_path / "mine.py").write_text(
+        "import os, signal, time\n"
+        "class Gone:\n"
+        "    def __del__(self): os.kill(os.getpid(), signal.SIGINT)\n"
+        "def f():\n"
+        "    Gone()\n"
+        "    time.sleep(60)\n"
+    )
+    began = Begun(["minigrad", "explain", "mine:f"], tmp_path)
+    out, err = began.communicate(timeout=50)
+    assert (out, began.returncode) == ("", 130)
+    assert err == "minigrad explain: interrupted: no file is half written\n"
+
+
 def test_the_table_is_long_and_has_every_command() -> None:
     assert len(TABLE) >= 200
     begun = {tuple(typed(case.line)[:2]) for case in TABLE}
