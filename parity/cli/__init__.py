@@ -51,7 +51,9 @@ def engines_command() -> int:
         state = f"missing: {', '.join(missing)}" if missing else "ready"
         table.add_row(name, state, engine.description)
     console = Output()
-    console.print(Trimmed(table), width=None if console.is_terminal else LINE)
+    if not console.is_terminal:
+        console.width = LINE
+    console.print(Trimmed(table))
     return 0
 
 
