@@ -41,7 +41,8 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _failed(error: BaseException) -> int | None:
     """Say what was wrong with the input; a function of the user's may raise anything."""
-    if isinstance(error, OSError | MemoryError):
+    of_a_file = isinstance(error, OSError) and (error.filename or "cannot " in str(error))
+    if of_a_file or isinstance(error, MemoryError):
         return None
     said = str(error)
     if not isinstance(error, ValueError | TypeError | RuntimeError):

@@ -17,7 +17,8 @@ def write_whole(path: str | os.PathLike[str], data: str | bytes) -> None:
     before, Ctrl-C included, the old file stays as it was and the other one is removed.
 
     A symbolic link is followed: what it points to is written, and the link stays. The permissions
-    are those of the file that was there, or of any new file.
+    are those of the file that was there, or of any new file; the owner is who writes, and hard
+    links and extended attributes of the old file are not kept.
 
     Raises:
         OSError: the file cannot be written: no such folder, no permission, disk full; or `path` is
@@ -26,7 +27,11 @@ def write_whole(path: str | os.PathLike[str], data: str | bytes) -> None:
 
     def write() -> None:
         mode = _mode(Path(path))
-        with temporary.open("xb") as file:
+
+        def opened(name: str, flags: int) -> int:
+            return os.open(name, flags, 0o666 if mode is None else 0o600)  # as private as it was
+
+        with open(temporary, "xb", opener=opened) as file:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
@@ -35,6 +40,8 @@ def write_whole(path: str | os.PathLike[str], data: str | bytes) -> None:
         temporary.replace(target)
 
     try:
+        if os.fspath(path).endswith(os.sep):
+            raise OSError(errno.EISDIR, "it is a folder; give the name of a file in it")
         target = Path(os.path.realpath(path))
         temporary = unique(target.parent)
         undone(write, lambda: temporary.unlink(missing_ok=True))
@@ -66,4 +73,4 @@ def _mode(path: Path) -> int | None:
         raise OSError(errno.EINVAL, "it is a device, a pipe or a socket; give the name of a file")
     if not os.access(path, os.W_OK):
         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
-    return stat.S_IMODE(mode)
+    return stat.S_IMODE(mode) & 0o777

@@ -5,6 +5,7 @@ does nothing where the program is another one: who only imports the package keep
 """
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -142,6 +143,10 @@ def show(text: str) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         silence(sys.stdout)
+    except OSError as error:
+        silence(sys.stdout)
+        reason = error.strerror or str(error)
+        raise OSError(error.errno, f"cannot write to standard output: {reason}") from error
 
 
 def complain(program: str, message: str, status: int) -> int:
@@ -166,18 +171,44 @@ def cannot(error: OSError) -> str:
 
 def silence(stream: IO[str]) -> None:
     """Let what is still to be written to a stream go nowhere."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, stream.fileno())
-    os.close(null)
+    with suppress(OSError):  # it may be no file of the system
+        number = stream.fileno()
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, number)
+        os.close(null)
 
 
 def _program() -> str | None:
     """Return the command that this process is, None if it is another program."""
-    path = PurePath(sys.argv[0] if sys.argv else "")
-    name = path.stem if path.suffix in ("", ".exe") else ""
-    if "-m" in sys.orig_argv[:-1] and path.name in ("-m", "__main__.py"):
-        name = sys.orig_argv[sys.orig_argv.index("-m") + 1].partition(".")[0]
+    if "--multiprocessing-fork" in sys.orig_argv:  # a child, which has its parent's arguments
+        return None
+    module = _module()
+    name = _script() if module is None else module.partition(".")[0]
     return name if name in COMMANDS else None
+
+
+def _module() -> str | None:
+    """Return the module that Python was told to run, `python -m MODULE`, None if it was not."""
+    options = iter(sys.orig_argv[1:])
+    for option in options:
+        if found := re.fullmatch(r"-[bBdEhiIOPqRsSuvVx?]*m(.*)", option, re.DOTALL):
+            return found[1] or next(options, "")
+        if option in ("-W", "-X", "--check-hash-based-pycs"):
+            next(options, None)
+        elif not option.startswith("-") or option.startswith("-c"):
+            return None
+    return None
+
+
+def _script() -> str:
+    """Return the name of the script that is run, if it is where pip puts commands, or ""."""
+    path = PurePath(sys.argv[0] if sys.argv else "")
+    if path.stem not in COMMANDS or path.suffix not in ("", ".exe"):
+        return ""
+    import sysconfig  # takes a while, and only commands need it
+
+    places = {sysconfig.get_path("scripts"), sysconfig.get_path("scripts", f"{os.name}_user")}
+    return path.stem if os.path.realpath(path.parent) in map(os.path.realpath, places) else ""
 
 
 def _answer(handler: Any) -> bool:
@@ -194,7 +225,7 @@ def _answer(handler: Any) -> bool:
 
 
 def _open_streams() -> None:
-    """Open what the shell has closed, and have characters escaped that a terminal has not.
+    """Open what the shell has closed, and have characters that a terminal has not replaced by `?`.
 
     Without that the next file to be opened would take the place of a closed stream.
     """
@@ -205,6 +236,7 @@ def _open_streams() -> None:
             if null != number:
                 os.dup2(null, number)
                 os.close(null)
+            os.set_inheritable(number, True)
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
         elif name == "stdout":
             stream.reconfigure(errors="replace")

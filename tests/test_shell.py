@@ -12,6 +12,9 @@ import shlex
 import socket
 import sqlite3
 import struct
+import subprocess
+import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -19,13 +22,14 @@ from typing import Any, NamedTuple, get_args
 import pytest
 import typer
 
+from minigrad import shell
 from parity.cli import app
 from parity.cli.limits import LIMITS
 from parity.cli.options import tasks
 from parity.evidence.__main__ import app as evidence
 from parity.sweep.database import Database, Row
 from parity.sweep.settings import settings
-from tests.zygote import Begun
+from tests.zygote import ROOT, Begun
 
 SMALL = "1-4-1 --epochs 3"
 SEVEN = " ".join(f"1-{n}-1" for n in range(2, 9))
@@ -304,7 +308,7 @@ SPOILED: dict[str, Any] = {
     "host": b"\0",
 }
 DATABASES = [
-    *(Case(f"{SWEPT} {name}", said=f"seed {'x' if name == 'seed' else 1}"[:4]) for name in SPOILED),
+    *(Case(f"{SWEPT} {name}", said=f"has {name} =") for name in SPOILED),
     Case(f"{SWEPT} other", said="is a database of something else"),
     Case(f"{SWEPT} junk-database", said="file is not a database"),
     Case(f"{SWEPT} without-tables", said="no such table"),
@@ -527,3 +531,46 @@ def test_every_number_has_limits() -> None:
         for command, parameter in options(program):
             for info in getattr(parameter.annotation, "__metadata__", ()):
                 assert info.min is info.max is None, (command, parameter)
+
+
+SCRIPT = """
+import atexit, signal, sys
+def seen():
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    return handlers, sys.unraisablehook, sys.stdout.errors, sys.stderr.errors
+before = seen()
+import minigrad
+assert before == seen()
+"""
+
+
+@pytest.mark.parametrize("name", ["parity", "app/__main__.py"])
+def test_a_program_of_the_users_keeps_its_signals_and_streams(name: str, tmp_path: Path) -> None:
+    script = tmp_path / name
+    script.parent.mkdir(exist_ok=True)
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), "-m", "minigrad"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(command, check=True, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("orig_argv", "argv", "command"),
+    [
+        (["python", "-m", "parity", "run"], ["-m"], "parity"),
+        (["python", "-Bmminigrad.__main__"], ["-m"], "minigrad"),
+        (["python", "-X", "dev", "-W", "error", "-m", "parity"], ["-m"], "parity"),
+        (["python", "BIN/parity", "run"], ["BIN/parity"], "parity"),
+        (["python", "mine/parity"], ["mine/parity"], None),
+        (["python", "-c", "import minigrad", "-m", "parity"], ["-c"], None),
+        (["python", "-c", "spawn_main()", "--multiprocessing-fork"], ["BIN/parity"], None),
+        (["python", "-m", "pytest"], ["-m"], None),
+    ],
+)
+def test_a_command_is_told_from_other_programs(
+    orig_argv: list[str], argv: list[str], command: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts = sysconfig.get_path("scripts")
+    for name, given in (("orig_argv", orig_argv), ("argv", argv)):
+        monkeypatch.setattr(sys, name, [each.replace("BIN", scripts) for each in given])
+    assert shell._program() == command

@@ -7,7 +7,9 @@ from typing import TypeVar
 
 try:
     import torch
-except ModuleNotFoundError:
+except ModuleNotFoundError as error:
+    if error.name != "torch":  # something is wrong with torch itself
+        raise
     print(
         "python -m torch_impl needs torch, which is not installed: "
         "pip install 'minigrad-parity[parity]'",

@@ -83,13 +83,15 @@ def _var(x: Array, axis: Axis, keepdims: bool, correction: float) -> Array:
     """Return the variance in float64, as torch computes it: its squares do not overflow."""
     squares = np.square(_from_mean(np.astype(x, np.float64), axis))
     freedom = _count(x.shape, axis) - correction
-    return np.divide(sum(squares, axis=axis, keepdims=keepdims), freedom if freedom > 0 else 0)
+    left = freedom if freedom > 0 and _count(x.shape, axis) else 0
+    return np.divide(sum(squares, axis=axis, keepdims=keepdims), left)
 
 
 def var_backward_x(grad_out: Array, x: Array, axis: Axis, correction: float) -> Array:
     grad = np.reshape(grad_out, _with_axes(x.shape, axis))
     freedom = _count(x.shape, axis) - correction
-    if axis is None and freedom <= 0:  # where axes are named, torch divides by what there is
+    # Where axes are named, torch divides by what there is; a tensor of no axes has none to name.
+    if (axis is None or not x.shape) and freedom <= 0:
         return np.multiply(grad, np.where(np.equal(x, mean(x, axis=axis, keepdims=True)), nan, inf))
     return np.multiply(np.multiply(grad, 2 / freedom if freedom else inf), _from_mean(x, axis))
 

@@ -201,11 +201,15 @@ def test_spreads_of_all_or_too_little_are_torchs(expression: str) -> None:
 @pytest.mark.parametrize("axes", [{}, {"dim": 0}, {"dim": (0, 1)}, {"dim": 1}])
 def test_gradients_of_spreads_are_torchs_whatever_is_left(name: str, axes: dict[str, Any]) -> None:
     numbers = (1.0, 3.0, np.inf, np.nan)
-    for values in [[a] for a in numbers] + [[a, b] for a in numbers for b in numbers]:
-        for correction in range(4):
+    some = [np.array([a, b]).reshape(2, 1) for a in numbers for b in numbers]
+    some += [np.array(a).reshape(shape) for a in numbers for shape in ((1, 1), ())]
+    for values in [*some, np.ones((0, 1))]:
+        for correction in range(-1, 4):
+            if not values.ndim and axes not in ({}, {"dim": 0}):
+                continue
             found = []
             for T in (minigrad, torch):
-                x: Any = T.tensor(values, dtype=T.float64).reshape(-1, 1).requires_grad_()
+                x: Any = T.tensor(values.copy(), requires_grad=True)
                 out = getattr(x, name)(**axes, correction=correction)
                 out.sum().backward()
                 found.append(str((out.tolist(), x.grad.tolist())))

@@ -153,8 +153,8 @@ def _matrix(x: Any, dtype: Any) -> ReproducibleArray:
 
 
 def _matmul(x: Any, y: Any) -> Any:
-    dtype = x.dtype
-    if y.dtype != dtype:
+    dtype = getattr(x, "dtype", None)
+    if dtype is None or getattr(y, "dtype", None) != dtype:
         dtype = np.result_type(*map(ReproducibleArray._plain, (x, y)))
     x, y = _matrix(x, dtype), _matrix(y, dtype)
     if dtype not in FORMATS or min(x.ndim, y.ndim) < 2 or x.shape[-1] != y.shape[-2]:
