@@ -208,7 +208,8 @@ def _script() -> str:
     import sysconfig  # takes a while, and only commands need it
 
     places = {sysconfig.get_path("scripts"), sysconfig.get_path("scripts", f"{os.name}_user")}
-    return path.stem if os.path.realpath(path.parent) in map(os.path.realpath, places) else ""
+    folder = str(PurePath(os.path.realpath(path)).parent)  # it may be called by a link
+    return path.stem if folder in map(os.path.realpath, places) else ""
 
 
 def _answer(handler: Any) -> bool:

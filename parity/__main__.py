@@ -7,18 +7,22 @@ nothing until it is called.
 import os
 import sys
 
+LOADING = "loading parity"
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its status: 0 agree, 1 disagree, 2 bad usage or input."""
-    if sys.stderr and sys.stderr.isatty() and "_PARITY_COMPLETE" not in os.environ:
-        # A sign of life, for imports take a second. What comes next is longer, and takes its place.
-        print("loading parity", end="\r", file=sys.stderr, flush=True)
+    waiting = sys.stderr and sys.stderr.isatty() and "_PARITY_COMPLETE" not in os.environ
+    if waiting:  # a sign of life, for imports take a second
+        print(LOADING, end="\r", file=sys.stderr, flush=True)
 
     from minigrad import shell  # before all else: Ctrl-C while that loads ends it in one line
     from parity.extras import needed_by
 
     with needed_by("parity"):
         from parity.cli import app
+    if waiting:
+        print(" " * len(LOADING), end="\r", file=sys.stderr, flush=True)
     sys.exit(shell.finish("parity", lambda: app(arguments)))
 
 

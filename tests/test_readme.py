@@ -24,11 +24,13 @@ import pytest
 from minigrad.__main__ import main as minigrad
 from minigrad.architectures import ARCHITECTURES, DEFAULT_SEED
 from parity.bench import table as bench_table
+from parity.cli.options import tasks
 from parity.engines.registry import factory
 from parity.evidence import figures
 from parity.evidence import peers as peers_table
 from parity.evidence.readme_tables import PAGES, part
 from parity.processes import Processes, Side, processes_for, trainer
+from parity.training import train
 from tests.parity.commands import parity
 from tests.parity.here import few_probes
 from torch_impl.__main__ import main as torch_impl
@@ -229,6 +231,12 @@ def test_the_table_of_tolerances_is_what_was_measured() -> None:
 
 def test_what_is_said_of_the_evidence_is_what_was_measured() -> None:
     calibration, detection, proof = map(result, ("calibration", "detection", "proof"))
+    engines, bench = result("engines"), result("bench")
+    (losses,) = (
+        1e6 * row["median_s"]
+        for row in result("bench-losses")["results"]
+        if (row["engine"], row["architecture"]) == ("jax", "rightfit")
+    )
     judges = detection["judges"]
     assert judges["parity"] == {"caught": detection["defects"], "false_alarms": 0}
     assert calibration["free_steps"]["false_alarms"] == 0
@@ -246,6 +254,17 @@ def test_what_is_said_of_the_evidence_is_what_was_measured() -> None:
         (r"(\d+) located at the right node", detection["located"]),
         (r"one of (\d+) correct runs", detection["correct_runs"]),
         (r"gradients catches (\d+)\.", judges["assert_close"]["caught"]),
+        (r"\(`assert_close`\) caught (\d+) on", judges["assert_close"]["caught"]),
+        (r"and (\d+) on `parity`'s probes", judges["probes"]["caught"]),
+        (r"finite differences caught (\d+)\.", judges["finite_differences"]["caught"]),
+        (r"torch in ([\d,]+) training steps", calibration["comparisons"]),
+        (r"(\d+) million elements lie", round(calibration["unlimited"] / 10**6)),
+        (r"judges (\d+) engines", engines["wrong"] + engines["correct"]),
+        (r"(\d+) have one fault", engines["wrong"]),
+        (r"All (\d+) fail", engines["caught"]),
+        (r"all (\d+) pass", engines["correct"] - engines["false_alarms"]),
+        (r"table\]\(parity/README.md#speed\) has (\d+) engines", len(bench["engines"])),
+        (r"\((\S+) µs if each loss is read\)", round(losses, 1)),
         (r"within 1e-3 catches (\d+) ", judges["final_mse"]["caught"]),
         (r"fails (\d+) of the", judges["final_mse"]["false_alarms"]),
         (r"differences catch (\d+),", judges["finite_differences"]["caught"]),
@@ -279,18 +298,14 @@ def test_the_output_is_that_of_the_run_checked_in() -> None:
     assert part(READMES["README.md"], "run") == figures.sample(run)
 
 
-def test_the_bits_of_the_run_are_those_of_today(tmp_path: Path) -> None:
+def test_the_bits_of_the_run_are_those_of_today() -> None:
     names = ("underfit", "rightfit")  # overfit takes too long here
-    ended = parity("train", *names, "--engine", "minigrad-reproducible", "--output", tmp_path)
+    side = Side("minigrad-reproducible", factory("minigrad-reproducible"))
+    ended = train(tasks(names), side, lambda *_: None)
     bits = {
         e["name"]: e["bitwise"]["final_mse_hex"]["actual"] for e in result("run")["architectures"]
     }
-    assert [line for line in ended.stdout.splitlines() if "MSE" in line] == [
-        f"{name}: final MSE {float.fromhex(bits[name]):.6g}" for name in names
-    ]
-
-
-SEEDS = {"underfit": 1000, "rightfit": 1000, "overfit": 250}
+    assert [each.run.final_mse.hex() for each in ended] == [bits[name] for name in names]
 
 
 def test_the_figures_are_those_of_the_sweep() -> None:
@@ -303,7 +318,7 @@ def test_the_figures_are_those_of_the_sweep() -> None:
             name: [math.inf if value is None else value for value in of[engine]["final_mse"]]
             for name, of in networks.items()
         }
-        assert {name: len(of) for name, of in ends.items()} == SEEDS
+        assert {name: len(of) for name, of in ends.items()} == figures.SEEDS
         worse += map(operator.gt, ends["overfit"], ends["rightfit"])
     assert said(r"In (\d+) % of our runs `overfit` ends with a larger MSE") == {
         f"{100 * sum(worse) / len(worse):.0f}"

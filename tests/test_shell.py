@@ -561,6 +561,7 @@ def test_a_program_of_the_users_keeps_its_signals_and_streams(name: str, tmp_pat
         (["python", "-Bmminigrad.__main__"], ["-m"], "minigrad"),
         (["python", "-X", "dev", "-W", "error", "-m", "parity"], ["-m"], "parity"),
         (["python", "BIN/parity", "run"], ["BIN/parity"], "parity"),
+        (["python", "LINK/parity", "run"], ["LINK/parity"], "parity"),
         (["python", "mine/parity"], ["mine/parity"], None),
         (["python", "-c", "import minigrad", "-m", "parity"], ["-c"], None),
         (["python", "-c", "spawn_main()", "--multiprocessing-fork"], ["BIN/parity"], None),
@@ -568,9 +569,18 @@ def test_a_program_of_the_users_keeps_its_signals_and_streams(name: str, tmp_pat
     ],
 )
 def test_a_command_is_told_from_other_programs(
-    orig_argv: list[str], argv: list[str], command: str | None, monkeypatch: pytest.MonkeyPatch
+    orig_argv: list[str],
+    argv: list[str],
+    command: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     scripts = sysconfig.get_path("scripts")
+    (tmp_path / "parity").symlink_to(Path(scripts) / "parity")
     for name, given in (("orig_argv", orig_argv), ("argv", argv)):
-        monkeypatch.setattr(sys, name, [each.replace("BIN", scripts) for each in given])
+        monkeypatch.setattr(
+            sys,
+            name,
+            [each.replace("BIN", scripts).replace("LINK", str(tmp_path)) for each in given],
+        )
     assert shell._program() == command

@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import sysconfig
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -150,3 +151,26 @@ def test_a_signal_while_it_loads(line: str, tmp_path: Path) -> None:
         began.send_signal(number)
         out, err = began.communicate(timeout=60)
         check(line, began.returncode, number, out, err, tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_the_command_that_pip_installs_ends_in_one_line_with_its_engines(tmp_path: Path) -> None:
+    script = Path(sysconfig.get_path("scripts")) / "parity"
+    (tmp_path / "parity").symlink_to(script)
+    began = subprocess.Popen(
+        [tmp_path / "parity", *f"run 1-4-1 --epochs 100000 {PAIR}".split()],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    children = Path(f"/proc/{began.pid}/task/{began.pid}/children")
+    while len(children.read_text().split()) < 4:
+        assert began.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.5)
+    os.killpg(began.pid, signal.SIGTERM)
+    _, err = began.communicate(timeout=60)
+    assert (began.returncode, err) == (143, "parity: terminated: no file is half written\n")
+    assert group_ends(began.pid)

@@ -158,7 +158,8 @@ def factory(name: str) -> Callable[[], Engine]:
         remedy = f"the known ones are {', '.join(engines)}; package.module:Class is one of your own"
         remedy = f"did you mean {near[0]}?" if near else remedy
         raise UsageError(f"unknown engine {name!r}: {remedy}")
-    for lacking in engines[name].missing():
+    if missing := engines[name].missing():
+        lacking, *_ = missing
         program = lacking in engines[name].programs
         how = "it is one of the system's packages" if program else how_to_install(lacking)
         raise UsageError(f"engine {name!r} needs {lacking}, which is not installed: {how}")

@@ -185,7 +185,7 @@ def peers(
     for name in names:
         factory(name)  # is it there?
     cases = output_folder(in_checkout(output).with_suffix(""))
-    found = kept(output)
+    found = kept(output, todo[0][1].seed)
     with Progress() as bars:
         for done, name in enumerate(names, 1):
             peer = judge_peer(name, todo, cases)
@@ -206,6 +206,7 @@ def figures(
     folder: Annotated[Path, Argument(help="The folder of a `parity run` and a `parity sweep`.")],
 ) -> int:
     """Put a run of the three networks and a sweep of many seeds into README."""
+    in_checkout(PAGES["run"])
     from parity.evidence.figures import outcomes, picture, sample
     from parity.processes import Side
     from parity.training import train

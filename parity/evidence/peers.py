@@ -77,9 +77,9 @@ def too_slow(name: str, task: Task) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def kept(path: Path) -> Store:
-    """Return what was found of the peers, in a file: `peers.json`."""
-    common = {"schema": 1, "against": AGAINST}
+def kept(path: Path, seed: int) -> Store:
+    """Return what was found of the peers at a seed, in a file: `peers.json`."""
+    common = {"schema": 1, "against": AGAINST, "seed": seed}
     return Store(path, common, name="peers", key=lambda peer: peer["engine"], order=PEERS)
 
 

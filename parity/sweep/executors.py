@@ -81,7 +81,7 @@ def work(job: Job) -> list[Row]:
 
 def require_address(address: str) -> None:
     """Raise `UsageError` if a text is no address of a scheduler."""
-    found = re.fullmatch(r"(?:tcp|tls)://[^\s/]+:(\d{1,5})", address, re.ASCII)
+    found = re.fullmatch(r"(?:tcp|tls|ucx|wss?)://[^\s/]+:(\d{1,5})", address, re.ASCII)
     if found is None or not 0 < int(found[1]) < 2**16:
         raise UsageError(f"--scheduler {address!r} is no address: give one as tcp://HOST:PORT")
 

@@ -142,7 +142,7 @@ def test_a_terminal_sees_progress_within_its_width(tmp_path: Path) -> None:
     engines = ["--engine", "numpy-floor", "--against", "minigrad"]
     ended, seen = in_terminal("run", "1-4-1", "--quick", *engines, "--output", tmp_path, width=60)
     assert ended.returncode == 0
-    assert seen.startswith("loading parity\r")
+    assert seen.startswith(f"loading parity\r{14 * ' '}\r")
     assert "starting engines " in seen
     assert re.search(r"\d % about \d+ s left", seen)
     assert "  1-4-1   steps, " in seen
