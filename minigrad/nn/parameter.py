@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from minigrad.layout import copied
 from minigrad.tape import changed
 from minigrad.tensor import Tensor
 from minigrad.tensor.base import require_tensor
@@ -21,7 +22,7 @@ class Parameter(Tensor):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Copy the values; the copy starts without a gradient, as torch's does."""
-        return type(self)(self._wrapped(np.copy(self._array)), self.requires_grad)
+        return type(self)(self._wrapped(copied(self._array)), self.requires_grad)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle as a tensor; as in torch, without a word of the hooks that are not saved."""

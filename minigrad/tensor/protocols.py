@@ -167,7 +167,8 @@ class Protocols(NumPyCalls, Logic):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Pickle as a leaf, without history and gradient, as torch does; `copy.copy` shares."""
-        if self._node is not None and self._node.hooks:
+        node = self._frozen if self._node is None else self._node
+        if node is not None and node.hooks:
             warnings.warn(
                 "pickle: the hooks that are registered on this tensor are not saved with it",
                 stacklevel=2,
