@@ -76,9 +76,11 @@ def is_whole(path: Path) -> bool:
     if path.suffix == ".sqlite":
         with contextlib.closing(sqlite3.connect(path)) as database:
             return bool(database.execute("PRAGMA integrity_check").fetchone() == ("ok",))
-    ends = {".html": b"</html>\n", ".png": b"\x82", ".gif": b";", ".csv": b"\n"}
+    ends = {".html": b"</html>", ".png": b"\x82", ".gif": b";", ".csv": b"\n"}
     if path.suffix in ends:
-        return content.endswith(ends[path.suffix])
+        return (content.rstrip(b"\n") if path.suffix == ".html" else content).endswith(
+            ends[path.suffix]
+        )
     return path.name in BESIDE or path.suffix in (".case", ".py")  # these were there before
 
 
