@@ -33,7 +33,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from minigrad.creation import ones
-from minigrad.nn.layers import Linear, Sequential
+from minigrad.nn.activations import Identity, LeakyReLU, Sigmoid, Softplus, Tanh
+from minigrad.nn.layers import Linear, ReLU, Sequential
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter
 from minigrad.ops import linalg
@@ -43,6 +44,9 @@ from minigrad.tensor import Tensor
 from minigrad.tensor.joining import stack
 
 __all__ = ["LinearEnsemble", "ensemble", "mse_losses"]
+
+ACTIVATIONS = (Identity, LeakyReLU, ReLU, Sigmoid, Softplus, Tanh)
+"""These act on each element by itself, and so on all members at once."""
 
 
 def linear_backward_bias(grad_out: Array) -> Array:
@@ -70,7 +74,8 @@ class LinearEnsemble(Module):
         bias: (members, out).
 
     Raises:
-        ValueError: there are no layers, or they differ in shape or dtype, or have no bias.
+        ValueError: there are no layers, or one is not just a `Linear`, or they differ in shape,
+            dtype or `requires_grad`, or have no bias.
     """
 
     weight: Parameter
@@ -78,15 +83,18 @@ class LinearEnsemble(Module):
 
     def __init__(self, layers: Sequence[Linear]) -> None:
         super().__init__()
+        for layer in layers:
+            _require("LinearEnsemble", layer, Linear)
         for name in ("weight", "bias"):
             values = [getattr(layer, name) for layer in layers]
-            kinds = {None if v is None else (v.shape, str(v.dtype)) for v in values}
+            kinds = {v if v is None else (v.shape, str(v.dtype), v.requires_grad) for v in values}
             if len(kinds) != 1 or None in kinds:
                 raise ValueError(
-                    f"LinearEnsemble: the layers' {name} must be of one shape and dtype in all, "
-                    f"but these are {sorted(map(str, kinds))}"
+                    f"LinearEnsemble: the layers' {name} must be of one shape, dtype and "
+                    f"requires_grad in all, but these are {sorted(map(str, kinds))}"
                 )
-            setattr(self, name, Parameter(stack([value.detach() for value in values])))
+            stacked = stack([value.detach() for value in values])
+            setattr(self, name, Parameter(stacked, values[0].requires_grad))
 
     def forward(self, input: Tensor) -> Tensor:
         """Return input·weightᵀ + bias of every member."""
@@ -102,7 +110,8 @@ def ensemble(networks: Sequence[Sequential]) -> Sequential:
     """Return one network that does what each of these does, with copies of their parameters.
 
     Args:
-        networks: of the same layers, each a `Linear` or one without parameters.
+        networks: of the same layers: `Linear`, and activations with the same options. A layer may
+            stand at several places, in all networks at the same ones.
 
     Returns:
         a network for inputs (n, in), the same for all members, or (members, n, in), and with
@@ -110,28 +119,49 @@ def ensemble(networks: Sequence[Sequential]) -> Sequential:
         their axes one for the members.
 
     Raises:
-        ValueError: there are no networks, or they are not of the same layers.
+        ValueError: there are no networks, or they are not of the same layers, or something else
+            than these is among them, such as a layer with a hook or with another one's parameter.
     """
-    named = [list(network.named_children()) for network in networks]
-    kinds = {tuple((name, type(layer)) for name, layer in layers) for layers in named}
-    if len(kinds) != 1:
+    for network in networks:
+        _require("ensemble", network, Sequential)
+        for layer in network:
+            _require("ensemble", layer, Linear, *ACTIVATIONS)
+        owned = [id(p) for layer in network.children() for p in layer.parameters()]
+        if len(set(owned)) != len(owned):
+            raise ValueError("ensemble: two layers share a parameter: let one layer stand twice")
+    if len({_shape(network) for network in networks}) != 1:
         raise ValueError(
-            f"ensemble: the {len(named)} networks must be at least one, and of the same layers: "
+            f"ensemble: the {len(networks)} networks must be at least one, and of the same layers: "
             "members compute by the same calls"
         )
-    layers: list[tuple[str, Module]] = []
-    for members in zip(*named, strict=True):
-        name, first = members[0]
-        if isinstance(first, Linear):
-            layers.append((name, LinearEnsemble([layer for _, layer in members])))
-        elif next(first.parameters(), None) is None:
-            layers.append((name, first))
-        else:
-            raise ValueError(
-                f"ensemble: layer {name!r} is a {type(first).__name__} with parameters, and only "
-                "Linear layers can be put together"
-            )
-    return Sequential(OrderedDict(layers))
+    made: dict[Module, Module] = {}
+    for layers in zip(*networks, strict=True):
+        if layers[0] not in made:
+            linears = [layer for layer in layers if isinstance(layer, Linear)]
+            made[layers[0]] = LinearEnsemble(linears) if linears else layers[0]
+    named = networks[0]._modules.items()
+    return Sequential(OrderedDict((name, made[layer]) for name, layer in named))
+
+
+def _require(caller: str, module: Module, *types: type[Module]) -> None:
+    """Raise unless a module is of exactly one of these types and has no hook."""
+    if type(module) not in types or module._forward_hooks:
+        wanted = ", ".join(each.__name__ for each in types)
+        found = type(module).__name__ + (" with a hook" if module._forward_hooks else "")
+        raise ValueError(
+            f"{caller}: {found} cannot be part of one; these can, as they are: {wanted}"
+        )
+
+
+def _shape(network: Sequential) -> tuple[tuple[str, int, str], ...]:
+    """Return what networks of an ensemble share: of each layer its name, the first place at which
+    it stands, and its type or what is printed of an activation.
+    """
+    layers = list(network)
+    return tuple(
+        (name, layers.index(layer), "Linear" if isinstance(layer, Linear) else repr(layer))
+        for name, layer in network._modules.items()
+    )
 
 
 def mse_losses(input: Tensor, target: Tensor) -> Tensor:

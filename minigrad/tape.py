@@ -99,6 +99,7 @@ def sweep(
     wrap: Callable[[Array, Node | None], Array] | None = None,
     passed: Callable[[Node, Array], Any] = lambda node, grad: grad,
     returned: Callable[..., Array] | None = None,
+    lent: dict[Node, Array] | None = None,
 ) -> Iterator[tuple[Node, Array]]:
     """Walk from the roots to the leaves; yield leaves with their gradients.
 
@@ -111,26 +112,28 @@ def sweep(
         watched: if given, the only nodes whose gradients are wanted. They are yielded, and only
             the nodes between the roots and them are run and released. Roots are yielded, too.
         wrap: if given, called with each saved value and the node that made it; derivatives get
-            what it returns. `create_graph=True` passes a function that returns tensors: rules then
-            run on tensors, and the pass is recorded like any other computation.
+            what it returns: with `create_graph=True` tensors, and the pass is recorded.
         passed: called with an inner node to yield, or with hooks, and its gradient; returns the
             tensor to yield and to go on with.
         returned: if given, gradients are not to be stored: they may share memory, and a watched
             inner node is not run. It is called with a node, its parent, a derivative and the
             derivative's arguments, and returns the gradient, laid out in memory as torch does it.
+        lent: is filled with what the gradients of leaves are copies of, where they are.
 
     Raises:
-        RuntimeError: a node's saved arrays have been released by an earlier sweep, or have been
-            changed in place.
+        RuntimeError: what a node saved has been released by an earlier sweep, or changed in place.
     """
     gradients: dict[Node, Array] = {}  # of nodes that are still to be run, complete or not
+    lent = {} if lent is None else lent
     needed = leading_to(watched, roots) if watched else None
     for node, grad in roots:
         if node in gradients:
             _accumulate(gradients, node, grad)
+            lent.pop(node, None)
+        elif returned or node.rule is not None or node.hooks:
+            gradients[node] = grad
         else:
-            shares = returned or node.rule is not None or node.hooks
-            gradients[node] = grad if shares else copied(grad)
+            gradients[node], lent[node] = copied(grad), grad
     # A heap: the youngest inner node first.
     queue = [(-node.number, node) for node in gradients if node.rule is not None]
     heapq.heapify(queue)
@@ -170,6 +173,8 @@ def sweep(
                 # It is the user's to change in place.
                 shared = grad is grad_out or getattr(grad, "base", None) is not None
                 if shared or wrap is not None or id(grad) in map(id, saved):
+                    if wrap is None and grad.shape == parent.shape:
+                        lent[parent] = grad
                     grad = copied(grad)
             if grad.shape != parent.shape:
                 grad = unbroadcast(grad, parent.shape)
@@ -177,6 +182,7 @@ def sweep(
                 grad = np.astype(grad, parent.dtype)
             if parent in gradients:
                 _accumulate(gradients, parent, grad)
+                lent.pop(parent, None)  # a sum is a new array
             else:
                 gradients[parent] = grad
                 if parent.rule is not None:

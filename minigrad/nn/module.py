@@ -216,7 +216,8 @@ class Module(Attributes):
 
         Raises:
             TypeError: the dtype is not floating point, or not supported.
-            RuntimeError: the device is not the CPU, or a parameter is not a leaf any more.
+            RuntimeError: the device is not the CPU, or a parameter is not a leaf any more; then
+                nothing is converted.
         """
         wanted = dtype_among("Module.to", target, device, dtype)
         if wanted is None:
@@ -226,22 +227,22 @@ class Module(Attributes):
                 f"Module.to only accepts floating point dtypes, but got {wanted}: parameters need "
                 "gradients"
             )
-        for parameter in self.parameters():
-            if parameter.dtype != wanted:
-                if not parameter.is_leaf:
-                    raise RuntimeError(
-                        "Module.to: a recorded operation has changed a parameter in place, and "
-                        "its record is of the old dtype: call detach_() on the parameter first"
-                    )
-                grad, requires_grad = parameter.grad, parameter.requires_grad
-                before, parameter._frozen = parameter._node or parameter._frozen, None
-                parameter.__init__(parameter.detach().to(wanted))  # type: ignore[misc]
-                if before is not None and parameter._node is not None:
-                    parameter._node.hooks = before.hooks
-                parameter.requires_grad_(requires_grad)
-                if grad is not None:  # it stays the same tensor
-                    grad._array = grad.detach().to(wanted)._array
-                    parameter._grad = grad
+        converted = [p for p in self.parameters() if p.dtype != wanted]
+        if not all(p.is_leaf for p in converted):
+            raise RuntimeError(
+                "Module.to: a recorded operation has changed a parameter in place, and its record "
+                "is of the old dtype: call detach_() on the parameter first"
+            )
+        for parameter in converted:
+            grad, requires_grad = parameter.grad, parameter.requires_grad
+            before, parameter._frozen = parameter._node or parameter._frozen, None
+            parameter.__init__(parameter.detach().to(wanted))  # type: ignore[misc]
+            if before is not None and parameter._node is not None:
+                parameter._node.hooks = before.hooks
+            parameter.requires_grad_(requires_grad)
+            if grad is not None:  # it stays the same tensor
+                grad._array = grad.detach().to(wanted)._array
+                parameter._grad = grad
         for module in self.modules():
             for name, buffer in module._buffers.items():
                 if buffer is not None and buffer.dtype.kind == "f":

@@ -14,6 +14,7 @@ from minigrad.tape import Node
 from minigrad.tensor.base import TensorBase
 from minigrad.tensor.gradient_layout import laid_out_as_in_torch
 from minigrad.tensor.inplace import InPlace
+from minigrad.tensor.overlap import require_apart, require_same_or_apart
 from minigrad.tensor.passing import (
     Passing,
     keep_gradient,
@@ -175,21 +176,49 @@ def gradients_of(
         return
     arrays = [(node, grad._array) for node, grad in roots]
     leaves = []
-    for node, grad in tape.sweep(arrays, bool(retain_graph), watched, None, passed, returned):
+    lent: dict[Node, Any] = {}
+    for node, grad in tape.sweep(arrays, bool(retain_graph), watched, None, passed, returned, lent):
         if node.rule is None:
             leaves.append((node, grad))
         else:  # now, before its derivatives run
             yield node, grad
+    if accumulating:
+        reached = [node for node, _ in leaves if not watched or node in watched]
+        for node in reached if lent else ():
+            if node in lent:
+                _refuse_shared(node, wrapped(lent[node]))
+        if len(reached) > 1:
+            for grad in [grad for grad in grad_outputs if grad is not None]:
+                for node in reached:  # as soon as one has its gradient, the others read another
+                    _refuse_shared(node, grad, entirely=True)
     if watched:
         for node, grad in leaves:
             tensor = passed(node, grad)
             if node in watched:
-                yield node, wrapped(copied(tensor._array)) if accumulating else tensor
+                yield node, _copied(node, tensor) if accumulating else tensor
         return
     for node, grad in [(node, wrapped(grad)) for node, grad in leaves]:
         if node.hooks:  # only now: they see that the gradients of earlier leaves are stored
-            grad = wrapped(copied(passed(node, grad._array)._array))
+            grad = _copied(node, passed(node, grad._array))
         yield node, grad
+
+
+def _copied(node: Node, grad: T) -> T:
+    """Return a copy of a leaf's gradient, which may be in the memory of another tensor."""
+    _refuse_shared(node, grad)
+    return grad._wrapped(copied(grad._array))
+
+
+def _refuse_shared(node: Node, grad: Any, entirely: bool = False) -> None:
+    """Raise a RuntimeError where a gradient shares some memory with what it is to be added to.
+
+    It may be that itself, unless they have to be apart `entirely`.
+    """
+    kept = None if node.variable is None else node.attributes.get("_grad")
+    if kept is not None and entirely:
+        require_apart("backward", kept, grad, entirely=True)
+    elif kept is not None:
+        require_same_or_apart("backward", kept, grad)
 
 
 def roots_of(outputs: Sequence[T], grad_outputs: Sequence[T | None]) -> list[tuple[Node, T]]:

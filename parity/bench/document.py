@@ -10,6 +10,7 @@ from parity.bench.rounds import Factory, Progress, Timings, time_network
 from parity.engines.protocol import Task
 from parity.engines.registry import runs_on
 from parity.environment import blas_warning, environment
+from parity.result_sources import code
 from parity.system import load_average, usable_cores
 
 UNEQUAL = 0.25
@@ -32,8 +33,8 @@ def bench(
     document of `bench.json`, all times in seconds per training step. Beside what its schema
     requires it has
 
+    - `code`, the digest of the sources that decide the times;
     - `read_losses`, whether every step's loss was read before the next step;
-
     - in each result `steps`, how many a round has, `final_loss`, after the last of them (`null` if
       not finite), `process_medians_s`, one for each generation of processes, `cores_used`, of all
       threads together, and `peak_memory_bytes`, above what the process had before (`null` if not
@@ -66,6 +67,7 @@ def bench(
     loads = [load_average()]
     document: dict[str, Any] = {
         "schema": 1,
+        "code": code("bench-losses" if read_losses else "bench"),
         "environment": environment(),
         "read_losses": read_losses,
         "engines": {},

@@ -1,6 +1,7 @@
 """Ensembles: every member computes what its network computes by itself, and none sees another."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -193,15 +194,86 @@ class Scale(nn.Module):
         self.factor = nn.Parameter(minigrad.ones(1))
 
 
+class Doubled(nn.Linear):
+    """A layer that does something else than the one it is derived from."""
+
+    def forward(self, input: minigrad.Tensor) -> minigrad.Tensor:
+        return super().forward(input) * 2
+
+
+class Reversed(nn.Sequential):
+    """A network that does something else than the one it is derived from."""
+
+    def forward(self, input: minigrad.Tensor) -> minigrad.Tensor:
+        return super().forward(-input)
+
+
+def frozen(network: nn.Sequential) -> nn.Sequential:
+    return network.requires_grad_(False)
+
+
+def hooked(module: Any) -> Any:
+    module.register_forward_hook(lambda module, inputs, output: output * 2)
+    return module
+
+
+def tied() -> nn.Sequential:
+    layer = nn.Linear(2, 2)
+    return nn.Sequential(layer, layer)
+
+
+def same_weight() -> list[nn.Linear]:
+    layers = [nn.Linear(2, 2), nn.Linear(2, 2)]
+    layers[1].weight = layers[0].weight
+    return layers
+
+
+def test_a_layer_may_stand_at_several_places() -> None:
+    minigrad.manual_seed(2)
+    members = []
+    for _ in range(3):
+        act, layer = nn.LeakyReLU(0.3), nn.Linear(2, 2)
+        members.append(nn.Sequential(layer, act, layer, act, nn.Linear(2, 1)))
+    model, x = ensemble(members), data(SAMPLES, 2)
+    output = model(x)
+    output.square().sum().backward()
+    assert len(list(model.parameters())) == 4
+    for i, member in enumerate(members):
+        expected = member(x)
+        expected.square().sum().backward()
+        np.testing.assert_allclose(output[i].detach(), expected.detach(), rtol=1e-6)
+        for actual, parameter in zip(model.parameters(), member.parameters(), strict=True):
+            np.testing.assert_allclose(grad(actual)[i], grad(parameter), rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_frozen_stays_so() -> None:
+    members = networks(2)
+    for member in members:
+        member[0].weight.requires_grad_(False)
+    requiring = [parameter.requires_grad for parameter in ensemble(members).parameters()]
+    assert requiring == [False, True, True, True]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (list, "0 networks must be at least one"),
         (lambda: [*networks(1), *networks(1, sizes=(2, 5, 3, 3))], "of the same layers"),
         (lambda: [*networks(1), *networks(1, sizes=(2, 4, 3))], "weight must be of one shape"),
-        (lambda: [*networks(1), *networks(1, "float64")], "one shape and dtype"),
+        (lambda: [*networks(1), *networks(1, "float64")], "one shape, dtype"),
         (lambda: [nn.Sequential(nn.Linear(1, 1, bias=False))], "bias must be of one shape"),
-        (lambda: [nn.Sequential(Scale())], "layer '0' is a Scale with parameters"),
+        (lambda: [*networks(1), frozen(networks(1)[0])], "requires_grad in all"),
+        (lambda: [nn.Sequential(Scale())], "Scale cannot be part of one"),
+        (lambda: [nn.Sequential(nn.Flatten())], "Flatten cannot"),  # it would mix the samples
+        (lambda: [nn.Sequential(Doubled(1, 1))], "Doubled cannot"),
+        (lambda: [Reversed(nn.Linear(1, 1))], "Reversed cannot"),
+        (lambda: [nn.Sequential(nn.Sequential(nn.Linear(1, 1)))], "Sequential cannot"),
+        (lambda: [nn.Sequential(hooked(nn.Linear(1, 1)))], "Linear with a hook"),
+        (lambda: [nn.Sequential(hooked(nn.ReLU()))], "ReLU with a hook"),
+        (lambda: [hooked(networks(1)[0])], "Sequential with a hook"),
+        (lambda: [nn.Sequential(nn.LeakyReLU(slope)) for slope in (0.1, 0.2)], "the same layers"),
+        (lambda: [tied(), nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))], "the same layers"),
+        (lambda: [nn.Sequential(*same_weight())], "share a parameter"),
     ],
 )
 def test_what_cannot_be_put_together_is_refused(

@@ -320,6 +320,20 @@ net(T.ones(2, 1, dtype=T.float64)).dtype == T.float64
 """)
 
 
+def test_a_module_is_converted_all_of_it_or_not_at_all() -> None:
+    """Torch converts a parameter that a recorded operation has changed, too."""
+    model = minigrad.nn.Sequential(minigrad.nn.Linear(2, 2), minigrad.nn.Linear(2, 2))
+    model[1].register_buffer("scale", minigrad.ones(1))
+    last = model[1].bias.requires_grad_(False)
+    last.copy_(minigrad.ones(2, requires_grad=True))
+    with pytest.raises(RuntimeError, match=r"Module.to: .*detach_\(\)"):
+        model.double()
+    tensors = [*model.parameters(), *model.buffers()]
+    assert {x.dtype for x in tensors} == {minigrad.float32}
+    last.detach_()
+    assert {p.dtype for p in model.double().parameters()} == {minigrad.float64}
+
+
 @pytest.mark.parametrize("name", SESSIONS)
 def test_both_engines_show_the_same(name: str) -> None:
     agree(SESSIONS[name], network=network, OrderedDict=OrderedDict)

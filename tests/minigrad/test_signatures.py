@@ -5,8 +5,9 @@ import itertools
 import re
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, get_origin
 
+import numpy as np
 import pytest
 import torch
 
@@ -204,12 +205,17 @@ def signature(function: Any, bound: bool) -> Parameters | None:
 
     `f(*lengths, size=None)` takes the same argument in two ways, of which one is required.
     """
+    if get_origin(function) is np.dtype:  # NumPy 2.5 tells one, torch does not
+        return None
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return None
     if bound:
         parameters = parameters[1:]
+    builtin = inspect.isbuiltin(function) or inspect.ismethoddescriptor(function)
+    if builtin and [p.name for p in parameters] in ([], ["object"]):
+        return None  # which Python 3.13 and later make up for one that tells none
     found = {p.name: p.default for p in parameters}
     for several, p in itertools.pairwise(parameters):
         if several.kind is not p.VAR_POSITIONAL or several.name == "args":

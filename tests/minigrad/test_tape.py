@@ -199,6 +199,31 @@ x = leaf([1.0, 2.0])
 x.grad = T.ones(1, dtype=T.float64).expand(2)
 refused("single memory location|share one memory location", x.sum().backward)
 
+# a gradient that shares a part of its memory with what it is added to is not added
+x, g = leaf([[1.0, 2.0], [3.0, 4.0]]), T.arange(4.0, dtype=T.float64).reshape(2, 2)
+x.backward(g)
+for turned in x.T, x.T - 1, x.T.clone(), T.stack([x.T]), x.T.reshape(2, 2):
+    g = x.grad.reshape(turned.shape)
+    refused("in the same memory|a single memory", turned.backward, g)
+    refused("in the same memory|a single memory", turned.backward, g, inputs=x)
+    x.grad
+handle = x.register_hook(lambda grad: x.grad.T)
+refused("in the same memory|a single memory", x.sum().backward)
+refused("in the same memory|a single memory", x.sum().backward, inputs=x)
+handle.remove()
+for same in x, x + 0, x.T.T, x.T * 1, x.T + x, x.sum(0):
+    same.backward(x.grad if same.ndim == 2 else x.grad[0] + 0)
+    x.grad
+x.view(4).backward(x.grad.view(4))
+T.autograd.backward([x, x.T], [T.ones_like(x), x.grad])
+x.grad
+b = T.arange(4.0, dtype=T.float64)
+y = leaf([1.0, 2.0])
+y.grad = b[:2]
+refused("in the same memory|a single memory", y.backward, b[1:3])
+y.backward(b[2:])
+b
+
 # a second backward through a shared part is refused
 x = leaf([1.0])
 shared = x * x
@@ -333,6 +358,17 @@ def test_both_engines_show_the_same(name: str) -> None:
 
 
 # ---- values changed in place ----------------------------------------------------------------
+
+
+def test_a_gradient_in_the_memory_of_one_of_several_is_refused() -> None:
+    """Torch's engine gives the other leaf what the first has by then: twice as much."""
+    x, y = (minigrad.ones(2, requires_grad=True) for _ in range(2))
+    x.grad = minigrad.ones(2)
+    for result in x + y, y * 1 + x * 1, y * 1 + x:
+        with pytest.raises(RuntimeError, match=r"backward: .*clone\(\)"):
+            result.backward(x.grad)
+    (x + y).backward(x.grad.clone())
+    assert str((x.grad, y.grad)) == "(tensor([2., 2.]), tensor([1., 1.]))"
 
 
 def loaded(T: Any, x: Any) -> None:
