@@ -24,7 +24,14 @@ from parity.bench.plots import GAP, PEAK, scaling_picture, spread
 from parity.bench.ratios import agreement, median_interval, ratios
 from parity.bench.rounds import time_in_rounds
 from parity.bench.table import bench_table, markdown
-from parity.bench.timed import AGREEMENT_STEPS, MEMORY_CALLS, NOTED_STEPS, TimedEngine
+from parity.bench.timed import (
+    AGREEMENT_STEPS,
+    MEMORY_CALLS,
+    MOST_STEPS,
+    NOTED_STEPS,
+    First,
+    TimedEngine,
+)
 from parity.documents import schema
 from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Task
@@ -385,7 +392,29 @@ def test_an_engine_that_would_take_too_long_or_refuses_is_left_out_with_the_reas
     assert {result["engine"] for result in document["results"]} == {"quick"}
     found = {entry["engine"]: entry["reason"] for entry in document["left_out"]}
     assert found["refusing"] == "this is too large for me"
-    assert re.match(r"3,000 epochs would take \d+ minutes, more than 2: a step ", found["slow"])
+    said = (
+        r"3,000 epochs would take 5\.?\d* minutes, more than 2: of 20 steps the shortest took 0\.1"
+    )
+    assert re.match(said, found["slow"])
+
+
+class Collapsing(FakeEngine):  # type: ignore[misc]
+    """Is held up in its first steps, which take a thousand times as long."""
+
+    def step(self) -> object:
+        self.pause_s = 0.1 if self.steps < 9 else 1e-4
+        return super().step()
+
+
+def test_an_engine_that_is_held_up_for_a_while_is_timed() -> None:
+    task = FakeTask(epochs=3000)
+    with EngineProcess(functools.partial(TimedEngine, Collapsing), threads=1) as process:
+        first = module.load(process, task, FakeStart(1.0))
+        assert isinstance(first, First)
+        assert first.step_s > 0.1
+        times = process.call(TimedEngine.steps_until, 0.0)
+    assert len(times) == MOST_STEPS
+    assert min(times) < 0.04
 
 
 def test_if_all_are_left_out_there_is_nothing_but_the_reasons() -> None:
