@@ -34,9 +34,9 @@ CLOCK_S = 20e-6
 """What is shorter is within the errors of such a measurement, and says nothing."""
 
 MOST_STEPS, PATIENCE_S, PAUSE_S = 20, 10.0, 0.2
-"""A step may take many times as long as it needs, where other programs hold up threads of a pool that
-wait for each other. Before an engine is left out, it takes so many steps, in this time, so far
-apart."""
+"""Where other programs hold up threads of a pool, which wait for each other, a step may take many
+times as long as it needs. Before an engine is left out, it takes so many steps, in this time, so
+far apart."""
 
 MANY_EPOCHS = 1_000_000_000
 """More than are ever timed."""
