@@ -90,7 +90,8 @@ def to_svg(figure: Figure, title: str, description: str, key: str) -> str:
     The same figure gives the same text every time: no date in it, and ids from `svg.hashsalt`.
     """
     buffer = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(buffer)  # `savefig` draws twice, first for the layout alone
+    canvas: Any = FigureCanvasSVG(figure)
+    canvas.print_svg(buffer)  # `savefig` draws twice, first for the layout alone
     text = buffer.getvalue()
     box = re.search(r'viewBox="[^"]*"', text)
     assert box is not None
