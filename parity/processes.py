@@ -130,8 +130,8 @@ class Processes:
             process.kill()
 
 
-def prepared(actual: Side, expected: Side, cores: int) -> Processes:
-    """Return processes, `cores` references and as many judges, not yet started."""
+def prepared(actual: Side, expected: Side, cores: int, judges: int | None = None) -> Processes:
+    """Return processes not yet started, `cores` references and, by default, as many judges."""
     ours, *theirs = trainer(actual), *(trainer(expected) for _ in range(cores))
     names = [reproducible(side.name) for side in (actual, expected)]
     twins = None
@@ -141,13 +141,15 @@ def prepared(actual: Side, expected: Side, cores: int) -> Processes:
             for process, name in zip((ours, theirs[0]), names, strict=True)
         )
         twins = twin, other
-    judges = [EngineProcess(Judge, 1, JUDGE, KEPT) for _ in range(cores)]
-    return Processes(ours, theirs[0], theirs, judges, twins, trainer(actual))
+    judging = [EngineProcess(Judge, 1, JUDGE, KEPT) for _ in range(judges or cores)]
+    return Processes(ours, theirs[0], theirs, judging, twins, trainer(actual))
 
 
 def processes_for(
     tasks: Sequence[tuple[Architecture, Task]], actual: Side, expected: Side
 ) -> Processes:
     """Return the processes that are worth starting for these tasks."""
-    steps = RUNS * sum(task.steps for _, task in tasks)
-    return prepared(actual, expected, usable_cores() if steps > WORTH_A_PROCESS else 1)
+    steps, cores = RUNS * sum(task.steps for _, task in tasks), usable_cores()
+    if steps > WORTH_A_PROCESS:
+        return prepared(actual, expected, cores)
+    return prepared(actual, expected, 1, judges=min(2, cores))  # a judge starts in no time
