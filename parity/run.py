@@ -23,6 +23,9 @@ from parity.result_sources import code
 Progress = Callable[[str, str, int, int], object]
 """Called as `progress(architecture, training or verdict, epochs done, epochs)`."""
 
+Judged = Callable[[dict[str, Any], Curves | None], object]
+"""Called with the entry of a network in the report and its curves, once all is known of it."""
+
 PROBES, JUDGED = "probes", "judged"
 """What else progress is reported of: the probes, and that all is known of a network."""
 
@@ -49,6 +52,7 @@ def run_on(
     settings: dict[str, Any],
     progress: Progress,
     folder: Path | None = None,
+    judged: Judged = lambda entry, curves: None,
 ) -> Report:
     """Train every task on both engines and judge them.
 
@@ -66,6 +70,7 @@ def run_on(
         with processes.noting(entry):
             report = functools.partial(progress, architecture.name)
             curves[architecture.name] = _fill(entry, processes, task, report, folder)
+        judged(entry, curves.get(architecture.name))
         progress(architecture.name, JUDGED, 1, 1)
     document: dict[str, Any] = {"schema": 1, "passed": False, "probes": None}
     if tasks:

@@ -29,7 +29,7 @@ from typing import IO, Any
 from parity.cli import app
 
 ROOT = Path(__file__).parents[1]
-LOADED = ("minigrad.__main__", "parity.__main__", "parity.report.html")
+LOADED = ("minigrad.__main__", "parity.__main__")
 ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 """Signals that end a command; one that comes before it has begun waits."""
 WIDTH = 12

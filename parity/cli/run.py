@@ -16,6 +16,8 @@ from parity.engines.registry import factory
 from parity.files import output_folder
 from parity.processes import TIMEOUT_S, Side, processes_for
 from parity.progress import Progress, step_s
+from parity.report.artist import Drawing
+from parity.report.html import to_html
 from parity.report.table import summary
 from parity.run import JUDGED, PROBES, run_on
 
@@ -82,13 +84,13 @@ def run_command(
             settings["files"] = files
         progress.plan(expected_s(tasks))
         with processes_for(tasks, actual, expected) as processes:
-            from parity.report.html import to_html  # which takes a while, and engines are starting
-
             processes.require_two()
-            report = run_on(processes, tasks, settings, progress.show, folder)
-        progress.show(REPORT, WRITING, 0, 1)
+            with Drawing({"actual": engine, "expected": against}) as drawing:
+                report = run_on(processes, tasks, settings, progress.show, folder, drawing.begin)
+                progress.show(REPORT, WRITING, 0, 1)
+                page = to_html(report, drawing.figures())
         write_whole(folder / "report.json", to_json(report.document))
-        write_whole(folder / "report.html", to_html(report))
+        write_whole(folder / "report.html", page)
         progress.show(REPORT, WRITING, 1, 1)
     said(report.document, folder, Output(), verbose=verbose)
     return 0 if report.document["passed"] else 1

@@ -1,50 +1,42 @@
 """`report.html`: one page that loads nothing else."""
 
-from collections.abc import Callable, Iterable, Iterator
-from importlib import resources
-from typing import Any, NamedTuple
-
-from jinja2 import Environment, StrictUndefined, Template
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from parity.checks.gradients import Z
 from parity.checks.trajectory import RUNS, ULPS
 from parity.checks.words import exactly
-from parity.report import Curves, Report, plots, wording
-from parity.report.drawing import BOX, HIGH, drawing, marks, nodes
+from parity.report import Report, wording
+from parity.report.artist import Artist, Captioned
 from parity.report.findings import findings
+from parity.report.templates import resource, template
 
 
-class Captioned(NamedTuple):
-    """A figure on the page; a tall one stands beside two others."""
-
-    caption: str
-    svg: str
-    tall: bool = False
-
-
-MOST_NODES = 100
-"""A step of more nodes is not drawn: it would be longer than the rest of the page."""
-
-
-def to_html(report: Report) -> str:
+def to_html(report: Report, figures: Sequence[list[Captioned]] | None = None) -> str:
     """The page as text: results, and for each network its figures, verdicts and states.
 
     It loads nothing, neither fonts nor scripts, so it can be mailed, archived and opened anywhere.
-    The same report gives the same text.
+    The same report gives the same text. `figures` are those of each network, by an `Artist`; they
+    are drawn here if they are not given.
     """
     document = report.document
+    networks = document["architectures"]
+    if figures is None:
+        settings = document["settings"]
+        artist = Artist({"actual": settings["engine"], "expected": settings["against"]})
+        figures = [artist.draw(each, report.curves.get(each["name"])) for each in networks]
     environment = document["environment"]
     sides = {
         side: environment[side]
         for side in ("actual", "expected")
         if environment.get(side) is not None
     }
-    return _template("report.html").render(
+    return template("report.html").render(
         document=document,
         settings=document["settings"],
         networks=[
-            _network(report, number, architecture)
-            for number, architecture in enumerate(document["architectures"], 1)
+            _network(report, number, *network)
+            for number, network in enumerate(zip(networks, figures, strict=True), 1)
         ],
         findings=findings(document),
         probes=document.get("probes"),
@@ -57,50 +49,20 @@ def to_html(report: Report) -> str:
         sides=sides,
         wording=wording,
         exactly=exactly,
-        style=_resource("report.css"),
+        style=resource("report.css"),
     )
 
 
-def _network(report: Report, number: int, architecture: dict[str, Any]) -> dict[str, Any]:
-    curves = report.curves.get(architecture["name"])
-    settings = report.document["settings"]
+def _network(
+    report: Report, number: int, architecture: dict[str, Any], figures: list[Captioned]
+) -> dict[str, Any]:
     return {
         "architecture": architecture,
         "id": f"network-{number}",
-        "lines": wording.lines(architecture, settings),
-        "curves": curves is not None,
-        "figures": list(_figures(architecture, curves, settings, number)),
+        "lines": wording.lines(architecture, report.document["settings"]),
+        "curves": architecture["name"] in report.curves,
+        "figures": figures,
     }
-
-
-def _figures(
-    architecture: dict[str, Any], curves: Curves | None, settings: dict[str, Any], number: int
-) -> Iterator[Captioned]:
-    """Yield what the engines did, the step with the first nodes at which they differ, and how far
-    apart they are, as far as it is known.
-    """
-    name = architecture["name"]
-    names = {"actual": settings["engine"], "expected": settings["against"], "name": name}
-    if curves is not None:
-        yield Captioned("Fit", plots.fit(curves, **names, key=f"fit-{number}"))
-        yield Captioned("Loss", plots.losses(curves, **names, key=f"losses-{number}"))
-    if 0 < len(nodes(architecture)) <= MOST_NODES:
-        step = _template("drawing.html").render(
-            drawing=drawing(architecture),
-            size=(BOX, HIGH),
-            name=name,
-            key=f"step-{number}",
-        )
-        apart = ", ✗ first apart" if marks(architecture) else ""
-        yield Captioned(f"One training step{apart}", step, tall=True)
-    trajectory, gradients = architecture["trajectory"], architecture["gradients"]
-    if curves is not None:
-        key = f"divergence-{number}"
-        figure = plots.divergence(curves, trajectory, **names, key=key)
-        yield Captioned("How far apart the losses are", figure)
-    if gradients is not None and gradients.get("per_parameter"):
-        figure = plots.budgets(gradients, name=name, key=f"budgets-{number}")
-        yield Captioned("Budget used by each gradient", figure)
 
 
 def _probe_groups(names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
@@ -142,14 +104,3 @@ def _blas(library: dict[str, Any]) -> str:
     threads = f"{count} thread{'s' * (count != 1)}"
     name = f"{library['library']} {library['version'] or ''}".strip()
     return f"{name}, {kernel}, {threads}, from {library['loaded_by'] or 'the system'}"
-
-
-def _template(name: str) -> Template:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(_resource(name))
-
-
-def _resource(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

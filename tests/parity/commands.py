@@ -19,7 +19,8 @@ import pytest
 from parity.__main__ import main
 from parity.documents import schema
 from parity.evidence.__main__ import main as evidence_main
-from parity.report import html
+from parity.report import artist
+from tests.parity.here import Here
 from tests.zygote import ROOT as ROOT
 from tests.zygote import Begun
 
@@ -46,7 +47,8 @@ def parity(*arguments: object) -> Finished:
     with (
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
-        patch.object(html, "_figures", lambda *_: iter(())),
+        patch.object(artist, "EngineProcess", Here),
+        patch.object(artist.Artist, "draw", lambda *_: []),
         pytest.raises(SystemExit) as ended,
     ):
         main(list(map(str, arguments)))

@@ -42,12 +42,6 @@ def judged(
     return ended, document["architectures"][0], document
 
 
-@pytest.fixture
-def quick(here: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Judge in this process, and draw no page: for engines that do not end their process."""
-    monkeypatch.setattr("parity.report.html.to_html", lambda report: "")
-
-
 def line_of(text: str) -> int:
     """The line of a text in the file of the engines."""
     lines = Path(str(odd_engines.__file__)).read_text(encoding="utf-8").splitlines()
@@ -234,7 +228,7 @@ def test_what_does_not_fail_again_ends_with_a_report(engine: type[Any], tmp_path
 # ---- kinks --------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("engine", cases(odd_engines.OneAtZero, more=(odd_engines.HalfAtZero,)))
 def test_the_derivative_at_an_exact_zero_is_torchs(engine: type[Any], tmp_path: Path) -> None:
     ended, entry, _ = judged(engine, folder=tmp_path)
@@ -252,7 +246,7 @@ def test_the_derivative_at_an_exact_zero_is_torchs(engine: type[Any], tmp_path: 
 # ---- predictions --------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("here")
 def test_predictions_are_judged(tmp_path: Path) -> None:
     ended, entry, _ = judged(odd_engines.Halved, folder=tmp_path)
     assert ended.returncode == 1
@@ -266,7 +260,7 @@ def test_predictions_are_judged(tmp_path: Path) -> None:
     assert parity("replay", *case, "--against", "minigrad").returncode == 1
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("here")
 def test_predictions_at_the_end_of_its_own_run_are_judged(tmp_path: Path) -> None:
     _, entry, _ = judged(odd_engines.PredictsTheFirst, folder=tmp_path)
     assert entry["steps"]["passed"] is True
@@ -325,7 +319,7 @@ def test_nor_can_what_the_order_of_summation_decides(engine: type[Any]) -> None:
     assert at["judge"] is not None
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("here")
 def test_the_same_nan_on_both_sides_fails_and_names_both(tmp_path: Path) -> None:
     against = f"{name(odd_engines.OneNaN).partition(':')[0]}:OneNaNToo"
     ended, entry, _ = judged(odd_engines.OneNaN, "--against", against, folder=tmp_path)

@@ -17,6 +17,7 @@ from parity.checks.verdicts import VERDICTS
 from parity.checks.words import element, exactly
 from parity.report import Report, wording
 from parity.report.findings import findings
+from parity.report.artist import Drawing
 from parity.report.html import to_html
 from parity.report.table import summary
 from parity.tables import Trimmed
@@ -397,7 +398,11 @@ def test_the_page_is_whole_self_contained_and_accessible(whole: str) -> None:
     assert set(re.findall(r"url\((.)", text)) == {"#"}
     assert "parity replay case-rightfit-gradients.safetensors" in words(text)
     assert sum(tag == "svg" for tag, _ in parsed.tags) == 5
-    assert text == to_html(report)
+    settings = report.document["settings"]
+    with Drawing({"actual": settings["engine"], "expected": settings["against"]}) as drawing:
+        for each in report.document["architectures"]:
+            drawing.begin(each, report.curves.get(each["name"]))
+        assert text == to_html(report, drawing.figures())
 
 
 def test_the_page_shows_results_in_words_and_both_environments() -> None:
