@@ -15,7 +15,8 @@ LOWEST := tests/minigrad/test_safetensors.py tests/test_readme.py tests/parity/t
 	tests/parity/test_sweep_cli.py tests/parity/test_sweep_compare.py tests/parity/test_sweep_dask.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity explain test lowest lint bench figures fuzz calibrate proof detection peers clean
+.PHONY: help setup parity explain test lowest lint evidence bench figures fuzz calibrate proof cuda detection \
+	peers clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
@@ -54,9 +55,12 @@ lint: $(MADE) ## check style and types
 	$(BIN)/ruff format --check
 	MYPY_NUM_WORKERS=auto $(BIN)/mypy
 
+evidence: $(MADE) ## say which results are of the code as it is, and how to measure the others again
+	$(BIN)/python -m parity.evidence status
+
 # These variables force kernels and block sizes on OpenBLAS that are not this processor's.
 bench: $(MADE) ## time every engine, half an hour; the result goes into parity/README.md, without ARGS
-	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/parity bench --engines all --threads 1 --scaling \
+	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/parity bench --engines all --threads 1 --scaling --products \
 		--output out $(ARGS)
 	$(if $(ARGS),,$(BIN)/python -m parity.evidence bench out)
 	$(if $(ARGS),,env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/parity bench --threads 1 --read-losses \
@@ -72,19 +76,25 @@ figures: $(MADE) ## train at many seeds on both engines; put the picture and the
 
 # Resumes where it was stopped; the threads of two libraries in one process would fight.
 fuzz: $(MADE) ## compare operations and random graphs with torch, kill sweeps, for half an hour or more
-	MINIGRAD_FUZZ=1 $(BIN)/pytest -n auto \
+	MINIGRAD_FUZZ=$(if $(ARGS),1,record) $(BIN)/pytest -n auto \
 		$(shell grep -lE "operations import .*\b(FUZZ|EXAMPLES)\b|mark\.dear" tests/test_*.py tests/*/test_*.py) $(ARGS)
 
 proof: $(MADE) ## judge minigrad against torch at 12 seeds in full and 50 quickly, for an hour
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m parity.evidence proof $(ARGS)
 
-# Resumes where it was stopped. The result goes to parity/evidence/results/ and .readme/ by hand.
+cuda: $(MADE) ## judge minigrad against torch on an NVIDIA GPU
+	$(BIN)/python -m parity.evidence proof --device cuda --full 1 --quick 4 --workers 1 \
+		--output parity/evidence/results/cuda.json $(ARGS)
+
+# Resumes where it was stopped. README has numbers of the result, too, which the tests compare.
 calibrate: $(MADE) ## measure the budget: false alarms against z, defects caught; result in out/
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m parity.evidence calibration --output out $(ARGS)
+	$(if $(ARGS),,cp out/calibration.json parity/evidence/results/ && cp out/calibration.png .readme/)
 
 # Resumes where it was stopped.
 detection: $(MADE) ## plant every defect of the catalogue in a copy, see what finds it, report in out/
 	$(BIN)/python -m parity.evidence detection --output out $(ARGS)
+	$(if $(ARGS),,cp out/detection.json parity/evidence/results/ && cp out/detection.png .readme/)
 	$(if $(ARGS),,$(BIN)/python -m tests.parity.engine_catalogue)
 
 peers: $(MADE) ## judge the other engines against torch; put the result into parity/README.md

@@ -79,8 +79,7 @@ from minigrad.tensor.joining import hstack as hstack
 from minigrad.tensor.joining import stack as stack
 from minigrad.tensor.joining import vstack as vstack
 from minigrad.tensor.printing import set_printoptions as set_printoptions
-
-__version__ = "0.1.0"
+from minigrad.version import __version__ as __version__
 
 dtype = dtypes.DType
 bool = dtypes.bool_

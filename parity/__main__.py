@@ -4,6 +4,7 @@ Every engine process imports this module again (that is how processes are spawne
 nothing until it is called.
 """
 
+import gc
 import os
 import sys
 
@@ -19,8 +20,11 @@ def main(arguments: list[str] | None = None) -> None:
     from minigrad import shell  # before all else: Ctrl-C while that loads ends it in one line
     from parity.extras import needed_by
 
+    gc.disable()  # there is hardly any garbage in what is loaded
     with needed_by("parity"):
         from parity.cli import app
+    gc.freeze()
+    gc.enable()
     if waiting:
         print(" " * len(LOADING), end="\r", file=sys.stderr, flush=True)
     sys.exit(shell.finish("parity", lambda: app(arguments)))

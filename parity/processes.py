@@ -10,7 +10,7 @@ from minigrad.architectures import Architecture
 from parity.checks.steps import Judge
 from parity.checks.trajectory import RUNS
 from parity.engines.pipe import JUDGE, RAISED, engines_failure
-from parity.engines.process import KEPT, EngineProcess
+from parity.engines.process import KEPT, EngineProcess, of_each
 from parity.engines.protocol import Engine, Task
 from parity.engines.registry import factory, reproducible
 from parity.engines.trainer import Trainer
@@ -82,7 +82,7 @@ class Processes:
 
     def require_two(self) -> None:
         """Raise `UsageError` if both engines are of one class, whatever names it goes by."""
-        actual, expected = (p.call(Trainer.identity) for p in (self.actual, self.expected))
+        actual, expected = of_each((self.actual, self.expected), Trainer.identity)
         if actual == expected:
             raise UsageError(
                 f"{self.actual.name!r} and {self.expected.name!r} are one engine, {actual}: held "
@@ -92,10 +92,8 @@ class Processes:
 
     def environment(self) -> dict[str, Any]:
         """Return what the two engines' processes run on, by "actual" and "expected"."""
-        return {
-            "actual": self.actual.call(Trainer.environment),
-            "expected": self.expected.call(Trainer.environment),
-        }
+        found = of_each((self.actual, self.expected), Trainer.environment)
+        return dict(zip(("actual", "expected"), found, strict=True))
 
     @contextmanager
     def noting(self, entry: dict[str, Any]) -> Iterator[None]:

@@ -18,6 +18,7 @@ from parity.points import abscissa, points
 from parity.probes.check import check_probes
 from parity.processes import Processes, Side, processes_for
 from parity.report import Curves, Report
+from parity.result_sources import code
 
 Progress = Callable[[str, str, int, int], object]
 """Called as `progress(architecture, training or verdict, epochs done, epochs)`."""
@@ -74,6 +75,7 @@ def run_on(
             document["passed"] = all(verdicts) and (probes is None or probes["passed"])
     engines = {"engine": processes.actual.name, "against": processes.expected.name}
     document |= {
+        "code": code("run"),
         "environment": processes.environment(),
         "settings": {**settings, **engines},
         "architectures": entries,

@@ -1,12 +1,28 @@
-"""A digest of source files: by it a result knows the code that it is a result of."""
+"""A digest of source files: by it a result knows the code that it is a result of.
 
-import ast
+Comments, docstrings and empty lines of Python files do not count. The digest is the same under
+every version of Python, which a digest of syntax trees is not.
+"""
+
+import functools
 import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 """The folder that has the three packages."""
+
+_STRING = (
+    r"(?:'''(?:[^\\]|\\.)*?'''|'(?:[^'\\\n]|\\.)*'"
+    r'|"""(?:[^\\]|\\.)*?"""|"(?:[^"\\\n]|\\.)*")'
+)
+_PARTS = re.compile(
+    rf"^[ \t]*(?P<alone>[A-Za-z]{{0,2}}{_STRING})[ \t]*(?=\#|\n|\Z)"
+    rf"|(?P<comment>\#[^\n]*)|{_STRING}|(?P<bracket>[][(){{}}])",
+    re.DOTALL | re.MULTILINE,
+)
+"""What of a text is no plain code; the first is a docstring if it is not within brackets."""
 
 
 def matching(patterns: Iterable[str], without: Iterable[str] = (), root: Path = ROOT) -> list[Path]:
@@ -19,35 +35,35 @@ def matching(patterns: Iterable[str], without: Iterable[str] = (), root: Path = 
     )
 
 
-def digest(
-    patterns: Iterable[str],
-    without: Iterable[str] = (),
-    root: Path = ROOT,
-    *,
-    code_only: bool = False,
-) -> str:
+def digest(patterns: Iterable[str], without: Iterable[str] = (), root: Path = ROOT) -> str:
     """Return 16 hexadecimal digits of the names and contents of the files that match.
 
     Args:
         patterns: which files, such as "minigrad/**/*.py", from `root`.
         without: which of them to leave out.
         root: a folder.
-        code_only: whether comments and docstrings do not count; all files are Python's then.
     """
     found = hashlib.sha256()
     for path in matching(patterns, without, root):
-        content = _code(path) if code_only else path.read_bytes()
+        content = path.read_bytes()
+        if path.suffix == ".py":
+            content = code_of(content)
         found.update(f"{path.relative_to(root).as_posix()}\n".encode() + content + b"\n")
     return found.hexdigest()[:16]
 
 
-def _code(path: Path) -> bytes:
-    """Return a Python file's syntax tree without its docstrings, as text."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return ast.dump(_WithoutDocstrings().visit(tree)).encode()
+@functools.cache
+def code_of(content: bytes) -> bytes:
+    """Return a Python file's content without comments, docstrings and empty lines."""
+    depth = 0
 
+    def kept(part: re.Match[str]) -> str:
+        nonlocal depth
+        if part["bracket"]:
+            depth += 1 if part[0] in "([{" else -1
+        if part["comment"] or (part["alone"] and depth == 0):
+            return ""
+        return part[0].replace("\n", "\\n")  # so that no line of a string is taken for an empty one
 
-class _WithoutDocstrings(ast.NodeTransformer):
-    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
-        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return None if is_text else node
+    lines = _PARTS.sub(kept, content.decode("latin-1")).split("\n")
+    return "\n".join(line.rstrip() for line in lines if line.strip()).encode("latin-1")

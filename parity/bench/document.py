@@ -1,15 +1,15 @@
 """`bench.json`: which engines are how fast."""
 
 import functools
-import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from parity.bench.ratios import CONFIDENCE, FEWEST_ROUNDS, agreement, finite, ratios
+from parity.bench.ratios import CONFIDENCE, FEWEST_ROUNDS, agreement, finite, quartiles, ratios
 from parity.bench.rounds import Factory, Progress, Timings, time_network
 from parity.engines.protocol import Task
 from parity.engines.registry import runs_on
 from parity.environment import blas_warning, environment
+from parity.result_sources import code
 from parity.system import load_average, usable_cores
 
 UNEQUAL = 0.25
@@ -32,8 +32,8 @@ def bench(
     document of `bench.json`, all times in seconds per training step. Beside what its schema
     requires it has
 
+    - `code`, the digest of the sources that decide the times;
     - `read_losses`, whether every step's loss was read before the next step;
-
     - in each result `steps`, how many a round has, `final_loss`, after the last of them (`null` if
       not finite), `process_medians_s`, one for each generation of processes, `cores_used`, of all
       threads together, and `peak_memory_bytes`, above what the process had before (`null` if not
@@ -66,6 +66,7 @@ def bench(
     loads = [load_average()]
     document: dict[str, Any] = {
         "schema": 1,
+        "code": code("bench-losses" if read_losses else "bench"),
         "environment": environment(),
         "read_losses": read_losses,
         "engines": {},
@@ -112,7 +113,6 @@ def _add(
     document["agreement"].append(agreement(architecture, task.dtype, losses))
     document["ratios"] += ratios(architecture, found.times)
     for name, seconds in found.times.items():
-        q1_s, median_s, q3_s = statistics.quantiles(seconds, n=4, method="inclusive")
         document["results"].append(
             {
                 "engine": name,
@@ -120,9 +120,7 @@ def _add(
                 "threads": threads,
                 "device": runs_on(name, task.device),
                 "rounds": len(seconds),
-                "median_s": median_s,
-                "q1_s": q1_s,
-                "q3_s": q3_s,
+                **quartiles(seconds),
                 "process_medians_s": found.processes[name],
                 "steps": found.steps[name],
                 "final_loss": finite(found.final_loss[name]),

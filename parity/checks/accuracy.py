@@ -48,7 +48,7 @@ import numpy as np
 from parity.checks import plain
 from parity.checks.steps import Judge
 from parity.checks.words import Document, element, number, wrong_of
-from parity.engines.process import EngineProcess, LocalObject
+from parity.engines.process import EngineProcess, LocalObject, of_each
 from parity.engines.protocol import Array, Start, Task
 from parity.engines.trainer import Progress, Step, Trainer, ignore
 
@@ -204,11 +204,9 @@ def _errors(
 
     states = [_near(anchor, task, start, rng) for anchor in anchors]
     true = _by_reference(sides[1], task, start, states) if task.options else None
-    for side in sides:
-        side.call(Trainer.begin, task, start)
+    of_each(sides, Trainer.begin, task, start)
     for done, (anchor, (state, buffers)) in enumerate(zip(anchors, states, strict=True)):
-        asked = [side.ask(Trainer.take, state.parameters, buffers) for side in sides]
-        steps = [answer() for answer in asked]
+        steps = of_each(sides, Trainer.take, state.parameters, buffers)
         if done >= len(judges):
             collect()
         judge = judges[done % len(judges)]

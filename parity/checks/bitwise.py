@@ -17,7 +17,7 @@ from parity.checks.bits import canonical, first_difference
 from parity.checks.state import state
 from parity.checks.words import Document
 from parity.engines.asked import Asked
-from parity.engines.process import EngineProcess, together
+from parity.engines.process import EngineProcess, of_each, together
 from parity.engines.protocol import BUFFER, Array, Start, Task
 from parity.engines.serve import alive
 from parity.engines.trainer import Progress, Run, Trainer, ignore
@@ -108,7 +108,7 @@ def check_bitwise(
     difference = None
     if different:
         epoch = different[0]
-        states = [side.call(state_after, task, start, buffers, epoch) for side in sides]
+        states = of_each(sides, state_after, task, start, buffers, epoch)
         difference = first_difference(canonical(states[0]), canonical(states[1])) or {
             "parameter": None,
             "index": [],

@@ -11,7 +11,7 @@ from parity.checks.gradients import at_zero
 from parity.checks.state import state
 from parity.checks.steps import VERDICT_OF, Judge, judge_steps
 from parity.checks.trajectory import check_trajectory, perturbed_runs
-from parity.engines.process import EngineProcess, LocalObject, together
+from parity.engines.process import EngineProcess, LocalObject, of_each, together
 from parity.engines.protocol import Array, Start, Task
 from parity.engines.trainer import Run, Trainer
 
@@ -57,7 +57,7 @@ class Match:
     @cached_property
     def draws(self) -> tuple[Start | None, Start | None]:
         """What each engine draws; None of one that draws nothing."""
-        actual, expected = (process.call(Trainer.draw, self.task) for process in self.sides)
+        actual, expected = of_each(self.sides, Trainer.draw, self.task)
         return actual, expected
 
     @cached_property
@@ -85,7 +85,7 @@ class Match:
         return found
 
     def _gradients(self, asked: Callable[..., Any], start: Start) -> list[dict[str, Array]]:
-        return [p.call(asked, self.task, start)[1] for p in self.sides]
+        return [gradients for _, gradients in of_each(self.sides, asked, self.task, start)]
 
     @cached_property
     def runs(self) -> tuple[Run, Run]:

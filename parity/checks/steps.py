@@ -25,7 +25,7 @@ from parity.checks.tally import Compared, Tally
 from parity.checks.words import Document, wrong_of
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.exchange import Exchange
-from parity.engines.process import EngineProcess, LocalObject
+from parity.engines.process import EngineProcess, LocalObject, of_each
 from parity.engines.protocol import PREDICTION, Array, Start, Task
 from parity.engines.trainer import Progress, Told, Trainer, ignore
 
@@ -214,10 +214,13 @@ def judge_steps(
     shapes = {name: value.shape for name, value in start.parameters.items()}
     tallies = {verdict: Tally() for side, verdict in VERDICT_OF.items() if side in sides}
     with Exchange(shapes, task.dtype, rooms) as exchange:
-        for side, process in sides.items():
-            process.call(Trainer.join, task, start, exchange, side, buffers)
-        for judge in judges:
-            judge.call(Judge.join, task, start, exchange)
+        joining = [
+            process.ask(Trainer.join, task, start, exchange, side, buffers)
+            for side, process in sides.items()
+        ]
+        of_each(judges, Judge.join, task, start, exchange)
+        for joined in joining:
+            joined()
         _copy(start.parameters, exchange.room("0 given parameters"))
         if buffers:
             _copy(buffers, exchange.room("0 given buffers"))
@@ -227,10 +230,8 @@ def judge_steps(
             for verdict, compared in found.items():
                 tallies[verdict].add(epoch, compared)
             progress(epoch + 1, task.steps - start.step)
-        for process in sides.values():
-            process.call(Trainer.leave)
-        for judge in judges:
-            judge.call(Judge.leave)
+        of_each(sides.values(), Trainer.leave)
+        of_each(judges, Judge.leave)
     return {verdict: tally.entry() for verdict, tally in tallies.items()}
 
 

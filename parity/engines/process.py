@@ -11,7 +11,7 @@ engine and its reproducible twin, which are of one library, do: the library is l
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import suppress
 from copy import copy
 from types import MappingProxyType
@@ -20,7 +20,14 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast
 from parity.engines.child import Child
 from parity.engines.pipe import ChildTraceback, EngineProcessError, Request, together
 
-__all__ = ["ChildTraceback", "EngineProcess", "EngineProcessError", "LocalObject", "together"]
+__all__ = [
+    "ChildTraceback",
+    "EngineProcess",
+    "EngineProcessError",
+    "LocalObject",
+    "of_each",
+    "together",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -168,6 +175,21 @@ class EngineProcess(Generic[T]):
     def kill(self) -> None:
         """End the process at once; whoever waits for an answer, in any thread, is told."""
         self._child.kill()
+
+
+def of_each(
+    processes: Iterable[EngineProcess[T]],
+    function: Callable[Concatenate[T, P], R],
+    /,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> list[R]:
+    """Call a function of the object in each of several processes, which work at the same time.
+
+    Returns what it returned in each; raises as `call` does, what the first that failed raised.
+    """
+    answers = [process.ask(function, *args, **kwargs) for process in processes]
+    return [answer() for answer in answers]
 
 
 class _Here:

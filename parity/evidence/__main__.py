@@ -31,6 +31,7 @@ with needed_by("python -m parity.evidence"):
     )
     from parity.files import output_folder
     from parity.progress import Progress
+    from parity.result_sources import code
     from parity.system import usable_cores
 
 # What is loaded within functions brings torch or matplotlib with it.
@@ -74,6 +75,7 @@ def calibration(
         for kind in ("case", "free", "detect")
     )
     document = {
+        "code": found.document()["code"],
         "environment": environment(),
         "device": device,
         "seeds": {"cases": [0, cases - 1], "detection": [0, seeds - 1] if seeds else []},
@@ -212,7 +214,7 @@ def figures(
     from parity.training import train
 
     report = json.loads((folder / "report.json").read_text("utf-8"))
-    found = {"environment": environment(), **outcomes(folder)}
+    found = {"code": code("figures"), "environment": environment(), **outcomes(folder)}
     with Progress() as bars:
         todo = tasks(None)
         runs = train(todo, Side("minigrad", factory("minigrad")), bars.show)
@@ -223,6 +225,20 @@ def figures(
     page = PAGES["run"]
     write_whole(page, replaced(page.read_text("utf-8"), "run", sample(report)))
     return 0
+
+
+def status() -> int:
+    """Say for each result that is checked in whether it is of the code as it is.
+
+    Exit status: 0 if all are, or 1.
+    """
+    from parity.evidence.status import statuses
+
+    found = [*statuses()]
+    for each in found:
+        print(each)
+    print("A file of older code that a command refuses to go on from has to be removed first.")
+    return int(not all(each.current for each in found))
 
 
 app = program(
@@ -238,6 +254,7 @@ for function, interrupted in (
     (peers, "name the engines that are missing"),
     (bench, KEPT),
     (figures, KEPT),
+    (status, "nothing was changed"),
 ):
     name = function.__name__
     app.command(name, cls=Command)(command(function, f"parity.evidence {name}", interrupted))

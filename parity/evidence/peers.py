@@ -23,6 +23,7 @@ from parity.evidence.proof import FIELDS, compact
 from parity.evidence.store import Store
 from parity.files import output_folder
 from parity.processes import Side
+from parity.result_sources import code
 from parity.run import run
 
 PEERS = ("jax", "jax-scan", "autograd", "mygrad", "tinygrad", "micrograd")
@@ -79,7 +80,7 @@ def too_slow(name: str, task: Task) -> str | None:
 
 def kept(path: Path, seed: int) -> Store:
     """Return what was found of the peers at a seed, in a file: `peers.json`."""
-    common = {"schema": 1, "against": AGAINST, "seed": seed}
+    common = {"schema": 1, "code": code("peers"), "against": AGAINST, "seed": seed}
     return Store(path, common, name="peers", key=lambda peer: peer["engine"], order=PEERS)
 
 

@@ -26,33 +26,11 @@ from parity.evidence.store import Store
 from parity.files import output_folder
 from parity.processes import Processes, Side, prepared
 from parity.report.html import to_html
+from parity.result_sources import code
 from parity.run import run_on
-from parity.source_digest import ROOT, digest
 
 ENGINES = ("minigrad", "torch")
 DTYPES = ("float32", "float64")
-
-PROVED = (
-    "minigrad/**/*.py",
-    "torch_impl/**/*.py",
-    "parity/checks/**/*.py",
-    "parity/engines/*.py",
-    "parity/engines/adapters/*.py",
-    "parity/problems/*.py",
-    "parity/probes/**/*.py",
-    "parity/cli/options.py",
-    "parity/documents.py",
-    "parity/processes.py",
-    "parity/run.py",
-)
-"""The sources that decide what a run finds: the engines, and what judges them."""
-
-NOT_PROVED = (
-    "minigrad/capture/**/*.py",
-    "minigrad/ensembles.py",
-    "minigrad/explain/**/*.py",
-)
-"""These are not used by `parity run` of minigrad against torch, where nothing is captured."""
 
 FIELDS = {
     "start": (),
@@ -98,11 +76,6 @@ def planned(full: int, quick: int) -> list[Job]:
     ]
 
 
-def code(root: Path = ROOT) -> str:
-    """Return a digest of the sources that decide; comments and docstrings do not count."""
-    return digest(PROVED, NOT_PROVED, root, code_only=True)
-
-
 def kept(path: Path, settings: Mapping[str, Any], jobs: Sequence[Job]) -> Store:
     """Return what has been proved so far, in a file.
 
@@ -113,7 +86,7 @@ def kept(path: Path, settings: Mapping[str, Any], jobs: Sequence[Job]) -> Store:
         "schema": 1,
         "settings": dict(settings),
         "versions": environment()["versions"],
-        "code": code(),
+        "code": code("proof"),
     }
     return Store(
         path,

@@ -1,7 +1,7 @@
 """probes: on every probe both engines stay within the budget, or are the same where it is exact."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -68,27 +68,31 @@ def check_probes(
 ) -> dict[str, Any] | None:
     """Run the seed's probes, or those of these names, on both engines, in their processes.
 
-    `progress` is called after each that this process has run on budgeted arrays meanwhile.
+    `progress` is called as this process runs them on budgeted arrays meanwhile.
 
     Returns:
         the entry of the report; None if an engine has no namespace in torch's names.
     """
     names = share(seed) if names is None else names
     sides = [process.stream(probes, dtype, seed, names) for process in (actual, expected)]
-    budgets = []
-    for budget in run_budgeted(dtype, seed, names):
-        budgets.append(budget)
+    ours: list[Outcome] = []
+    theirs: list[Outcome] = []
+    budgets: list[tuple[BudgetNotes, Problem | None]] = []
+    found: tuple[list[Any], ...] = (ours, theirs, budgets)
+
+    def seen(stream: int, item: Any) -> None:
+        found[stream].append(item)
         progress(len(budgets), len(names))
-    outcomes: tuple[list[Outcome], list[Outcome]] = ([], [])
-    ready = together(sides, lambda side, outcome: outcomes[side].append(outcome))
+
+    *ready, _ = together([*sides, run_budgeted(dtype, seed, names)], seen)
     if not all(ready):
         return None
-    return {**probes_compared(*outcomes, budgets, dtype, seed), "names": [*names]}
+    return {**probes_compared(ours, theirs, budgets, dtype, seed), "names": [*names]}
 
 
 def run_budgeted(
     dtype: str, seed: int, names: Sequence[str] | None = None
-) -> Iterator[tuple[BudgetNotes, Problem | None]]:
+) -> Generator[tuple[BudgetNotes, Problem | None], None, None]:
     """Run probes on minigrad itself; those that are not exact on budgeted arrays."""
     for name in share(seed) if names is None else names:
         probe = probe_named(name)

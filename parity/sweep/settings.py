@@ -10,18 +10,11 @@ from pathlib import Path
 from parity.engines.protocol import Task
 from parity.engines.registry import known
 from parity.environment import version
+from parity.result_sources import PEERS, SHOWN, TRAINED
 from parity.source_digest import digest
 
-TRAINING = (
-    "minigrad/**/*.py",
-    "torch_impl/**/*.py",
-    "parity/engines/**/*.py",
-    "parity/problems/*.py",
-    "parity/checks/state.py",
-    "parity/checks/trajectory.py",
-)
-"""The sources that results depend on, but for those that only show something."""
-SHOWING = ("minigrad/explain/**/*.py",)
+TRAINING = (*TRAINED, PEERS, "parity/checks/state.py", "parity/checks/trajectory.py")
+"""The sources that results depend on."""
 
 
 def settings(tasks: Mapping[str, Task], engines: Sequence[str]) -> dict[str, str]:
@@ -85,4 +78,4 @@ def _sources(package: str) -> str:
 
 @functools.cache
 def _code() -> str:
-    return digest(TRAINING, SHOWING)
+    return digest(TRAINING, SHOWN)

@@ -66,8 +66,10 @@ class FuzzRecord:
         import torch  # noqa: F401
 
         from parity.environment import environment
+        from parity.result_sources import code
 
         return {
+            "code": code("fuzz"),
             "environment": environment(),
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._start)),
             "duration_s": round(time.time() - self._start, 1),

@@ -17,13 +17,12 @@ from parity.engines.trainer import Progress, ignore
 from parity.environment import environment
 from parity.evidence.detection.trial import failed, run_in
 from parity.evidence.store import Store
-from parity.source_digest import ROOT, digest
+from parity.result_sources import code
+from parity.source_digest import ROOT
 from tests.parity import odd_engines as odd
 from tests.parity import stateful_engines as stateful
 
 RESULT = ROOT / "parity" / "evidence" / "results" / "engines.json"
-
-CODE = ("minigrad/**/*.py", "torch_impl/**/*.py", "parity/**/*.py", "tests/parity/*_engines.py")
 
 OPTIONS: Mapping[type[Engine], Sequence[str]] = {
     odd.Hangs: ("--timeout", "3"),
@@ -61,7 +60,7 @@ def judge_engines(
     """
     kept = Store(
         path,
-        {"schema": 1, "code": digest(CODE), "environment": environment()},
+        {"schema": 1, "code": code("engines"), "environment": environment()},
         name="engines",
         key=lambda row: row["engine"],
         order=map(name, engines),

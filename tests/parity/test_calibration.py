@@ -275,7 +275,7 @@ def test_a_run_resumes_and_reports(
 
     monkeypatch.setattr(runs, "NETWORKS", ("rightfit",))
     monkeypatch.setattr(runs, "draw_case", draw)
-    monkeypatch.setattr(runs, "digest", lambda patterns: "of these tests")
+    monkeypatch.setattr(runs, "code", lambda name: f"of this {name}")
     monkeypatch.setattr(free, "draw_case", lambda seed: draw_case(20))
     options = ["--workers", "1", "--seeds", "1", "--free", "1", "--output", str(tmp_path)]
     arguments = ["calibration", *options, "--cases"]
@@ -287,6 +287,7 @@ def test_a_run_resumes_and_reports(
     assert found["seeds"] == {"cases": [0, 2], "detection": [0, 0]}
     assert len(found["detection"]) == 2 * len(GRADIENT_DEFECTS)
     assert found["environment"]["versions"]
+    assert found["code"] == "of this calibration"
     assert (tmp_path / "calibration.png").read_bytes().startswith(b"\x89PNG")
     own = found["free_steps"]
     assert (own["runs"], own["comparisons"], own["false_alarms"]) == (2, 40, 0)

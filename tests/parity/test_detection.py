@@ -19,7 +19,6 @@ from parity.evidence.detection.runs import control, detect, document, verdict
 from parity.evidence.detection.trial import (
     DIED,
     RAISED,
-    TREE,
     copy_tree,
     failed,
     run_in,
@@ -28,7 +27,8 @@ from parity.evidence.detection.trial import (
 from parity.evidence.detection.usual_tests import PRACTICES, assert_close, finite_differences
 from parity.evidence.rendered import detection_table
 from parity.probes import WRITTEN, share
-from parity.source_digest import ROOT, digest
+from parity.result_sources import code
+from parity.source_digest import ROOT
 from tests.parity import engine_catalogue
 from tests.parity.commands import evidence
 
@@ -181,9 +181,9 @@ def test_what_cannot_be_planted_in_this_process_is_named() -> None:
 def test_a_copy_is_what_runs_in_it(tmp_path: Path) -> None:
     copy_tree(tmp_path)
     assert not list(tmp_path.rglob("__pycache__"))
-    before = digest(TREE, root=tmp_path)
+    before = code("detection", tmp_path)
     LINEAR.plant(tmp_path)
-    assert digest(TREE, root=tmp_path) != before
+    assert code("detection", tmp_path) != before
     (tmp_path / "look.py").write_text(
         "import inspect, minigrad, parity, torch_impl\n"
         "from minigrad.ops import linalg\n"

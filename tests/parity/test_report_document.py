@@ -51,7 +51,16 @@ def objects(value: Any) -> list[dict[str, Any]]:
 
 
 OPTIONAL = {"samples", "quick", "actual", "expected", "budget", "case", "first_node", "probes"}
-OPTIONAL |= {"per_parameter", "aggregate_used", "problem", "wrong", "true", "factor", "source"}
+OPTIONAL |= {
+    "per_parameter",
+    "aggregate_used",
+    "problem",
+    "wrong",
+    "true",
+    "factor",
+    "source",
+    "names",
+}
 
 
 def test_every_field_that_is_fixed_is_required() -> None:
@@ -72,7 +81,7 @@ def test_every_field_has_its_type(wrong: object) -> None:
     complete = report_of("complete", ("rightfit",)).document
     texts = {"name", "device", "engine", "against", "parameter", "probe", "tensor"}
     texts |= {"node", "operation", "rule", "receiver"}
-    lists = {"index", "failed", "source", "sizes", "nodes"}
+    lists = {"index", "failed", "source", "sizes", "nodes", "names"}
     free = texts if wrong == "x" else set()
     free |= {"learning_rate"} if wrong == -1.5 else set()
     free |= lists if wrong == [] else set()

@@ -24,20 +24,10 @@ from parity.evidence.calibration.measure import (
     measure,
 )
 from parity.evidence.store import Store
-from parity.source_digest import digest
+from parity.result_sources import code
 
 NETWORKS = ("rightfit", "overfit")
 """The networks in which defects are planted."""
-
-CODE = (
-    "minigrad/**/*.py",
-    "torch_impl/**/*.py",
-    "parity/checks/**/*.py",
-    "parity/evidence/calibration/cases.py",
-    "parity/evidence/calibration/free.py",
-    "parity/evidence/calibration/measure.py",
-)
-"""What the measurements depend on: those of one file are all of the same code."""
 
 SAVE_EVERY_S = 20.0
 
@@ -50,7 +40,7 @@ def measurements(path: Path, device: str) -> Store:
     Raises:
         UsageError: the file is there, and is none of ours or one of another code or device.
     """
-    common = {"code": digest(CODE), "device": device, "versions": environment()["versions"]}
+    common = {"code": code("calibration"), "device": device, "versions": environment()["versions"]}
     return Store(path, common, every_s=SAVE_EVERY_S)
 
 

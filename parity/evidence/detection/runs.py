@@ -10,10 +10,10 @@ from typing import Any
 from parity.engines.trainer import Progress, ignore
 from parity.environment import environment
 from parity.evidence.detection.defect import Defect
-from parity.evidence.detection.trial import DIED, RAISED, TREE, copy_tree, trial
+from parity.evidence.detection.trial import DIED, RAISED, copy_tree, trial
 from parity.evidence.detection.usual_tests import PRACTICES
 from parity.evidence.store import Store
-from parity.source_digest import digest
+from parity.result_sources import code
 
 
 def detect(
@@ -50,7 +50,7 @@ def detect(
     with tempfile.TemporaryDirectory(prefix="parity-detection-") as temporary:
         base = Path(temporary) / "base"
         copy_tree(base)
-        kept = Store(path, {"code": digest(TREE, root=base)})
+        kept = Store(path, {"code": code("detection", base)})
 
         def tried(defect: Defect | None, seed: int) -> Any:
             """Return the result of a trial, made in a tree of its own if it is not there yet."""
@@ -71,7 +71,7 @@ def detect(
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-    return document(defects, found, seed, controls)
+    return {"code": kept.document()["code"], **document(defects, found, seed, controls)}
 
 
 def control(seed: int) -> str:

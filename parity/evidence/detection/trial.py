@@ -14,8 +14,6 @@ from parity.evidence.detection.defect import Defect
 from parity.source_digest import ROOT
 
 PACKAGES = ("minigrad", "torch_impl", "parity")
-TREE = ("minigrad/**/*", "torch_impl/**/*", "parity/**/*")
-"""Everything in a copy of the tree can change what a trial finds."""
 
 PATIENCE_S = 1800
 """A run that takes longer than this hangs."""

@@ -20,6 +20,7 @@ from parity.environment import environment
 from parity.evidence.detection.defect import Defect, planted, read
 from parity.evidence.readme_tables import RESULTS
 from parity.evidence.store import Store
+from parity.result_sources import code
 from parity.system import usable_cores
 from tests.minigrad.api_machine import run_programs
 from tests.minigrad.machine.known import KNOWN
@@ -85,7 +86,7 @@ def main(*names: str) -> None:
     """Search for these defects, and for those that nobody has searched for, on all cores."""
     kept = Store(
         RESULT,
-        {"environment": environment(), "limit_s": LIMIT_S},
+        {"code": code("machine"), "environment": environment(), "limit_s": LIMIT_S},
         name="found",
         key=lambda row: row["name"],
         order=[each.defect.name for each in PLANTED],
