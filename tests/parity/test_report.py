@@ -16,8 +16,8 @@ from rich.text import Text
 from parity.checks.verdicts import VERDICTS
 from parity.checks.words import element, exactly
 from parity.report import Report, wording
-from parity.report.findings import findings
 from parity.report.artist import Drawing
+from parity.report.findings import findings
 from parity.report.html import to_html
 from parity.report.table import summary
 from parity.tables import Trimmed
