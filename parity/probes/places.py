@@ -21,6 +21,7 @@ import numpy as np
 
 import minigrad
 from minigrad import tape
+from minigrad.ops import Rule
 from minigrad.tape import Node
 from minigrad.tensor import backward
 from parity.engines.protocol import Array
@@ -112,7 +113,7 @@ class Graph:
         waiting = [node]
         while waiting:
             each = waiting.pop()
-            if each.rule is not None:
+            if isinstance(each.rule, Rule):
                 yield each.rule.forward
                 waiting += [p for p in each.parents if p is not None and p not in noted]
 

@@ -258,13 +258,24 @@ def replay_probe(lib: ModuleType, capture: Capture, probe: Probe, dtype: str, se
         }
         return Outcome(probe.name, found)
     except refusal:
-        notes = PartlyCaptured(capture, lambda a: lib.tensor(a).requires_grad_(), own)
-        problem = run_probe(lib, probe, notes)
-        if notes.captures:
-            return Outcome(probe.name, notes.values, problem)
-        return Outcome(probe.name, judged=False)
+        return _replay_steps(lib, capture, probe, own, refusal)
     except Exception as error:
         return Outcome(probe.name, problem=_problem(error, Path(str(lib.__file__)).parent))
+
+
+def _replay_steps(
+    lib: ModuleType, capture: Capture, probe: Probe, arrays: dict[str, Array], refusal: Any
+) -> Outcome:
+    """Run a probe with its steps captured one by one; not judged is one whose steps are refused."""
+    notes = PartlyCaptured(capture, lambda a: lib.tensor(a).requires_grad_(), arrays)
+    problem = None
+    try:
+        note_all(lib, probe, notes)
+    except refusal:
+        return Outcome(probe.name, judged=False)
+    except Exception as error:
+        problem = _problem(error, Path(str(lib.__file__)).parent)
+    return Outcome(probe.name, notes.values, problem, judged=notes.captures)
 
 
 def _problem(error: Exception, package: Path) -> Problem:

@@ -99,6 +99,7 @@ _add(of(2), True, "each",
     add_alpha=lambda lib, x, y: lib.add(x, y, alpha=2),
     sub_alpha=lambda lib, x, y: x.sub(y, alpha=3),
     two_dtypes=lambda lib, x, y: x.float() * y.double(),
+    no_axes=lambda lib, x, y: x.float() * lib.tensor(2.0, dtype=lib.float64) + y.float(),
     remainder=lambda lib, x, y: x % y,
 )
 _add(of(3), True, "whole",
