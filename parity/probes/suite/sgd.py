@@ -183,6 +183,13 @@ def learning_rate_to_the_last_bit(lib: Any, inputs: Any, note: Any) -> None:
         note.updated(f"lr={lr}: buffer", optimizer.state[p]["momentum_buffer"])
     optimizer.step()
     note.updated("buffer after two steps", optimizer.state[p]["momentum_buffer"])
+    p = parameter(lib, note, "x")
+    optimizer = lib.optim.SGD([p], lr=1.0, momentum=0.5, dampening=0.999)
+    for factor in (0.0, 1.0):
+        optimizer.zero_grad()
+        (p * slope * factor).sum().backward()
+        optimizer.step()
+    note.updated("what dampening leaves", optimizer.state[p]["momentum_buffer"])
     p, q = lib.nn.Parameter(note.leaf("x").float()), lib.nn.Parameter(note.leaf("x").double())
     optimizer = lib.optim.SGD([p, q], lr=0.1)
     ((p * slope.float()).double() + q * slope.double()).sum().backward()

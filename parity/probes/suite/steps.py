@@ -1,0 +1,153 @@
+"""Training steps that are called again and again, each given to `note.captured`.
+
+An engine may record one and replay it: nothing that is computed may tell.
+"""
+
+from typing import Any
+
+from parity.probes.probe import given, integers, normal, probe
+from parity.probes.suite import parameter
+
+
+@probe(exact=True, p=integers(3, below=4), x=integers(3, below=4))
+def micro_batches_add_up(lib: Any, inputs: Any, note: Any) -> None:
+    """Without zero_grad gradients are added up, and taken away they begin anew."""
+    p, x = parameter(lib, note, "p"), inputs["x"].detach()
+
+    def step(x: Any) -> Any:
+        loss = (p * x).sum()
+        loss.backward()
+        return loss
+
+    take = note.captured(step)
+    for i in range(6):
+        if i == 3:
+            p.grad = None
+        if i == 5:
+            p.grad.zero_()
+        note(f"loss {i}", take(x * (i + 1)), gradient=False)
+        note.gradient(f"after {i}", p)
+
+
+@probe(exact=True, p=integers(3, below=4), x=integers(3, below=4))
+def tensors_made_within(lib: Any, inputs: Any, note: Any) -> None:
+    """A tensor that is made in a step and changed in place begins anew at every call."""
+    p, x = parameter(lib, note, "p"), inputs["x"].detach()
+
+    def step(x: Any) -> Any:
+        total, ones = lib.zeros(3, dtype=x.dtype), lib.ones_like(x)
+        total += p.detach() * x
+        ones.mul_(x).add_(2)
+        made = lib.tensor([1.0, 2.0, 3.0], dtype=x.dtype)
+        made[1] = x[0]
+        return total, ones, made
+
+    take = note.captured(step)
+    for i in range(3):
+        for name, value in zip(("total", "ones", "made"), take(x + i), strict=True):
+            note(f"{name} {i}", value, gradient=False)
+
+
+@probe(exact=True, p=integers(3, below=4), x=integers(3, below=4))
+def results_are_kept(lib: Any, inputs: Any, note: Any) -> None:
+    """What a step returned is not changed by the next one, nor by what the step computes later."""
+    p, x = parameter(lib, note, "p"), inputs["x"].detach()
+
+    def step(x: Any) -> Any:
+        p.grad = None
+        twice = p * x * 2
+        both = lib.cat([p * 3, (twice + 1).relu(), x * 5])
+        rows = lib.stack([twice * 1, x - p])
+        loss = (both * both).sum() + (rows * rows).sum()
+        loss.backward()
+        with lib.no_grad():
+            p.sub_(p.grad / 64)
+            between = (p * x).sum()
+            p.add_(x)
+        return loss, twice, both, rows, between
+
+    take = note.captured(step)
+    kept = [take(x + i) for i in range(4)]
+    for i, values in enumerate(kept):
+        for j, value in enumerate(values):
+            note(f"call {i}: {j}", value, gradient=False)
+    note.updated("p", p)
+
+
+@probe(exact=True, p=integers(3, below=4), x=integers(3, below=4))
+def what_a_step_refers_to(lib: Any, inputs: Any, note: Any) -> None:
+    """Names stand for something else, data are changed in place: the next call sees it."""
+    p, x = parameter(lib, note, "p"), inputs["x"].detach()
+    data, scale = x * 1, x * 1
+    optimizer = lib.optim.SGD([p], lr=0.125)
+
+    def error() -> Any:
+        return (p * scale + data * data).sum()
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        loss = error()
+        loss.backward()
+        return loss
+
+    def step() -> Any:
+        return optimizer.step(closure)
+
+    take = note.captured(step)
+    group = optimizer.param_groups[0]
+    for i in range(12):
+        if i == 2:
+            scale = x * -3
+        if i == 4:
+            data.fill_(3.0)
+        if i == 6:
+            group["weight_decay"] = 0.25
+        if i == 8:
+            group["momentum"] = 0.5
+        if i == 10:
+            group["lr"], group["maximize"] = 0.0625, True
+        note(f"loss {i}", take(), gradient=False)
+        note.updated(f"p {i}", p)
+        if i % 3 == 2:
+            with lib.no_grad():
+                p.copy_(x)
+
+
+@probe(x=normal(4), y=normal(4))
+def numbers_of_two_dtypes(lib: Any, inputs: Any, note: Any) -> None:
+    """A number has the precision of the tensor that it meets, at each place by itself."""
+    x, y = inputs["x"].detach(), inputs["y"].detach()
+
+    def step(x: Any, y: Any) -> Any:
+        return x.float() * 0.1, y.double() * 0.1, (x.float() + 0.3) * 0.1, y.double() + 0.3
+
+    take = note.captured(step)
+    for i in range(3):
+        for j, value in enumerate(take(x + i, y - i)):
+            note(f"call {i}: {j}", value, gradient=False)
+
+
+@probe(exact=True, a=given(1.0, 2.0), b=given(3.0, 4.0), c=given(-2.0))
+def groups_that_share_a_step(lib: Any, inputs: Any, note: Any) -> None:
+    """Updates alike but for a number, and values that are read between two of them."""
+    a, b, c = (parameter(lib, note, name) for name in inputs)
+    groups = [{"params": [a]}, {"params": [b], "lr": 0.25}, {"params": [c], "weight_decay": 0.5}]
+    optimizer = lib.optim.SGD(groups, lr=0.125)
+
+    def step() -> Any:
+        optimizer.zero_grad()
+        loss = (a * a).sum() + (b * b).sum() + (c * c).sum()
+        loss.backward()
+        optimizer.step()
+        with lib.no_grad():
+            a.sub_(a.grad * 0.125)
+            between = (a * b).sum()
+            b.sub_(b.grad * 0.125)
+        return loss, between
+
+    take = note.captured(step)
+    for i in range(3):
+        for j, value in enumerate(take()):
+            note(f"call {i}: {j}", value, gradient=False)
+        for name, p in {"a": a, "b": b, "c": c}.items():
+            note.updated(f"call {i}: {name}", p)
