@@ -179,8 +179,9 @@ def _compared(
     if probe.exact or probe.ulps or expected.dtype.kind != "f":
         agree, allowed = same(found, expected), np.zeros(expected.shape)
         if probe.ulps and expected.dtype.kind == "f":
-            allowed = probe.ulps * np.spacing(np.abs(expected))
-            agree |= np.abs(found - expected) <= allowed
+            with np.errstate(invalid="ignore"):  # of infinities, which must be the same
+                allowed = probe.ulps * np.spacing(np.abs(expected))
+                agree |= np.abs(found - expected) <= allowed
         index = np.unravel_index(int(np.argmin(agree)), expected.shape)
         at = {**values_at(index, found, expected), "budget": float(allowed[index])}
         return ProbedTensor(0.0 if agree.all() else math.inf, at, expected.size)

@@ -88,7 +88,7 @@ def make(
                 optimizer = changed(lib, optimizer, between, named["p"], inputs["target"])
             moved = [*named][: 2 if gradients == "missing" and step == 1 else 3]
             with lib.no_grad() if gradients == "closure" else nullcontext():
-                note(f"step {step}: loss", take(), gradient=False)
+                take()
                 for name, p in named.items():
                     note.gradient(f"step {step}: {name}", p)
                     if optimizer.state.get(p, {}).get("momentum_buffer") is not None:

@@ -61,9 +61,9 @@ def results_are_kept(lib: Any, inputs: Any, note: Any) -> None:
         loss = (both * both).sum() + (rows * rows).sum()
         loss.backward()
         with lib.no_grad():
-            p.sub_(p.grad / 64)
+            p.sub_(p.grad)
             between = (p * x).sum()
-            p.add_(x)
+            p.copy_(x)
         return loss, twice, both, rows, between
 
     take = note.captured(step)
@@ -79,7 +79,7 @@ def what_a_step_refers_to(lib: Any, inputs: Any, note: Any) -> None:
     """Names stand for something else, data are changed in place: the next call sees it."""
     p, x = parameter(lib, note, "p"), inputs["x"].detach()
     data, scale = x * 1, x * 1
-    optimizer = lib.optim.SGD([p], lr=0.125)
+    optimizer = lib.optim.SGD([p], lr=0.5)
 
     def error() -> Any:
         return (p * scale + data * data).sum()
@@ -95,20 +95,20 @@ def what_a_step_refers_to(lib: Any, inputs: Any, note: Any) -> None:
 
     take = note.captured(step)
     group = optimizer.param_groups[0]
-    for i in range(12):
+    for i in range(11):
         if i == 2:
             scale = x * -3
         if i == 4:
             data.fill_(3.0)
         if i == 6:
-            group["weight_decay"] = 0.25
+            group["weight_decay"] = 0.5
         if i == 8:
             group["momentum"] = 0.5
         if i == 10:
-            group["lr"], group["maximize"] = 0.0625, True
+            group["lr"], group["maximize"] = 0.25, True
         note(f"loss {i}", take(), gradient=False)
         note.updated(f"p {i}", p)
-        if i % 3 == 2:
+        if i % 2:
             with lib.no_grad():
                 p.copy_(x)
 
