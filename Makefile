@@ -60,7 +60,7 @@ evidence: $(MADE) ## say which results are of the code as it is, and how to meas
 
 # These variables force kernels and block sizes on OpenBLAS that are not this processor's.
 bench: $(MADE) ## time every engine, half an hour; the result goes into parity/README.md, without ARGS
-	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/parity bench --engines all --threads 1 --scaling \
+	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/parity bench --engines all --threads 1 --scaling --products \
 		--output out $(ARGS)
 	$(if $(ARGS),,$(BIN)/python -m parity.evidence bench out)
 	$(if $(ARGS),,env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/parity bench --threads 1 --read-losses \

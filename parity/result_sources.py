@@ -104,7 +104,9 @@ SOURCES: Mapping[str, Sources] = {
         (*JUDGED, PEERS, "parity/bench/timed.py", "parity/evidence/peers.py"),
         NOT_EAGER,
     ),
-    "bench": Sources("make bench", (*TIMED, "parity/bench/scaling.py"), NOT_TIMED),
+    "bench": Sources(
+        "make bench", (*TIMED, "parity/bench/products.py", "parity/bench/scaling.py"), NOT_TIMED
+    ),
     "bench-losses": Sources("make bench", TIMED, (*NOT_TIMED, "minigrad/ensembles.py")),
     "machine": Sources(
         "python -m tests.minigrad.machine.planted",

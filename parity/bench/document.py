@@ -1,11 +1,10 @@
 """`bench.json`: which engines are how fast."""
 
 import functools
-import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from parity.bench.ratios import CONFIDENCE, FEWEST_ROUNDS, agreement, finite, ratios
+from parity.bench.ratios import CONFIDENCE, FEWEST_ROUNDS, agreement, finite, quartiles, ratios
 from parity.bench.rounds import Factory, Progress, Timings, time_network
 from parity.engines.protocol import Task
 from parity.engines.registry import runs_on
@@ -114,7 +113,6 @@ def _add(
     document["agreement"].append(agreement(architecture, task.dtype, losses))
     document["ratios"] += ratios(architecture, found.times)
     for name, seconds in found.times.items():
-        q1_s, median_s, q3_s = statistics.quantiles(seconds, n=4, method="inclusive")
         document["results"].append(
             {
                 "engine": name,
@@ -122,9 +120,7 @@ def _add(
                 "threads": threads,
                 "device": runs_on(name, task.device),
                 "rounds": len(seconds),
-                "median_s": median_s,
-                "q1_s": q1_s,
-                "q3_s": q3_s,
+                **quartiles(seconds),
                 "process_medians_s": found.processes[name],
                 "steps": found.steps[name],
                 "final_loss": finite(found.final_loss[name]),

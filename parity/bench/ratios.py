@@ -76,6 +76,12 @@ def ratios(architecture: str, times: Mapping[str, Sequence[float]]) -> list[dict
     return result
 
 
+def quartiles(seconds: Sequence[float]) -> dict[str, float]:
+    """Return the median and the other quartiles of some times, as a document has them."""
+    q1_s, median_s, q3_s = statistics.quantiles(seconds, n=4, method="inclusive")
+    return {"median_s": median_s, "q1_s": q1_s, "q3_s": q3_s}
+
+
 def median_interval(values: Sequence[float]) -> tuple[float, float]:
     """Return the interval that encloses the median of the values' distribution, 95 % sure or more.
 

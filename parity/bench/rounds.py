@@ -141,12 +141,16 @@ def load(process: EngineProcess[TimedEngine], task: Task, start: Start) -> First
     first = _told(process, TimedEngine.load, task, start)
     if isinstance(first, str):
         return first
-    training_s = first.step_s * task.steps
-    if training_s <= LONGEST_TRAINING_S:
+    limit_s = LONGEST_TRAINING_S / task.steps
+    if first.step_s <= limit_s:
+        return first
+    times = process.call(TimedEngine.steps_until, limit_s)
+    if min(times) <= limit_s:
         return first
     return (
-        f"{task.epochs:,} epochs would take {training_s / 60:.0f} minutes, more than "
-        f"{LONGEST_TRAINING_S / 60:.0f}: a step takes {first.step_s:.2g} s"
+        f"{task.epochs:,} epochs would take {min(times) * task.steps / 60:.3g} minutes, more than "
+        f"{LONGEST_TRAINING_S / 60:.0f}: of {len(times)} steps the shortest took {min(times):.2g} "
+        f"s, the longest {max(times):.2g} s"
     )
 
 

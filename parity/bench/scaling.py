@@ -1,6 +1,5 @@
 """How the time of a step grows with width, batch and depth."""
 
-import statistics
 import timeit
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from parity.bench.ratios import agreement
+from parity.bench.ratios import agreement, quartiles
 from parity.bench.rounds import Factory, Progress, drawn, load, start_processes, time_in_rounds
 from parity.bench.timed import TimedEngine
 from parity.engines.process import EngineProcess
@@ -129,8 +128,7 @@ def _time(
         if isinstance(done, str):
             times[name] = {"left_out": done}
         else:
-            q1_s, median_s, q3_s = statistics.quantiles(seconds[name], n=4, method="inclusive")
-            times[name] = {"median_s": median_s, "q1_s": q1_s, "q3_s": q3_s}
+            times[name] = quartiles(seconds[name])
     return {
         **point._asdict(),
         "flops": step_flops(point.sizes, point.samples),

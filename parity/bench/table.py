@@ -1,6 +1,6 @@
 """The times of `parity bench` as a table, for the terminal and for README."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich import box
@@ -58,6 +58,54 @@ def bench_table(document: Mapping[str, Any]) -> Trimmed:
     return Trimmed(table)
 
 
+PRODUCTS = ("forward", "inputs", "weights")
+STEPS = {"numpy": "minigrad", "torch": "torch"}
+"""The engine whose step a library's products are a share of."""
+
+
+def product_rows(document: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each network's name with a row for each library: its matrix products alone, in µs.
+
+    They are those of the layers' outputs, of the gradients of inputs and of weights, and all of
+    them, also as a share of the step of an engine that uses the library. None is given of a machine
+    that others kept busy, nor where that engine was not timed.
+    """
+    steps = {
+        (result["architecture"], result["engine"]): result["median_s"]
+        for result in document["results"]
+        if not document.get("loaded")
+    }
+    for entry in document.get("products", ()):
+        network, library = entry["architecture"], entry["library"]
+        times = [entry.get(kind, {}).get("median_s", 0.0) for kind in PRODUCTS]
+        step = steps.get((network, STEPS[library]))
+        share = f"{sum(times) / step:.0%}".replace("%", " %") if step else "–"
+        figures = (_three_digits(1e6 * time) for time in (*times, sum(times)))
+        yield network, [f"{library}, {entry['blas']}", *figures, share]
+
+
+def products_table(document: Mapping[str, Any]) -> Trimmed:
+    """Return `product_rows` as a table for the terminal."""
+    table = Table(
+        title="Matrix products of a step alone, µs",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        caption="of outputs, of gradients of inputs and of weights, and all of them; share of a "
+        "step of minigrad, and of torch",
+    )
+    table.add_column("library", overflow="fold")
+    for name in (*PRODUCTS, "all", "share"):
+        table.add_column(name, justify="right", no_wrap=True)
+    previous = None
+    for network, (library, *figures) in product_rows(document):
+        if network != previous:
+            table.add_section()
+            table.add_row(f"[bold]{network}[/]")
+        previous = network
+        table.add_row(f"  {library}", *figures)
+    return Trimmed(table)
+
+
 def reference(document: Mapping[str, Any]) -> str:
     """Return the engine that the others are held against: torch if it was timed, else the first."""
     timed = [result["engine"] for result in document["results"]]
@@ -94,4 +142,13 @@ def markdown(document: Mapping[str, Any]) -> str:
             ratio = f" ({found[key]['median']:.2f})" if key in found else ""
             row.append(f"{_three_digits(1e6 * times[key])} µs{ratio}" if key in times else "–")
         rows.append(row)
-    return tables.markdown(["engine", *networks], rows, numbers=True)
+    table = tables.markdown(["engine", *networks], rows, numbers=True)
+    if not document.get("products"):
+        return table
+    heading = ["network", "library", *PRODUCTS, "all", "share"]
+    rows = [[network, *row] for network, row in product_rows(document)]
+    return (
+        f"{table}\nThe matrix products of a step alone, in µs: of the layers' outputs, and of the "
+        "gradients of\ntheir inputs and weights. The share is that of a step of minigrad, and of "
+        f"torch.\n\n{tables.markdown(heading, rows, numbers=True)}"
+    )

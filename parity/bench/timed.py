@@ -33,6 +33,11 @@ MOST_LEFT = 0.25
 CLOCK_S = 20e-6
 """What is shorter is within the errors of such a measurement, and says nothing."""
 
+MOST_STEPS, PATIENCE_S, PAUSE_S = 20, 10.0, 0.2
+"""Where other programs hold up threads of a pool, which wait for each other, a step may take many
+times as long as it needs. Before an engine is left out, it takes so many steps, in this time, so
+far apart."""
+
 MANY_EPOCHS = 1_000_000_000
 """More than are ever timed."""
 
@@ -126,6 +131,20 @@ class TimedEngine:
             losses.append(self.loss())
         self._require_done()
         return First(losses, min(times))
+
+    def steps_until(self, limit_s: float) -> list[float]:
+        """Return how long steps take, in seconds: the last at most so long, if there is such a one.
+
+        They are `MOST_STEPS` at most, and fewer if `PATIENCE_S` are over.
+        """
+        times: list[float] = []
+        begun_s = time.monotonic()
+        while len(times) < MOST_STEPS and time.monotonic() - begun_s < PATIENCE_S:
+            time.sleep(PAUSE_S)
+            times.append(self._timer(self._engine.step).timeit(1))
+            if times[-1] <= limit_s:
+                break
+        return times
 
     def _require_done(self) -> None:
         """Check that a step is done when it returns, or when `synchronize` does.

@@ -8,9 +8,10 @@ import typer
 from minigrad.files import write_whole
 from parity.bench import ratios as older
 from parity.bench.document import bench
+from parity.bench.products import products
 from parity.bench.rounds import ROUND_S, SETTLE_S, TIMING, WARM_UP
 from parity.bench.scaling import points, scaling
-from parity.bench.table import bench_table
+from parity.bench.table import bench_table, products_table
 from parity.cli import options
 from parity.cli.command import Output, command, complain
 from parity.documents import to_json
@@ -23,8 +24,8 @@ from parity.system import not_measured, usable_cores
 
 EVERY = "all"
 
-WARM_S, POINT_S = 2.0, 2.0
-"""How long an engine may take to warm up, and for a network of the scaling, as expected."""
+WARM_S, ENGINE_S, POINT_S = 2.0, ROUND_S + SETTLE_S, 2.0
+"""How long an engine takes to warm up, in a round and for a network of the scaling, as expected."""
 
 
 def _completed(incomplete: str) -> list[str]:
@@ -66,6 +67,12 @@ def bench_command(
             "--scaling", help="Also time several widths, batches and depths; takes minutes more."
         ),
     ] = False,
+    with_products: Annotated[
+        bool,
+        typer.Option(
+            "--products", help="Also time the matrix products alone, in NumPy's BLAS and torch's."
+        ),
+    ] = False,
     baseline: Annotated[
         Path | None,
         typer.Option(
@@ -91,23 +98,28 @@ def bench_command(
         before = older.read(baseline)
         known = [named.name for named, _ in tasks]
         older.require_comparable(before, known, names, against, read_losses)
+    chosen = {named.name: task for named, task in tasks}
     folder = output_folder(output)
     threads = threads or usable_cores()
     if processes > rounds:
         raise UsageError(f"--processes {processes} cannot share --rounds {rounds}: give fewer")
     for lack in not_measured():
         complain(f"note: {lack}", 0)
-    round_s = len(names) * (ROUND_S + SETTLE_S)
     expected_s = {
-        named.name: {WARM_UP: processes * len(names) * WARM_S, TIMING: rounds * round_s}
+        named.name: {
+            WARM_UP: processes * len(names) * WARM_S,
+            TIMING: rounds * len(names) * ENGINE_S,
+        }
         for named, _ in tasks
     }
     with Progress() as progress:
         if with_scaling:
             expected_s["scaling"] = {"networks": len(list(points())) * len(names) * POINT_S}
+        if with_products:
+            expected_s["products"] = {"networks": 6 * len(tasks) * (WARM_S + rounds * ENGINE_S)}
         progress.plan(expected_s)
         document = bench(
-            {named.name: task for named, task in tasks},
+            chosen,
             factories,
             threads,
             rounds,
@@ -120,9 +132,13 @@ def bench_command(
             document["scaling"] = scaling(
                 tasks[0][1], factories, threads, progress.show, read_losses, timeout
             )
+        if with_products:
+            document["products"] = products(chosen, threads, rounds, progress.show, timeout)
     write_whole(folder / "bench.json", to_json(document))
     console = Output()
     console.print(bench_table(document))
+    if with_products:
+        console.print(products_table(document))
     for left_out in document["left_out"]:
         console.say("{architecture}: {engine} was left out: {reason}".format(**left_out))
     for warning in document["warnings"]:

@@ -1,5 +1,6 @@
 """The benchmark's document, its arithmetic, and what it refuses. No test here depends on a time."""
 
+import copy
 import functools
 import io
 import json
@@ -21,10 +22,18 @@ from parity.bench import rounds as module
 from parity.bench import scaling as growth
 from parity.bench.document import bench, load_warning
 from parity.bench.plots import GAP, PEAK, scaling_picture, spread
+from parity.bench.products import KINDS, LIBRARIES, Products, products
 from parity.bench.ratios import agreement, median_interval, ratios
 from parity.bench.rounds import time_in_rounds
-from parity.bench.table import bench_table, markdown
-from parity.bench.timed import AGREEMENT_STEPS, MEMORY_CALLS, NOTED_STEPS, TimedEngine
+from parity.bench.table import bench_table, markdown, product_rows, products_table
+from parity.bench.timed import (
+    AGREEMENT_STEPS,
+    MEMORY_CALLS,
+    MOST_STEPS,
+    NOTED_STEPS,
+    First,
+    TimedEngine,
+)
 from parity.documents import schema
 from parity.engines.process import EngineProcess, LocalObject
 from parity.engines.protocol import Task
@@ -385,7 +394,29 @@ def test_an_engine_that_would_take_too_long_or_refuses_is_left_out_with_the_reas
     assert {result["engine"] for result in document["results"]} == {"quick"}
     found = {entry["engine"]: entry["reason"] for entry in document["left_out"]}
     assert found["refusing"] == "this is too large for me"
-    assert re.match(r"3,000 epochs would take \d+ minutes, more than 2: a step ", found["slow"])
+    said = (
+        r"3,000 epochs would take 5\.?\d* minutes, more than 2: of 20 steps the shortest took 0\.1"
+    )
+    assert re.match(said, found["slow"])
+
+
+class Collapsing(FakeEngine):  # type: ignore[misc]
+    """Is held up in its first steps, which take a thousand times as long."""
+
+    def step(self) -> object:
+        self.pause_s = 0.1 if self.steps < 9 else 1e-4
+        return super().step()
+
+
+def test_an_engine_that_is_held_up_for_a_while_is_timed() -> None:
+    task = FakeTask(epochs=3000)
+    with EngineProcess(functools.partial(TimedEngine, Collapsing), threads=1) as process:
+        first = module.load(process, task, FakeStart(1.0))
+        assert isinstance(first, First)
+        assert first.step_s > 0.1
+        times = process.call(TimedEngine.steps_until, 0.0)
+    assert len(times) == MOST_STEPS
+    assert min(times) < 0.04
 
 
 def test_if_all_are_left_out_there_is_nothing_but_the_reasons() -> None:
@@ -658,6 +689,55 @@ def test_scaling(monkeypatch: pytest.MonkeyPatch) -> None:
     named = [text.get_text() for text in figure.axes[2].texts]
     assert sorted(named) == sorted(labels)
     assert len(figure.axes[2].lines[0].get_xdata()) == 2  # type: ignore[arg-type]
+
+
+def test_products_are_those_of_a_step() -> None:
+    """Their operations, counted here by their shapes, are those of `step_flops`."""
+    sizes, samples = (2, 3, 4), 5
+    task = Task(sizes, 500, 0.01, samples, 0, "float32", "cpu")
+    for library in LIBRARIES:
+        flops = 0
+        for kind in KINDS:
+            engine = Products(library, kind)
+            engine.load(task, engine.draw(task))
+            for a, b in engine._operands:
+                assert str(a.dtype).endswith("float32")
+                assert type(a).__module__.partition(".")[0] == library
+                flops += 2 * a.shape[0] * a.shape[1] * b.shape[1]
+            engine.step()
+        assert flops == growth.step_flops(sizes, samples)
+
+
+def test_products_have_their_time_beside_the_engines(document: dict[str, Any]) -> None:
+    seen: list[tuple[str, str, int, int]] = []
+    tasks = {
+        "small": Task(
+            (1, 2, 1), 500, 0.01, 10, 0, "float64", "cpu", momentum=0.9, activation="tanh"
+        ),
+        "large": Task((1, 1), 500, 0.01, 10, 0, "float32", "cpu", batch_size=3),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "EngineProcess", lambda make, *_, **limits: LocalObject(make()))
+        patch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)  # of this process
+        found = products(tasks, 1, 6, lambda *told: seen.append(told))
+    assert seen == [("products", "networks", done, 2) for done in range(3)]
+    places = [(entry["architecture"], entry["library"]) for entry in found]
+    assert places == [(name, library) for name in tasks for library in LIBRARIES]
+    assert ["inputs" in entry for entry in found] == [True, True, False, False]
+    assert {entry["blas"] for entry in found if entry["library"] == "numpy"} != {None}
+    document = copy.deepcopy(document) | {"products": found}
+    jsonschema.validate(document, SCHEMA)
+    torch = next(result for result in document["results"] if result["engine"] == "torch")
+    assert torch["architecture"] == "small"
+    torch["median_s"] = 4 * sum(found[1][kind]["median_s"] for kind in KINDS)
+    rows = [row for _, row in product_rows(document)]
+    assert [row[-1] for row in rows[:2]] == ["–", "25 %"]
+    console = Console(width=60, file=io.StringIO(), record=True)
+    console.print(products_table(document))
+    lines = console.export_text().splitlines()
+    assert next(line.split()[-2:] for line in lines if " torch, " in line) == ["25", "%"]
+    assert markdown(document).count("\n| small | ") == 2
+    assert {row[-1] for _, row in product_rows(document | {"loaded": True})} == {"–"}
 
 
 def test_names_of_lines_do_not_lie_upon_each_other() -> None:
