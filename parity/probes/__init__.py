@@ -25,6 +25,7 @@ from parity.probes.suite import (
     derivatives,
     draws,
     edges,
+    ensembles,
     graphs,
     layers,
     operations,
@@ -34,7 +35,7 @@ from parity.probes.suite import (
 )
 
 WRITTEN: dict[str, Probe] = probes_of((edges, graphs, tape, derivatives, sgd, draws, steps, around))
-FAMILIES = {each.FAMILY.name: each.FAMILY for each in (operations, sgd, layers, draws)}
+FAMILIES = {each.FAMILY.name: each.FAMILY for each in (operations, sgd, layers, draws, ensembles)}
 
 
 def share(seed: int) -> list[str]:

@@ -1,5 +1,6 @@
 """Running probes in an engine's process: what they note, and what becomes of it."""
 
+import copy
 import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -18,6 +19,9 @@ from parity.probes.probe import Probe
 
 Capture = Callable[[Callable[..., Any]], Callable[..., Any]]
 """Returns a function that does what the given one does, and from some call on replays it."""
+
+Together = Callable[[Any, Sequence[Any]], Any]
+"""Called with a library and networks of one shape, returns what `OneByOne` is."""
 
 
 class Key(NamedTuple):
@@ -50,21 +54,63 @@ class Outcome:
     judged: bool = True
 
 
+class OneByOne:
+    """Networks that are trained at once, each by itself: what an engine's ensemble must equal.
+
+    Args:
+        lib: the library, in torch's names.
+        networks: of one shape; they are copied.
+    """
+
+    def __init__(self, lib: Any, networks: Sequence[Any]) -> None:
+        self._lib, self._networks = lib, [copy.deepcopy(network) for network in networks]
+
+    def parameters(self) -> list[Any]:
+        """Return what is trained."""
+        return [p for network in self._networks for p in network.parameters()]
+
+    def losses(self, x: Any, y: Any) -> Any:
+        """Return each network's mean squared error, (members,).
+
+        Args:
+            x, y: (samples, …) for the same of all networks, or (members, samples, …).
+        """
+        each = (
+            self._lib.nn.functional.mse_loss(
+                network(x if x.ndim == 2 else x[i]), y if y.ndim == 2 else y[i]
+            )
+            for i, network in enumerate(self._networks)
+        )
+        return self._lib.stack([*each])
+
+    def members(self) -> Iterator[tuple[str, list[tuple[Any, Any, Any]]]]:
+        """Yield each parameter's name and, of each network, the parameter, value and gradient."""
+        for named in zip(*(network.named_parameters() for network in self._networks), strict=True):
+            yield named[0][0], [(p, p, p.grad) for _, p in named]
+
+
 class Notes:
     """What a probe is given as `note`.
 
     Args:
         make: makes a leaf, which requires a gradient, of an array.
         arrays: the values of the inputs.
+        together: makes what trains several networks at once; see `OneByOne`.
 
     Attributes:
         values: what was noted.
         watched: tensors whose gradients are noted when the probe has ended, by name.
     """
 
-    def __init__(self, make: Callable[[Array], Any], arrays: dict[str, Array]) -> None:
+    def __init__(
+        self,
+        make: Callable[[Array], Any],
+        arrays: dict[str, Array],
+        together: Together = OneByOne,
+    ) -> None:
         self.values: dict[Key, Any] = {}
         self.watched: dict[str, Any] = {}
+        self.together = together
         self._make, self._arrays = make, arrays
 
     def leaf(self, name: str) -> Any:
@@ -125,7 +171,8 @@ def probes(
     namespace = trainer.engine.namespace
     if namespace is None:
         return False
-    yield from run_probes(namespace, dtype, seed, names, trainer.engine.capture)
+    engine = trainer.engine
+    yield from run_probes(namespace, dtype, seed, names, engine.capture, engine.together)
     return True
 
 
@@ -135,17 +182,20 @@ def run_probes(
     seed: int,
     names: Sequence[str] | None = None,
     capture: Capture | None = None,
+    together: Together | None = None,
 ) -> Iterator[Outcome]:
     """Run the seed's share of the probes, or those of these names, one after the other.
 
-    With `capture` they run by replays.
+    With `capture` they run by replays, with `together` networks of one shape are trained at once.
     """
+    together = together or OneByOne
     for name in share(seed) if names is None else names:
         probe = probe_named(name)
         if capture is not None:
-            yield replay_probe(lib, capture, probe, dtype, seed)
+            yield replay_probe(lib, capture, probe, dtype, seed, together)
             continue
-        notes = Notes(lambda a: lib.tensor(a).requires_grad_(), probe.draw(dtype, seed))
+        arrays = probe.draw(dtype, seed)
+        notes = Notes(lambda a: lib.tensor(a).requires_grad_(), arrays, together)
         problem = run_probe(lib, probe, notes)
         yield Outcome(name, notes.values, problem)
 
@@ -192,8 +242,8 @@ class KeptNotes(Notes):
         inputs: the leaves themselves, by name.
     """
 
-    def __init__(self, inputs: dict[str, Any]) -> None:
-        super().__init__(lambda leaf: leaf, inputs)
+    def __init__(self, inputs: dict[str, Any], together: Together) -> None:
+        super().__init__(lambda leaf: leaf, inputs, together)
         self._given: set[str] = set()
 
     def leaf(self, name: str) -> Any:
@@ -223,7 +273,14 @@ class PartlyCaptured(Notes):
         return self._capture(step)
 
 
-def replay_probe(lib: ModuleType, capture: Capture, probe: Probe, dtype: str, seed: int) -> Outcome:
+def replay_probe(
+    lib: ModuleType,
+    capture: Capture,
+    probe: Probe,
+    dtype: str,
+    seed: int,
+    together: Together = OneByOne,
+) -> Outcome:
     """Capture a probe at other values of its inputs, and replay it at its own.
 
     It is replayed at the others once more before anything is read: what a step returns must not
@@ -234,7 +291,7 @@ def replay_probe(lib: ModuleType, capture: Capture, probe: Probe, dtype: str, se
     refusal: Any = getattr(lib, "CaptureError", ())
 
     def body(inputs: dict[str, Any]) -> dict[Key, Any]:
-        notes = KeptNotes(inputs)
+        notes = KeptNotes(inputs, together)
         note_all(lib, probe, notes)
         return notes.values
 
@@ -258,16 +315,14 @@ def replay_probe(lib: ModuleType, capture: Capture, probe: Probe, dtype: str, se
         }
         return Outcome(probe.name, found)
     except refusal:
-        return _replay_steps(lib, capture, probe, own, refusal)
+        steps = PartlyCaptured(capture, lambda a: lib.tensor(a).requires_grad_(), own, together)
+        return _replay_steps(lib, probe, steps, refusal)
     except Exception as error:
         return Outcome(probe.name, problem=_problem(error, Path(str(lib.__file__)).parent))
 
 
-def _replay_steps(
-    lib: ModuleType, capture: Capture, probe: Probe, arrays: dict[str, Array], refusal: Any
-) -> Outcome:
+def _replay_steps(lib: ModuleType, probe: Probe, notes: PartlyCaptured, refusal: Any) -> Outcome:
     """Run a probe with its steps captured one by one; not judged is one whose steps are refused."""
-    notes = PartlyCaptured(capture, lambda a: lib.tensor(a).requires_grad_(), arrays)
     problem = None
     try:
         note_all(lib, probe, notes)

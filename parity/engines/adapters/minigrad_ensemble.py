@@ -1,7 +1,7 @@
 """Many seeds of minigrad trained at once: `minigrad.ensembles`, with its steps captured."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from types import ModuleType
 from typing import Any
@@ -200,6 +200,24 @@ class Ensemble(ModuleEngine):
         ]
 
 
+class Together:
+    """An ensemble of the networks of a probe; see `parity.probes.run.OneByOne`."""
+
+    def __init__(self, networks: Sequence[minigrad.nn.Sequential]) -> None:
+        self._model = ensemble(networks)
+        self.parameters = self._model.parameters
+
+    def losses(self, x: minigrad.Tensor, y: minigrad.Tensor) -> minigrad.Tensor:
+        """Return each network's mean squared error, (members,)."""
+        return mse_losses(self._model(x), y)
+
+    def members(self) -> Iterator[tuple[str, list[tuple[Any, Any, Any]]]]:
+        """Yield each parameter's name and, of each network, the parameter, value and gradient."""
+        for name, p in self._model.named_parameters():
+            assert p.grad is not None
+            yield name, [(p, value, p.grad[i]) for i, value in enumerate(p)]
+
+
 class EnsembleEngine(Engine):
     """One member of an ensemble, as an engine; the others have other targets and parameters.
 
@@ -213,6 +231,7 @@ class EnsembleEngine(Engine):
     options = OPTIONS
     namespace: ModuleType | None = minigrad
     capture: Any = staticmethod(minigrad.capture)
+    together: Any = staticmethod(lambda lib, networks: Together(networks))
     _reproducible = False
 
     def __init__(self, members: int | None = None, shown: int | None = None) -> None:
@@ -293,7 +312,7 @@ class ReproducibleEnsembleEngine(EnsembleEngine):
     """One of two members, each with the bits of its network trained by itself."""
 
     namespace = None
-    capture = None
+    capture = together = None
     _reproducible = True
 
     def __init__(self) -> None:
