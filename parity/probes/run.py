@@ -130,6 +130,11 @@ class Notes:
         """Return a function that is called several times; an engine may record and replay it."""
         return step
 
+    def repeated(self, step: Callable[..., Any], times: int, *arguments: Any) -> list[Any]:
+        """Call a captured step several times, at once by its `repeat` if it has one."""
+        repeat = getattr(step, "repeat", None)
+        return [*repeat(times, *arguments)] if repeat else [step(*arguments) for _ in range(times)]
+
     def flag(self, name: str, value: bool) -> None:
         """Note what is no tensor: whether something is so."""
         key = Key("forward", name)
@@ -258,9 +263,17 @@ class KeptNotes(Notes):
         """Return a copy."""
         return tensor.detach().clone()
 
+    def captured(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """Raise: what has steps is captured step by step."""
+        raise HasSteps
+
+
+class HasSteps(Exception):
+    """A probe has steps that are called several times."""
+
 
 class PartlyCaptured(Notes):
-    """Notes of a probe whose steps are captured, each by itself, where there are any."""
+    """Notes of a probe whose steps are captured, each by itself, if there are any."""
 
     def __init__(self, capture: Capture, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -284,11 +297,11 @@ def replay_probe(
     """Capture a probe at other values of its inputs, and replay it at its own.
 
     It is replayed at the others once more before anything is read: what a step returns must not
-    change after that. If it is refused as a whole, its steps are captured one by one.
+    change after that. If it has steps, these are captured one by one.
     """
     own = probe.draw(dtype, seed)
     others = {name: np.roll(array, 1) for name, array in probe.draw(dtype, seed ^ 1).items()}
-    refusal: Any = getattr(lib, "CaptureError", ())
+    refusal = getattr(lib, "CaptureError", HasSteps)
 
     def body(inputs: dict[str, Any]) -> dict[Key, Any]:
         notes = KeptNotes(inputs, together)
@@ -314,7 +327,7 @@ def replay_probe(
             for key, value in values.items()
         }
         return Outcome(probe.name, found)
-    except refusal:
+    except (HasSteps, refusal):
         steps = PartlyCaptured(capture, lambda a: lib.tensor(a).requires_grad_(), own, together)
         return _replay_steps(lib, probe, steps, refusal)
     except Exception as error:

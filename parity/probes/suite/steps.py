@@ -116,10 +116,10 @@ def what_a_step_refers_to(lib: Any, inputs: Any, note: Any) -> None:
 @probe(x=normal(4), y=normal(4))
 def numbers_of_two_dtypes(lib: Any, inputs: Any, note: Any) -> None:
     """A number has the precision of the tensor that it meets, at each place by itself."""
-    x, y = inputs["x"].detach(), inputs["y"].detach()
+    x, y = inputs["x"].detach().float(), inputs["y"].detach().double()
 
     def step(x: Any, y: Any) -> Any:
-        return x.float() * 0.1, y.double() * 0.1, (x.float() + 0.3) * 0.1, y.double() + 0.3
+        return x * 0.1, y * 0.1, (x + 0.3) * 0.1, y + 0.3
 
     take = note.captured(step)
     for i in range(3):
@@ -151,3 +151,24 @@ def groups_that_share_a_step(lib: Any, inputs: Any, note: Any) -> None:
             note(f"call {i}: {j}", value, gradient=False)
         for name, p in {"a": a, "b": b, "c": c}.items():
             note.updated(f"call {i}: {name}", p)
+
+
+@probe(exact=True, p=integers(3, below=4), x=integers(3, below=4))
+def steps_at_once(lib: Any, inputs: Any, note: Any) -> None:
+    """Several steps in one call leave what as many calls leave, in the arguments' gradients too."""
+    p, x = parameter(lib, note, "p"), inputs["x"]
+    optimizer = lib.optim.SGD([p], lr=0.5, momentum=0.5)
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = (p * x).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    take = note.captured(step)
+    for times in (1, 3, 2):
+        losses = lib.stack(note.repeated(take, times, x))
+        note(f"losses of {times}", losses, gradient=False)
+        note.gradient(f"by x after {times}", x)
+        note.updated(f"p after {times}", p)

@@ -192,14 +192,6 @@ def gradients_have_memory_of_their_own(lib: Any, inputs: Any, note: Any) -> None
     note.gradient("x set to 0", x)
     note.gradient("y as it was", y)
     note("given", given)
-    p, q = note.leaf("x"), note.leaf("y")
-    r, s = note.leaf("x"), note.leaf("y")
-    weights = lib.arange(1, 4, dtype=x.dtype)
-    for _ in range(2):
-        ((p.reshape(3, 1) + q.reshape(3, 1)) * weights.reshape(3, 1)).sum().backward()
-        ((r[:, None] + s[:, None]).t() * weights).sum().backward()
-    for name, leaf in {"x": p, "y": q, "x once more": r, "y once more": s}.items():
-        note.gradient(f"{name} as a column", leaf)
 
 
 @probe(exact=True, x=integers(4, below=4))
