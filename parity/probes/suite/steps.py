@@ -78,19 +78,19 @@ def results_are_kept(lib: Any, inputs: Any, note: Any) -> None:
 def what_a_step_refers_to(lib: Any, inputs: Any, note: Any) -> None:
     """Names stand for something else, data are changed in place: the next call sees it."""
     p, x = parameter(lib, note, "p"), inputs["x"].detach()
-    data, scale = x * 1, x * 1
+    data, scale, weight = x * 1, x * 1, 1
     optimizer = lib.optim.SGD([p], lr=0.5)
 
     def error() -> Any:
-        return (p * scale + data * data).sum()
-
-    def closure() -> Any:
-        optimizer.zero_grad()
-        loss = error()
-        loss.backward()
-        return loss
+        return (p * scale * weight + data * data).sum()
 
     def step() -> Any:
+        def closure() -> Any:
+            optimizer.zero_grad()
+            loss = error() + (p * scale).sum()
+            loss.backward()
+            return loss
+
         return optimizer.step(closure)
 
     take = note.captured(step)
@@ -98,6 +98,8 @@ def what_a_step_refers_to(lib: Any, inputs: Any, note: Any) -> None:
     for i in range(11):
         if i == 2:
             scale = x * -3
+        if i == 3:
+            weight = -2
         if i == 4:
             data.fill_(3.0)
         if i == 6:
@@ -167,7 +169,7 @@ def steps_at_once(lib: Any, inputs: Any, note: Any) -> None:
         return loss
 
     take = note.captured(step)
-    for times in (1, 3, 2):
+    for times in (1, 6, 4):
         losses = lib.stack(note.repeated(take, times, x))
         note(f"losses of {times}", losses, gradient=False)
         note.gradient(f"by x after {times}", x)
