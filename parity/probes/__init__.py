@@ -34,7 +34,9 @@ from parity.probes.suite import (
     tape,
 )
 
-WRITTEN: dict[str, Probe] = probes_of((edges, graphs, tape, derivatives, sgd, draws, steps, around))
+WRITTEN: dict[str, Probe] = probes_of(
+    (edges, graphs, tape, derivatives, sgd, draws, steps, around, ensembles)
+)
 FAMILIES = {each.FAMILY.name: each.FAMILY for each in (operations, sgd, layers, draws, ensembles)}
 
 

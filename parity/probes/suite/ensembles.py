@@ -4,7 +4,7 @@ from typing import Any
 
 from parity.probes.covering import Row
 from parity.probes.family import Family, singly
-from parity.probes.probe import Draw, Probe, normal
+from parity.probes.probe import Draw, Probe, given, normal, probe
 
 DIMENSIONS: dict[str, tuple[Any, ...]] = {
     "place": ("plain", "shared", "deep", "single"),
@@ -74,10 +74,10 @@ def make(
         if dtypes == "double":
             inputs = {name: tensor.double() for name, tensor in inputs.items()}
         networks = [network(lib, inputs, member) for member in range(members)]
-        given = inputs["x"].detach()[0 if x == "same" else slice(None)]
+        data = inputs["x"].detach()[0 if x == "same" else slice(None)]
         wanted = inputs["y"].detach()[0 if targets == "same" else slice(None)]
         if values == "large":
-            given, wanted = given / 16, wanted / wanted.abs() * 2.0**127
+            wanted = wanted / wanted.abs() * 2.0**100
         model = note.together(lib, networks)
         options: dict[str, Any] = {
             "momentum": {"momentum": 0.5},
@@ -85,9 +85,9 @@ def make(
         }.get(update, {})
         optimizer = lib.optim.SGD(model.parameters(), lr=2**-8, **options)
 
-        def step(given: Any, wanted: Any) -> Any:
+        def step(data: Any, wanted: Any) -> Any:
             optimizer.zero_grad()
-            losses = model.losses(given, wanted)
+            losses = model.losses(data, wanted)
             losses.sum().backward()
             if update != "none":
                 optimizer.step()
@@ -95,12 +95,12 @@ def make(
 
         take = note.captured(step)
         for i in range(3):
-            note(f"losses {i}", take(given, wanted), gradient=False)
+            note(f"losses {i}", take(data, wanted), gradient=False)
             for name, rows in model.members():
                 for member, (parameter, value, gradient) in enumerate(rows):
                     note.gradient(f"{i}: {name} of {member}", parameter, gradient)
                     note.updated(f"{i}: {name} of {member}", value)
-            given = given * 0.5
+            data = data * 0.5
         for member, each in enumerate(networks):
             note(f"network {member}", each[0].weight, gradient=False)
 
@@ -110,6 +110,29 @@ def make(
         draws[f"{i}.bias"] = normal(members, after)
     draws |= {"x": normal(members, batch, 2), "y": normal(members, batch, outputs)}
     return Probe(function, draws, exact=False)
+
+
+@probe(exact=True, x=given([0.0], [0.0], [0.0], [0.0]), y=given([1.0], [1.0], [-1.0], [0.0]))
+def errors_whose_doubles_overflow(lib: Any, inputs: Any, note: Any) -> None:
+    """The loss is infinite, and the gradients are finite."""
+    networks = [lib.nn.Sequential(lib.nn.Linear(1, 1, dtype=inputs["x"].dtype)) for _ in range(2)]
+    for network in networks:
+        lib.nn.init.zeros_(network[0].weight)
+        lib.nn.init.zeros_(network[0].bias)
+    model = note.together(lib, networks)
+    largest = 2.0**127 if inputs["x"].dtype == lib.float32 else 2.0**1023
+
+    def step(x: Any, y: Any) -> Any:
+        losses = model.losses(x, y)
+        losses.sum().backward()
+        return losses
+
+    take = note.captured(step)
+    losses = take(inputs["x"].detach(), inputs["y"].detach() * largest)
+    note("losses", losses, gradient=False)
+    for name, rows in model.members():
+        for member, (parameter, _, gradient) in enumerate(rows):
+            note.gradient(f"{name} of {member}", parameter, gradient / largest)
 
 
 def size_of(row: Row) -> int:
