@@ -428,6 +428,7 @@ def twice_scaled(x: torch.Tensor) -> torch.Tensor:
 
 
 MODEL = Scaled()
+SEQUENCE = nn.Sequential(MODEL)
 CALLED: dict[str, Any] = {
     "function": lambda x: scaled(x),
     "functions": lambda x: twice_scaled(x) / 2,
@@ -435,7 +436,6 @@ CALLED: dict[str, Any] = {
     "model in another": lambda x: SEQUENCE(x),
     "itself": MODEL,
 }
-SEQUENCE = nn.Sequential(MODEL)
 
 
 @pytest.mark.parametrize("called", CALLED)

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 from parity.probes.probe import given, integers, normal, probe
@@ -96,11 +97,12 @@ def converted_models(lib: Any, inputs: Any, note: Any) -> None:
         model[1].weight.fill_(2.0)
     model[0].weight.requires_grad_(False)
     model(inputs["y"].detach().to(model[0].weight.dtype)).sum().backward()
-    for name, convert in {
-        "double": lambda: model.double(),
-        "float": lambda: model.float(),
+    conversions: dict[str, Callable[[], Any]] = {
+        "double": model.double,
+        "float": model.float,
         "to": lambda: model.to(lib.float64),
-    }.items():
+    }
+    for name, convert in conversions.items():
         convert()
         for i, layer in enumerate(model):
             note(f"{name}: weight {i}", layer.weight, gradient=False)

@@ -1,5 +1,6 @@
 """The tape itself: accumulating, releasing, hooks, in-place changes, and where recording ends."""
 
+from collections.abc import Callable
 from typing import Any
 
 from parity.probes.probe import integers, normal, probe
@@ -128,7 +129,11 @@ def saved_values_are_guarded(lib: Any, inputs: Any, note: Any) -> None:
     loss = (b + y).sum()
     b.mul_(3)
     note.flag("not needed", refused(loss.backward))
-    for name, view in {"turned": lambda a: a.reshape(3, 1).t(), "part": lambda a: a[1:]}.items():
+    views: dict[str, Callable[[Any], Any]] = {
+        "turned": lambda a: a.reshape(3, 1).t(),
+        "part": lambda a: a[1:],
+    }
+    for name, view in views.items():
         c = x * 2
         loss = (view(c) * view(y)).sum()
         c.mul_(3)
