@@ -150,9 +150,9 @@ class Engine(ABC):
     One whose library has torch's names may have an attribute `namespace`, the module, and is then
     asked to run the probe suite; with `capture`, a function that returns a recorded one in place of
     a function, by replays; with `together`, which makes of networks of one shape what trains them
-    at once (`parity.probes.run.OneByOne`), by that. One that can do more than these networks names
-    in `options` what it reads of its task besides: other activations, losses, options of SGD,
-    mini-batches, problems.
+    at once (`parity.probes.notes.OneByOne`), by that. One that can do more than these networks
+    names in `options` what it reads of its task besides: other activations, losses, options of
+    SGD, mini-batches, problems.
 
     An object is made without arguments; `parity run` makes two, each in a process of its own: one
     is given a state before every step, the other trains alone (`free_steps`). Whatever a method

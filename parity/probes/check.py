@@ -18,9 +18,10 @@ from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import Array
 from parity.engines.trainer import Progress, Trainer, ignore
 from parity.probes import probe_named, share
+from parity.probes.notes import Key, Notes
 from parity.probes.places import Graph, Spectrum, traced_suspects
 from parity.probes.probe import Probe
-from parity.probes.run import Key, Notes, Outcome, Problem, probes, run_probe
+from parity.probes.run import Outcome, Problem, probes, run_probe
 
 
 class ProbedTensor(NamedTuple):

@@ -26,7 +26,8 @@ from minigrad.tape import Node
 from minigrad.tensor import backward
 from parity.engines.protocol import Array
 from parity.probes import probe_named
-from parity.probes.run import Key, Notes, run_probe
+from parity.probes.notes import Key, Notes
+from parity.probes.run import run_probe
 
 ROOT = Path(str(minigrad.__file__)).parents[1]
 TAPE = ("minigrad/tape.py", "minigrad/tensor/backward.py")

@@ -1,7 +1,7 @@
 """Many seeds of minigrad trained at once: `minigrad.ensembles`, with its steps captured."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from types import ModuleType
 from typing import Any
@@ -14,6 +14,7 @@ from minigrad.ensembles import ensemble, mse_losses
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.adapters.modules import ModuleEngine
 from parity.engines.adapters.recorded import replayed
+from parity.engines.adapters.together import Together
 from parity.engines.protocol import Array, Engine, Start, Task, Traced
 from parity.engines.serve import alive
 from parity.engines.trainer import Run
@@ -198,24 +199,6 @@ class Ensemble(ModuleEngine):
             )
             for i in range(self.members)
         ]
-
-
-class Together:
-    """An ensemble of the networks of a probe; see `parity.probes.run.OneByOne`."""
-
-    def __init__(self, networks: Sequence[minigrad.nn.Sequential]) -> None:
-        self._model = ensemble(networks)
-        self.parameters = self._model.parameters
-
-    def losses(self, x: minigrad.Tensor, y: minigrad.Tensor) -> minigrad.Tensor:
-        """Return each network's mean squared error, (members,)."""
-        return mse_losses(self._model(x), y)
-
-    def members(self) -> Iterator[tuple[str, list[tuple[Any, Any, Any]]]]:
-        """Yield each parameter's name and, of each network, the parameter, value and gradient."""
-        for name, p in self._model.named_parameters():
-            assert p.grad is not None
-            yield name, [(p, value, p.grad[i]) for i, value in enumerate(p)]
 
 
 class EnsembleEngine(Engine):
