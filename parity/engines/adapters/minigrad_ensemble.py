@@ -110,10 +110,6 @@ def spread(start: Start, members: int, shown: int = 0) -> Start:
     return stacked([beside((i - shown) / members) for i in range(members)])
 
 
-OPTIONS = ("weight_decay", "dampening", "nesterov")
-"""The options of a task that ensembles can do."""
-
-
 class Ensemble(ModuleEngine):
     """Networks of one task and many seeds, with their data and their optimiser.
 
@@ -128,7 +124,7 @@ class Ensemble(ModuleEngine):
         members: how many seeds; 0 before the first task.
     """
 
-    options = OPTIONS
+    options = ("weight_decay", "dampening", "nesterov")
     _library = minigrad
 
     def __init__(self, *, in_reproducible_arithmetic: bool = False) -> None:
@@ -211,10 +207,10 @@ class EnsembleEngine(Engine):
         shown: which of them is the engine's, counted from 0; None for another one at each seed.
     """
 
-    options = OPTIONS
+    options = Ensemble.options
     namespace: ModuleType | None = minigrad
     capture: Any = staticmethod(minigrad.capture)
-    together: Any = staticmethod(lambda lib, networks: Together(networks))
+    together: Any = Together
     _reproducible = False
 
     def __init__(self, members: int | None = None, shown: int | None = None) -> None:

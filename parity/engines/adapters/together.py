@@ -10,7 +10,7 @@ from minigrad.ensembles import ensemble, mse_losses
 class Together:
     """An ensemble of the networks of a probe; see `parity.probes.notes.OneByOne`."""
 
-    def __init__(self, networks: Sequence[minigrad.nn.Sequential]) -> None:
+    def __init__(self, lib: Any, networks: Sequence[minigrad.nn.Sequential]) -> None:
         self._model = ensemble(networks)
         self.parameters = self._model.parameters
 

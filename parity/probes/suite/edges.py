@@ -1,6 +1,7 @@
 """Kinks, ties, and numbers that are not finite: where only one answer is torch's."""
 
 import math
+from functools import partial
 from typing import Any
 
 from parity.probes.probe import given, integers, probe
@@ -110,6 +111,17 @@ def squares_that_overflow(lib: Any, inputs: Any, note: Any) -> None:
         x = inputs["x"].float() * factor
         note(f"std of {name} numbers", x.std(), gradient=False)
         note(f"std of {name} columns", x.reshape(2, 2).std(0), gradient=False)
+
+
+@probe(ulps=16, x=given(100.0, 50.5, 1e-3), y=given(100.01, 50.52, 1.1e-3))
+def small_differences(lib: Any, inputs: Any, note: Any) -> None:
+    """A loss of what is nearly right is that of the difference, which is exact."""
+    for name in ("mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss"):
+        for reduction in ("mean", "sum", "none"):
+            call = getattr(lib.nn.functional, name)
+            singly(
+                lib, note, {f"{name}, {reduction}": partial(call, reduction=reduction)}, "x", "y"
+            )
 
 
 @probe(exact=True, x=given(2.0**24, 1.0, 1.0, 1.0))

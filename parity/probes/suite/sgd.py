@@ -1,5 +1,6 @@
 """Stochastic gradient descent: every pair of options, and of what happens between its steps."""
 
+import math
 from contextlib import nullcontext
 from typing import Any
 
@@ -190,6 +191,10 @@ def learning_rate_to_the_last_bit(lib: Any, inputs: Any, note: Any) -> None:
         (p * slope * factor).sum().backward()
         optimizer.step()
     note.updated("what dampening leaves", optimizer.state[p]["momentum_buffer"])
+    (p * math.inf).sum().backward()
+    optimizer.zero_grad(set_to_none=False)
+    (p * slope).sum().backward()
+    note.gradient("after zeroing infinities", p)
     p, q = lib.nn.Parameter(note.leaf("x").float()), lib.nn.Parameter(note.leaf("x").double())
     optimizer = lib.optim.SGD([p, q], lr=0.1)
     ((p * slope.float()).double() + q * slope.double()).sum().backward()
