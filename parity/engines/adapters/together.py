@@ -21,5 +21,5 @@ class Together:
     def members(self) -> Iterator[tuple[str, list[tuple[Any, Any, Any]]]]:
         """Yield each parameter's name and, of each network, the parameter, value and gradient."""
         for name, p in self._model.named_parameters():
-            assert p.grad is not None
-            yield name, [(p, value, p.grad[i]) for i, value in enumerate(p)]
+            grads = [None] * len(p) if p.grad is None else p.grad
+            yield name, [(p, *row) for row in zip(p, grads, strict=True)]

@@ -118,10 +118,8 @@ def small_differences(lib: Any, inputs: Any, note: Any) -> None:
     """A loss of what is nearly right is that of the difference, which is exact."""
     for name in ("mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss"):
         for reduction in ("mean", "sum", "none"):
-            call = getattr(lib.nn.functional, name)
-            singly(
-                lib, note, {f"{name}, {reduction}": partial(call, reduction=reduction)}, "x", "y"
-            )
+            call = partial(getattr(lib.nn.functional, name), reduction=reduction)
+            singly(lib, note, {f"{name}, {reduction}": call}, "x", "y")
 
 
 @probe(exact=True, x=given(2.0**24, 1.0, 1.0, 1.0))

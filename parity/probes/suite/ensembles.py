@@ -4,7 +4,7 @@ from typing import Any
 
 from parity.probes.covering import Row
 from parity.probes.family import Family, singly
-from parity.probes.probe import Draw, Probe, given, normal, probe
+from parity.probes.probe import Draw, Probe, given, integers, normal, probe
 
 DIMENSIONS: dict[str, tuple[Any, ...]] = {
     "place": ("plain", "shared", "deep", "single"),
@@ -17,6 +17,7 @@ DIMENSIONS: dict[str, tuple[Any, ...]] = {
     "values": ("normal", "large", "diverged"),
     "update": ("sgd", "none", "momentum", "decay"),
     "dtypes": ("run", "double"),
+    "frozen": ("none", "first", "biases"),
 }
 """What the networks are, and how they are trained; the first of each is the plainest.
 
@@ -31,6 +32,8 @@ def fits(pair: Row) -> bool:
     match pair:
         case {"values": "large", "update": update}:
             return bool(update == "none")  # or there is no budget for the next step
+        case {"place": "single", "frozen": frozen}:
+            return bool(frozen != "first")  # or nothing is trained
     return True
 
 
@@ -45,6 +48,7 @@ def make(
     values: str,
     update: str,
     dtypes: str,
+    frozen: str,
 ) -> Probe:
     """Return the probe of one choice."""
     shapes = {
@@ -74,6 +78,9 @@ def make(
         if dtypes == "double":
             inputs = {name: tensor.double() for name, tensor in inputs.items()}
         networks = [network(lib, inputs, member) for member in range(members)]
+        held = {"first": "0", "biases": "bias"}.get(frozen)
+        for name, p in [named for each in networks for named in each.named_parameters()]:
+            p.requires_grad_(held not in name.split("."))
         data = inputs["x"].detach()[0 if x == "same" else slice(None)]
         wanted = inputs["y"].detach()[0 if targets == "same" else slice(None)]
         if values == "large":
@@ -98,6 +105,9 @@ def make(
             note(f"losses {i}", take(data, wanted), gradient=False)
             for name, rows in model.members():
                 for member, (parameter, value, gradient) in enumerate(rows):
+                    if not parameter.requires_grad:
+                        note.flag(f"{i}: {name} of {member} has no gradient", gradient is None)
+                        continue
                     note.gradient(f"{i}: {name} of {member}", parameter, gradient)
                     note.updated(f"{i}: {name} of {member}", value)
             data = data * 0.5
@@ -110,6 +120,33 @@ def make(
         draws[f"{i}.bias"] = normal(members, after)
     draws |= {"x": normal(members, batch, 2), "y": normal(members, batch, outputs)}
     return Probe(function, draws, exact=False)
+
+
+@probe(exact=True, x=integers(4, 2), y=integers(4, 1))
+def networks_that_differ(lib: Any, inputs: Any, note: Any) -> None:
+    """What computes by other calls than the first network is refused, or right."""
+    nn, x, y = lib.nn, inputs["x"].detach(), inputs["y"].detach()
+
+    def hooked(layer: Any) -> Any:
+        layer.register_forward_hook(lambda layer, inputs, out: out * 2)
+        return layer
+
+    hidden: dict[str, list[Any]] = {
+        "slopes": [nn.LeakyReLU(0.25), nn.LeakyReLU(0.5)],
+        "activations": [nn.ReLU(), nn.Tanh()],
+        "hooks": [nn.ReLU(), hooked(nn.ReLU())],
+        "both with hooks": [hooked(nn.ReLU()), hooked(nn.ReLU())],
+    }
+    for name, layers in hidden.items():
+        first, last = nn.Linear(2, 2, dtype=x.dtype), nn.Linear(2, 1, dtype=x.dtype)
+        networks = [nn.Sequential(first, layer, last) for layer in layers]
+        wanted = [nn.functional.mse_loss(network(x), y) for network in networks]
+        try:
+            losses = note.together(lib, networks).losses(x, y)
+            right = bool(lib.allclose(losses, lib.stack(wanted)))
+        except ValueError:
+            right = True
+        note.flag(f"{name}: right, or refused", right)
 
 
 @probe(exact=True, x=given([0.0], [0.0], [0.0], [0.0]), y=given([1.0], [1.0], [-1.0], [0.0]))

@@ -37,15 +37,18 @@ def tensors_made_within(lib: Any, inputs: Any, note: Any) -> None:
     def step(x: Any) -> Any:
         total, ones = lib.zeros(3, dtype=x.dtype), lib.ones_like(x)
         total += p.detach() * x
+        whole = lib.zeros((), dtype=x.dtype)
+        for _ in range(2):
+            whole += (p * x).detach().sum()
         ones.mul_(x).add_(2)
         made = lib.tensor([1.0, 2.0, 3.0], dtype=x.dtype)
         made[1] = x[0]
-        return total, ones, made
+        return total, whole, ones, made
 
     take = note.captured(step)
     for i in range(3):
-        for name, value in zip(("total", "ones", "made"), take(x + i), strict=True):
-            note(f"{name} {i}", value, gradient=False)
+        for j, value in enumerate(take(x + i)):
+            note(f"call {i}: {j}", value, gradient=False)
 
 
 @probe(exact=True, p=integers(3, below=4), x=integers(3, below=4))
@@ -113,6 +116,33 @@ def what_a_step_refers_to(lib: Any, inputs: Any, note: Any) -> None:
         if i % 2:
             with lib.no_grad():
                 p.copy_(x)
+
+
+@probe(p=normal(3), q=normal(2), x=normal(3))
+def options_between_steps(lib: Any, inputs: Any, note: Any) -> None:
+    """Options take other values, and parameters are frozen and thawed: the next step sees it."""
+    p, q, x = parameter(lib, note, "p"), parameter(lib, note, "q"), inputs["x"].detach()
+    options = {"momentum": 0.5, "dampening": 0.25, "weight_decay": 0.125}
+    optimizer = lib.optim.SGD([p, q], lr=0.1, **options)
+
+    def step() -> Any:
+        optimizer.zero_grad()
+        loss = (p * p * x).sum() + (q * q).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    take = note.captured(step)
+    changes = ({"momentum": 0.75}, {"weight_decay": 0.5}, {"dampening": 0.5}, {"lr": 0.05})
+    for i in range(15):
+        if i in (3, 5, 7, 9):
+            optimizer.param_groups[0].update(changes[(i - 3) // 2])
+        if i in (11, 13):
+            q.requires_grad_(i == 13)
+        note(f"loss {i}", take(), gradient=False)
+        for name, each in {"p": p, "q": q}.items():
+            note.gradient(f"{name} {i}", each)
+            note.updated(f"{name} {i}", each)
 
 
 @probe(x=normal(4), y=normal(4))
