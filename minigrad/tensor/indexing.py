@@ -16,11 +16,9 @@ from minigrad.tensor.keys import ALIAS, ALL, NEW_AXIS, Key, key_of, long
 from minigrad.tensor.overlap import require_apart, require_same_or_apart
 from minigrad.tensor.shape import Shapes
 
-RESHAPING = {rule: RULE_OF[shape.reshape].named(rule.torch_name) for rule in (ALIAS, NEW_AXIS)}
-"""Keys that leave all elements in their order; the derivative is a view, as in torch."""
-
 INDEX = RULE_OF[rules.index]
 INDEX_PUT = RULE_OF[rules.index_put]
+UNSQUEEZE = RULE_OF[shape.reshape].named("UnsqueezeBackward0")
 COPY_SLICES = INDEX_PUT.named("torch::autograd::CopySlices")
 NAME = "index assignment"
 
@@ -36,10 +34,12 @@ class Indexing(InPlace, Shapes):
         """Return what the first half of a key sees."""
         if key.arrays and key.is_whole:
             return input
-        if key.rule in RESHAPING:
+        if key.rule is ALIAS:
+            return input._apply(ALIAS, input, shape=input._array.shape)
+        if key.rule is NEW_AXIS:
             lengths = input._array[key.view].shape
-            if math.prod(lengths) == math.prod(input._array.shape):
-                return input._apply(RESHAPING[key.rule], input, shape=lengths)
+            if math.prod(lengths) == input._array.size:  # the derivative is a view, as in torch
+                return input._apply(UNSQUEEZE, input, shape=lengths)
         return input._apply(key.rule, input, key=key.view)
 
     def _picked_at(input, key: Key) -> Self:

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from minigrad.dtypes import bool_, int64, number_as
-from minigrad.ops import RULE_OF, Rule
+from minigrad.ops import RULE_OF, Rule, shape
 from minigrad.ops import indexing as rules
 from minigrad.tensor.base import TensorBase
 
-ALIAS = RULE_OF[rules.part].named("AliasBackward0")
+ALIAS = RULE_OF[shape.alias]
 NEW_AXIS = RULE_OF[rules.part].named("UnsqueezeBackward0")
 SELECT = RULE_OF[rules.part].named("SelectBackward0")
 SLICE = RULE_OF[rules.part].named("SliceBackward0")

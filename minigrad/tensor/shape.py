@@ -13,7 +13,8 @@ from minigrad.tensor.conversion import Conversions
 from minigrad.tensor.reduction import VOID, Dims, axes_of, axis_of, one_of
 from minigrad.tensor.size import Size
 
-EXPAND_NOTHING = RULE_OF[rules.reshape].named("ExpandBackward0")
+ALIAS = RULE_OF[rules.alias]
+EXPAND_NOTHING = ALIAS.named("ExpandBackward0")
 RESHAPE_ALIAS = RULE_OF[rules.reshape].named("ReshapeAliasBackward0")
 SQUEEZE = RULE_OF[rules.reshape].named("SqueezeBackward0")
 SQUEEZE_DIM = RULE_OF[rules.reshape].named("SqueezeBackward1")
@@ -78,6 +79,8 @@ class Shapes(Conversions):
         axes = range(input.ndim) if dim is None else axes_of("squeeze", dim, input.ndim)
         kept = [n for a, n in enumerate(input.shape) if n != 1 or a not in axes]
         rule = SQUEEZE if dim is None else SQUEEZE_DIM if isinstance(dim, int) else SQUEEZE_DIMS
+        if len(kept) == input.ndim:  # as in torch, the derivative is what it gets
+            rule = ALIAS.named(rule.torch_name)
         return input._apply(rule, input, shape=tuple(kept))
 
     def unsqueeze(input, dim: int | None = None, *, axis: int | None = VOID) -> Self:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.style import context
 
@@ -89,7 +90,8 @@ def to_svg(figure: Figure, title: str, description: str, key: str) -> str:
     The same figure gives the same text every time: no date in it, and ids from `svg.hashsalt`.
     """
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg")
+    canvas: Any = FigureCanvasSVG(figure)
+    canvas.print_svg(buffer)  # `savefig` draws twice, first for the layout alone
     text = buffer.getvalue()
     box = re.search(r'viewBox="[^"]*"', text)
     assert box is not None

@@ -203,6 +203,17 @@ w.data = T.tensor([3.0, 4.0], dtype=T.float64)
 w.data[0] = 5.0
 w, w.is_leaf, w.data, w.grad
 
+# a gradient that is passed on as it is stays the same tensor
+x, w = leaf([[1.0, 2.0], [3.0, 4.0]]), T.nn.Parameter(T.ones(2, 2, dtype=T.float64))
+def same(result, g):
+    (found,) = grad(result, x, g)
+    return found is g, type(found) is type(g), found
+for g in w, w.detach():
+    same(x[...], g), same(x[()], g)
+    same(x.expand(2, 2), g), same(x.expand(-1, -1), g), same(x[...].expand(1, 2, 2), g[None])
+    same(x.squeeze(), g), same(x.squeeze(0), g), same(x.squeeze((0, 1)), g)
+    same(x[None].squeeze(), g), same(x.view(2, 2), g), same(x[:], g), same(x + 0, g)
+
 # random values in place have no derivative
 x = leaf([1.0, 1.0])
 y = x * 2

@@ -68,6 +68,7 @@ POINTS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "var": ([normal(2, 3)], {"axis": (1,), "correction": 1}),
     "std": ([normal(2, 3)], {"axis": None, "correction": 0}),
     "norm": ([normal(2, 3)], {"axis": (0,), "p": 2.5}),
+    "alias": ([normal(2, 3)], {"shape": (1, 2, 3)}),
     "reshape": ([normal(2, 3)], {"shape": (3, 2)}),
     "permute": ([normal(2, 3, 2)], {"axes": (2, 0, 1)}),
     "expand": ([normal(2, 1)], {"shape": (3, 2, 2)}),
