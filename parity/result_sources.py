@@ -108,7 +108,13 @@ SOURCES: Mapping[str, Sources] = {
     "engines": Sources("make detection", (*PLANTED, "tests/parity/*_engines.py")),
     "peers": Sources(
         "make peers",
-        (*JUDGED, PEERS, "parity/bench/timed.py", "parity/evidence/peers.py"),
+        (
+            *JUDGED,
+            PEERS,
+            "parity/bench/rounds.py",
+            "parity/bench/timed.py",
+            "parity/evidence/peers.py",
+        ),
         NOT_EAGER,
     ),
     "bench": BENCH,

@@ -9,16 +9,24 @@ import subprocess
 import sys
 import time
 import tokenize
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from parity.engines.registry import ENGINES
+from parity.errors import UsageError
+from parity.evidence import peers
+from parity.evidence.calibration import runs as calibration
+from parity.evidence.detection import runs as detection
 from parity.evidence.status import statuses
+from parity.evidence.store import Store
 from parity.result_sources import CAPTURED, NOT_TIMED, PEERS, RESULTS, SHOWN, SOURCES, code
 from parity.source_digest import ROOT, code_of, matching
 from tests.parity.commands import evidence
+from tests.parity.engine_catalogue import judge_engines
 
 # ---- what counts of a file ----------------------------------------------------------------------
 
@@ -209,6 +217,25 @@ def test_what_does_not_matter_is_left_out() -> None:
         assert ROOT / "minigrad/version.py" not in deciding(name)
         assert ROOT / "minigrad/tape.py" in deciding(name)
         assert ROOT / "parity/report/html.py" not in deciding(name)
+
+
+@pytest.mark.parametrize("name", ["peers", "calibration", "detection", "engines"])
+def test_what_was_stopped_goes_on_with_the_same_code_alone(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    begin: dict[str, Callable[[], Any]] = {
+        "peers": lambda: peers.kept(path, 0),
+        "calibration": lambda: calibration.measurements(path, "cpu"),
+        "detection": lambda: detection.detect([], path, seed=0, controls=0, workers=1),
+        "engines": lambda: judge_engines(path, {}),
+    }
+    found = begin[name]()
+    document = found.document() if isinstance(found, Store) else found
+    assert document["code"] == code(name)
+    rows: dict[str, list[Any]] = {"peers": [], "engines": [], "rows": []}
+    for other, refused in ((code(name), False), ("0", True)):
+        path.write_text(json.dumps({**document, **rows, "code": other}))
+        with pytest.raises(UsageError, match="made with code 0") if refused else nullcontext():
+            begin[name]()
 
 
 # ---- what is said -------------------------------------------------------------------------------
