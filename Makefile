@@ -9,6 +9,12 @@ BIN := .venv/bin
 # Written last, so that an interrupted installation does not count as made.
 MADE := .venv/made
 
+# These variables force kernels and block sizes on OpenBLAS that are not this processor's.
+OWN := env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE
+
+# The engines whose losses can be read after each step.
+LOSSES := minigrad,minigrad-captured,torch,torch-compile,numpy-floor,jax
+
 # The tests that call the most packages.
 LOWEST := tests/minigrad/test_safetensors.py tests/test_readme.py tests/parity/test_cli.py tests/parity/test_testing.py \
 	tests/parity/test_peers.py tests/parity/test_exact.py tests/parity/test_report.py tests/parity/test_report_plots.py \
@@ -58,14 +64,14 @@ lint: $(MADE) ## check style and types
 evidence: $(MADE) ## say which results are of the code as it is, and how to measure the others again
 	$(BIN)/python -m parity.evidence status
 
-# These variables force kernels and block sizes on OpenBLAS that are not this processor's.
-bench: $(MADE) ## time every engine, half an hour; the result goes into parity/README.md, without ARGS
-	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/parity bench --engines all --threads 1 --scaling --products \
-		--output out $(ARGS)
-	$(if $(ARGS),,$(BIN)/python -m parity.evidence bench out)
-	$(if $(ARGS),,env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/parity bench --threads 1 --read-losses \
-		--engines minigrad,minigrad-captured,torch,torch-compile,numpy-floor,jax --output out/losses)
-	$(if $(ARGS),,$(BIN)/python -m parity.evidence bench out/losses)
+# Without ARGS: also on all cores, and with every loss read; the results go into parity/README.md.
+bench: $(MADE) ## time every engine, for an hour; the result goes into parity/README.md, without ARGS
+	$(OWN) $(BIN)/parity bench --engines all --threads 1 --scaling --products --output out $(ARGS)
+ifndef ARGS
+	$(OWN) $(BIN)/parity bench --engines all --output out/all-cores
+	$(OWN) $(BIN)/parity bench --engines $(LOSSES) --threads 1 --read-losses --output out/losses
+	$(BIN)/python -m parity.evidence bench out out/all-cores out/losses
+endif
 
 # Resumes where it was stopped: a quarter of an hour on two cores, most of it for overfit.
 figures: $(MADE) ## train at many seeds on both engines; put the picture and the output into README
@@ -80,7 +86,7 @@ fuzz: $(MADE) ## compare operations and random graphs with torch, kill sweeps, f
 		$(shell grep -lE "operations import .*\b(FUZZ|EXAMPLES)\b|mark\.dear" tests/test_*.py tests/*/test_*.py) $(ARGS)
 
 proof: $(MADE) ## judge minigrad against torch at 12 seeds in full and 50 quickly, for an hour
-	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m parity.evidence proof $(ARGS)
+	$(OWN) $(BIN)/python -m parity.evidence proof $(ARGS)
 
 cuda: $(MADE) ## judge minigrad against torch on an NVIDIA GPU
 	$(BIN)/python -m parity.evidence proof --device cuda --full 1 --quick 4 --workers 1 \
@@ -88,7 +94,7 @@ cuda: $(MADE) ## judge minigrad against torch on an NVIDIA GPU
 
 # Resumes where it was stopped. README has numbers of the result, too, which the tests compare.
 calibrate: $(MADE) ## measure the budget: false alarms against z, defects caught; result in out/
-	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m parity.evidence calibration --output out $(ARGS)
+	$(OWN) $(BIN)/python -m parity.evidence calibration --output out $(ARGS)
 	$(if $(ARGS),,cp out/calibration.json parity/evidence/results/ && cp out/calibration.png .readme/)
 
 # Resumes where it was stopped.
@@ -98,7 +104,7 @@ detection: $(MADE) ## plant every defect of the catalogue in a copy, see what fi
 	$(if $(ARGS),,$(BIN)/python -m tests.parity.engine_catalogue)
 
 peers: $(MADE) ## judge the other engines against torch; put the result into parity/README.md
-	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m parity.evidence peers $(ARGS)
+	$(OWN) $(BIN)/python -m parity.evidence peers $(ARGS)
 
 clean: ## remove .venv, reports and caches
 	rm -rf .venv out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,9 +7,8 @@ arrays that the derivatives need. Nothing here knows about `Tensor`: what travel
 Nodes are numbered as they are created. An operation can only use values that exist already, so a
 node's parents always have smaller numbers than the node itself: **creation order is a topological
 order**. The sweep therefore needs no sorting pass and no recursion; a heap that always hands out
-the youngest node is enough (torch's engine orders its queue in the same way, by
-`sequence_nr`). In-place changes are numbered from the same sequence, so a node can tell whether
-an array that it saved has been changed since.
+the youngest node is enough (as in torch, by `sequence_nr`). In-place changes are numbered from the
+same sequence, so a node can tell whether an array that it saved has been changed since.
 """
 
 from __future__ import annotations
@@ -212,6 +211,7 @@ def _accumulate(gradients: dict[Node, Array], node: Node, grad: Array) -> None:
     total = np.add(gradients[node], grad)
     if len(node.shape) > 1:
         total = arranged(total, gradients[node], grad)
+    del gradients[node]  # as in torch, leaves are in the order in which they are complete
     gradients[node] = np.asarray(total) if isinstance(total, np.generic) else total
 
 

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from parity.source_digest import ROOT, digest
 
+RESULTS = ROOT / "parity" / "evidence" / "results"
+"""Where results are checked in."""
+
 SHOWN = ("minigrad/explain/**/*.py", "minigrad/__main__.py", "minigrad/version.py")
 """These decide no number."""
 
@@ -57,8 +60,10 @@ TIMED = (
     *TRAINED,
     PEERS,
     "parity/bench/document.py",
+    "parity/bench/products.py",
     "parity/bench/ratios.py",
     "parity/bench/rounds.py",
+    "parity/bench/scaling.py",
     "parity/bench/timed.py",
     "parity/processes.py",
 )
@@ -77,6 +82,8 @@ class Sources(NamedTuple):
     patterns: tuple[str, ...]
     without: tuple[str, ...] = SHOWN
 
+
+BENCH = Sources("make bench", TIMED, NOT_TIMED)
 
 SOURCES: Mapping[str, Sources] = {
     "run": Sources("make figures", JUDGED, NOT_EAGER),
@@ -101,13 +108,18 @@ SOURCES: Mapping[str, Sources] = {
     "engines": Sources("make detection", (*PLANTED, "tests/parity/*_engines.py")),
     "peers": Sources(
         "make peers",
-        (*JUDGED, PEERS, "parity/bench/timed.py", "parity/evidence/peers.py"),
+        (
+            *JUDGED,
+            PEERS,
+            "parity/bench/rounds.py",
+            "parity/bench/timed.py",
+            "parity/evidence/peers.py",
+        ),
         NOT_EAGER,
     ),
-    "bench": Sources(
-        "make bench", (*TIMED, "parity/bench/products.py", "parity/bench/scaling.py"), NOT_TIMED
-    ),
-    "bench-losses": Sources("make bench", TIMED, (*NOT_TIMED, "minigrad/ensembles.py")),
+    "bench": BENCH,
+    "bench-all-cores": BENCH,
+    "bench-losses": BENCH,
     "machine": Sources(
         "python -m tests.minigrad.machine.planted",
         (

@@ -2,6 +2,7 @@
 
 import dis
 import functools
+import sys
 import types
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,8 +20,9 @@ from minigrad.tensor import Tensor
 class Surroundings:
     """The variables that a step refers to by name, with their values when it was recorded.
 
-    If a name refers to another object later, the step is recorded again. The contents of objects,
-    such as items of a list or attributes, are not compared, nor are variables that the step sets.
+    So do the user's functions and models among them, and theirs. If a name refers to another object
+    later, the step is recorded again. The contents of objects, such as items of a list or
+    attributes, are not compared, nor are variables that the step sets.
     """
 
     def __init__(self, step: Any) -> None:
@@ -34,16 +36,18 @@ class Surroundings:
         if isinstance(step, types.MethodType):
             self._own["self"] = step.__self__
             step = step.__func__
-        if not isinstance(step, types.FunctionType):
-            return
-        set_here = _names(step.__code__, "STORE_DEREF", "STORE_GLOBAL")  # a counter, for example
-        for name, cell in zip(step.__code__.co_freevars, step.__closure__ or (), strict=True):
-            with suppress(ValueError):  # it is not assigned yet
-                if name not in set_here:
-                    self._cells.append((name, cell, cell.cell_contents))
-        for name in _names(step.__code__, "LOAD_GLOBAL"):
-            if name not in set_here and name in step.__globals__:
-                self._globals.append((name, step.__globals__, step.__globals__[name]))
+        functions = dict.fromkeys(_users(step))
+        for function in (waiting := [*functions]):
+            for _, _, value in (*_cells(function), *_globals(function)):
+                called = [each for each in _users(value) if each not in functions]
+                functions |= dict.fromkeys(called)
+                waiting += called
+        set_here: dict[str, None] = {}  # a counter, for example
+        for function in functions:
+            set_here |= _names(function.__code__, "STORE_DEREF", "STORE_GLOBAL")
+        for function in functions:
+            self._cells += (found for found in _cells(function) if found[0] not in set_here)
+            self._globals += (found for found in _globals(function) if found[0] not in set_here)
 
     def changes(self, names: Namespace) -> Iterator[str]:
         """Yield expressions that are true when something has changed."""
@@ -61,6 +65,32 @@ class Surroundings:
             if not isinstance(value, (Tensor, Module, SGD, types.ModuleType, type)):
                 for attribute, part in getattr(value, "__dict__", {}).items():
                     yield from _tensors(f"{name}.{attribute}", part)
+
+
+def _cells(function: types.FunctionType) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the variables of enclosing functions that one refers to: name, cell, value."""
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    for name, cell in cells:
+        with suppress(ValueError):  # it is not assigned yet
+            yield name, cell, cell.cell_contents
+
+
+def _globals(function: types.FunctionType) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the global variables that a function refers to: name, namespace, value."""
+    namespace = function.__globals__
+    for name in _names(function.__code__, "LOAD_GLOBAL"):
+        if name in namespace:
+            yield name, namespace, namespace[name]
+
+
+def _users(value: Any) -> Iterator[types.FunctionType]:
+    """Yield the functions that a value stands for, but for those that a library brings along."""
+    models = value.modules() if isinstance(value, Module) else ()
+    for function in (getattr(value, "__func__", value), *(type(m).forward for m in models)):
+        if isinstance(function, types.FunctionType):
+            package = str(function.__globals__.get("__name__")).partition(".")[0]
+            if package not in ("minigrad", "numpy") and package not in sys.stdlib_module_names:
+                yield function
 
 
 def _names(code: types.CodeType, *instructions: str) -> dict[str, None]:

@@ -217,7 +217,8 @@ class SGD:
         if known[0] is value:
             return known[1]
         if isinstance(value, Tensor):
-            return np.astype(np.reshape(value._array, ()), dtype)
+            array = np.reshape(value._array, ())
+            return np.astype(np.subtract(1, array) if name == "dampening" else array, dtype)
         if known[0] != value:
             known[1][...] = float(1 - value if name == "dampening" else value)
             self._numbers[key] = [value, known[1]]  # once it is so

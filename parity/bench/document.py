@@ -66,7 +66,7 @@ def bench(
     loads = [load_average()]
     document: dict[str, Any] = {
         "schema": 1,
-        "code": code("bench-losses" if read_losses else "bench"),
+        "code": code("bench"),
         "environment": environment(),
         "read_losses": read_losses,
         "engines": {},

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from parity import tables
 from parity.bench.ratios import ratios_to
+from parity.engines.registry import ENGINES
 from parity.tables import Trimmed
 
 
@@ -30,7 +31,7 @@ def bench_table(document: Mapping[str, Any]) -> Trimmed:
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         caption=f"medians \\[quartiles]; × {against}: how many times as fast as {against}, "
-        "\\[95 % confidence interval]",
+        f"\\[95 % confidence interval]{_of_one_seed(document)}",
     )
     table.add_column("engine", overflow="fold")
     table.add_column("µs a step", justify="right", no_wrap=True)
@@ -56,6 +57,13 @@ def bench_table(document: Mapping[str, Any]) -> Trimmed:
             else none,
         )
     return Trimmed(table)
+
+
+def _of_one_seed(document: Mapping[str, Any]) -> str:
+    """Return which engines train many seeds at once, to end a caption."""
+    engines = dict.fromkeys(result["engine"] for result in document["results"])
+    many = ", ".join(filter(many_seeds, engines))
+    return f"; {many}: a step of one seed of many" if many else ""
 
 
 PRODUCTS = ("forward", "inputs", "weights")
@@ -122,33 +130,42 @@ def _two_places(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio < 10 else _three_digits(ratio)
 
 
-def markdown(document: Mapping[str, Any]) -> str:
-    """Return a table of a `bench.json` document in Markdown: a row an engine, a column a network.
+def markdown(*documents: Mapping[str, Any]) -> str:
+    """Return a table in Markdown of `bench.json` documents: a row an engine, a column a network.
 
-    A cell gives the time of a step, and how many times as fast as the reference that is.
+    A cell gives the time of a step, and how many times as fast as the reference that is. Further
+    documents, of other numbers of threads, have columns of their own. A second table has the matrix
+    products of the first document, if they were timed.
     """
-    found = ratios_to(document, reference(document))
-    networks = list(dict.fromkeys(result["architecture"] for result in document["results"]))
-    engines = list(dict.fromkeys(result["engine"] for result in document["results"]))
-    times = {
-        (result["architecture"], result["engine"]): result["median_s"]
-        for result in document["results"]
-    }
-    rows = []
-    for engine in engines:
-        row = [f"`{engine}`"]
-        for network in networks:
-            key = network, engine
-            ratio = f" ({found[key]['median']:.2f})" if key in found else ""
-            row.append(f"{_three_digits(1e6 * times[key])} µs{ratio}" if key in times else "–")
-        rows.append(row)
-    table = tables.markdown(["engine", *networks], rows, numbers=True)
-    if not document.get("products"):
+    columns: dict[str, dict[str, str]] = {}
+    for document in documents:
+        found = ratios_to(document, reference(document))
+        for result in document["results"]:
+            network, engine = result["architecture"], result["engine"]
+            ratio = found.get((network, engine))
+            beside = f" ({ratio['median']:.2f})" if ratio else ""
+            title = network
+            if document is not documents[0]:
+                title += f", {result['threads']} threads"
+            cells = columns.setdefault(title, {})
+            cells[engine] = f"{_three_digits(1e6 * result['median_s'])} µs{beside}"
+    rows = [
+        [f"`{engine}`{', a seed' if many_seeds(engine) else ''}"]
+        + [cells.get(engine, "–") for cells in columns.values()]
+        for engine in dict.fromkeys(engine for cells in columns.values() for engine in cells)
+    ]
+    table = tables.markdown(["engine", *columns], rows, numbers=True)
+    if not documents[0].get("products"):
         return table
     heading = ["network", "library", *PRODUCTS, "all", "share"]
-    rows = [[network, *row] for network, row in product_rows(document)]
+    rows = [[network, *row] for network, row in product_rows(documents[0])]
     return (
         f"{table}\nThe matrix products of a step alone, in µs: of the layers' outputs, and of the "
         "gradients of\ntheir inputs and weights. The share is that of a step of minigrad, and of "
         f"torch.\n\n{tables.markdown(heading, rows, numbers=True)}"
     )
+
+
+def many_seeds(engine: str) -> bool:
+    """Return whether an engine trains many seeds at once, so that its time is that of one."""
+    return engine in ENGINES and ENGINES[engine].many_seeds

@@ -6,7 +6,7 @@ Tensors go by their names: they come in whatever order the engine has them, and 
 """
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import ModuleType
 from typing import Any
@@ -50,6 +50,11 @@ class Asked:
     def capture(self) -> Callable[[Callable[..., Any]], Callable[..., Any]] | None:
         """What records a function of that library, and replays it; None without it."""
         return self._engine.capture
+
+    @property
+    def together(self) -> Callable[[Any, Sequence[Any]], Any] | None:
+        """What trains several networks of that library at once; None without it."""
+        return self._engine.together
 
     def identity(self) -> str:
         """Return the class that makes the engine what it is, which is none that adds nothing."""

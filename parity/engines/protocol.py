@@ -1,7 +1,7 @@
 """What an engine is asked to do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
@@ -149,8 +149,10 @@ class Engine(ABC):
     random numbers are judged (`DrawingEngine`), with `trace` a defect is located (`TracingEngine`).
     One whose library has torch's names may have an attribute `namespace`, the module, and is then
     asked to run the probe suite; with `capture`, a function that returns a recorded one in place of
-    a function, by replays. One that can do more than these networks names in `options` what it
-    reads of its task besides: other activations, losses, options of SGD, mini-batches, problems.
+    a function, by replays; with `together`, which makes of networks of one shape what trains them
+    at once (`parity.probes.notes.OneByOne`), by that. One that can do more than these networks
+    names in `options` what it reads of its task besides: other activations, losses, options of
+    SGD, mini-batches, problems.
 
     An object is made without arguments; `parity run` makes two, each in a process of its own: one
     is given a state before every step, the other trains alone (`free_steps`). Whatever a method
@@ -165,6 +167,7 @@ class Engine(ABC):
     options: Collection[str] = ()
     namespace: ModuleType | None = None
     capture: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
+    together: Callable[[Any, Sequence[Any]], Any] | None = None
 
     @abstractmethod
     def build(self, task: Task, start: Start) -> None:

@@ -29,6 +29,7 @@ class Known:
         cuda: whether it can run on a CUDA device; one that cannot stays on the CPU.
         twin: the engine that does the same in reproducible arithmetic, if there is one. Engines
             that compile or record their steps have none: their own code would not be judged.
+        many_seeds: whether it trains many seeds at once; its time is that of a step of one.
     """
 
     adapter: str
@@ -37,6 +38,7 @@ class Known:
     programs: tuple[str, ...] = ()
     cuda: bool = False
     twin: str | None = None
+    many_seeds: bool = False
 
     def missing(self) -> list[str]:
         """Return the packages and programs that are not installed."""
@@ -60,10 +62,12 @@ ENGINES = {
         "parity.engines.adapters.minigrad_ensemble:EnsembleEngine",
         "minigrad, many seeds at once; a step is one seed's",
         twin="minigrad-ensemble-reproducible",
+        many_seeds=True,
     ),
     "minigrad-ensemble-reproducible": Known(
         "parity.engines.adapters.minigrad_ensemble:ReproducibleEnsembleEngine",
         "two seeds at once on reproducible arrays, each with the bits of one",
+        many_seeds=True,
     ),
     "minigrad-reproducible": Known(
         "parity.engines.adapters.minigrad:MinigradReproducibleEngine",
@@ -99,6 +103,7 @@ ENGINES = {
         f"{PEERS}.jax:JaxVmapEngine",
         "JAX, many seeds at once, the whole loop compiled; a step is one seed's",
         ("jax",),
+        many_seeds=True,
     ),
     "autograd": Known(f"{PEERS}.autograd:AutogradEngine", "HIPS autograd", ("autograd",)),
     "mygrad": Known(f"{PEERS}.mygrad:MyGradEngine", "MyGrad", ("mygrad",)),

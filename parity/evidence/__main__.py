@@ -24,14 +24,13 @@ with needed_by("python -m parity.evidence"):
     from parity.evidence.readme_tables import (
         FIGURES,
         PAGES,
-        RESULTS,
         in_checkout,
         publish,
         replaced,
     )
     from parity.files import output_folder
     from parity.progress import Progress
-    from parity.result_sources import code
+    from parity.result_sources import RESULTS, code
     from parity.system import usable_cores
 
 # What is loaded within functions brings torch or matplotlib with it.
@@ -198,9 +197,12 @@ def peers(
     return 0
 
 
-def bench(folder: Annotated[Path, Argument(help="The folder `parity bench` wrote to.")]) -> int:
-    """Put a run of `parity bench` into parity/README.md."""
-    publish(folder)
+def bench(
+    folders: Annotated[list[Path], Argument(help="The folders that `parity bench` wrote to.")],
+) -> int:
+    """Put runs of `parity bench` into parity/README.md."""
+    for folder in folders:
+        publish(folder)
     return 0
 
 

@@ -7,8 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from parity.evidence.readme_tables import RESULTS
-from parity.result_sources import SOURCES, code
+from parity.result_sources import RESULTS, SOURCES, code
 
 
 class Status(NamedTuple):
@@ -30,7 +29,7 @@ class Status(NamedTuple):
 
     def __str__(self) -> str:
         again = "" if self.current else self.command
-        return f"{self.name:12} {self.is_of:23} {self.origin:18} {again}".rstrip()
+        return f"{self.name:15} {self.is_of:22} {self.origin:18} {again}".rstrip()
 
 
 def statuses(folder: Path = RESULTS) -> Iterator[Status]:

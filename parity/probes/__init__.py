@@ -20,10 +20,24 @@ seeds in a row have all. In any share every rule of minigrad is run, and every d
 """
 
 from parity.probes.probe import Probe, probes_of
-from parity.probes.suite import derivatives, draws, edges, graphs, layers, operations, sgd, tape
+from parity.probes.suite import (
+    around,
+    derivatives,
+    draws,
+    edges,
+    ensembles,
+    graphs,
+    layers,
+    operations,
+    sgd,
+    steps,
+    tape,
+)
 
-WRITTEN: dict[str, Probe] = probes_of((edges, graphs, tape, derivatives, sgd, draws))
-FAMILIES = {each.FAMILY.name: each.FAMILY for each in (operations, sgd, layers, draws)}
+WRITTEN: dict[str, Probe] = probes_of(
+    (edges, graphs, tape, derivatives, sgd, draws, steps, around, ensembles)
+)
+FAMILIES = {each.FAMILY.name: each.FAMILY for each in (operations, sgd, layers, draws, ensembles)}
 
 
 def share(seed: int) -> list[str]:

@@ -18,8 +18,10 @@ from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import Array
 from parity.engines.trainer import Progress, Trainer, ignore
 from parity.probes import probe_named, share
+from parity.probes.notes import Key, Notes
 from parity.probes.places import Graph, Spectrum, traced_suspects
-from parity.probes.run import Key, Notes, Outcome, Problem, probes, run_probe
+from parity.probes.probe import Probe
+from parity.probes.run import Outcome, Problem, probes, run_probe
 
 
 class ProbedTensor(NamedTuple):
@@ -132,7 +134,7 @@ def probes_compared(
         if not (ours.judged and theirs.judged):
             continue
         for key, value in theirs.values.items():
-            each = _compared(ours, key, value, notes, probe.exact)
+            each = _compared(ours, key, value, notes, probe)
             if each is None:
                 break
             rows[-1].append((key, each))
@@ -158,7 +160,7 @@ def probes_compared(
 
 
 def _compared(
-    actual: Outcome, key: Key, expected: Array | None, notes: BudgetNotes, exact: bool
+    actual: Outcome, key: Key, expected: Array | None, notes: BudgetNotes, probe: Probe
 ) -> ProbedTensor | None:
     """Compare a tensor; None if the engine under test came to an end before it."""
     if key not in actual.values:
@@ -175,10 +177,14 @@ def _compared(
         return ProbedTensor(math.inf, {}, 0, problem)
     if found is None or expected is None or not expected.size:
         return ProbedTensor(0.0, {})
-    if exact or expected.dtype.kind != "f":
-        agree = same(found, expected)
+    if probe.exact or probe.ulps or expected.dtype.kind != "f":
+        agree, allowed = same(found, expected), np.zeros(expected.shape)
+        if probe.ulps and expected.dtype.kind == "f":
+            with np.errstate(invalid="ignore"):  # of infinities, which must be the same
+                allowed = probe.ulps * np.spacing(np.abs(expected))
+                agree |= np.abs(found - expected) <= allowed
         index = np.unravel_index(int(np.argmin(agree)), expected.shape)
-        at = {**values_at(index, found, expected), "budget": 0.0}
+        at = {**values_at(index, found, expected), "budget": float(allowed[index])}
         return ProbedTensor(0.0 if agree.all() else math.inf, at, expected.size)
     if budget is None or budget.value.shape != expected.shape:
         return ProbedTensor(math.inf, {}, 0, "minigrad computes no budget for it")

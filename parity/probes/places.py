@@ -21,11 +21,13 @@ import numpy as np
 
 import minigrad
 from minigrad import tape
+from minigrad.ops import Rule
 from minigrad.tape import Node
 from minigrad.tensor import backward
 from parity.engines.protocol import Array
 from parity.probes import probe_named
-from parity.probes.run import Key, Notes, run_probe
+from parity.probes.notes import Key, Notes
+from parity.probes.run import run_probe
 
 ROOT = Path(str(minigrad.__file__)).parents[1]
 TAPE = ("minigrad/tape.py", "minigrad/tensor/backward.py")
@@ -112,7 +114,7 @@ class Graph:
         waiting = [node]
         while waiting:
             each = waiting.pop()
-            if each.rule is not None:
+            if isinstance(each.rule, Rule):
                 yield each.rule.forward
                 waiting += [p for p in each.parents if p is not None and p not in noted]
 

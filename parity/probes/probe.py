@@ -25,12 +25,16 @@ class Probe:
         inputs: what draws the values of its inputs, by their names.
         exact: every value is the same number in any correct engine, however it rounds and in
             whatever order it sums: of small integers, draws, copies, ties, NaN and infinities.
+        ulps: by how many units in the last place two correct engines may differ, where every value
+            is a function of given numbers alone. 0 for what is judged by the budget, which the
+            formula that loses digits would widen.
         name: of the function, or the one in its family.
     """
 
     function: Function
     inputs: dict[str, Draw]
     exact: bool
+    ulps: int = 0
     name: str = ""
 
     def draw(self, dtype: str, seed: int) -> dict[str, Array]:
@@ -39,9 +43,9 @@ class Probe:
         return {name: draw(rng).astype(dtype) for name, draw in self.inputs.items()}
 
 
-def probe(*, exact: bool = False, **inputs: Draw) -> Callable[[Function], Probe]:
+def probe(*, exact: bool = False, ulps: int = 0, **inputs: Draw) -> Callable[[Function], Probe]:
     """Make a probe of a function, which is given these inputs, each a leaf with a gradient."""
-    return lambda function: Probe(function, inputs, exact, function.__name__)
+    return lambda function: Probe(function, inputs, exact, ulps, function.__name__)
 
 
 def probes_of(modules: Iterable[ModuleType]) -> dict[str, Probe]:

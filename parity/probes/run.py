@@ -2,9 +2,8 @@
 
 import traceback
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -14,19 +13,17 @@ import numpy as np
 from parity.engines.protocol import Array
 from parity.engines.trainer import Trainer
 from parity.probes import probe_named, share
+from parity.probes.notes import (
+    Capture,
+    HasSteps,
+    KeptNotes,
+    Key,
+    Notes,
+    OneByOne,
+    PartlyCaptured,
+    Together,
+)
 from parity.probes.probe import Probe
-
-Capture = Callable[[Callable[..., Any]], Callable[..., Any]]
-"""Returns a function that does what the given one does, and from some call on replays it."""
-
-
-class Key(NamedTuple):
-    """What was noted: "forward" a value, "backward" a gradient, "optimizer" an updated parameter,
-    "inputs" an input after all that.
-    """
-
-    phase: str
-    tensor: str
 
 
 class Problem(NamedTuple):
@@ -50,71 +47,6 @@ class Outcome:
     judged: bool = True
 
 
-class Notes:
-    """What a probe is given as `note`.
-
-    Args:
-        make: makes a leaf, which requires a gradient, of an array.
-        arrays: the values of the inputs.
-
-    Attributes:
-        values: what was noted.
-        watched: tensors whose gradients are noted when the probe has ended, by name.
-    """
-
-    def __init__(self, make: Callable[[Array], Any], arrays: dict[str, Array]) -> None:
-        self.values: dict[Key, Any] = {}
-        self.watched: dict[str, Any] = {}
-        self._make, self._arrays = make, arrays
-
-    def leaf(self, name: str) -> Any:
-        """Return a new leaf of the values of an input."""
-        return self._make(self._arrays[name])
-
-    def __call__(self, name: str, tensor: Any, *, gradient: bool = True) -> Any:
-        """Note a value and, once the probe has ended, its gradient; return the tensor."""
-        if gradient and tensor.requires_grad:
-            self.watched[name] = tensor
-            if not tensor.is_leaf:
-                tensor.retain_grad()
-        self.add(Key("forward", name), tensor)
-        return tensor
-
-    def captured(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function that is called several times; an engine may record and replay it."""
-        return step
-
-    def flag(self, name: str, value: bool) -> None:
-        """Note what is no tensor: whether something is so."""
-        key = Key("forward", name)
-        self.add(key, None)
-        self.values[key] = np.array(value)
-
-    def gradient(self, name: str, tensor: Any, value: Any = None) -> Any:
-        """Note a gradient by `tensor`: its present `.grad`, or a value; return it."""
-        found = tensor.grad if value is None else value
-        self.add(Key("backward", name), found, tensor)
-        return found
-
-    def updated(self, name: str, parameter: Any) -> None:
-        """Note the value of a parameter after an optimiser's step, or of its state."""
-        self.add(Key("optimizer", name), parameter)
-
-    def unchanged(self, name: str, tensor: Any) -> None:
-        """Note the value of a leaf after everything that should not have changed it."""
-        self.add(Key("inputs", name), tensor)
-
-    def add(self, key: Key, tensor: Any, of: Any = None) -> None:
-        """Keep a copy of a value; a gradient is that by the tensor `of`."""
-        assert key not in self.values, f"{key} is noted twice"
-        self.values[key] = None if tensor is None else self.read(tensor)
-
-    def read(self, tensor: Any) -> Any:
-        """Return a tensor's values, whatever namespace it is of."""
-        values = np.array(tensor.detach().tolist(), _numpy_dtype(tensor.dtype))
-        return values.reshape(tuple(tensor.shape))
-
-
 def probes(
     trainer: Trainer, dtype: str, seed: int, names: Sequence[str]
 ) -> Generator[Outcome, None, bool]:
@@ -125,7 +57,8 @@ def probes(
     namespace = trainer.engine.namespace
     if namespace is None:
         return False
-    yield from run_probes(namespace, dtype, seed, names, trainer.engine.capture)
+    engine = trainer.engine
+    yield from run_probes(namespace, dtype, seed, names, engine.capture, engine.together)
     return True
 
 
@@ -135,17 +68,20 @@ def run_probes(
     seed: int,
     names: Sequence[str] | None = None,
     capture: Capture | None = None,
+    together: Together | None = None,
 ) -> Iterator[Outcome]:
     """Run the seed's share of the probes, or those of these names, one after the other.
 
-    With `capture` they run by replays.
+    With `capture` they run by replays, with `together` networks of one shape are trained at once.
     """
+    together = together or OneByOne
     for name in share(seed) if names is None else names:
         probe = probe_named(name)
         if capture is not None:
-            yield replay_probe(lib, capture, probe, dtype, seed)
+            yield replay_probe(lib, capture, probe, dtype, seed, together)
             continue
-        notes = Notes(lambda a: lib.tensor(a).requires_grad_(), probe.draw(dtype, seed))
+        arrays = probe.draw(dtype, seed)
+        notes = Notes(lambda a: lib.tensor(a).requires_grad_(), arrays, together)
         problem = run_probe(lib, probe, notes)
         yield Outcome(name, notes.values, problem)
 
@@ -160,11 +96,6 @@ def run_probe(lib: ModuleType, probe: Probe, notes: Notes) -> Problem | None:
     except Exception as error:  # an engine under test may raise anything
         return _problem(error, Path(str(lib.__file__)).parent)
     return None
-
-
-@cache
-def _numpy_dtype(dtype: Any) -> np.dtype[Any]:
-    return np.dtype(str(dtype).removeprefix("torch."))
 
 
 def note_all(lib: ModuleType, probe: Probe, notes: Notes) -> None:
@@ -185,56 +116,25 @@ def note_all(lib: ModuleType, probe: Probe, notes: Notes) -> None:
 # ---- by replays ---------------------------------------------------------------------------------
 
 
-class KeptNotes(Notes):
-    """Notes of a probe that is captured: copies, which are read when it is over.
-
-    Args:
-        inputs: the leaves themselves, by name.
-    """
-
-    def __init__(self, inputs: dict[str, Any]) -> None:
-        super().__init__(lambda leaf: leaf, inputs)
-        self._given: set[str] = set()
-
-    def leaf(self, name: str) -> Any:
-        """Return the input; when asked again, a new leaf of its values."""
-        leaf: Any = self._arrays[name]
-        if name in self._given:
-            return leaf.detach().clone().requires_grad_()
-        self._given.add(name)
-        return leaf
-
-    def read(self, tensor: Any) -> Any:
-        """Return a copy."""
-        return tensor.detach().clone()
-
-
-class PartlyCaptured(Notes):
-    """Notes of a probe whose steps are captured, each by itself, where there are any."""
-
-    def __init__(self, capture: Capture, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.captures = False
-        self._capture = capture
-
-    def captured(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the captured step."""
-        self.captures = True
-        return self._capture(step)
-
-
-def replay_probe(lib: ModuleType, capture: Capture, probe: Probe, dtype: str, seed: int) -> Outcome:
+def replay_probe(
+    lib: ModuleType,
+    capture: Capture,
+    probe: Probe,
+    dtype: str,
+    seed: int,
+    together: Together = OneByOne,
+) -> Outcome:
     """Capture a probe at other values of its inputs, and replay it at its own.
 
     It is replayed at the others once more before anything is read: what a step returns must not
-    change after that. If it is refused as a whole, its steps are captured one by one.
+    change after that. If it has steps, these are captured one by one.
     """
     own = probe.draw(dtype, seed)
     others = {name: np.roll(array, 1) for name, array in probe.draw(dtype, seed ^ 1).items()}
-    refusal: Any = getattr(lib, "CaptureError", ())
+    refusal = getattr(lib, "CaptureError", HasSteps)
 
     def body(inputs: dict[str, Any]) -> dict[Key, Any]:
-        notes = KeptNotes(inputs)
+        notes = KeptNotes(inputs, together)
         note_all(lib, probe, notes)
         return notes.values
 
@@ -257,14 +157,23 @@ def replay_probe(lib: ModuleType, capture: Capture, probe: Probe, dtype: str, se
             for key, value in values.items()
         }
         return Outcome(probe.name, found)
-    except refusal:
-        notes = PartlyCaptured(capture, lambda a: lib.tensor(a).requires_grad_(), own)
-        problem = run_probe(lib, probe, notes)
-        if notes.captures:
-            return Outcome(probe.name, notes.values, problem)
-        return Outcome(probe.name, judged=False)
+    except (HasSteps, refusal):
+        steps = PartlyCaptured(capture, lambda a: lib.tensor(a).requires_grad_(), own, together)
+        return _replay_steps(lib, probe, steps, refusal)
     except Exception as error:
         return Outcome(probe.name, problem=_problem(error, Path(str(lib.__file__)).parent))
+
+
+def _replay_steps(lib: ModuleType, probe: Probe, notes: PartlyCaptured, refusal: Any) -> Outcome:
+    """Run a probe with its steps captured one by one; not judged is one whose steps are refused."""
+    problem = None
+    try:
+        note_all(lib, probe, notes)
+    except refusal:
+        return Outcome(probe.name, judged=False)
+    except Exception as error:
+        problem = _problem(error, Path(str(lib.__file__)).parent)
+    return Outcome(probe.name, notes.values, problem, judged=notes.captures)
 
 
 def _problem(error: Exception, package: Path) -> Problem:

@@ -100,9 +100,9 @@ class Worker:
 
     def _runs(self, engine: str, tasks: Sequence[Task], starts: Sequence[Start]) -> list[Run]:
         if engine == ENSEMBLES:
-            from parity.engines.adapters.minigrad_ensemble import OPTIONS, train_ensemble
+            from parity.engines.adapters.minigrad_ensemble import Ensemble, train_ensemble
 
-            if set(tasks[0].options) <= set(OPTIONS):
+            if set(tasks[0].options) <= set(Ensemble.options):
                 return train_ensemble(tasks, starts)
         return [_finished(self._trainer, *each) for each in zip(tasks, starts, strict=True)]
 

@@ -406,6 +406,51 @@ def test_a_variable_that_was_changed() -> None:
     assert seen == [2.0, 3.0, 3.0, 4.0, 4.0, 5.0, 5.0]
 
 
+SCALE = 2.0
+
+
+class Scaled(nn.Module):
+    """A model that refers to a global variable."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * SCALE
+
+    def scaled(self, x: torch.Tensor) -> torch.Tensor:
+        return self.forward(x)
+
+
+def scaled(x: torch.Tensor) -> torch.Tensor:
+    return x * SCALE
+
+
+def twice_scaled(x: torch.Tensor) -> torch.Tensor:
+    return scaled(x) * 2
+
+
+MODEL = Scaled()
+SEQUENCE = nn.Sequential(MODEL)
+CALLED: dict[str, Any] = {
+    "function": lambda x: scaled(x),
+    "functions": lambda x: twice_scaled(x) / 2,
+    "model": lambda x: MODEL(x),
+    "model in another": lambda x: SEQUENCE(x),
+    "itself": MODEL,
+}
+
+
+@pytest.mark.parametrize("called", CALLED)
+def test_a_variable_of_what_a_step_calls_was_changed(
+    called: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were compared for the step itself, and not for the functions that it calls."""
+    captured, x = torch.capture(CALLED[called]), torch.tensor([1.0])
+    seen = [captured(x).item(), captured(x).item()]
+    for scale in (3.0, torch.tensor([4.0])):
+        monkeypatch.setitem(globals(), "SCALE", scale)
+        seen += [captured(x).item(), captured(x).item()]
+    assert seen == [2.0, 2.0, 3.0, 3.0, 4.0, 4.0]
+
+
 # ---- what a step may do -----------------------------------------------------------------------
 
 STEPS = sessions("""

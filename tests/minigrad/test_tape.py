@@ -296,6 +296,13 @@ handles.append(y.register_hook(lambda _: seen.append(x.grad is not None)))
 (x * y).sum().backward()
 seen
 
+# of two leaves, that which is complete first comes first
+x, y, seen = leaf([1.0]), leaf([2.0]), []
+handle = y.register_hook(lambda _: seen.append(x.grad is not None))
+((x * y) * y).sum().backward()
+(y * (y * x)).sum().backward()
+seen
+
 # the order of the sweep
 found = []
 def watched(name, tensor):

@@ -17,12 +17,12 @@ from parity.engines.trainer import Progress, ignore
 from parity.environment import environment
 from parity.evidence.detection.trial import failed, run_in
 from parity.evidence.store import Store
-from parity.result_sources import code
+from parity.result_sources import RESULTS, code
 from parity.source_digest import ROOT
 from tests.parity import odd_engines as odd
 from tests.parity import stateful_engines as stateful
 
-RESULT = ROOT / "parity" / "evidence" / "results" / "engines.json"
+RESULT = RESULTS / "engines.json"
 
 OPTIONS: Mapping[type[Engine], Sequence[str]] = {
     odd.Hangs: ("--timeout", "3"),

@@ -762,11 +762,34 @@ def test_markdown_has_a_row_an_engine_and_a_column_a_network(document: dict[str,
     assert torch.endswith("µs")
 
 
+def test_rows_of_many_seeds_say_so_and_other_threads_have_columns(document: dict[str, Any]) -> None:
+    text = json.dumps(document)
+    two = json.loads(text.replace('"threads": 1', '"threads": 2').replace('"slow"', '"jax-vmap"'))
+    lines = markdown(document, two).splitlines()
+    assert lines[0] == "| engine | small | large | small, 2 threads | large, 2 threads |"
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    slow, torch, vmap = cells
+    assert (slow[0], torch[0], vmap[0]) == ("`slow`", "`torch`", "`jax-vmap`, a seed")
+    assert slow[3:] == vmap[1:3] == ["–", "–"]
+    assert vmap[3:] == slow[1:3]
+    assert torch[1:3] == torch[3:]
+    for shown, many in ((two, True), (document, False)):
+        console = Console(width=60, file=io.StringIO(), record=True)
+        console.print(bench_table(shown))
+        said = " ".join(console.export_text().split())
+        assert ("jax-vmap: a step of one seed of many" in said) is many
+
+
 SCALING = {"threads": 1, "matmul_flops_per_s": 1e9, "points": []}
 
 
 @pytest.mark.parametrize(
-    ("name", "more"), [("bench", {"scaling": SCALING}), ("bench-losses", {"read_losses": True})]
+    ("name", "more"),
+    [
+        ("bench", {"scaling": SCALING}),
+        ("bench-all-cores", {}),
+        ("bench-losses", {"read_losses": True}),
+    ],
 )
 def test_publishing_writes_the_table_between_the_markers(
     name: str,
@@ -775,12 +798,15 @@ def test_publishing_writes_the_table_between_the_markers(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(readme_tables, "PAGES", {name: tmp_path / "README.md"})
+    page = {"bench-all-cores": "bench"}.get(name, name)
+    monkeypatch.setattr(readme_tables, "PAGES", {page: tmp_path / "README.md"})
     monkeypatch.setattr(readme_tables, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(readme_tables, "PICTURE", tmp_path / "picture.png")
     (tmp_path / "results").mkdir()
-    document = document | more
-    begin, end = markers(name)
+    document = copy.deepcopy(document) | more
+    for result in document["results"]:
+        result["threads"] = 2 if name == "bench-all-cores" else 1
+    begin, end = markers(page)
     assert begin.endswith(": written by make bench -->\n")
     (tmp_path / "README.md").write_text(f"before\n{begin}\nold\n{end}after\n")
     (tmp_path / "bench.json").write_text(json.dumps(document))

@@ -23,8 +23,9 @@ from parity.engines.registry import factory
 from parity.engines.trainer import Trainer
 from parity.probes import FAMILIES, WRITTEN, probe_named, share
 from parity.probes.check import check_probes, probes_compared, run_budgeted
+from parity.probes.notes import Key
 from parity.probes.places import traced_suspects
-from parity.probes.run import Key, run_probes
+from parity.probes.run import run_probes
 from tests.minigrad.operations import FUZZ
 
 DTYPES = ("float32", "float64")

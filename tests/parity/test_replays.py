@@ -17,8 +17,9 @@ from parity.engines.protocol import Array, Engine, Start, Task
 from parity.engines.registry import factory, reproducible
 from parity.engines.trainer import Trainer
 from parity.evidence.detection.defect import DEFECTS, Defect, planted
+from parity.probes.notes import Key, Notes
 from parity.probes.probe import Probe, given, integers, probe
-from parity.probes.run import Key, Notes, replay_probe, run_probe
+from parity.probes.run import replay_probe, run_probe
 from parity.report.findings import findings
 from tests.minigrad.operations import FUZZ
 from tests.parity.stateful_engines import Plain

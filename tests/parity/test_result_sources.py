@@ -9,17 +9,24 @@ import subprocess
 import sys
 import time
 import tokenize
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from parity.engines.registry import ENGINES
-from parity.evidence.readme_tables import RESULTS
+from parity.errors import UsageError
+from parity.evidence import peers
+from parity.evidence.calibration import runs as calibration
+from parity.evidence.detection import runs as detection
 from parity.evidence.status import statuses
-from parity.result_sources import CAPTURED, NOT_TIMED, PEERS, SHOWN, SOURCES, code
+from parity.evidence.store import Store
+from parity.result_sources import CAPTURED, NOT_TIMED, PEERS, RESULTS, SHOWN, SOURCES, code
 from parity.source_digest import ROOT, code_of, matching
 from tests.parity.commands import evidence
+from tests.parity.engine_catalogue import judge_engines
 
 # ---- what counts of a file ----------------------------------------------------------------------
 
@@ -115,7 +122,7 @@ KEEPS = {
     ),
     "figures": ("parity/checks/", "parity/engines/peers/", "parity/sweep/"),
     "engines": ("tests/parity/engine_catalogue.py",),
-    "machine": ("parity/bench/", "parity/evidence/", "parity/tables.py", "tests/minigrad/"),
+    "machine": ("tests/minigrad/",),
 }
 """What else a measurement loads: it saves cases, and writes down what was found."""
 
@@ -132,8 +139,10 @@ MODULES = {
     "engines": ["parity.run", "tests.parity.engine_catalogue", *adapters("torch")],
     "peers": ["parity.evidence.peers", *adapters()],
     "figures": ["parity.sweep.work", *adapters(*JUDGED, "minigrad-ensemble")],
-    "bench": ["parity.bench.document", "parity.bench.scaling", *adapters()],
-    "bench-losses": ["parity.bench.document", *adapters()],
+    "bench": [
+        *("parity.bench.document", "parity.bench.products", "parity.bench.scaling"),
+        *adapters(),
+    ],
     "machine": ["tests.minigrad.machine.planted"],
 }
 """What makes each of these; `run` and `cuda` are as `proof`, and `fuzz` has all files."""
@@ -198,10 +207,9 @@ def test_what_does_not_matter_is_left_out() -> None:
         set(matching(p)) for p in (["parity/checks/exact/*"], CAPTURED, [PEERS])
     )
     assert min(map(len, (witness, captured, peers))) > 1
-    for name in ("bench", "bench-losses"):
-        assert not witness & deciding(name)
-        assert captured & deciding(name)
-        assert peers <= deciding(name)
+    assert not witness & deciding("bench")
+    assert captured & deciding("bench")
+    assert peers <= deciding("bench")
     for name in ("proof", "run", "calibration", "peers"):
         assert not captured & deciding(name)
         assert witness <= deciding(name)
@@ -211,11 +219,30 @@ def test_what_does_not_matter_is_left_out() -> None:
         assert ROOT / "parity/report/html.py" not in deciding(name)
 
 
+@pytest.mark.parametrize("name", ["peers", "calibration", "detection", "engines"])
+def test_what_was_stopped_goes_on_with_the_same_code_alone(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    begin: dict[str, Callable[[], Any]] = {
+        "peers": lambda: peers.kept(path, 0),
+        "calibration": lambda: calibration.measurements(path, "cpu"),
+        "detection": lambda: detection.detect([], path, seed=0, controls=0, workers=1),
+        "engines": lambda: judge_engines(path, {}),
+    }
+    found = begin[name]()
+    document = found.document() if isinstance(found, Store) else found
+    assert document["code"] == code(name)
+    rows: dict[str, list[Any]] = {"peers": [], "engines": [], "rows": []}
+    for other, refused in ((code(name), False), ("0", True)):
+        path.write_text(json.dumps({**document, **rows, "code": other}))
+        with pytest.raises(UsageError, match="made with code 0") if refused else nullcontext():
+            begin[name]()
+
+
 # ---- what is said -------------------------------------------------------------------------------
 
 
 def test_every_result_is_known() -> None:
-    assert {path.stem for path in RESULTS.glob("*.json")} == SOURCES.keys()
+    assert {path.stem for path in RESULTS.glob("*.json")} <= SOURCES.keys()
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for sources in SOURCES.values():
         if sources.command.startswith("make "):

@@ -14,6 +14,7 @@ from minigrad.ensembles import ensemble, mse_losses
 from parity.engines.adapters.minigrad import MinigradEngine
 from parity.engines.adapters.modules import ModuleEngine
 from parity.engines.adapters.recorded import replayed
+from parity.engines.adapters.together import Together
 from parity.engines.protocol import Array, Engine, Start, Task, Traced
 from parity.engines.serve import alive
 from parity.engines.trainer import Run
@@ -109,10 +110,6 @@ def spread(start: Start, members: int, shown: int = 0) -> Start:
     return stacked([beside((i - shown) / members) for i in range(members)])
 
 
-OPTIONS = ("weight_decay", "dampening", "nesterov")
-"""The options of a task that ensembles can do."""
-
-
 class Ensemble(ModuleEngine):
     """Networks of one task and many seeds, with their data and their optimiser.
 
@@ -127,7 +124,7 @@ class Ensemble(ModuleEngine):
         members: how many seeds; 0 before the first task.
     """
 
-    options = OPTIONS
+    options = ("weight_decay", "dampening", "nesterov")
     _library = minigrad
 
     def __init__(self, *, in_reproducible_arithmetic: bool = False) -> None:
@@ -210,9 +207,10 @@ class EnsembleEngine(Engine):
         shown: which of them is the engine's, counted from 0; None for another one at each seed.
     """
 
-    options = OPTIONS
+    options = Ensemble.options
     namespace: ModuleType | None = minigrad
     capture: Any = staticmethod(minigrad.capture)
+    together: Any = Together
     _reproducible = False
 
     def __init__(self, members: int | None = None, shown: int | None = None) -> None:
@@ -293,7 +291,7 @@ class ReproducibleEnsembleEngine(EnsembleEngine):
     """One of two members, each with the bits of its network trained by itself."""
 
     namespace = None
-    capture = None
+    capture = together = None
     _reproducible = True
 
     def __init__(self) -> None:

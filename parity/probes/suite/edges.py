@@ -1,6 +1,7 @@
 """Kinks, ties, and numbers that are not finite: where only one answer is torch's."""
 
 import math
+from functools import partial
 from typing import Any
 
 from parity.probes.probe import given, integers, probe
@@ -83,6 +84,53 @@ def gradients_that_are_not_finite(lib: Any, inputs: Any, note: Any) -> None:
 def far_from_zero(lib: Any, inputs: Any, note: Any) -> None:
     """Where functions saturate, what is left is small, and not wrong."""
     singly(lib, note, {"sigmoid": lib.sigmoid, "tanh": lib.tanh, "exp": lib.exp}, "x")
+
+
+@probe(ulps=16, x=given(-60.0, -20.0, -12.0, -1e-3, -1e-20, 1e-20, 1e-3, 12.0, 20.0, 60.0))
+def to_the_last_digits(lib: Any, inputs: Any, note: Any) -> None:
+    """What is small is right in all its digits: a formula that is right on paper may lose them."""
+    calls = {
+        "exp": lib.exp,
+        "sqrt": lambda x: x.abs().sqrt(),
+        "log": lambda x: x.abs().log(),
+        "1/x": lambda x: 1 / x,
+        "x**2": lambda x: x**2,
+        "softplus": lib.nn.functional.softplus,
+        "softplus, beta": lambda x: lib.nn.functional.softplus(x, 0.5),
+        "leaky_relu": lambda x: lib.nn.functional.leaky_relu(x, 1e-3),
+    }
+    singly(lib, note, calls, "x")
+    for name, call in {"sigmoid": lib.sigmoid, "tanh": lib.tanh}.items():
+        note(f"value of {name}", call(inputs["x"]), gradient=False)
+
+
+@probe(ulps=16, x=given(3.0, 1.0, -2.0, 5.0))
+def squares_that_overflow(lib: Any, inputs: Any, note: Any) -> None:
+    """A standard deviation is finite, and not 0, where the squares of single precision are."""
+    for name, factor in {"large": 2.0**100, "small": 2.0**-100}.items():
+        x = inputs["x"].float() * factor
+        note(f"std of {name} numbers", x.std(), gradient=False)
+        note(f"std of {name} columns", x.reshape(2, 2).std(0), gradient=False)
+
+
+@probe(ulps=16, x=given(100.0, 50.5, 1e-3), y=given(100.01, 50.52, 1.1e-3))
+def small_differences(lib: Any, inputs: Any, note: Any) -> None:
+    """A loss of what is nearly right is that of the difference, which is exact."""
+    for name in ("mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss"):
+        for reduction in ("mean", "sum", "none"):
+            call = partial(getattr(lib.nn.functional, name), reduction=reduction)
+            singly(lib, note, {f"{name}, {reduction}": call}, "x", "y")
+
+
+@probe(exact=True, x=given(2.0**24, 1.0, 1.0, 1.0))
+def sums_in_double_precision(lib: Any, inputs: Any, note: Any) -> None:
+    """`dtype=` converts before it adds, not after."""
+    calls = {
+        "sum": lambda x: x.float().sum(dtype=lib.float64),
+        "sum of rows": lambda x: x.float().reshape(2, 2).sum(1, dtype=lib.float64),
+        "mean": lambda x: x.float().mean(dtype=lib.float64),
+    }
+    singly(lib, note, calls, "x")
 
 
 @probe(exact=True, x=given(-800.0, 800.0), w=integers(2))

@@ -14,6 +14,18 @@ def broadcast_over_an_added_axis(lib: Any, inputs: Any, note: Any) -> Any:
     return ((note("ab", a * b) + note("y·w", y * w)) * w).sum()
 
 
+@probe(x=normal(4, 1), y=normal(3))
+def losses_of_a_column_and_a_row(lib: Any, inputs: Any, note: Any) -> None:
+    """Each broadcasts its two tensors, and its mean is that over all differences."""
+    for name in ("mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss"):
+        for reduction in ("mean", "sum", "none"):
+            x, y = note.leaf("x"), note.leaf("y")
+            loss = getattr(lib.nn.functional, name)(x, y, reduction=reduction)
+            note(f"{name}, {reduction}", loss, gradient=False).sum().backward()
+            note.gradient(f"{name}, {reduction}: by x", x)
+            note.gradient(f"{name}, {reduction}: by y", y)
+
+
 @probe(exact=True, x=integers(4, below=4))
 def diamond(lib: Any, inputs: Any, note: Any) -> Any:
     """Two ways from x to the result: both count, and each once."""

@@ -1,6 +1,6 @@
 """Stochastic gradient descent: every pair of options, and of what happens between its steps."""
 
-from collections.abc import Callable
+import math
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,7 +12,7 @@ from parity.probes.suite import parameter
 DIMENSIONS: dict[str, tuple[Any, ...]] = {
     "between": ("nothing", "rate", "momentum", "decay", "values", "state", "frozen", "order"),
     "momentum": (0.5, 0),
-    "dampening": (0, 0.25),
+    "dampening": (0, 0.25, "tensor"),
     "decay": (0, 0.25, "tensor"),
     "nesterov": (False, True),
     "maximize": (False, True),
@@ -59,33 +59,37 @@ def make(
             for name in "pqr" if dtypes == "double" else "q":
                 named[name] = lib.nn.Parameter(named[name].detach().double())
         targets = {name: inputs["target"].to(p.dtype) for name, p in named.items()}
-        optimizer = made(lib, [*named.values()], **options)
+        optimizer, moved = made(lib, [*named.values()], **options), [*named]
+
+        def loss() -> Any:
+            """Halves of a parabola, around other points, of other widths."""
+            each = (
+                ((named[n] - targets[n]) * named[n] * (0.5 + i)).sum().double()
+                for i, n in enumerate(moved)
+            )
+            return sum(each)
+
+        def closure() -> Any:
+            if gradients != "kept":
+                optimizer.zero_grad(set_to_none=gradients != "zeroed")
+            out = loss()
+            out.backward()
+            return out
+
+        def train() -> Any:
+            if gradients == "closure":
+                return optimizer.step(closure)
+            out = closure()
+            optimizer.step()
+            return out
+
+        take = note.captured(train)
         for step in range(3):
             if step == 2:
                 optimizer = changed(lib, optimizer, between, named["p"], inputs["target"])
             moved = [*named][: 2 if gradients == "missing" and step == 1 else 3]
-
-            def loss(moved: list[str] = moved) -> Any:
-                """Halves of a parabola, around other points, of other widths."""
-                each = (
-                    ((named[n] - targets[n]) * named[n] * (0.5 + i)).sum().double()
-                    for i, n in enumerate(moved)
-                )
-                return sum(each)
-
-            def closure(loss: Callable[[], Any] = loss, optimizer: Any = optimizer) -> Any:
-                if gradients != "kept":
-                    optimizer.zero_grad(set_to_none=gradients != "zeroed")
-                out = loss()
-                out.backward()
-                return out
-
             with lib.no_grad() if gradients == "closure" else nullcontext():
-                if gradients == "closure":
-                    optimizer.step(closure)
-                else:
-                    closure()
-                    optimizer.step()
+                take()
                 for name, p in named.items():
                     note.gradient(f"step {step}: {name}", p)
                     if optimizer.state.get(p, {}).get("momentum_buffer") is not None:
@@ -107,7 +111,7 @@ def made(
     lib: Any,
     parameters: list[Any],
     momentum: float,
-    dampening: float,
+    dampening: float | str,
     decay: float | str,
     nesterov: bool,
     maximize: bool,
@@ -120,7 +124,7 @@ def made(
     options = {
         "lr": lib.tensor(0.25) if rate == "tensor" else rate,
         "momentum": momentum,
-        "dampening": dampening,
+        "dampening": lib.tensor(0.25) if dampening == "tensor" else dampening,
         "weight_decay": lib.tensor(0.125) if decay == "tensor" else decay,
         "nesterov": nesterov,
         "maximize": maximize,
@@ -180,6 +184,17 @@ def learning_rate_to_the_last_bit(lib: Any, inputs: Any, note: Any) -> None:
         note.updated(f"lr={lr}: buffer", optimizer.state[p]["momentum_buffer"])
     optimizer.step()
     note.updated("buffer after two steps", optimizer.state[p]["momentum_buffer"])
+    p = parameter(lib, note, "x")
+    optimizer = lib.optim.SGD([p], lr=1.0, momentum=0.5, dampening=0.999)
+    for factor in (0.0, 1.0):
+        optimizer.zero_grad()
+        (p * slope * factor).sum().backward()
+        optimizer.step()
+    note.updated("what dampening leaves", optimizer.state[p]["momentum_buffer"])
+    (p * math.inf).sum().backward()
+    optimizer.zero_grad(set_to_none=False)
+    (p * slope).sum().backward()
+    note.gradient("after zeroing infinities", p)
     p, q = lib.nn.Parameter(note.leaf("x").float()), lib.nn.Parameter(note.leaf("x").double())
     optimizer = lib.optim.SGD([p, q], lr=0.1)
     ((p * slope.float()).double() + q * slope.double()).sum().backward()

@@ -99,6 +99,7 @@ _add(of(2), True, "each",
     add_alpha=lambda lib, x, y: lib.add(x, y, alpha=2),
     sub_alpha=lambda lib, x, y: x.sub(y, alpha=3),
     two_dtypes=lambda lib, x, y: x.float() * y.double(),
+    no_axes=lambda lib, x, y: x.float() * lib.tensor(2.0, dtype=lib.float64) + y.float(),
     remainder=lambda lib, x, y: x % y,
 )
 _add(of(3), True, "whole",
@@ -250,8 +251,8 @@ _add(lambda b, w: [(b, 3), (w, 3), (w,)], linear_wide=linear)
 _add(square(2, 2, 1), linear_square=linear)
 _add(lambda b, w: [(2, b, 3), (w, 3), (w,)], linear_axes=linear)
 _add(lambda b, w: [(w,), (2, w), (2,)], linear_row=linear)
-_add(of(2), mse_sum=loss("sum"), mse_none=loss("none"))
-_add(of(2), False, mse_mean=loss("mean"),
+_add(of(2), True, "each", mse_sum=loss("sum"), mse_none=loss("none"))
+_add(of(2), False, "each", mse_mean=loss("mean"),
     l1=lambda lib, x, y: lib.nn.functional.l1_loss(x, y, reduction="sum"),
     huber=lambda lib, x, y: lib.nn.functional.huber_loss(x, y, "none", 0.75),
     huber_mean=lambda lib, x, y: lib.nn.functional.huber_loss(x, y, delta=0.75),

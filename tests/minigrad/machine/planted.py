@@ -18,9 +18,8 @@ from hypothesis.errors import Flaky
 
 from parity.environment import environment
 from parity.evidence.detection.defect import Defect, planted, read
-from parity.evidence.readme_tables import RESULTS
 from parity.evidence.store import Store
-from parity.result_sources import code
+from parity.result_sources import RESULTS, code
 from parity.system import usable_cores
 from tests.minigrad.api_machine import run_programs
 from tests.minigrad.machine.known import KNOWN
