@@ -77,10 +77,16 @@ def results_are_kept(lib: Any, inputs: Any, note: Any) -> None:
     note.updated("p", p)
 
 
+factor: Any = 1
+"""A global variable, which a step refers to."""
+
+
 @probe(exact=True, p=integers(3, below=4), x=integers(3, below=4))
 def what_a_step_refers_to(lib: Any, inputs: Any, note: Any) -> None:
     """Names stand for something else, data are changed in place: the next call sees it."""
+    global factor
     p, x = parameter(lib, note, "p"), inputs["x"].detach()
+    factor = 1
     data, scale, weight = x * 1, x * 1, 1
     optimizer = lib.optim.SGD([p], lr=0.5)
 
@@ -90,7 +96,7 @@ def what_a_step_refers_to(lib: Any, inputs: Any, note: Any) -> None:
     def step() -> Any:
         def closure() -> Any:
             optimizer.zero_grad()
-            loss = error() + (p * scale).sum()
+            loss = error() + (p * scale * factor).sum()
             loss.backward()
             return loss
 
@@ -101,6 +107,8 @@ def what_a_step_refers_to(lib: Any, inputs: Any, note: Any) -> None:
     for i in range(11):
         if i == 2:
             scale = x * -3
+        if i == 1:
+            factor = x * 2
         if i == 3:
             weight = -2
         if i == 4:
