@@ -186,6 +186,9 @@ def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor
         RuntimeError: also where the mean of integers is asked for.
     """
     _check("l1_loss", input, target, reduction)
+    if input.dtype.kind == target.dtype.kind == "f":  # of any number of axes, as in torch
+        dtype = common_type(input.dtype, target.dtype)
+        input, target = input.to(dtype), target.to(dtype)
     errors = input.sub(target).abs()
     return errors if reduction == "none" else getattr(errors, reduction)()
 
@@ -198,12 +201,16 @@ def huber_loss(
     Huber 1964, *Robust estimation of a location parameter*. See `mse_loss`.
 
     Raises:
-        RuntimeError: also where delta is not above 0.
+        RuntimeError: also where delta is not above 0, or the dtypes differ.
     """
     pair = _pair("huber_loss", input, target, reduction)
     edge = _number("huber_loss", "delta", delta)
     if edge <= 0:
         raise RuntimeError(f"huber_loss: delta must be above 0, not {delta}")
+    if input.dtype != target.dtype:
+        raise RuntimeError(
+            f"huber_loss: no derivative for {input.dtype} and {target.dtype}: convert one of them"
+        )
     return _reduced(_HUBER_LOSS, (input, target), pair, reduction, delta=edge)
 
 

@@ -443,6 +443,7 @@ SPECIFIC: dict[str, list[tuple[str, str, str]]] = {
         ("T.nn.HuberLoss('x')(v, v)", "'x'", "'mean', 'sum' or 'none'"),
         ("T.nn.functional.huber_loss(v, v, delta=0)", "0", "above 0"),
         ("T.nn.functional.huber_loss(i, i)", "int64", ".float()"),
+        ("T.nn.functional.huber_loss(w, v.double()).backward()", "float32 and float64", "convert"),
     ],
     "smooth_l1_loss": [
         ("T.nn.SmoothL1Loss(reduction='x')(v, v)", "'x'", "'mean', 'sum' or 'none'"),

@@ -247,6 +247,8 @@ WARNED = """
 T.tensor(x); T.tensor(x, dtype=T.int64); T.tensor(p[0]); T.tensor([s]); T.tensor([[s, 1]]); float(s)
 float(v[:1]); '%.1f' % s; T.tensor([np.ones(2)]); T.tensor([[1.0], np.ones(1)])
 F.mse_loss(v, s.double()); F.mse_loss(s, x.double(), reduction='none')
+F.l1_loss(v, s.double()); F.l1_loss(s.double(), x, reduction='none'); F.l1_loss(s, x.double())
+F.l1_loss(v, i[0]); F.smooth_l1_loss(v, s.double()); F.smooth_l1_loss(v, s.double(), beta=0)
 T.from_numpy(read_only); v.T; s.T; c.T; T.zeros(0).T; s.mT
 """
 WARNINGS = parts(WARNED)

@@ -272,6 +272,12 @@ REFUSED = (
         ("t0 = torch.ones(1)", "t0.note = t0", "t1 = copy.deepcopy(t0)"),
     ),
     Known(
+        "huber_loss of two dtypes",
+        "torch has a value, in the dtype of the input, and raises in the backward pass",
+        refuses("huber_loss: no derivative for"),
+        ("torch.nn.functional.huber_loss(torch.ones(2), torch.ones(2).double())",),
+    ),
+    Known(
         "exponents that are bools",
         "torch raises later, in the backward pass",
         refuses("whose exponents are bools"),
