@@ -110,7 +110,17 @@ def _extent(tree: ast.Module, function: str) -> tuple[int, int]:
 
 # ---- the catalogue -----------------------------------------------------------------------------
 
-TEXTS = ("linear", "elementwise", "shapes", "tape", "layers", "optimizer", "captured", "ensembles")
+TEXTS = (
+    "linear",
+    "elementwise",
+    "shapes",
+    "tape",
+    "layers",
+    "optimizer",
+    "around",
+    "captured",
+    "ensembles",
+)
 
 
 def read(text: str) -> Iterator[Defect]:
