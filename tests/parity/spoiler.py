@@ -1,7 +1,7 @@
 """Wrong functions in the place of minigrad's rules, and what the probes say of them."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import pytest
@@ -9,8 +9,10 @@ import torch
 
 import minigrad
 from minigrad.ops import RULES
+from parity.probes import FAMILIES
 from parity.probes.check import probes_compared, run_budgeted
 from parity.probes.run import Outcome, run_probes
+from parity.probes.suite.operations import FIRST
 
 Function = Callable[..., Any]
 
@@ -20,11 +22,39 @@ def expected(dtype: str) -> dict[str, Outcome]:
     return {outcome.probe: outcome for outcome in run_probes(torch, dtype, 0)}
 
 
-def verdict(names: list[str] | None = None, dtype: str = "float32") -> dict[str, Any]:
-    """Judge minigrad, whatever it has come to be, by budgets that it computes itself."""
-    ours = list(run_probes(minigrad, dtype, 0, names))
+def verdict(names: list[str] | None = None, dtype: str = "float32", **by: Any) -> dict[str, Any]:
+    """Judge minigrad, whatever it has come to be, by budgets that it computes itself.
+
+    With `capture` and `together`, as `run_probes` has them, by what it replays and trains at once.
+    """
+    ours = list(run_probes(minigrad, dtype, 0, names, **by))
     theirs = [expected(dtype)[outcome.probe] for outcome in ours]
     return probes_compared(ours, theirs, list(run_budgeted(dtype, 0, names)), dtype, 0)
+
+
+def located_by_probes(
+    names: Sequence[str], right: Container[Any], dtype: str = "float32", **by: Any
+) -> bool | None:
+    """Return whether these probes name a defect at one of the right places; None if all pass.
+
+    The first one that fails mostly does it alone; if not, all of them together must, beside the
+    single operations, which tell what is right.
+    """
+    failures = (verdict([name], dtype, **by)["failed"] for name in names)
+    alone = next(filter(None, failures), None)
+    if alone is None:
+        return None
+    if named(alone, right) is not None:
+        return True
+    single = map(FAMILIES["operation"].name_of, FIRST)
+    together = list(dict.fromkeys([*single, *names]))
+    return named(verdict(together, dtype, **by)["failed"], right) is not None
+
+
+def named(failed: list[dict[str, Any]], right: Container[Any]) -> Any:
+    """Return the right place that the first failure names."""
+    first = failed[0]
+    return next((n for n in (first["rule"], first["probe"], first["line"]) if n in right), None)
 
 
 def spoil(patch: pytest.MonkeyPatch, name: str, wrong: Callable[[Function], Function]) -> None:

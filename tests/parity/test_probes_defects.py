@@ -1,7 +1,6 @@
 """The catalogue's defects, and every rule and derivative spoiled: a probe fails and names it."""
 
 import functools
-from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,10 @@ import pytest
 import minigrad
 from minigrad.ops import RULES
 from parity.evidence.detection.defect import DEFECTS, Defect, planted
-from parity.probes import FAMILIES, share
+from parity.probes import share
 from parity.probes.run import run_probes
-from parity.probes.suite.operations import FIRST
 from tests.minigrad.operations import FUZZ
-from tests.parity.spoiler import Function, spoil, verdict
+from tests.parity.spoiler import Function, located_by_probes, spoil, verdict
 from tests.parity.test_probes import place, watched
 
 ROOT = Path(minigrad.__file__).parents[1]
@@ -37,27 +35,6 @@ def probes_that_run() -> dict[tuple[str, str], list[str]]:
     return found
 
 
-def located(names: Sequence[str], right: Container[Any], dtype: str = "float32") -> bool:
-    """Return whether these probes name a defect at one of the right places.
-
-    The first one that fails mostly does it alone; if not, all of them together must, beside the
-    single operations, which tell what is right.
-    """
-    failures = (verdict([name], dtype)["failed"] for name in names)
-    alone = next(filter(None, failures), None)
-    assert alone is not None, "every probe passes"
-    single = map(FAMILIES["operation"].name_of, FIRST)
-    together = list(dict.fromkeys([*single, *names]))
-    found = verdict(together, dtype)["failed"] if named(alone, right) is None else alone
-    return named(found, right) is not None
-
-
-def named(failed: list[dict[str, Any]], right: Container[Any]) -> Any:
-    """Return the right place that the first failure names."""
-    first = failed[0]
-    return next((n for n in (first["rule"], first["probe"], first["line"]) if n in right), None)
-
-
 EVERY = 1 if FUZZ else 6
 """An ordinary run has time for a sixth of the defects and rules, `make fuzz` for all."""
 
@@ -69,7 +46,7 @@ EAGER = [defect for defect in DEFECTS if defect.engine == "minigrad"][::EVERY]
 def test_a_planted_defect_is_located(defect: Defect) -> None:
     names = probes_that_run()[defect.file, defect.function]
     with planted(defect):
-        assert located(names, defect.nodes, defect.dtype)
+        assert located_by_probes(names, defect.nodes, defect.dtype)
 
 
 def changed(right: Function) -> Function:
@@ -109,4 +86,4 @@ def test_a_wrong_rule_is_found(monkeypatch: pytest.MonkeyPatch, name: str, by: s
     if function in INDIRECT:
         assert not verdict(names)["passed"]
     else:
-        assert located(names, [place(name, by)])
+        assert located_by_probes(names, [place(name, by)])
