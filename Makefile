@@ -21,7 +21,7 @@ LOWEST := tests/minigrad/test_safetensors.py tests/test_readme.py tests/parity/t
 	tests/parity/test_sweep_cli.py tests/parity/test_sweep_compare.py tests/parity/test_sweep_dask.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parity explain test lowest lint evidence bench figures fuzz calibrate proof cuda detection \
+.PHONY: help setup parity explain test lowest lint evidence bench sample figures fuzz calibrate proof cuda detection \
 	peers clean
 
 help: ## list the targets
@@ -73,11 +73,14 @@ ifndef ARGS
 	$(BIN)/python -m parity.evidence bench out out/all-cores out/losses
 endif
 
+sample: $(MADE) ## put the output of a run into README
+	$(BIN)/parity run --output out/sample
+	$(BIN)/python -m parity.evidence sample out/sample
+
 # Resumes where it was stopped: a quarter of an hour on two cores, most of it for overfit.
-figures: $(MADE) ## train at many seeds on both engines; put the picture and the output into README
+figures: $(MADE) ## train at many seeds on both engines; draw README's picture
 	$(BIN)/parity sweep underfit rightfit --seeds 0:1000 --horizons 0 --output out/figures
 	$(BIN)/parity sweep overfit --seeds 0:250 --horizons 0 --output out/figures
-	$(BIN)/parity run --output out/figures
 	$(BIN)/python -m parity.evidence figures out/figures
 
 # Resumes where it was stopped; the threads of two libraries in one process would fight.

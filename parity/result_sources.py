@@ -86,7 +86,7 @@ class Sources(NamedTuple):
 BENCH = Sources("make bench", TIMED, NOT_TIMED)
 
 SOURCES: Mapping[str, Sources] = {
-    "run": Sources("make figures", JUDGED, NOT_EAGER),
+    "run": Sources("make sample", JUDGED, NOT_EAGER),
     "figures": Sources(
         "make figures",
         (*TRAINED, "parity/checks/state.py", "parity/sweep/work.py", "parity/evidence/figures.py"),

@@ -67,12 +67,8 @@ class SGD:
     ) -> None:
         # First, while the arguments are the only local names.
         options = {key: value for key, value in locals().items() if key not in ("self", "params")}
-        named = {
-            "learning rate": lr,
-            "momentum value": momentum,
-            "weight_decay value": weight_decay,
-        }
-        for name, value in named.items():
+        opts = {"learning rate": lr, "momentum value": momentum, "weight_decay value": weight_decay}
+        for name, value in opts.items():
             if isinstance(value, Tensor) and value.numel() != 1:
                 raise ValueError(f"SGD: Tensor lr must be 1-element, and so the {name}")
             if not value >= 0.0:
@@ -85,9 +81,7 @@ class SGD:
         if differentiable:
             raise NotImplementedError("SGD: steps are not recorded; leave differentiable=False")
         if isinstance(params, Tensor):
-            raise TypeError(
-                "SGD: params must be an iterable of Tensors, not a Tensor: give [tensor]"
-            )
+            raise TypeError("SGD: params must be an iterable of Tensors, not one: give [tensor]")
         self.defaults: dict[str, Any] = options
         self.state: dict[Tensor, dict[str, Any]] = {}
         self._opt_called = False  # since a scheduler was made

@@ -206,26 +206,34 @@ def bench(
     return 0
 
 
-def figures(
-    folder: Annotated[Path, Argument(help="The folder of a `parity run` and a `parity sweep`.")],
-) -> int:
-    """Put a run of the three networks and a sweep of many seeds into README."""
+def sample(folder: Annotated[Path, Argument(help="The folder that `parity run` wrote to.")]) -> int:
+    """Put a run of the three networks into README."""
     in_checkout(PAGES["run"])
-    from parity.evidence.figures import outcomes, picture, sample
+    from parity.evidence.figures import sample
+
+    report = json.loads((folder / "report.json").read_text("utf-8"))
+    write_whole(RESULTS / "run.json", to_json(report))
+    page = PAGES["run"]
+    write_whole(page, replaced(page.read_text("utf-8"), "run", sample(report)))
+    return 0
+
+
+def figures(
+    folder: Annotated[Path, Argument(help="The folder that `parity sweep` wrote to.")],
+) -> int:
+    """Draw README's picture of a sweep of many seeds."""
+    in_checkout(FIGURES)
+    from parity.evidence.figures import outcomes, picture
     from parity.processes import Side
     from parity.training import train
 
-    report = json.loads((folder / "report.json").read_text("utf-8"))
     found = {"code": code("figures"), "environment": environment(), **outcomes(folder)}
     with Progress() as bars:
         todo = tasks(None)
         runs = train(todo, Side("minigrad", factory("minigrad")), bars.show)
     fits = {named.name: run for (named, _), run in zip(todo, runs, strict=True)}
-    write_whole(RESULTS / "run.json", to_json(report))
     write_whole(RESULTS / "figures.json", json.dumps(found) + "\n")
     write_whole(FIGURES, picture(found, fits))
-    page = PAGES["run"]
-    write_whole(page, replaced(page.read_text("utf-8"), "run", sample(report)))
     return 0
 
 
@@ -255,6 +263,7 @@ for function, interrupted in (
     (proof, KEPT),
     (peers, "name the engines that are missing"),
     (bench, KEPT),
+    (sample, KEPT),
     (figures, KEPT),
     (status, "nothing was changed"),
 ):

@@ -39,7 +39,7 @@ def in_checkout(path: Path) -> Path:
 
 def markers(name: str) -> tuple[str, str]:
     """Return the lines before and after the part of this name."""
-    target = {"run": "figures"}.get(name, name.partition("-")[0])
+    target = {"run": "sample"}.get(name, name.partition("-")[0])
     return f"<!-- {name}: written by make {target} -->\n", f"<!-- end of {name} -->\n"
 
 

@@ -1,4 +1,4 @@
-"""`make figures`: what it reads of a sweep and a run, draws, and puts into README."""
+"""`make sample` and `make figures`: what they read of a run and a sweep, and put into README."""
 
 import math
 from pathlib import Path

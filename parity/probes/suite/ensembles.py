@@ -179,4 +179,5 @@ def size_of(row: Row) -> int:
 
 ALWAYS = singly(DIMENSIONS, "place", "members", "outputs")
 ALWAYS += [{**ALWAYS[0], "values": values, "update": "none"} for values in ("large", "diverged")]
+ALWAYS.append({**ALWAYS[0], "batch": 600})
 FAMILY = Family("ensembles", DIMENSIONS, make, fits, size_of, parts=8, always=ALWAYS)

@@ -103,6 +103,8 @@ def fits_operation(
         return False  # whose squares are 0, and the slope is not finite
     if operation == "norm_3" and (values in ("huge", "special") or 0 in (batch, width)):
         return False  # nor are cubes, or the slope of a root at 0
+    if operation in ("single", "double") and sweep == "frozen":
+        return False  # what has the dtype already is the leaf itself
     if operation in ("remainder", "floor_divide") and values != "integers":
         return False  # they jump
     if values.startswith("digits") and not operation.startswith(("linear", "matmul")):
