@@ -303,6 +303,20 @@ def test_the_bits_of_the_run_are_those_of_today() -> None:
     assert [each.run.final_mse.hex() for each in ended] == [bits[name] for name in names]
 
 
+def test_the_faults_written_without_knowing_the_judge_are_those_on_record() -> None:
+    found = result("blind")
+    text = WORDS["parity/README.md"]
+    first, second = (each["faults"] for each in found["rounds"])
+    caught = [sum(fault["caught"] for fault in faults) for faults in (first, second)]
+    assert f"{len(first)} faults were written with" in text
+    assert f"caught {caught[0]} of them at the first try" in text
+    assert f"{len(second)} more were written in the same way, and {caught[1]} were caught" in text
+    assert said(r"Of (\d+) more, written without knowledge of the judge") == {str(len(second))}
+    assert said(r"`parity run --quick` caught (\d+) before anything was added") == {str(caught[1])}
+    named = [fault["name"] for fault in (*first, *second)]
+    assert sum(name in found["no_defects"] for name in named) == 3
+
+
 def test_the_figures_are_those_of_the_sweep() -> None:
     found = result("figures")
     networks = found["networks"]
