@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from parity.bench.ratios import quartiles
-from parity.bench.rounds import Progress, time_network
+from parity.bench.rounds import Progress, Timings, time_network
+from parity.engines.pipe import engines_failure
 from parity.engines.protocol import Array, Engine, Start, Task
 
 KINDS = {
@@ -85,10 +86,11 @@ def products(
     rounds: int,
     progress: Progress,
     timeout_s: float | None = None,
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """Time the matrix products of a step, by NumPy's BLAS and by torch's, on layer sizes.
 
-    Each library and kind is timed as an engine is: in rounds, in a warm process of its own.
+    Each library and kind is timed as an engine is: in rounds, in a warm process of its own. A
+    library of which a process fails is left out, and the other is timed without it.
 
     Args:
         tasks: by architecture; of problems nothing is known but that they are no layer sizes.
@@ -99,41 +101,61 @@ def products(
 
     Returns:
         for each network and library `architecture`, `library`, `blas`, `threads`, `rounds` and, for
-        each of `KINDS`, `median_s`, `q1_s` and `q3_s` of all layers' products of a step.
+        each of `KINDS`, `median_s`, `q1_s` and `q3_s` of all layers' products of a step; and an
+        entry of `left_out` for each library that could not be timed.
     """
     chains = {name: task for name, task in tasks.items() if task.problem is None}
-    found = []
+    found, left_out = [], []
     for done, (name, task) in enumerate(chains.items()):
         progress("products", "networks", done, len(chains))
-        found += _of_network(name, task, threads, rounds, timeout_s)
+        kinds = [kind for kind in KINDS if kind != "inputs" or len(task.sizes) > 2]
+        timed, reasons = _timed(task, kinds, threads, rounds, timeout_s)
+        found += [
+            {
+                "architecture": name,
+                "library": library,
+                "blas": _blas(timed.environments[f"{library} {kinds[0]}"]["blas"], library),
+                "threads": threads,
+                "rounds": rounds,
+                **{kind: quartiles(timed.times[f"{library} {kind}"]) for kind in kinds},
+            }
+            for library in LIBRARIES
+            if library not in reasons
+        ]
+        left_out += [
+            {"architecture": name, "engine": f"the matrix product of {library}", "reason": reason}
+            for library, reason in reasons.items()
+        ]
     progress("products", "networks", len(chains), len(chains))
-    return found
+    return found, left_out
 
 
-def _of_network(
-    name: str, task: Task, threads: int, rounds: int, timeout_s: float | None
-) -> list[dict[str, Any]]:
-    kinds = [kind for kind in KINDS if kind != "inputs" or len(task.sizes) > 2]
-    engines = {
-        f"{library} {kind}": functools.partial(Products, library, kind)
-        for kind in kinds
-        for library in LIBRARIES
-    }
+def _timed(
+    task: Task, kinds: Sequence[str], threads: int, rounds: int, timeout_s: float | None
+) -> tuple[Timings, dict[str, str]]:
+    """Time a network's products; return also why libraries were left out."""
     shapes = Task(
         task.sizes, 1, task.learning_rate, task.batch_size or task.samples, 0, task.dtype, "cpu"
     )
-    timed = time_network(shapes, engines, threads, rounds, 1, lambda *_: None, timeout_s=timeout_s)
-    return [
-        {
-            "architecture": name,
-            "library": library,
-            "blas": _blas(timed.environments[f"{library} {kinds[0]}"]["blas"], library),
-            "threads": threads,
-            "rounds": rounds,
-            **{kind: quartiles(timed.times[f"{library} {kind}"]) for kind in kinds},
+    reasons: dict[str, str] = {}
+    while True:
+        engines = {
+            f"{library} {kind}": functools.partial(Products, library, kind)
+            for kind in kinds
+            for library in LIBRARIES
+            if library not in reasons
         }
-        for library in LIBRARIES
-    ]
+        try:
+            timed = time_network(
+                shapes, engines, threads, rounds, 1, lambda *_: None, timeout_s=timeout_s
+            )
+        except Exception as error:
+            if (failure := engines_failure(error)) is None:
+                raise
+            reasons[failure.process.partition(" ")[0]] = f"{failure.process} {failure.did}"
+            continue
+        refused = {name.partition(" ")[0]: reason for name, reason in timed.left_out.items()}
+        return timed, refused | reasons
 
 
 def _blas(libraries: Sequence[Mapping[str, Any]], package: str) -> str | None:

@@ -128,19 +128,24 @@ def bench_command(
             read_losses,
             timeout,
         )
+        write_whole(folder / "bench.json", to_json(document))  # what follows may fail
         if with_scaling:
             document["scaling"] = scaling(
                 tasks[0][1], factories, threads, progress.show, read_losses, timeout
             )
+            write_whole(folder / "bench.json", to_json(document))
         if with_products:
-            document["products"] = products(chosen, threads, rounds, progress.show, timeout)
-    write_whole(folder / "bench.json", to_json(document))
+            document["products"], left_out = products(
+                chosen, threads, rounds, progress.show, timeout
+            )
+            document["left_out"] += left_out
+            write_whole(folder / "bench.json", to_json(document))
     console = Output()
     console.print(bench_table(document))
     if with_products:
         console.print(products_table(document))
-    for left_out in document["left_out"]:
-        console.say("{architecture}: {engine} was left out: {reason}".format(**left_out))
+    for each in document["left_out"]:
+        console.say("{architecture}: {engine} was left out: {reason}".format(**each))
     for warning in document["warnings"]:
         console.say(f"! {warning}", "bold")
     if before is not None and not document["loaded"]:

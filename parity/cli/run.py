@@ -87,9 +87,9 @@ def run_command(
             processes.require_two()
             with Drawing({"actual": engine, "expected": against}) as drawing:
                 report = run_on(processes, tasks, settings, progress.show, folder, drawing.begin)
+                write_whole(folder / "report.json", to_json(report.document))
                 progress.show(REPORT, WRITING, 0, 1)
                 page = to_html(report, drawing.figures())
-        write_whole(folder / "report.json", to_json(report.document))
         write_whole(folder / "report.html", page)
         progress.show(REPORT, WRITING, 1, 1)
     said(report.document, folder, Output(), verbose=verbose)

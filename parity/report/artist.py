@@ -1,11 +1,13 @@
 """The figures of networks on the page, drawn in a process of its own while others are judged."""
 
 import functools
+import html
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple, Self
 
-from parity.engines.pipe import JUDGE
 from parity.engines.process import EngineProcess
+from parity.errors import summary
 from parity.report import Curves
 from parity.report.drawing import BOX, HIGH, drawing, marks, nodes
 from parity.report.templates import template
@@ -22,62 +24,95 @@ class Captioned(NamedTuple):
     tall: bool = False
 
 
+Figure = tuple[str, Callable[[], str], bool]
+"""A caption, what draws the figure, and whether it is tall."""
+
+
 class Artist:
-    """Draws the figures of networks, in the order in which they are on the page.
+    """Draws the figures of networks.
 
     Args:
         engines: their names, by "actual" and "expected".
     """
 
     def __init__(self, engines: Mapping[str, str]) -> None:
-        from parity.report import plots  # loads matplotlib, which takes a while
+        self._engines = engines
 
-        self._plots, self._engines, self._number = plots, engines, 0
+    def draw(
+        self, number: int, architecture: dict[str, Any], curves: Curves | None
+    ) -> list[Captioned]:
+        """Return the figures of a network, the page's first, second or so on.
 
-    def draw(self, architecture: dict[str, Any], curves: Curves | None) -> list[Captioned]:
-        """Return the figures of the next network."""
-        self._number += 1
-        return list(self._figures(architecture, curves))
+        In the place of one that cannot be drawn there is the reason.
+        """
+        figures = self._figures(number, architecture, curves)
+        return [Captioned(caption, _drawn(draw), tall) for caption, draw, tall in figures]
 
-    def _figures(self, architecture: dict[str, Any], curves: Curves | None) -> Iterator[Captioned]:
+    def _figures(
+        self, number: int, architecture: dict[str, Any], curves: Curves | None
+    ) -> Iterator[Figure]:
         """Yield what the engines did, the step with the first nodes at which they differ, and how
         far apart they are, as far as it is known.
         """
-        plots, number, name = self._plots, self._number, architecture["name"]
+        name = architecture["name"]
         names = {**self._engines, "name": name}
         if curves is not None:
-            yield Captioned("Fit", plots.fit(curves, **names, key=f"fit-{number}"))
-            yield Captioned("Loss", plots.losses(curves, **names, key=f"losses-{number}"))
+            yield "Fit", _plot("fit", curves, **names, key=f"fit-{number}"), False
+            yield "Loss", _plot("losses", curves, **names, key=f"losses-{number}"), False
         if 0 < len(nodes(architecture)) <= MOST_NODES:
-            step = template("drawing.html").render(
-                drawing=drawing(architecture),
-                size=(BOX, HIGH),
-                name=name,
-                key=f"step-{number}",
-            )
             apart = ", ✗ first apart" if marks(architecture) else ""
-            yield Captioned(f"One training step{apart}", step, tall=True)
+            step = functools.partial(_step, architecture, f"step-{number}")
+            yield f"One training step{apart}", step, True
         trajectory, gradients = architecture["trajectory"], architecture["gradients"]
         if curves is not None:
-            key = f"divergence-{number}"
-            figure = plots.divergence(curves, trajectory, **names, key=key)
-            yield Captioned("How far apart the losses are", figure)
+            figure = _plot("divergence", curves, trajectory, **names, key=f"divergence-{number}")
+            yield "How far apart the losses are", figure, False
         if gradients is not None and gradients.get("per_parameter"):
-            figure = plots.budgets(gradients, name=name, key=f"budgets-{number}")
-            yield Captioned("Budget used by each gradient", figure)
+            figure = _plot("budgets", gradients, name=name, key=f"budgets-{number}")
+            yield "Budget used by each gradient", figure, False
+
+
+def _plot(what: str, *arguments: object, **names: object) -> Callable[[], str]:
+    """Return what draws a plot; it loads matplotlib, which takes a while."""
+
+    def draw() -> str:
+        from parity.report import plots
+
+        svg: str = getattr(plots, what)(*arguments, **names)
+        return svg
+
+    return draw
+
+
+def _step(architecture: dict[str, Any], key: str) -> str:
+    return template("drawing.html").render(
+        drawing=drawing(architecture), size=(BOX, HIGH), name=architecture["name"], key=key
+    )
+
+
+def _drawn(draw: Callable[[], str]) -> str:
+    """Return a figure, or a paragraph that says why there is none."""
+    try:
+        return draw()
+    except Exception as error:
+        return f"<p>It could not be drawn: {html.escape(summary(error))}</p>"
 
 
 class Drawing:
     """An artist at work in a process of its own; a context manager.
+
+    What comes of a run does not depend on that process: if it dies, the figures are drawn here.
 
     Args:
         engines: as of `Artist`.
     """
 
     def __init__(self, engines: Mapping[str, str]) -> None:
-        self._artist = EngineProcess(functools.partial(Artist, engines), 1, JUDGE)
-        self._drawn: list[list[Captioned]] = []
-        self._begun: list[Callable[[], list[Captioned]]] = []
+        self._here = Artist(engines)
+        self._artist = EngineProcess(functools.partial(Artist, engines), 1, "artist")
+        self._networks: list[tuple[int, dict[str, Any], Curves | None]] = []
+        self._drawn: dict[int, list[Captioned]] = {}
+        self._begun: Callable[[], list[Captioned]] | None = None
 
     def __enter__(self) -> Self:
         self._artist.__enter__()
@@ -87,12 +122,22 @@ class Drawing:
         self._artist.close()
 
     def begin(self, architecture: dict[str, Any], curves: Curves | None) -> None:
-        """Begin the figures of the next network, once the last are finished."""
-        self.figures()
-        self._begun.append(self._artist.ask(Artist.draw, architecture, curves))
+        """Begin the figures of the next network, once the last are finished; raise nothing."""
+        self._receive()
+        self._networks.append((len(self._networks) + 1, architecture, curves))
+        with suppress(Exception):
+            self._begun = self._artist.ask(Artist.draw, *self._networks[-1])
 
     def figures(self) -> list[list[Captioned]]:
         """Wait for the figures of all networks; return them."""
-        self._drawn += [begun() for begun in self._begun]
-        self._begun.clear()
-        return self._drawn
+        self._receive()
+        return [
+            self._drawn.get(network[0]) or self._here.draw(*network) for network in self._networks
+        ]
+
+    def _receive(self) -> None:
+        """Wait for the figures that were begun last, if the process has them."""
+        begun, self._begun = self._begun, None
+        with suppress(Exception):
+            if begun is not None:
+                self._drawn[len(self._networks)] = begun()

@@ -24,7 +24,10 @@ def to_html(report: Report, figures: Sequence[list[Captioned]] | None = None) ->
     if figures is None:
         settings = document["settings"]
         artist = Artist({"actual": settings["engine"], "expected": settings["against"]})
-        figures = [artist.draw(each, report.curves.get(each["name"])) for each in networks]
+        figures = [
+            artist.draw(number, each, report.curves.get(each["name"]))
+            for number, each in enumerate(networks, 1)
+        ]
     environment = document["environment"]
     sides = {
         side: environment[side]

@@ -42,6 +42,7 @@ from parity.errors import UsageError
 from parity.evidence import readme_tables
 from parity.evidence.readme_tables import markers, part
 from tests.parity import fake_engines
+from tests.parity.commands import parity, words
 
 # They do what `bench` asks of an engine and a task, and no more.
 FakeEngine: Any = fake_engines.FakeEngine
@@ -719,7 +720,8 @@ def test_products_have_their_time_beside_the_engines(document: dict[str, Any]) -
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "EngineProcess", lambda make, *_, **limits: LocalObject(make()))
         patch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)  # of this process
-        found = products(tasks, 1, 6, lambda *told: seen.append(told))
+        found, left_out = products(tasks, 1, 6, lambda *told: seen.append(told))
+    assert left_out == []
     assert seen == [("products", "networks", done, 2) for done in range(3)]
     places = [(entry["architecture"], entry["library"]) for entry in found]
     assert places == [(name, library) for name in tasks for library in LIBRARIES]
@@ -738,6 +740,69 @@ def test_products_have_their_time_beside_the_engines(document: dict[str, Any]) -
     assert next(line.split()[-2:] for line in lines if " torch, " in line) == ["25", "%"]
     assert markdown(document).count("\n| small | ") == 2
     assert {row[-1] for _, row in product_rows(document | {"loaded": True})} == {"–"}
+
+
+class Failing(Products):
+    """Its library is not there, or its process dies while it is timed."""
+
+    def __init__(self, library: str, kind: str, failing: str, how: str) -> None:
+        super().__init__(library, kind)
+        self._how = how if library == failing else ""
+        self._calls = 0
+
+    def build(self, task: Task, start: Any) -> None:
+        if self._how == "missing":
+            raise ModuleNotFoundError("No module named 'torch'")
+        if self._how == "refuses":
+            raise UsageError("too large")
+        super().build(task, start)
+
+    def step(self) -> object:
+        self._calls += 1
+        if self._how == "dies" and self._calls > 200:
+            os._exit(3)
+        return super().step()
+
+
+@pytest.mark.parametrize(
+    ("how", "failing", "reason"),
+    [
+        ("missing", "torch", "torch forward raised ModuleNotFoundError: No module named 'torch'"),
+        ("refuses", "torch", "too large"),
+        ("dies", "numpy", "numpy forward ended with exit code 3 during "),
+    ],
+)
+def test_a_library_that_cannot_be_timed_is_left_out_and_the_benchmark_kept(
+    how: str, failing: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = functools.partial(Failing, failing=failing, how=how)
+    monkeypatch.setattr("parity.bench.products.Products", make)
+    options = ["--engines", "minigrad,numpy-floor", "--rounds", "6", "--processes", "1"]
+    result = parity("bench", "1-4-1", *options, "--products", "--output", tmp_path)
+    assert result.returncode == 0, result.stderr
+    document = json.loads((tmp_path / "bench.json").read_text())
+    jsonschema.validate(document, SCHEMA)
+    assert [entry["engine"] for entry in document["results"]] == ["minigrad", "numpy-floor"]
+    (other,) = set(LIBRARIES) - {failing}
+    assert [entry["library"] for entry in document["products"]] == [other]
+    (left_out,) = document["left_out"]
+    assert left_out["reason"].startswith(reason)
+    assert f"1-4-1: the matrix product of {failing} was left out: {reason}" in words(result.stdout)
+
+
+@pytest.mark.parametrize("option", ["scaling", "products"])
+def test_engines_have_their_times_written_before_anything_else_fails(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise UsageError("too large")
+
+    monkeypatch.setattr(f"parity.cli.bench.{option}", fails)
+    options = ["--engines", "minigrad", "--rounds", "6", "--processes", "1", f"--{option}"]
+    assert parity("bench", "1-4-1", *options, "--output", tmp_path).returncode == 2
+    document = json.loads((tmp_path / "bench.json").read_text())
+    jsonschema.validate(document, SCHEMA)
+    assert len(document["results"]) == 1
 
 
 def test_names_of_lines_do_not_lie_upon_each_other() -> None:

@@ -18,11 +18,13 @@ from tests.parity.commands import (
     ROOT,
     Finished,
     begun,
+    children,
     finished,
     group_ends,
     in_terminal,
     parity,
     report,
+    wait_until,
     words,
 )
 
@@ -85,6 +87,26 @@ def test_the_page_stands_alone(agreed: tuple[Finished, Path]) -> None:
         assert outside not in page
     for said in ("rightfit", "minigrad", "torch", "gradients"):
         assert said in page
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_run_loses_nothing_with_the_process_that_draws(tmp_path: Path) -> None:
+    def artists() -> list[int]:
+        maps = {child: Path(f"/proc/{child}/maps").read_text() for child in children(process.pid)}
+        return [child for child, loaded in maps.items() if "matplotlib" in loaded]
+
+    pair = ("--engine", "minigrad", "--against", "numpy-floor")
+    process = begun("run", "1-4-1", "1-6-1", "--epochs", "30", *pair, "--output", tmp_path)
+    wait_until(artists, process)
+    for artist in artists():
+        os.kill(artist, signal.SIGKILL)
+    out, err = process.communicate(timeout=300)
+    assert process.wait() == 0, err
+    assert "PASS" in out
+    assert [entry["name"] for entry in report(tmp_path)["architectures"]] == ["1-4-1", "1-6-1"]
+    page = (tmp_path / "report.html").read_text()
+    assert page.rstrip().endswith("</html>")
+    assert page.count("<figcaption>") == page.count("<svg") == 2 * 5
 
 
 def test_engines_can_change_sides(tmp_path: Path, here: None) -> None:

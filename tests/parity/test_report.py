@@ -405,6 +405,28 @@ def test_the_page_is_whole_self_contained_and_accessible(whole: str) -> None:
         assert text == to_html(report, drawing.figures())
 
 
+def test_figures_are_drawn_if_the_process_that_should_draw_them_is_dead(whole: str) -> None:
+    report = report_of("failed", ("rightfit",))
+    settings = report.document["settings"]
+    with Drawing({"actual": settings["engine"], "expected": settings["against"]}) as drawing:
+        drawing._artist.kill()
+        for each in report.document["architectures"]:
+            drawing.begin(each, report.curves.get(each["name"]))
+        assert whole == to_html(report, drawing.figures())
+
+
+def test_in_the_place_of_a_figure_that_cannot_be_drawn_is_the_reason(
+    whole: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def losses(*_: object, **names: object) -> str:
+        raise ValueError("no <font>")
+
+    monkeypatch.setattr("parity.report.plots.losses", losses)
+    text = to_html(report_of("failed", ("rightfit",)))
+    assert text.count("<p>It could not be drawn: ValueError: no &lt;font&gt;</p>") == 1
+    assert (whole.count("<svg"), text.count("<svg")) == (5, 4)
+
+
 def test_the_page_shows_results_in_words_and_both_environments() -> None:
     text = words(page(report_of("complete").document))
     for said in (
