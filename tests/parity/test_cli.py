@@ -109,6 +109,15 @@ def test_a_run_loses_nothing_with_the_process_that_draws(tmp_path: Path) -> None
     assert page.count("<figcaption>") == page.count("<svg") == 2 * 5
 
 
+def test_the_report_is_written_before_the_page_fails(
+    tmp_path: Path, here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("parity.cli.run.to_html", lambda *_: [][0])
+    pair = ("--engine", "minigrad", "--against", "numpy-floor")
+    assert parity("run", *SMALL, *pair, "--output", tmp_path).returncode == 70
+    assert report(tmp_path)["passed"]
+
+
 def test_engines_can_change_sides(tmp_path: Path, here: None) -> None:
     """In float64, with momentum, and at the last seed there is."""
     options = ["--engine", "torch", "--against", "minigrad", "--seed", LAST_SEED]
