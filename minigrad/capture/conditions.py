@@ -3,7 +3,6 @@
 import dis
 import functools
 import os
-import sysconfig
 import types
 from collections.abc import Iterator
 from contextlib import suppress
@@ -74,7 +73,7 @@ class Surroundings:
                     yield from _tensors(f"{name}.{attribute}", part)
 
 
-LIBRARIES = f"{Path(__file__).parents[1]}{os.sep}", f"{sysconfig.get_path('stdlib')}{os.sep}"
+LIBRARIES = f"{Path(__file__).parents[1]}{os.sep}", f"{Path(os.__file__).parent}{os.sep}"
 PACKAGES = {"site-packages", "dist-packages"}
 """In these folders is what libraries bring along."""
 
