@@ -28,7 +28,8 @@ exponent for all members. In float32 a product with ones leaves out no slice for
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
 
 import numpy as np
 
@@ -97,7 +98,13 @@ class LinearEnsemble(Module):
             setattr(self, name, Parameter(stacked, values[0].requires_grad))
 
     def forward(self, input: Tensor) -> Tensor:
-        """Return input·weightᵀ + bias of every member."""
+        """Return input·weightᵀ + bias of every member; raise ValueError for other shapes."""
+        members, _, features = self.weight.shape
+        if input.shape[-1:] != (features,) or input.shape[:-2] not in ((), (members,)):
+            raise ValueError(
+                f"LinearEnsemble: expected input (n, {features}) or ({members}, n, {features}), "
+                f"not {list(input.shape)}"
+            )
         return input._apply(LINEAR, input, self.weight, self.bias.unsqueeze(1))
 
     def extra_repr(self) -> str:
@@ -106,7 +113,7 @@ class LinearEnsemble(Module):
         return f"members={members}, in_features={in_features}, out_features={out_features}"
 
 
-def ensemble(networks: Sequence[Sequential]) -> Sequential:
+def ensemble(networks: Iterable[Sequential]) -> Sequential:
     """Return one network that does what each of these does, with copies of their parameters.
 
     Args:
@@ -119,9 +126,11 @@ def ensemble(networks: Sequence[Sequential]) -> Sequential:
         their axes one for the members.
 
     Raises:
-        ValueError: there are no networks, or they are not of the same layers, or something else
-            than these is among them, such as a layer with a hook or with another one's parameter.
+        ValueError: there are no networks, or they are not of the same layers, or have no `Linear`,
+            or something else than these is among them, such as a layer with a hook, with another
+            `forward`, or with another one's parameter.
     """
+    networks = list(networks)
     for network in networks:
         _require("ensemble", network, Sequential)
         for layer in network:
@@ -138,19 +147,31 @@ def ensemble(networks: Sequence[Sequential]) -> Sequential:
     for layers in zip(*networks, strict=True):
         if layers[0] not in made:
             linears = [layer for layer in layers if isinstance(layer, Linear)]
-            made[layers[0]] = LinearEnsemble(linears) if linears else layers[0]
+            made[layers[0]] = LinearEnsemble(linears) if linears else deepcopy(layers[0])
+    if not any(isinstance(layer, LinearEnsemble) for layer in made.values()):
+        raise ValueError("ensemble: the networks have no Linear layer: there is nothing to train")
     named = networks[0]._modules.items()
     return Sequential(OrderedDict((name, made[layer]) for name, layer in named))
 
 
 def _require(caller: str, module: Module, *types: type[Module]) -> None:
-    """Raise unless a module is of exactly one of these types and has no hook."""
-    if type(module) not in types or module._forward_hooks:
-        wanted = ", ".join(each.__name__ for each in types)
-        found = type(module).__name__ + (" with a hook" if module._forward_hooks else "")
-        raise ValueError(
-            f"{caller}: {found} cannot be part of one; these can, as they are: {wanted}"
-        )
+    """Raise unless a module is of exactly one of these types, and nothing was added to it."""
+    found, own = type(module).__name__, ""
+    if type(module) in types:
+        parameters = {name: p for name, p in module._parameters.items() if p is not None}
+        if module._forward_hooks or any(p._node and p._node.hooks for p in parameters.values()):
+            own = "a hook"
+        elif "forward" in vars(module):
+            own = "a forward of its own"
+        elif module._buffers or not parameters.keys() <= {"weight", "bias"}:
+            own = "further parameters or buffers"
+        if not own:
+            return
+    wanted = ", ".join(each.__name__ for each in types)
+    raise ValueError(
+        f"{caller}: {found}{own and ' with '}{own} cannot be part of one; these can, as they are: "
+        f"{wanted}"
+    )
 
 
 def _shape(network: Sequential) -> tuple[tuple[str, int, str], ...]:

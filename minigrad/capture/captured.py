@@ -59,8 +59,9 @@ def capture(step: Callable[..., Any], *, cache_size: int = 8) -> Captured:
     - *Values of tensors*: parameters, buffers and `.grad` can be changed between two calls, by
       loading a state, by `zero_grad` or by hand. They hold the current values after every call.
     - *Options* of an `SGD`, such as the learning rate.
-    - *Variables* that the step's own code refers to, global or of an enclosing function: if one
-      refers to another object than before, the step is recorded again.
+    - *Variables* that the step's code refers to, global or of an enclosing function, and those of
+      functions and models among them, but for libraries': if one refers to another object than
+      before, the step is recorded again.
 
     Everything else is read only while the step is recorded: a number in an attribute, the length
     of a list, the branch of an `if`. If a step leaves tensors in unknown places, as an optimizer of

@@ -2,10 +2,11 @@
 
 import dis
 import functools
-import sys
+import os
 import types
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from minigrad.capture.call_sites import CaptureError
@@ -20,9 +21,9 @@ from minigrad.tensor import Tensor
 class Surroundings:
     """The variables that a step refers to by name, with their values when it was recorded.
 
-    So do the user's functions and models among them, and theirs. If a name refers to another object
-    later, the step is recorded again. The contents of objects, such as items of a list or
-    attributes, are not compared, nor are variables that the step sets.
+    So do functions and models among them, and theirs, but for those that libraries bring along. If
+    a name refers to another object later, the step is recorded again. What is within objects, such
+    as items, attributes or methods, is not compared, nor are variables that the step sets.
     """
 
     def __init__(self, step: Any) -> None:
@@ -35,19 +36,24 @@ class Surroundings:
             step = step.func
         if isinstance(step, types.MethodType):
             self._own["self"] = step.__self__
-            step = step.__func__
-        functions = dict.fromkeys(_users(step))
+        functions = dict.fromkeys(_functions(step))
         for function in (waiting := [*functions]):
             for _, _, value in (*_cells(function), *_globals(function)):
-                called = [each for each in _users(value) if each not in functions]
+                called = [each for each in _functions(value) if each not in functions]
                 functions |= dict.fromkeys(called)
                 waiting += called
-        set_here: dict[str, None] = {}  # a counter, for example
+        set_here: set[tuple[int, str]] = set()  # a counter, for example
         for function in functions:
-            set_here |= _names(function.__code__, "STORE_DEREF", "STORE_GLOBAL")
+            stored = _set_outside(function.__code__)
+            cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+            set_here |= {(id(cell), name) for name, cell in cells if name in stored}
+            named = _names(function.__code__, "STORE_GLOBAL")
+            set_here |= {(id(function.__globals__), name) for name in named}
         for function in functions:
-            self._cells += (found for found in _cells(function) if found[0] not in set_here)
-            self._globals += (found for found in _globals(function) if found[0] not in set_here)
+            for known, found in ((self._cells, _cells), (self._globals, _globals)):
+                known += [
+                    each for each in found(function) if (id(each[1]), each[0]) not in set_here
+                ]
 
     def changes(self, names: Namespace) -> Iterator[str]:
         """Yield expressions that are true when something has changed."""
@@ -59,12 +65,17 @@ class Surroundings:
 
     def named(self) -> Iterator[tuple[str, Any]]:
         """Yield names and tensors: of variables, of models' parameters, of attributes."""
-        found = {name: value for name, _, value in (*self._cells, *self._globals)} | self._own
-        for name, value in found.items():
+        variables = [(name, value) for name, _, value in (*self._cells, *self._globals)]
+        for name, value in (*variables, *self._own.items()):
             yield from _tensors(name, value)
             if not isinstance(value, (Tensor, Module, SGD, types.ModuleType, type)):
                 for attribute, part in getattr(value, "__dict__", {}).items():
                     yield from _tensors(f"{name}.{attribute}", part)
+
+
+LIBRARIES = f"{Path(__file__).parents[1]}{os.sep}", f"{Path(os.__file__).parent}{os.sep}"
+PACKAGES = {"site-packages", "dist-packages"}
+"""In these folders is what libraries bring along."""
 
 
 def _cells(function: types.FunctionType) -> Iterator[tuple[str, Any, Any]]:
@@ -76,29 +87,43 @@ def _cells(function: types.FunctionType) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _globals(function: types.FunctionType) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the global variables that a function refers to: name, namespace, value."""
-    namespace = function.__globals__
+    """Yield the global variables that a function refers to: name, namespace, value.
+
+    Those of a library's function, such as the wrapper that a decorator makes, stay what they are.
+    """
+    file, namespace = function.__code__.co_filename, function.__globals__
+    if file.startswith(LIBRARIES) or not PACKAGES.isdisjoint(Path(file).parts):
+        return
     for name in _names(function.__code__, "LOAD_GLOBAL"):
         if name in namespace:
             yield name, namespace, namespace[name]
 
 
-def _users(value: Any) -> Iterator[types.FunctionType]:
-    """Yield the functions that a value stands for, but for those that a library brings along."""
+def _functions(value: Any) -> Iterator[types.FunctionType]:
+    """Yield the functions in Python that are run where a value is called."""
+    while isinstance(value, (functools.partial, types.MethodType)):
+        value = value.func if isinstance(value, functools.partial) else value.__func__
     models = value.modules() if isinstance(value, Module) else ()
-    for function in (getattr(value, "__func__", value), *(type(m).forward for m in models)):
+    for function in (value, *(type(model).forward for model in models)):
         if isinstance(function, types.FunctionType):
-            package = str(function.__globals__.get("__name__")).partition(".")[0]
-            if package not in ("minigrad", "numpy") and package not in sys.stdlib_module_names:
-                yield function
+            yield function
 
 
-def _names(code: types.CodeType, *instructions: str) -> dict[str, None]:
-    """Return the names in certain instructions of code and of functions in it, in order."""
-    names = {i.argval: None for i in dis.get_instructions(code) if i.opname in instructions}
+def _set_outside(code: types.CodeType) -> set[str]:
+    """Return the variables of enclosing functions that code sets, or a function in it."""
+    stored = {i.argval for i in dis.get_instructions(code) if i.opname == "STORE_DEREF"}
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            names |= _names(constant, *instructions)
+            stored |= _set_outside(constant)
+    return stored & {*code.co_freevars}
+
+
+def _names(code: types.CodeType, instruction: str) -> dict[str, None]:
+    """Return the names in instructions of code and of functions in it, in order."""
+    names = {i.argval: None for i in dis.get_instructions(code) if i.opname == instruction}
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names |= _names(constant, instruction)
     return names
 
 

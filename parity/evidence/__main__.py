@@ -247,8 +247,10 @@ def status() -> int:
     found = [*statuses()]
     for each in found:
         print(each)
-    print("A file of older code that a command refuses to go on from has to be removed first.")
-    return int(not all(each.current for each in found))
+    current = all(each.current for each in found)
+    if not current:
+        print("If a command refuses to go on with a file of older code, remove that file.")
+    return int(not current)
 
 
 app = program(

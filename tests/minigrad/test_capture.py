@@ -1,5 +1,7 @@
 """`capture`: a replayed step does what the step does, in every bit, or says why it cannot."""
 
+import functools
+import inspect
 from typing import Any
 
 import numpy as np
@@ -427,6 +429,26 @@ def twice_scaled(x: torch.Tensor) -> torch.Tensor:
     return scaled(x) * 2
 
 
+@torch.no_grad()
+def unrecorded(x: torch.Tensor) -> torch.Tensor:
+    return x * SCALE
+
+
+def with_a_local(x: torch.Tensor) -> torch.Tensor:
+    """The local variable is no other one that is set."""
+    SCALE = 1.0
+    return scaled(x) * (lambda: SCALE)()
+
+
+class Lazy:
+    """An object that answers to no attribute."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+LAZY = Lazy()
+PARTLY = functools.partial(scaled, torch.tensor([1.0]))
 MODEL = Scaled()
 SEQUENCE = nn.Sequential(MODEL)
 CALLED: dict[str, Any] = {
@@ -435,6 +457,11 @@ CALLED: dict[str, Any] = {
     "model": lambda x: MODEL(x),
     "model in another": lambda x: SEQUENCE(x),
     "itself": MODEL,
+    "function of a decorator": lambda x: unrecorded(x),
+    "decorated": torch.no_grad()(lambda x: x * SCALE),
+    "partial": lambda x: PARTLY(),
+    "function with a local of that name": lambda x: with_a_local(x),
+    "beside an object of no attributes": lambda x: scaled(x) if LAZY is not None else x,
 }
 
 
@@ -449,6 +476,29 @@ def test_a_variable_of_what_a_step_calls_was_changed(
         monkeypatch.setitem(globals(), "SCALE", scale)
         seen += [captured(x).item(), captured(x).item()]
     assert seen == [2.0, 2.0, 3.0, 3.0, 4.0, 4.0]
+
+
+def test_a_variable_that_a_step_sets_is_not_compared() -> None:
+    calls = 0
+
+    def counted(x: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        return x * 2
+
+    captured, x = torch.capture(lambda x: counted(x)), torch.tensor([1.0])
+    assert [captured(x).item() for _ in range(4)] == [2.0] * 4
+    assert calls == 1
+
+
+def test_what_libraries_bring_along_is_not_compared() -> None:
+    def step(x: torch.Tensor) -> torch.Tensor:
+        return x * len(inspect.signature(np.linalg.norm).parameters)
+
+    names = {name for name, *_ in conditions.Surroundings(step)._globals}
+    assert names == {"inspect", "np"}
+    lambda_of_a_library = functools.partial(np.apply_along_axis, np.linalg.norm)
+    assert not conditions.Surroundings(lambda_of_a_library)._globals
 
 
 # ---- what a step may do -----------------------------------------------------------------------

@@ -217,6 +217,21 @@ def hooked(module: Any) -> Any:
     return module
 
 
+def replaced(module: Any) -> Any:
+    module.forward = lambda x: x * 0
+    return module
+
+
+def with_a_hook(layer: Any) -> Any:
+    layer.weight.register_hook(lambda gradient: gradient * 0)
+    return layer
+
+
+def with_more(layer: Any) -> Any:
+    layer.scale = nn.Parameter(minigrad.ones(1))
+    return layer
+
+
 def tied() -> nn.Sequential:
     layer = nn.Linear(2, 2)
     return nn.Sequential(layer, layer)
@@ -246,6 +261,20 @@ def test_a_layer_may_stand_at_several_places() -> None:
             np.testing.assert_allclose(grad(actual)[i], grad(parameter), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(3,), (5, 3), (2, 5, 2), (3, 5, 3), (1, 3, 5, 2)])
+def test_inputs_of_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"expected input \(n, 2\) or \(3, n, 2\)"):
+        ensemble(networks(3))(data(*shape))
+
+
+def test_activations_are_copied() -> None:
+    members = [nn.Sequential(nn.Linear(1, 1), nn.ReLU()) for _ in range(2)]
+    model = ensemble(member for member in members)
+    before = model(data(3, 1)).tolist()
+    hooked(members[0][1])
+    assert model(data(3, 1)).tolist() == before
+
+
 def test_what_is_frozen_stays_so() -> None:
     members = networks(2)
     for member in members:
@@ -271,6 +300,11 @@ def test_what_is_frozen_stays_so() -> None:
         (lambda: [nn.Sequential(hooked(nn.Linear(1, 1)))], "Linear with a hook"),
         (lambda: [nn.Sequential(hooked(nn.ReLU()))], "ReLU with a hook"),
         (lambda: [hooked(networks(1)[0])], "Sequential with a hook"),
+        (lambda: [nn.Sequential(replaced(nn.Linear(1, 1)))], "Linear with a forward of its own"),
+        (lambda: [replaced(networks(1)[0])], "Sequential with a forward of its own"),
+        (lambda: [nn.Sequential(with_a_hook(nn.Linear(1, 1)))], "Linear with a hook"),
+        (lambda: [nn.Sequential(with_more(nn.Linear(1, 1)))], "with further parameters"),
+        (lambda: [nn.Sequential(nn.ReLU())], "no Linear layer"),
         (lambda: [nn.Sequential(nn.LeakyReLU(slope)) for slope in (0.1, 0.2)], "the same layers"),
         (lambda: [tied(), nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))], "the same layers"),
         (lambda: [nn.Sequential(*same_weight())], "share a parameter"),

@@ -540,8 +540,9 @@ def _refusal(
         return "bits of integers", NotImplementedError
     if operation == "norm" and (arguments[1:] or [options.get("p", 2)])[0] == "nuc":
         return "norms of singular values", RuntimeError
+    of_number = operation == "remainder" and not is_tensor(arguments[0]) and not form.in_place
     by_number = operation == "__rmod__" and not is_tensor(arguments[1])
-    if (by_number or operation == "floor_divide") and _leaves((arguments, options)):
+    if (of_number or by_number or operation == "floor_divide") and _leaves((arguments, options)):
         return "what has no derivative", RuntimeError
     if form.name == "normal" and _leaves((arguments, options)):
         return "gradients of random numbers", RuntimeError

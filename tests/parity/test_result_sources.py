@@ -242,7 +242,8 @@ def test_what_was_stopped_goes_on_with_the_same_code_alone(name: str, tmp_path: 
 
 
 def test_every_result_is_known() -> None:
-    assert {path.stem for path in RESULTS.glob("*.json")} <= SOURCES.keys()
+    once = {"blind"}  # what was caught at the first try cannot be measured again
+    assert {path.stem for path in RESULTS.glob("*.json")} <= SOURCES.keys() | once
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for sources in SOURCES.values():
         if sources.command.startswith("make "):

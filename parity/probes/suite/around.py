@@ -20,25 +20,35 @@ def schedules(lib: Any, inputs: Any, note: Any) -> None:
     }
     for (name, schedule), is_tensor in itertools.product(made.items(), (False, True)):
         title = f"{name}, rate {'a tensor' if is_tensor else 'a number'}"
-        rate = lib.tensor(0.5) if is_tensor else 0.5
-        p, q = parameter(lib, note, "x"), parameter(lib, note, "x")
-        optimizer = lib.optim.SGD([{"params": [p]}, {"params": [q], "lr": 0.25}], lr=rate)
-        scheduler = schedule(optimizer)
-        told = []
-        for step in range(5):
-            if step == 3 and not is_tensor:
-                optimizer.param_groups[0]["lr"] = 0.125
-            optimizer.zero_grad()
-            (p * p + q).sum().backward()
-            optimizer.step()
-            told.append(scheduler.get_last_lr())
-            scheduler.step()
-            note.updated(f"{title}: step {step}", p)
-            note.updated(f"{title}: step {step}, of its own rate", q)
-            rates = [group["lr"] * lib.ones(1) for group in optimizer.param_groups]
-            note(f"{title}: rates after step {step}", lib.cat(rates), gradient=False)
-        rows = lib.tensor([[float(rate) for rate in rates] for rates in told])
-        note(f"{title}: what was told", rows, gradient=False)
+        _scheduled(lib, note, title, schedule, lib.tensor(0.5) if is_tensor else 0.5)
+
+
+def _scheduled(lib: Any, note: Any, title: str, schedule: Callable[[Any], Any], rate: Any) -> None:
+    """Take five steps, and change the rate by hand before the fourth."""
+    p, q = parameter(lib, note, "x"), parameter(lib, note, "x")
+    optimizer = lib.optim.SGD([{"params": [p]}, {"params": [q], "lr": 0.25}], lr=rate)
+    scheduler = schedule(optimizer)
+
+    def train() -> Any:
+        optimizer.zero_grad()
+        loss = (p * p + q).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    take, told = note.captured(train), []
+    for step in range(5):
+        if step == 3 and isinstance(rate, float):
+            optimizer.param_groups[0]["lr"] = 0.125
+        take()
+        told.append(scheduler.get_last_lr())
+        scheduler.step()
+        note.updated(f"{title}: step {step}", p)
+        note.updated(f"{title}: step {step}, of its own rate", q)
+        rates = [group["lr"] * lib.ones(1) for group in optimizer.param_groups]
+        note(f"{title}: rates after step {step}", lib.cat(rates), gradient=False)
+    rows = lib.tensor([[float(rate) for rate in rates] for rates in told])
+    note(f"{title}: what was told", rows, gradient=False)
 
 
 @probe(exact=True, x=integers(7, 2), seed=integers(1, below=2**20))

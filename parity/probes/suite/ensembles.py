@@ -132,6 +132,7 @@ def networks_that_differ(lib: Any, inputs: Any, note: Any) -> None:
         return layer
 
     hidden: dict[str, list[Any]] = {
+        "alike": [nn.ReLU(), nn.ReLU()],
         "slopes": [nn.LeakyReLU(0.25), nn.LeakyReLU(0.5)],
         "activations": [nn.ReLU(), nn.Tanh()],
         "hooks": [nn.ReLU(), hooked(nn.ReLU())],
@@ -179,5 +180,5 @@ def size_of(row: Row) -> int:
 
 ALWAYS = singly(DIMENSIONS, "place", "members", "outputs")
 ALWAYS += [{**ALWAYS[0], "values": values, "update": "none"} for values in ("large", "diverged")]
-ALWAYS.append({**ALWAYS[0], "batch": 600})
+ALWAYS += [{**ALWAYS[0], "batch": 600}, {**ALWAYS[0], "frozen": "first"}]
 FAMILY = Family("ensembles", DIMENSIONS, make, fits, size_of, parts=8, always=ALWAYS)

@@ -6,7 +6,7 @@ from typing import Any
 
 from parity.probes.covering import Row
 from parity.probes.family import Family, singly
-from parity.probes.probe import Probe, given, normal, probe
+from parity.probes.probe import Probe, given, integers, normal, probe
 from parity.probes.suite import parameter
 
 DIMENSIONS: dict[str, tuple[Any, ...]] = {
@@ -191,16 +191,29 @@ def learning_rate_to_the_last_bit(lib: Any, inputs: Any, note: Any) -> None:
         (p * slope * factor).sum().backward()
         optimizer.step()
     note.updated("what dampening leaves", optimizer.state[p]["momentum_buffer"])
-    (p * math.inf).sum().backward()
-    optimizer.zero_grad(set_to_none=False)
-    (p * slope).sum().backward()
-    note.gradient("after zeroing infinities", p)
     p, q = lib.nn.Parameter(note.leaf("x").float()), lib.nn.Parameter(note.leaf("x").double())
     optimizer = lib.optim.SGD([p, q], lr=0.1)
     ((p * slope.float()).double() + q * slope.double()).sum().backward()
     optimizer.step()
     note.updated("single beside double", p)
     note.updated("double beside single", q)
+
+
+@probe(exact=True, x=integers(3))
+def gradients_set_to_zero(lib: Any, inputs: Any, note: Any) -> None:
+    """zero_grad leaves zeros or nothing, whatever the gradients were."""
+    p = parameter(lib, note, "x")
+    optimizer = lib.optim.SGD([p], lr=0.5)
+    for value in (1.0, math.inf, math.nan):
+        (p * value).sum().backward()
+        kept = p.grad
+        optimizer.zero_grad(set_to_none=False)
+        note.gradient(f"{value}, set to zero", p)
+        note.flag(f"{value}, in the same memory", p.grad is kept)
+        (p * 2).sum().backward()
+        note.gradient(f"{value}, and then another", p)
+        optimizer.zero_grad()
+        note.flag(f"{value}, set to none", p.grad is None)
 
 
 FAMILY = Family(

@@ -91,7 +91,8 @@ def what_a_step_refers_to(lib: Any, inputs: Any, note: Any) -> None:
     optimizer = lib.optim.SGD([p], lr=0.5)
 
     def error() -> Any:
-        return (p * scale * weight + data * data).sum()
+        factor = weight  # the function's own variable, not the global one
+        return sum((p * scale * (lambda: factor)() + data * data)[i] for i in range(3))
 
     def step() -> Any:
         def closure() -> Any:
