@@ -41,8 +41,11 @@ JUDGED = (
 )
 """What decides the verdicts of a run: the engines, and what judges them."""
 
-PLANTED = (*JUDGED, "parity/cases/**/*.py", "parity/evidence/detection/**/*")
-"""What decides whether a defect is found: a run that fails saves cases, too."""
+TRIED = (*JUDGED, "parity/cases/**/*.py", "parity/evidence/detection/*.py")
+"""What decides how a trial with a given defect ends: a run that fails saves cases, too."""
+
+PLANTED = (*TRIED, "parity/evidence/detection/catalogue/*")
+"""What decides whether the defects of the catalogue are found."""
 
 NOT_EAGER = (*SHOWN, *CAPTURED)
 
@@ -140,3 +143,8 @@ def code(name: str, root: Path = ROOT) -> str:
     """Return the digest of the sources that decide a result, in the tree at `root`."""
     sources = SOURCES[name]
     return digest(sources.patterns, sources.without, root)
+
+
+def trial_code(engine: str, root: Path = ROOT) -> str:
+    """Return the digest of the sources that decide how trials of an engine of ours end."""
+    return digest(TRIED, NOT_EAGER if engine == "minigrad" else SHOWN, root)

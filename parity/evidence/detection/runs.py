@@ -13,7 +13,7 @@ from parity.evidence.detection.defect import Defect
 from parity.evidence.detection.trial import DIED, RAISED, copy_tree, trial
 from parity.evidence.detection.usual_tests import PRACTICES
 from parity.evidence.store import Store
-from parity.result_sources import code
+from parity.result_sources import code, trial_code
 
 
 def detect(
@@ -28,8 +28,8 @@ def detect(
     """Try every defect, and the tree without any; return the document that `detection.json` is.
 
     The tree is copied at the start, and every trial has a copy of that copy: what is edited in the
-    meantime changes nothing. A trial of the same defect and seed that the file has is not made
-    again.
+    meantime changes nothing. A trial of the same defect, seed and code that the file has is not
+    made again.
 
     Args:
         defects: what to plant, each in a tree of its own.
@@ -41,7 +41,7 @@ def detect(
         progress: called as `progress(trials done, trials)` whenever a trial has ended.
 
     Raises:
-        UsageError: the file is there, and holds something else or trials of another code.
+        UsageError: the file is there, and holds something else.
     """
     trials: dict[str, tuple[Defect | None, int]] = {
         **{control(number): (None, number) for number in range(controls)},
@@ -50,11 +50,12 @@ def detect(
     with tempfile.TemporaryDirectory(prefix="parity-detection-") as temporary:
         base = Path(temporary) / "base"
         copy_tree(base)
-        kept = Store(path, {"code": code("detection", base)})
+        kept = Store(path, {})
 
         def tried(defect: Defect | None, seed: int) -> Any:
             """Return the result of a trial, made in a tree of its own if it is not there yet."""
-            key = repr((defect, seed))
+            engine = "minigrad" if defect is None else defect.engine
+            key = repr((defect, seed, trial_code(engine, base)))
             if key not in kept:
                 with tempfile.TemporaryDirectory(dir=temporary) as own:
                     copy_tree(Path(own), base)
@@ -71,7 +72,7 @@ def detect(
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-    return {"code": kept.document()["code"], **document(defects, found, seed, controls)}
+        return {"code": code("detection", base), **document(defects, found, seed, controls)}
 
 
 def control(seed: int) -> str:
