@@ -108,8 +108,8 @@ def sweep(
     Args:
         roots: the nodes to start from, each with the gradient of the result by its value.
         retain_graph: keep the saved arrays, so that the graph can be swept again.
-        watched: if given, the only nodes whose gradients are wanted. They are yielded, and only
-            the nodes between the roots and them are run and released. Roots are yielded, too.
+        watched: if given, the only nodes whose gradients are wanted. Only they are yielded, and a
+            root if there is no other; only nodes between the roots and them are run and released.
         wrap: if given, called with each saved value and the node that made it; derivatives get
             what it returns: with `create_graph=True` tensors, and the pass is recorded.
         passed: called with an inner node to yield, or with hooks, and its gradient; returns the
@@ -125,6 +125,8 @@ def sweep(
     gradients: dict[Node, Array] = {}  # of nodes that are still to be run, complete or not
     lent = {} if lent is None else lent
     needed = leading_to(watched, roots) if watched else None
+    if needed is not None and len(roots) > 1:  # as torch does; it always runs a root that is alone
+        roots = [root for root in roots if root[0] in needed]
     for node, grad in roots:
         if node in gradients:
             _accumulate(gradients, node, grad)
@@ -133,8 +135,7 @@ def sweep(
             gradients[node] = grad
         else:
             gradients[node], lent[node] = copied(grad), grad
-    # A heap: the youngest inner node first.
-    queue = [(-node.number, node) for node in gradients if node.rule is not None]
+    queue = [(-node.number, node) for node in gradients if node.rule is not None]  # youngest first
     heapq.heapify(queue)
     while queue:
         _, node = heapq.heappop(queue)

@@ -108,7 +108,9 @@ SOURCES: Mapping[str, Sources] = {
         NOT_EAGER,
     ),
     "detection": Sources("make detection", PLANTED),
-    "engines": Sources("make detection", (*PLANTED, "tests/parity/*_engines.py")),
+    "engines": Sources(
+        "make detection", (*TRIED, "tests/parity/engine_catalogue.py", "tests/parity/*_engines.py")
+    ),
     "peers": Sources(
         "make peers",
         (

@@ -93,8 +93,8 @@ def calibration(
 def detection(
     only: Annotated[str | None, Option(metavar="NAME,…", help="These defects alone.")] = None,
     seed: Annotated[int, Option(help="Seed of the runs with a defect.")] = 0,
-    workers: Annotated[int, Option(help="Trials at a time.")] = 1,
-    controls: Annotated[int, Option(help="Runs without a defect.")] = 20,
+    workers: Annotated[int, Option(help="Trials at a time.")] = CORES,
+    controls: Annotated[int, Option(help="Runs without a defect.")] = 40,
     output: Folder = Path("out"),
 ) -> int:
     """Plant every defect of the catalogue in a copy of the tree, and see what finds it.

@@ -59,6 +59,14 @@ def as_lists(value: Any) -> Any:
         "grad(g.x, g.x, T.ones(2)), g.log",
         "grad([g.s, (u * 2).sum()], [g.x, u])",
         "grad(g.s * u.sum(), [u]), g.log",
+        # Of several outputs only those that lead to the inputs are run; a single one always is.
+        "grad([g.y.sum(), g.s], g.z, allow_unused=True), g.log",
+        "grad([g.y, g.s], u, [T.ones(2), None], allow_unused=True), g.log",
+        "grad([g.y, g.y], u, [T.ones(2)] * 2, allow_unused=True), g.log",
+        "grad([g.x, g.s], u, [T.ones(2), None], allow_unused=True), g.log",
+        "grad(g.y, u, T.ones(2), allow_unused=True), g.log",
+        "g.y.retain_grad(), grad([g.y, g.s], g.z, [T.ones(2), None]), g.y.grad, g.log",
+        "backward([g.y, g.s], [T.ones(2), None], inputs=[g.z]), g.log, g.z.grad",
         # A gradient that is retained on the way.
         "g.y.retain_grad(), g.z.retain_grad(), grad(g.s, g.x), g.y.grad, g.z.grad",
         "g.y.retain_grad(), g.z.retain_grad(), grad(g.s, g.z), g.y.grad, g.z.grad",

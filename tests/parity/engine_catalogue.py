@@ -15,7 +15,7 @@ from typing import Any
 from parity.engines.protocol import Engine
 from parity.engines.trainer import Progress, ignore
 from parity.environment import environment
-from parity.evidence.detection.trial import failed, run_in
+from parity.evidence.detection.trial import failed, named, run_in
 from parity.evidence.store import Store
 from parity.result_sources import RESULTS, code
 from parity.source_digest import ROOT
@@ -79,10 +79,12 @@ def totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     caught = sum(row["status"] == 1 for row in wrong)
     passing = sum(row["status"] == 0 for row in rows if row["right"])
     right = len(rows) - len(wrong)
+    sides = ("actual", "expected")
     return {
         "passed": caught == len(wrong) and passing == right,
         "wrong": len(wrong),
         "caught": caught,
+        "named": {side: sum(side in row["named"] for row in wrong) for side in sides},
         "correct": right,
         "false_alarms": right - passing,
     }
@@ -95,8 +97,9 @@ def _judged(engine: type[Engine]) -> dict[str, Any]:
         ended = run_in(ROOT, "parity", "run", "rightfit", "--quick", *options)
         report = Path(folder) / "report.json"
         if not report.exists():
-            return {"status": ended.returncode, "caught_by": [], "epoch": None,
-                    "said": ended.stderr.strip().replace(f"{ROOT}/", "")[-500:]}  # fmt: skip
+            said = ended.stderr.strip().replace(f"{ROOT}/", "")[-500:]
+            nothing = {"caught_by": [], "named": [], "epoch": None}
+            return {"status": ended.returncode, **nothing, "said": said}
         document = json.loads(report.read_text(encoding="utf-8"))
     (network,) = document["architectures"]
     places = (
@@ -105,9 +108,11 @@ def _judged(engine: type[Engine]) -> dict[str, Any]:
         if isinstance(verdict, dict)
     )
     epochs = [place["epoch"] for place in places if "epoch" in place]
+    failures = list(failed(document))
     return {
         "status": ended.returncode,
-        "caught_by": list(dict.fromkeys(each["verdict"] for each in failed(document))),
+        "caught_by": list(dict.fromkeys(each["verdict"] for each in failures)),
+        "named": sorted(named(failures)),
         "epoch": min(epochs, default=None),
         "said": (network.get("problem") or {}).get("did"),
     }

@@ -21,6 +21,7 @@ from parity.evidence.detection.trial import (
     RAISED,
     copy_tree,
     failed,
+    named,
     run_in,
     trial,
 )
@@ -427,8 +428,20 @@ def test_the_record_is_of_every_engine_and_none_is_judged_wrongly() -> None:
 
 
 def test_a_wrong_engine_that_passes_and_a_right_one_that_fails_are_counted() -> None:
-    rows = [{"right": right, "status": status} for right in (True, False) for status in (0, 1, 2)]
+    sides: dict[int, list[str]] = {0: [], 1: ["actual"], 2: ["actual", "expected"]}
+    rows = [
+        {"right": right, "status": status, "named": sides[status]}
+        for right in (True, False)
+        for status in (0, 1, 2)
+    ]
     assert engine_catalogue.totals(rows) == {
-        "passed": False, "wrong": 3, "caught": 1, "correct": 3, "false_alarms": 2,
+        "passed": False, "wrong": 3, "caught": 1, "named": {"actual": 2, "expected": 1},
+        "correct": 3, "false_alarms": 2,
     }  # fmt: skip
     assert engine_catalogue.totals([rows[0], rows[4]])["passed"]
+
+
+def test_the_engines_that_failing_verdicts_name_are_told() -> None:
+    assert named([{"wrong": "actual"}, {}, {"wrong": None}]) == {"actual"}
+    assert named([{"wrong": "both"}]) == {"actual", "expected"}
+    assert named([{"verdict": "trajectory"}]) == set()

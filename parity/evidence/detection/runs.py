@@ -10,7 +10,7 @@ from typing import Any
 from parity.engines.trainer import Progress, ignore
 from parity.environment import environment
 from parity.evidence.detection.defect import Defect
-from parity.evidence.detection.trial import DIED, RAISED, copy_tree, trial
+from parity.evidence.detection.trial import DIED, RAISED, copy_tree, named, trial
 from parity.evidence.detection.usual_tests import PRACTICES
 from parity.evidence.store import Store
 from parity.result_sources import code, trial_code
@@ -113,6 +113,10 @@ def document(
         "seed": seed,
         "defects": len(trials),
         "located": located,
+        "named": {
+            name: sum(side in named(trial["located"]) for trial in trials)
+            for name, side in (("minigrad", "actual"), ("torch", "expected"))
+        },
         "correct_runs": controls,
         "judges": counts,
         "trials": trials,

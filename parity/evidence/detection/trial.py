@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,7 @@ def run_in(tree: Path, module: str, *arguments: str) -> subprocess.CompletedProc
 
 
 def failed(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield every failing verdict of a report, and where it located the failure.
+    """Yield every failing verdict of a report, where it located the failure, and who is wrong.
 
     Of a probe only the first place counts: what comes after it follows from it.
     """
@@ -124,11 +124,9 @@ def failed(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
             if name == "problem":
                 yield {"verdict": RAISED, "where": entry["name"], "problem": verdict["traceback"]}
             elif isinstance(verdict, dict) and verdict.get("passed") is False:
-                yield {
-                    "verdict": name,
-                    "where": entry["name"],
-                    **_place(verdict.get("first_node") or verdict.get("first_difference") or {}),
-                }
+                place = verdict.get("first_node") or verdict.get("first_difference") or {}
+                wrong = verdict.get("wrong")
+                yield {"verdict": name, "where": entry["name"], **_place({**place, "wrong": wrong})}
     probes = report.get("probes") or {"failed": []}
     seen = set()
     for failure in probes["failed"]:
@@ -138,5 +136,21 @@ def failed(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _place(found: dict[str, Any]) -> dict[str, Any]:
-    names = ("phase", "node", "operation", "tensor", "parameter", "rule", "line", "problem")
+    names = (
+        "phase",
+        "node",
+        "operation",
+        "tensor",
+        "parameter",
+        "rule",
+        "line",
+        "problem",
+        "wrong",
+    )
     return {name: found[name] for name in names if found.get(name) is not None}
+
+
+def named(places: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return which engines the failing verdicts say are wrong, of "actual" and "expected"."""
+    said = {place.get("wrong") for place in places}
+    return {side for side in ("actual", "expected") if said & {side, "both"}}
