@@ -98,7 +98,7 @@ def _judged(engine: type[Engine]) -> dict[str, Any]:
         report = Path(folder) / "report.json"
         if not report.exists():
             said = ended.stderr.strip().replace(f"{ROOT}/", "")[-500:]
-            nothing = {"caught_by": [], "named": [], "epoch": None}
+            nothing: dict[str, Any] = {"caught_by": [], "named": [], "epoch": None}
             return {"status": ended.returncode, **nothing, "said": said}
         document = json.loads(report.read_text(encoding="utf-8"))
     (network,) = document["architectures"]
