@@ -59,13 +59,14 @@ def capture(step: Callable[..., Any], *, cache_size: int = 8) -> Captured:
     - *Values of tensors*: parameters, buffers and `.grad` can be changed between two calls, by
       loading a state, by `zero_grad` or by hand. They hold the current values after every call.
     - *Options* of an `SGD`, such as the learning rate.
-    - *Variables* that the step's code refers to, global or of an enclosing function, and those of
-      functions and models among them, but for libraries': if one refers to another object than
-      before, the step is recorded again.
+    - *What the step's code names*: variables, attributes, and the items of containers among them;
+      the layers, parameters and hooks of models; and what the code of functions, methods and models
+      names that the step calls. If another object is there than before, the step is recorded again.
 
-    Everything else is read only while the step is recorded: a number in an attribute, the length
-    of a list, the branch of an `if`. If a step leaves tensors in unknown places, as an optimizer of
-    your own does with its buffers, it is recorded until two recordings in a row are the same.
+    Not followed are what libraries read, files, clocks, and names that are computed. If a step
+    leaves tensors in unknown places, as an optimizer of your own does with its buffers, or changes
+    what its code names, a counter for example, it is recorded until a recording is the same as one
+    before; what it changes is not followed.
 
     The returned tensors are copies without history (`requires_grad` is False), in new containers.
     Other tensors that the step leaves behind, such as `.grad`, are the same objects after every
@@ -223,7 +224,8 @@ class Captured(threading.local):
             value, trusted = recording.value, trial.trusted(recording)
             del recording  # for each thing is dropped as soon as what is made of it is there
             if trusted is None:
-                self._trials = {key: trial}
+                others = [] if trial.leaves else self._trials.items()
+                self._trials = dict([*others, (key, trial)][-self._cache_size :])
                 return value, None
             self._forget(self._cache_size - 1)
             trusted = replace(trusted, program=lower(trusted.program))

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from minigrad.capture.call_sites import CaptureError
-from minigrad.capture.conditions import Surroundings
+from minigrad.capture.code_names import traced
 from minigrad.capture.memory import address
 from minigrad.capture.program import Call, Program, View
 from minigrad.capture.recording_array import RecordingArray
 from minigrad.capture.replay import Argument, Output, RecordedStep, add_gradient, with_parts
+from minigrad.capture.surroundings import Surroundings
 from minigrad.capture.watch import Watch, array_of
 from minigrad.tensor import Tensor
 
@@ -29,11 +30,13 @@ class RecordedRun(NamedTuple):
         value: what the step returned.
         recorded: what is needed to replay it.
         left: tensors that it made and left in unknown places.
+        changes: whether it changes what its code refers to, a counter for example.
     """
 
     value: Any
     recorded: RecordedStep
     left: list[Tensor]
+    changes: bool
 
 
 def record(step: Callable[..., Any], run: Run, arguments: list[Tensor]) -> RecordedRun:
@@ -48,19 +51,24 @@ def record(step: Callable[..., Any], run: Run, arguments: list[Tensor]) -> Recor
         CaptureError: the step does what cannot be replayed.
     """
     watch = Watch()
-    recorded, left, results = watch.run(lambda: _recorded(watch, step, run, arguments))
+    recorded, left, changes, results = watch.run(lambda: _recorded(watch, step, run, arguments))
     for i, output in recorded.argument_gradients.items():
         add_gradient(arguments[i], results[output.index])
-    return RecordedRun(_value(recorded.returned, results, arguments), recorded, left)
+    value = _value(recorded.returned, results, arguments)
+    return RecordedRun(value, recorded, left, changes)
 
 
 def _recorded(
     watch: Watch, step: Callable[..., Any], run: Run, arguments: list[Tensor]
-) -> tuple[RecordedStep, list[Tensor], list[Tensor]]:
-    """Run the step; return the recording, the tensors it left, and copies of its outputs."""
-    surroundings = Surroundings(step)
-    inputs, returned, outputs, argument_gradients = _run(watch, run, arguments)
+) -> tuple[RecordedStep, list[Tensor], bool, list[Tensor]]:
+    """Run the step; return the outcome as in `RecordedRun`, with copies of its outputs."""
+    before_it = Surroundings(step)
+    (inputs, returned, outputs, argument_gradients), ran = traced(
+        lambda: _run(watch, run, arguments)
+    )
     watch.recording.check()
+    surroundings = Surroundings(step, ran)
+    changes = surroundings.settle(before_it, watch.recording.outside)
     _refuse_overlaps(watch)
     _write_back(watch)
     for before in watch.optimizers.values():
@@ -75,6 +83,7 @@ def _recorded(
     _begin_afresh(watch)
     _settle_memory(watch, tensors)
     _name(watch, surroundings)
+    surroundings.forget()
     program = Program(
         tuple(watch.recording.calls),
         inputs,
@@ -94,7 +103,7 @@ def _recorded(
         list(watch.optimizers.values()),
         surroundings,
     )
-    return recorded, left, results
+    return recorded, left, changes, results
 
 
 def _run(

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from minigrad.capture.codegen import Namespace, Writer
-from minigrad.capture.conditions import OptimizerBefore, Surroundings
+from minigrad.capture.conditions import OptimizerBefore
 from minigrad.capture.memory import Memory, reuse_memory
 from minigrad.capture.program import Program
+from minigrad.capture.surroundings import Surroundings
 from minigrad.capture.watch import array_of, show
 from minigrad.tape import Node, changes, numbers
 from minigrad.tensor import Tensor
@@ -56,7 +57,7 @@ class RecordedStep:
         gradients_before: tensors whose `.grad` the step read, with the gradient.
         gradients_after: tensors whose `.grad` the step set, with the gradient.
         optimizers: those that took a step.
-        surroundings: the variables that the step refers to.
+        surroundings: what the step's code refers to.
     """
 
     program: Program
@@ -94,7 +95,8 @@ class Replay:
         self._move(memory)
         writer = Writer(memory, self._names)
         program = reuse_memory(program)
-        conditions = (f"if {condition}: return misfit" for condition in self._conditions())
+        tests = (f"if {condition}: return misfit" for condition in self._conditions())
+        conditions = writer.in_parts(tests, "if {}() is misfit: return misfit")
         fill = [
             f"{writer.argument(view)}[...] = {parameter}._array"
             for view, parameter in zip(program.inputs, parameters, strict=True)
@@ -110,7 +112,10 @@ class Replay:
         if isinstance(recorded.returned, Output) and not recorded.argument_gradients:
             self._loss = memory.array(program.outputs[recorded.returned.index])
         body = [
-            *writer.in_parts(conditions, "if {}() is misfit: return misfit"),
+            "try:",
+            "    pass",
+            *(f"    {condition}" for condition in conditions),
+            "except Exception: return misfit",  # an attribute is gone, for example
             f"calls({', '.join(parameters)})",
             *writer.in_parts(self._left_behind()),
             *self._results(writer),

@@ -2,8 +2,9 @@
 
 A step may find what its last run left behind. Gradients and the buffers of an `SGD` are in known
 places, and a replay checks them. A tensor that was left anywhere else, for example by a user's own
-optimizer, may change what the step does next, and no replay can check that. So the next calls are
-recorded as well, until two recordings in a row are the same.
+optimizer, may change what the step does next, and no replay can check that. So may a counter, or
+whatever else the step changes itself. So the next calls are recorded as well, until one recording
+is the same as the one before; as any one before, if no tensor is left.
 """
 
 import sys
@@ -28,9 +29,13 @@ class Trial:
     """The recordings of a step that are not trusted yet."""
 
     def __init__(self) -> None:
-        self._before: list[Call] | None = None
+        self._before: list[list[Call]] = []
         self._left: list[weakref.ref[Tensor]] = []
-        self._attempts = 0
+
+    @property
+    def leaves(self) -> bool:
+        """Whether the latest recording has left tensors in unknown places."""
+        return bool(self._left)
 
     def trusted(self, recording: RecordedRun) -> RecordedStep | None:
         """Return what can be replayed, if this, the latest recording of its step, is trusted.
@@ -39,12 +44,11 @@ class Trial:
             CaptureError: the step does something else each time, or keeps tensors of every run.
         """
         recorded = recording.recorded
-        if self._before is None and not recording.left:
+        if not (self._before or recording.left or recording.changes):
             return recorded
         left_before = [reference() for reference in self._left]
         described = _describe(recorded, left_before)
-        same = described == self._before
-        self._attempts += 1
+        same = described in (self._before[-1:] if recording.left or self._left else self._before)
         if same and not recording.left:
             return recorded
         if same:
@@ -61,9 +65,9 @@ class Trial:
                 f"capture: the step keeps tensors of every call, {len(recording.left)} of the last "
                 "one, in a list, say, and a replay would not add to it: return them instead"
             )
-        if self._attempts == ATTEMPTS:
-            raise CaptureError(_difference(self._before or [], described, recorded.program))
-        self._before = described
+        if len(self._before) == ATTEMPTS - 1:
+            raise CaptureError(_difference(self._before[-1], described, recorded.program))
+        self._before.append(described)
         self._left = [weakref.ref(tensor) for tensor in recording.left]
         return None
 
