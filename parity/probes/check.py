@@ -216,8 +216,8 @@ def _named(key: Key | None) -> dict[str, Any]:
 def _agrees_with_judge(outcome: Outcome, key: Key, notes: BudgetNotes, probe: Probe) -> bool:
     if key not in notes.values:
         return False
-    budget = notes.values[key]
-    each = _compared(outcome, key, None if budget is None else budget.value, notes, probe)
+    own = notes.values[key]  # a flag has no budget
+    each = _compared(outcome, key, own.value if isinstance(own, Budget) else own, notes, probe)
     return each is not None and each.used <= 1
 
 
