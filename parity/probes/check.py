@@ -1,6 +1,5 @@
 """probes: on every probe both engines stay within the budget, or are the same where it is exact."""
 
-import inspect
 import math
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
@@ -259,7 +258,6 @@ def _failed(
             if any(agree) and tries[code] < MOST_TRIES:
                 rule = wrong_rule(probe, dtype, seed)
                 tries[code] += 1
-            code = code if rule is None else inspect.unwrap(rule).__code__
             who = wrong_in_probe((agree[0], agree[1]), rule)
         if code is not None:
             place = {"rule": code.co_qualname, **body_of(code)}

@@ -17,6 +17,7 @@ from minigrad.explain.events import Backward, Event, Forward
 from minigrad.temporary import replaced
 from parity.checks.exact.truth import all_finite
 from parity.checks.guilty import Function, first_wrong, judging
+from parity.engines.protocol import Array
 from parity.probes.notes import Notes
 from parity.probes.probe import Probe
 from parity.probes.run import run_probe
@@ -24,6 +25,9 @@ from parity.probes.run import run_probe
 MOST = 150
 """The elements of inputs beyond which a probe is not held against the definitions: it would take
 seconds."""
+
+LARGE = 2**8
+"""Of integers below this, float32 has all sums of products that probes compute."""
 
 
 def wrong_in_probe(agree: tuple[bool, bool], rule: Function | None) -> str | None:
@@ -58,19 +62,25 @@ def wrong_rule(probe: Probe, dtype: str, seed: int) -> Function | None:
             {(optim.SGD, "_direction"): partial(judging, note=misdirected.append)},
             lambda: observation.run(lambda: run_probe(minigrad, probe, notes)),
         )
-        found = next(filter(None, map(_wrong, observation.events)), None)
+        wrong = (_wrong(event, probe.exact) for event in observation.events)
+        found = next(filter(None, wrong), None)
     return found or (right if misdirected else None)
 
 
-def _wrong(event: Event) -> Function | None:
+def _wrong(event: Event, exact: bool) -> Function | None:
     """Return the function that an event shows to be wrong; of numbers that are finite."""
     if not isinstance(event, Forward | Backward):
         return None
-    arrays = [x for x in event.operation.inputs if isinstance(x, np.ndarray)]
-    arrays += [event.grad_out, event.grad] if isinstance(event, Backward) else []
-    if not all_finite(event.operation.output, *arrays):
+    given = [x for x in event.operation.inputs if isinstance(x, np.ndarray)]
+    given += [event.grad_out] if isinstance(event, Backward) else []
+    found = event.grad if isinstance(event, Backward) else event.operation.output
+    if not all_finite(found, *given):
         return None
     try:
-        return first_wrong([event])
+        return first_wrong([event], exact and all(map(_small_and_whole, given)))
     except ValueError:  # in several dtypes, or of a shape that the sweep has still to sum down to
         return None
+
+
+def _small_and_whole(array: Array) -> bool:
+    return bool((np.abs(array * 1.0) < LARGE).all() and (array == np.trunc(array)).all())
