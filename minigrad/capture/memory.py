@@ -2,7 +2,6 @@
 
 import bisect
 from collections import defaultdict
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,10 +27,20 @@ def _window(owner: Any, view: View, start: int, read_only: bool = False) -> Any:
         "shape": view.shape,
         "strides": view.strides,
     }
-    base = SimpleNamespace(owner=owner, __array_interface__=place)
+    base = _Place(owner, place)
     array = np.asarray(base)
     del base.__array_interface__  # it would take memory as long as the array does
     return array
+
+
+class _Place:
+    """A place in memory, which NumPy can make an array of."""
+
+    __slots__ = ("__array_interface__", "owner")
+
+    def __init__(self, owner: Any, place: dict[str, Any]) -> None:
+        self.owner = owner
+        self.__array_interface__ = place
 
 
 class Memory:
