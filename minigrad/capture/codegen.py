@@ -27,7 +27,6 @@ class Writer:
         self._memory = memory
         self._namespace: dict[str, Any] = {}
         self._names: dict[Any, str] = {}
-        self._numbers: dict[int, int] = {}
         self._constants: list[Any] = []
 
     def name(self, function: Callable[..., Any], hint: str) -> str:
@@ -38,11 +37,9 @@ class Writer:
         return self._names[function]
 
     def constant(self, thing: Any) -> str:
-        """Return the placeholder of an object in the text."""
-        number = self._numbers.setdefault(id(thing), len(self._constants))
-        if number == len(self._constants):
-            self._constants.append(thing)
-        return repr(b"%d" % number)
+        """Return a placeholder of an object in the text."""
+        self._constants.append(thing)
+        return repr(b"%d" % (len(self._constants) - 1))
 
     def is_not(self, text: str, thing: Any) -> str:
         """Return the text of a comparison: whether something is another object than this."""
@@ -113,11 +110,16 @@ class Writer:
         Compiling takes a hundred times the memory of the compiled code.
         """
         lines = list(itertools.islice(iterator := iter(statements), LONGEST + 1))
-        while len(lines) > LONGEST:
-            part = self.define("part", [], lines[:LONGEST])
+        if len(lines) <= LONGEST:
+            yield from lines
+        else:
+            parts = self._parts(itertools.chain(lines, iterator), call)
+            yield from self.in_parts(parts, call)
+
+    def _parts(self, statements: Iterator[str], call: str) -> Iterator[str]:
+        while lines := list(itertools.islice(statements, LONGEST)):
+            part = self.define("part", [], lines)
             yield call.format(self.name(part, "part"))
-            lines = lines[LONGEST:] + list(itertools.islice(iterator, LONGEST))
-        yield from lines
 
 
 LONGEST = 16

@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad.capture.codegen import Writer
 from minigrad.capture.conditions import OptimizerBefore, Surroundings
-from minigrad.capture.memory import Memory, reuse_memory
+from minigrad.capture.memory import Memory, placement
 from minigrad.capture.program import Program
 from minigrad.capture.watch import array_of, show
 from minigrad.tape import Node, changes, numbers
@@ -91,7 +91,7 @@ class Replay:
         self._arrays = recorded.arrays
         self._move(memory)
         writer = self._writer = Writer(memory)
-        program = reuse_memory(program)
+        placed = placement(program)
         misfit = writer.constant(MISFIT)
         conditions = (f"if {condition}: return {misfit}" for condition in self._conditions())
         fill = [
@@ -101,7 +101,7 @@ class Replay:
         statements = [
             *self._changes(),
             *fill,
-            *writer.in_parts(map(writer.statement, program.calls)),
+            *writer.in_parts(writer.statement(call.moved(placed)) for call in program.calls),
         ]
         self._calls = writer.define("calls", parameters, statements or ["pass"])
         self._loss = None
