@@ -104,22 +104,31 @@ class Writer:
             return self._constants[int(constant)]
         return tuple(map(self._replaced, constant)) if type(constant) is tuple else constant
 
-    def in_parts(self, statements: Iterable[str], call: str = "{}()") -> Iterator[str]:
-        """Yield the statements; if there are many, calls of functions that make them in parts.
+    def in_parts(
+        self, texts: Iterable[str], body: Callable[[list[str]], list[str]] = list
+    ) -> Iterator[str]:
+        """Yield statements or expressions; if there are many, calls of functions that run parts.
 
         Compiling takes a hundred times the memory of the compiled code.
-        """
-        lines = list(itertools.islice(iterator := iter(statements), LONGEST + 1))
-        if len(lines) <= LONGEST:
-            yield from lines
-        else:
-            parts = self._parts(itertools.chain(lines, iterator), call)
-            yield from self.in_parts(parts, call)
 
-    def _parts(self, statements: Iterator[str], call: str) -> Iterator[str]:
-        while lines := list(itertools.islice(statements, LONGEST)):
-            part = self.define("part", [], lines)
-            yield call.format(self.name(part, "part"))
+        Args:
+            texts: the statements or expressions.
+            body: makes the statements of a part's function of them.
+        """
+        first = list(itertools.islice(rest := iter(texts), LONGEST + 1))
+        if len(first) <= LONGEST:
+            yield from first
+        else:
+            yield from self.in_parts(self._parts(itertools.chain(first, rest), body), body)
+
+    def _parts(self, texts: Iterator[str], body: Callable[[list[str]], list[str]]) -> Iterator[str]:
+        while some := list(itertools.islice(texts, LONGEST)):
+            yield f"{self.name(self.define('part', [], body(some)), 'part')}()"
+
+
+def any_of(conditions: Iterable[str]) -> str:
+    """Return the expression that is true if one of these is."""
+    return " or ".join(conditions) or "False"
 
 
 LONGEST = 16

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.capture.codegen import Writer
+from minigrad.capture.codegen import Writer, any_of
 from minigrad.capture.conditions import OptimizerBefore, Surroundings
 from minigrad.capture.memory import Memory, placement
 from minigrad.capture.program import Program
@@ -92,8 +92,7 @@ class Replay:
         self._move(memory)
         writer = self._writer = Writer(memory)
         placed = placement(program)
-        misfit = writer.constant(MISFIT)
-        conditions = (f"if {condition}: return {misfit}" for condition in self._conditions())
+        conditions = writer.in_parts(self._conditions(), lambda some: [f"return {any_of(some)}"])
         fill = [
             f"{writer.argument(view)}[...] = {parameter}._array"
             for view, parameter in zip(program.inputs, parameters, strict=True)
@@ -108,7 +107,7 @@ class Replay:
         if isinstance(recorded.returned, Output) and not recorded.argument_gradients:
             self._loss = memory.array(program.outputs[recorded.returned.index])
         body = [
-            *writer.in_parts(conditions, f"if {{}}(): return {misfit}"),
+            f"if {any_of(conditions)}: return {writer.constant(MISFIT)}",
             f"{writer.name(self._calls, 'calls')}({', '.join(parameters)})",
             *writer.in_parts(self._left_behind()),
             *self._results(writer),
