@@ -131,7 +131,7 @@ def any_of(conditions: Iterable[str]) -> str:
     return " or ".join(conditions) or "False"
 
 
-LONGEST = 16
+LONGEST = 32
 """The most statements in a function."""
 
 REDUCE_DEFAULTS = {"axis": 0, "dtype": None, "keepdims": False}
