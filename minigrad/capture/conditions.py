@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from minigrad.capture.call_sites import CaptureError
-from minigrad.capture.codegen import Namespace
+from minigrad.capture.codegen import Writer
 from minigrad.optim import SGD
 from minigrad.tensor import Tensor
 
@@ -48,25 +48,24 @@ class OptimizerBefore:
                         f"{group[name]}, and a replay would not: do it outside of the step"
                     )
 
-    def changes(self, names: Namespace) -> Iterator[str]:
+    def changes(self, writer: Writer) -> Iterator[str]:
         """Yield expressions that are true when something has changed."""
-        of, optimizer = names.of, self.optimizer
-        name, before = of(optimizer, "optimizer"), of(self.options, "options")
-        groups, state = of(optimizer.param_groups, "groups"), of(optimizer.state, "state")
-        yield f"{name}.param_groups is not {groups} or {groups} != {before}"
-        yield f"{name}.state is not {state}"
+        of, optimizer = writer.constant, self.optimizer
+        name, groups, state = of(optimizer), optimizer.param_groups, optimizer.state
+        yield writer.is_not(f"{name}.param_groups", groups)
+        yield f"{of(groups)} != {of(self.options)}"
+        yield writer.is_not(f"{name}.state", state)
         for parameter, buffer in self.buffers.items():
-            found = f"{state}.get({of(parameter, 'tensor')}, {of(EMPTY, 'empty')})"
-            yield f"{found}.get('momentum_buffer') is not {of(buffer, 'tensor')}"
+            found = f"{of(state)}.get({of(parameter)}, {of(EMPTY)})"
+            yield writer.is_not(f"{found}.get('momentum_buffer')", buffer)
 
-    def left_behind(self, names: Namespace) -> Iterator[str]:
+    def left_behind(self, writer: Writer) -> Iterator[str]:
         """Yield statements that store the momentum buffers that the step made."""
-        state = self.optimizer.state
+        of, state = writer.constant, self.optimizer.state
         for parameter, buffer in self.buffers.items():
             if buffer is None and (entry := state.get(parameter)):
-                made = names.of(entry["momentum_buffer"], "tensor")
-                of = f"{names.of(state, 'state')}.setdefault({names.of(parameter, 'tensor')}, {{}})"
-                yield f"{of}['momentum_buffer'] = {made}"
+                stored = f"{of(state)}.setdefault({of(parameter)}, {{}})"
+                yield f"{stored}['momentum_buffer'] = {of(entry['momentum_buffer'])}"
 
     def follow(self) -> None:
         """Take over changed numbers among the options, if they need no other calls."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.capture.codegen import Namespace
+from minigrad.capture.codegen import Writer, any_of
 
 
 class Place(NamedTuple):
@@ -23,29 +23,30 @@ class Place(NamedTuple):
         """Return whether this value was found there."""
         return _are_same(self.value, value) if self.read is contents else self.value is value
 
-    def change(self, names: Namespace) -> str:
+    def change(self, writer: Writer) -> str:
         """Return an expression that is true, or raises an error, if something else is there."""
-        owner, value = names.of(self.owner, "owner"), names.of(self.value, self.label)
+        # Named, so that Python does not compute an item of the placeholder when it compiles.
+        owner = f"(_ := {writer.constant(self.owner)})"
         if self.read is operator.contains:
             return f"{self.key!r} in {owner}"
         if self.read is operator.getitem:
-            return f"{owner}[{self.key!r}] is not {value}"
+            return writer.is_not(f"{owner}[{self.key!r}]", self.value)
         if self.read is getattr:
-            return f"{owner}.{self.key} is not {value}"
+            return writer.is_not(f"{owner}.{self.key}", self.value)
         if self.read is function_of:
-            return f"{owner}.{self.key}.__func__ is not {value}"
+            return writer.is_not(f"{owner}.{self.key}.__func__", self.value)
         if not self.value:
             return owner
         parts = f"[*{owner}, *{owner}.values()]" if isinstance(self.owner, dict) else f"[*{owner}]"
         if isinstance(self.owner, np.ndarray):
             parts = f"[{owner}.tobytes()]"
         if all(map(_is_by_identity, self.value)):
-            return f"{parts} != {value}"
+            return f"{parts} != {writer.constant(self.value)}"
         if isinstance(self.owner, list) and len(self.value) <= FEW:
-            items = [names.of(part, self.label) for part in self.value]
-            others = [f"{owner}[{i}] is not {item}" for i, item in enumerate(items)]
-            return " or ".join([f"len({owner}) != {len(items)}", *others])
-        return f"not {names.of(_are_same, 'are_same')}({parts}, {value})"
+            items = (writer.is_not(f"{owner}[{i}]", part) for i, part in enumerate(self.value))
+            return any_of([f"len({owner}) != {len(self.value)}", *items])
+        same = writer.name(_are_same, "are_same")
+        return f"not {same}({parts}, {writer.constant(self.value)})"
 
 
 FEW = 8

@@ -22,7 +22,7 @@ import numpy as np
 from minigrad.arrays.wrapped import WrappedArray
 from minigrad.capture.call_sites import CaptureError, refuse, source
 from minigrad.capture.memory import address, extent
-from minigrad.capture.program import Buffer, Call, Source, View
+from minigrad.capture.program import NO_OPTIONS, Buffer, Call, Source, View
 from minigrad.tape import changed, owner
 
 
@@ -70,7 +70,8 @@ class Recording:
         """
         if get_ident() != self._thread:
             self._refuse_thread()
-        call = Call(function, self._views(inputs), out._view(), options, source(self.sources))
+        views, made_by = self._views(inputs), source(self.sources)
+        call = Call(function, views, out._view(), options or NO_OPTIONS, made_by)
         self.calls.append(call)
         return out
 

@@ -25,7 +25,7 @@ import numpy as np
 from minigrad import dtypes
 from minigrad.capture.call_sites import CaptureError
 from minigrad.capture.code_names import is_library, names_in
-from minigrad.capture.codegen import Namespace
+from minigrad.capture.codegen import Writer
 from minigrad.capture.places import Place, contents, function_of
 from minigrad.nn import Module
 from minigrad.tensor import Tensor
@@ -109,9 +109,9 @@ class Surroundings:
         }
         return changes
 
-    def changes(self, names: Namespace) -> Iterator[str]:
+    def changes(self, writer: Writer) -> Iterator[str]:
         """Yield expressions that are true, or raise an error, when something has changed."""
-        return (place.change(names) for place in self._places.values())
+        return (place.change(writer) for place in self._places.values())
 
     def named(self) -> Iterator[tuple[str, Tensor]]:
         """Yield names and tensors."""

@@ -60,7 +60,7 @@ def first_wrong(events: Iterable[Event], exact: bool = False) -> Function | None
             function = event.operation.rule.forward
         elif isinstance(event, Backward):
             true, function = _gradient(event), event.derivative
-            found = _summed(event.grad, np.shape(event.operation.inputs[event.position]))
+            found = _summed(event.grad, event.operation.inputs[event.position])
         else:
             continue
         if not _agrees(found, true, exact):
@@ -172,10 +172,10 @@ def _defined(operation: Operation) -> tuple[Callable[[Mapping[str, Tensor]], Ten
     return function, arrays
 
 
-def _summed(grad: Array, shape: tuple[int, ...]) -> Array:
-    """Sum a derivative over what was broadcast, as the sweep should do."""
-    total = np.sum(grad, tuple(_repeated(np.ndim(grad), shape)), np.longdouble)
-    return np.asarray(total, np.asarray(grad).dtype).reshape(shape)
+def _summed(grad: Array, by: Array) -> Array:
+    """Sum a derivative over what was broadcast, and convert it, as the sweep should do."""
+    total = np.sum(grad, tuple(_repeated(np.ndim(grad), np.shape(by))), np.longdouble)
+    return np.asarray(total, np.asarray(by).dtype).reshape(np.shape(by))
 
 
 def _down(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -196,6 +196,6 @@ def _repeated(axes: int, shape: tuple[int, ...]) -> list[int]:
 
 
 def _agrees(found: Array, true: Truth | None, exact: bool = False) -> bool:
-    if true is None or (exact and np.array_equal(found, true.value)):
+    if true is None or (exact and np.array_equal(found, true.value, equal_nan=True)):
         return True
     return not exact and distance(found, Budget(*true, None, {})).found.passed

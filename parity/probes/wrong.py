@@ -5,6 +5,7 @@ What decides is whether one of minigrad's own rules does not compute what it is 
 that engine is wrong which follows the rule, and otherwise the one that is alone.
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,12 +14,14 @@ import numpy as np
 import minigrad
 from minigrad import optim
 from minigrad.explain import Observation
-from minigrad.explain.events import Backward, Event, Forward
+from minigrad.explain.events import Backward, Event, Forward, Swept
+from minigrad.graph import ancestors
+from minigrad.tape import Node
 from minigrad.temporary import replaced
 from parity.checks.exact.truth import all_finite
-from parity.checks.guilty import Function, first_wrong, judging
+from parity.checks.guilty import Function, first_wrong, first_wrong_sum, judging
 from parity.engines.protocol import Array
-from parity.probes.notes import Notes
+from parity.probes.notes import Key, Notes
 from parity.probes.probe import Probe
 from parity.probes.run import run_probe
 
@@ -55,7 +58,7 @@ def wrong_rule(probe: Probe, dtype: str, seed: int) -> Function | None:
     if sum(array.size for array in arrays.values()) > MOST:
         return None
     observation, misdirected = Observation(), list[Any]()
-    notes = Notes(lambda array: minigrad.tensor(array, requires_grad=True), arrays)
+    notes = _NodeNotes(lambda array: minigrad.tensor(array, requires_grad=True), arrays)
     right = optim.SGD._direction
     with np.errstate(all="ignore"):
         replaced(
@@ -63,8 +66,37 @@ def wrong_rule(probe: Probe, dtype: str, seed: int) -> Function | None:
             lambda: observation.run(lambda: run_probe(minigrad, probe, notes)),
         )
         wrong = (_wrong(event, probe.exact) for event in observation.events)
-        found = next(filter(None, wrong), None)
+        found = next(filter(None, wrong), None) or _wrong_sum(observation.events, notes)
     return found or (right if misdirected else None)
+
+
+class _NodeNotes(Notes):
+    """Notes that keep the nodes of what is noted."""
+
+    def __init__(self, make: Callable[[Array], Any], arrays: dict[str, Array]) -> None:
+        super().__init__(make, arrays)
+        self.nodes: list[Node] = []
+
+    def add(self, key: Key, tensor: Any, of: Any = None) -> None:
+        """Keep the node of a value, and of what a gradient is by."""
+        super().add(key, tensor, of)
+        self.nodes += [each._node for each in (tensor, of) if getattr(each, "_node", None)]
+
+
+def _wrong_sum(events: Sequence[Event], notes: _NodeNotes) -> Function | None:
+    """Return what of the tape sums wrongly: in the only sweep, from one root, where none rounds."""
+    nodes = ancestors(*notes.nodes)
+    roots = [root for event in events if isinstance(event, Swept) for root in event.roots]
+    if len(roots) != 1 or any(node.hooks for node in nodes):
+        return None
+    derived = [event for event in events if isinstance(event, Backward)]
+    if not all(_small_and_whole(x) for each in derived for x in (each.grad_out, each.grad)):
+        return None
+    recorded = {id(getattr(node.plan, "operation", None)): node for node in nodes}
+    try:
+        return first_wrong_sum(events, recorded, nodes)
+    except ValueError:
+        return None
 
 
 def _wrong(event: Event, exact: bool) -> Function | None:
@@ -74,8 +106,8 @@ def _wrong(event: Event, exact: bool) -> Function | None:
     given = [x for x in event.operation.inputs if isinstance(x, np.ndarray)]
     given += [event.grad_out] if isinstance(event, Backward) else []
     found = event.grad if isinstance(event, Backward) else event.operation.output
-    if not all_finite(found, *given):
-        return None
+    if isinstance(event, Backward) and not all_finite(found, *given):
+        return None  # a dual number sums what a derivative rule selects
     try:
         return first_wrong([event], exact and all(map(_small_and_whole, given)))
     except ValueError:  # in several dtypes, or of a shape that the sweep has still to sum down to
