@@ -67,7 +67,7 @@ def _recorded(
         lambda: _run(watch, run, arguments)
     )
     watch.recording.check()
-    surroundings = Surroundings(step, ran)
+    surroundings = Surroundings(step, before_it, ran)
     changes = surroundings.settle(before_it, watch.recording.outside)
     _refuse_overlaps(watch)
     _write_back(watch)

@@ -64,10 +64,17 @@ class Surroundings:
 
     Args:
         step: the step.
+        before: the surroundings before the step; None for these themselves.
         ran: the code that has run, if it is known: no other is looked at.
     """
 
-    def __init__(self, step: Any, ran: Set[types.CodeType] | None = None) -> None:
+    def __init__(
+        self,
+        step: Any,
+        before: Surroundings | None = None,
+        ran: Set[types.CodeType] | None = None,
+    ) -> None:
+        self._before = {} if before is None else before._places
         self._ran = ran
         self._places: dict[Any, Place] = {}
         self._reached: dict[int, tuple[str, Any]] = {}
@@ -79,6 +86,9 @@ class Surroundings:
         while known != (known := (len(self._reached), len(self._names))):
             for label, thing in list(self._reached.values()):
                 self._look(label, thing)
+        self._before = {}
+        if before is None:
+            self._reached.clear()
 
     def settle(self, before: Surroundings, live: Mapping[int, Any]) -> bool:
         """Leave out what the step has changed itself; return whether there is any.
@@ -96,8 +106,8 @@ class Surroundings:
                     f"capture: the step draws random numbers by {label}, which a replay would not "
                     "do anew: draw them outside of the step and pass them as a tensor"
                 )
-        found, known = self._places, before._places
-        same = {key for key in found.keys() & known if found[key].holds(known[key].value)}
+        found = self._places
+        same = {key for key in found if found[key] is before._places.get(key)}
         changes = len(same) < len(found)
         self._places = {
             key: found[key]
@@ -110,8 +120,12 @@ class Surroundings:
         return changes
 
     def changes(self, writer: Writer) -> Iterator[str]:
-        """Yield expressions that are true, or raise an error, when something has changed."""
-        return (place.change(writer) for place in self._places.values())
+        """Yield expressions that are true, or raise an error, when something has changed.
+
+        The places are let go of: a deep network has many.
+        """
+        while self._places:
+            yield self._places.popitem()[1].change(writer)
 
     def named(self) -> Iterator[tuple[str, Tensor]]:
         """Yield names and tensors."""
@@ -135,8 +149,11 @@ class Surroundings:
         if (id(owner), read, key) not in self._places:
             with suppress(Exception):  # a variable that is not assigned yet
                 place = Place(id(owner), read, key, owner, read(owner, key), label)
+                known = self._before.get(place[:3])
+                if known is not None and known.holds(place.value):
+                    place = known  # one object for both takes less memory
                 self._places[place[:3]] = place
-                if read is not contents:
+                if read is not contents and (key != "_forward_hooks" or place.value):
                     self._reach(label, place.value)
 
     def _look(self, label: str, thing: Any) -> None:
@@ -224,6 +241,7 @@ class Surroundings:
             self._reach(_joined(label, name), layer)
         if own["_modules"] or not is_library(type(module).forward.__code__.co_filename):
             self._reach(f"{label}._modules", own["_modules"])
+        # Where there is none, the first that is registered brings another dict.
         self._note(f"{label}._forward_hooks", operator.getitem, own, "_forward_hooks")
 
     def _look_at_class(self, label: str, kind: type, thing: Any, own: dict[str, Any]) -> None:
