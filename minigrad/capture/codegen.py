@@ -18,49 +18,36 @@ BY_KEYWORD = frozenset({np.maximum, np.minimum})
 """Functions for which NumPy deprecates passing `out` by position."""
 
 
-class Namespace:
-    """Names for the objects that generated code refers to, and the namespace it runs in."""
-
-    def __init__(self) -> None:
-        self.namespace: dict[str, Any] = {}
-        self._names: dict[Any, str] = {}
-
-    def of(self, thing: Any, hint: str, key: Any = None) -> str:
-        """Return the name of an object: the hint with a number.
-
-        Objects with equal keys share a name; by default the key is the object's identity.
-        """
-        key = id(thing) if key is None else key
-        if key not in self._names:
-            name = re.sub(r"\W", "_", f"{hint}_{len(self.namespace)}")
-            self._names[key], self.namespace[name] = name, thing
-        return self._names[key]
-
-    def forget(self) -> None:
-        """Forget which object has which name; the namespace stays."""
-        self._names.clear()
-
-
 class Writer:
     """Writes calls as Python statements.
 
-    Arrays are constants of the compiled code: this is faster than looking them up by name, and
-    takes less memory. The text has a placeholder for each, b'0', b'1', …, which `define` replaces.
+    Functions have names. All else is a constant of the compiled code: this is faster than looking
+    it up by name, and takes less memory. The text has a placeholder for each constant, b'0', b'1',
+    …, which `define` replaces.
     """
 
-    def __init__(self, memory: Memory, names: Namespace) -> None:
+    def __init__(self, memory: Memory) -> None:
         self._memory = memory
-        self._names = names
-        self._numbers: dict[int, int] = {}
+        self._namespace: dict[str, Any] = {}
+        self._names: dict[Any, str] = {}
         self._constants: list[Any] = []
         self._reproducible: defaultdict[Buffer, dict[View, Any]] = defaultdict(dict)
 
+    def name(self, function: Callable[..., Any], hint: str) -> str:
+        """Return the name of a function: the hint with a number."""
+        if function not in self._names:
+            name = re.sub(r"\W", "_", f"{hint}_{len(self._names)}")
+            self._names[function], self._namespace[name] = name, function
+        return self._names[function]
+
     def constant(self, thing: Any) -> str:
-        """Return the placeholder of an object in the text."""
-        number = self._numbers.setdefault(id(thing), len(self._constants))
-        if number == len(self._constants):
-            self._constants.append(thing)
-        return repr(b"%d" % number)
+        """Return a placeholder of an object in the text."""
+        self._constants.append(thing)
+        return repr(b"%d" % (len(self._constants) - 1))
+
+    def is_not(self, text: str, thing: Any) -> str:
+        """Return the text of a comparison: whether something is another object than this."""
+        return f"{text} is not (_ := {self.constant(thing)})"  # without := Python warns
 
     def argument(self, value: Any) -> str:
         """Return the text of an argument."""
@@ -79,7 +66,7 @@ class Writer:
         if isinstance(call.function, Reproduced):
             statement = self._reproduced(call, call.function.function)
         else:
-            statement = self._plain(call)
+            statement = self._plain(call, call.function)
         if known := self._reproducible.pop(call.out.buffer, None):
             start, end = call.out.bounds()
             self._reproducible[call.out.buffer] = {
@@ -113,7 +100,7 @@ class Writer:
                     statements.append(f"{self.constant(array._memory)}.version += 1")
             return self._reproducible[view.buffer][view]
 
-        name = self._names.of(function, call.name(), function)
+        name = self.name(function, call.name())
         arguments = list(map(self.argument, with_views(call.inputs, reproducible)))
         arguments += [f"{key}={self.argument(value)}" for key, value in call.options.items()]
         if call.function in UPDATES:
@@ -124,19 +111,19 @@ class Writer:
             statements.append(f"{out}[...] = {name}({', '.join(arguments)})._array")
         return "; ".join(statements)
 
-    def _plain(self, call: Call) -> str:
+    def _plain(self, call: Call, function: Callable[..., Any]) -> str:
         out = self.argument(call.out)
         arguments = list(map(self.argument, call.inputs))
         # The method does not look for array types that multiply in another way first.
-        function = np.ndarray.dot if call.function is np.dot else call.function
-        name = self._names.of(function, call.name(), function)
+        function = np.ndarray.dot if function is np.dot else function
+        name = self.name(function, call.name())
         if function in UPDATES:
             return f"{name}({out}, {', '.join(arguments)})"
         if function is np.copyto:
             return f"{out}[...] = {arguments[0]}"
         if function is operator.getitem and any(x.dtype == bool for x in views_in(call.inputs[1:])):
             # Unlike an assignment it does not repeat a single element.
-            concatenate = self._names.of(np.concatenate, "concatenate", np.concatenate)
+            concatenate = self.name(np.concatenate, "concatenate")
             return f"{concatenate}(({name}({', '.join(arguments)}),), 0, {out})"
         if function is operator.getitem or function is np.where:
             return f"{out}[...] = {name}({', '.join(arguments)})"
@@ -158,7 +145,7 @@ class Writer:
         """Compile these statements to a function that can use the names."""
         text = f"def {name}({', '.join(parameters)}):\n" + "".join(f"    {s}\n" for s in body)
         defined: dict[str, Any] = {}
-        exec(compile(text, f"<captured {name}>", "exec"), self._names.namespace, defined)
+        exec(compile(text, f"<captured {name}>", "exec"), self._namespace, defined)
         function = defined[name]
         code = function.__code__
         function.__code__ = code.replace(co_consts=self._replaced(code.co_consts))
@@ -170,20 +157,34 @@ class Writer:
             return self._constants[int(constant)]
         return tuple(map(self._replaced, constant)) if type(constant) is tuple else constant
 
-    def in_parts(self, statements: Iterable[str], call: str = "{}()") -> Iterator[str]:
-        """Yield the statements; if there are many, calls of functions that make them in parts.
+    def in_parts(
+        self, texts: Iterable[str], body: Callable[[list[str]], list[str]] = list
+    ) -> Iterator[str]:
+        """Yield statements or expressions; if there are many, calls of functions that run parts.
 
         Compiling takes a hundred times the memory of the compiled code.
+
+        Args:
+            texts: the statements or expressions.
+            body: makes the statements of a part's function of them.
         """
-        lines = list(itertools.islice(iterator := iter(statements), LONGEST + 1))
-        while len(lines) > LONGEST:
-            part = self.define("part", [], lines[:LONGEST])
-            yield call.format(self._names.of(part, "part"))
-            lines = lines[LONGEST:] + list(itertools.islice(iterator, LONGEST))
-        yield from lines
+        first = list(itertools.islice(rest := iter(texts), LONGEST + 1))
+        if len(first) <= LONGEST:
+            yield from first
+        else:
+            yield from self.in_parts(self._parts(itertools.chain(first, rest), body), body)
+
+    def _parts(self, texts: Iterator[str], body: Callable[[list[str]], list[str]]) -> Iterator[str]:
+        while some := list(itertools.islice(texts, LONGEST)):
+            yield f"{self.name(self.define('part', [], body(some)), 'part')}()"
 
 
-LONGEST = 200
+def any_of(conditions: Iterable[str]) -> str:
+    """Return the expression that is true if one of these is."""
+    return " or ".join(conditions) or "False"
+
+
+LONGEST = 32
 """The most statements in a function."""
 
 REDUCE_DEFAULTS = {"axis": 0, "dtype": None, "keepdims": False}
@@ -191,5 +192,5 @@ REDUCE_DEFAULTS = {"axis": 0, "dtype": None, "keepdims": False}
 
 def runner(program: Program, memory: Memory | None = None) -> Callable[[], None]:
     """Return a function that makes the calls of a program, in the given memory or in new memory."""
-    writer = Writer(memory or Memory(), Namespace())
+    writer = Writer(memory or Memory())
     return writer.define("run", [], list(map(writer.statement, program.calls)) or ["pass"])

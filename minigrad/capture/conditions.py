@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minigrad.capture.call_sites import CaptureError
-from minigrad.capture.codegen import Namespace
+from minigrad.capture.codegen import Writer
 from minigrad.nn import Module
 from minigrad.optim import SGD
 from minigrad.tensor import Tensor
@@ -55,13 +55,12 @@ class Surroundings:
                     each for each in found(function) if (id(each[1]), each[0]) not in set_here
                 ]
 
-    def changes(self, names: Namespace) -> Iterator[str]:
+    def changes(self, writer: Writer) -> Iterator[str]:
         """Yield expressions that are true when something has changed."""
-        for name, cell, value in self._cells:
-            yield f"{names.of(cell, f'cell_{name}')}.cell_contents is not {names.of(value, name)}"
+        for _, cell, value in self._cells:
+            yield writer.is_not(f"{writer.constant(cell)}.cell_contents", value)
         for name, namespace, value in self._globals:
-            get = names.of(namespace, "variables")
-            yield f"{get}.get({name!r}) is not {names.of(value, name)}"
+            yield writer.is_not(f"{writer.constant(namespace)}.get({name!r})", value)
 
     def named(self) -> Iterator[tuple[str, Any]]:
         """Yield names and tensors: of variables, of models' parameters, of attributes."""
@@ -181,25 +180,24 @@ class OptimizerBefore:
                         f"{group[name]}, and a replay would not: do it outside of the step"
                     )
 
-    def changes(self, names: Namespace) -> Iterator[str]:
+    def changes(self, writer: Writer) -> Iterator[str]:
         """Yield expressions that are true when something has changed."""
-        of, optimizer = names.of, self.optimizer
-        name, before = of(optimizer, "optimizer"), of(self.options, "options")
-        groups, state = of(optimizer.param_groups, "groups"), of(optimizer.state, "state")
-        yield f"{name}.param_groups is not {groups} or {groups} != {before}"
-        yield f"{name}.state is not {state}"
+        of, optimizer = writer.constant, self.optimizer
+        name, groups, state = of(optimizer), optimizer.param_groups, optimizer.state
+        yield writer.is_not(f"{name}.param_groups", groups)
+        yield f"{of(groups)} != {of(self.options)}"
+        yield writer.is_not(f"{name}.state", state)
         for parameter, buffer in self.buffers.items():
-            found = f"{state}.get({of(parameter, 'tensor')}, {of(EMPTY, 'empty')})"
-            yield f"{found}.get('momentum_buffer') is not {of(buffer, 'tensor')}"
+            found = f"{of(state)}.get({of(parameter)}, {of(EMPTY)})"
+            yield writer.is_not(f"{found}.get('momentum_buffer')", buffer)
 
-    def left_behind(self, names: Namespace) -> Iterator[str]:
+    def left_behind(self, writer: Writer) -> Iterator[str]:
         """Yield statements that store the momentum buffers that the step made."""
-        state = self.optimizer.state
+        of, state = writer.constant, self.optimizer.state
         for parameter, buffer in self.buffers.items():
             if buffer is None and (entry := state.get(parameter)):
-                made = names.of(entry["momentum_buffer"], "tensor")
-                of = f"{names.of(state, 'state')}.setdefault({names.of(parameter, 'tensor')}, {{}})"
-                yield f"{of}['momentum_buffer'] = {made}"
+                stored = f"{of(state)}.setdefault({of(parameter)}, {{}})"
+                yield f"{stored}['momentum_buffer'] = {of(entry['momentum_buffer'])}"
 
     def follow(self) -> None:
         """Take over changed numbers among the options, if they need no other calls."""

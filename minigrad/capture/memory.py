@@ -2,7 +2,7 @@
 
 import bisect
 from collections import defaultdict
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,10 +28,20 @@ def _window(owner: Any, view: View, start: int, read_only: bool = False) -> Any:
         "shape": view.shape,
         "strides": view.strides,
     }
-    base = SimpleNamespace(owner=owner, __array_interface__=place)
+    base = _Place(owner, place)
     array = np.asarray(base)
     del base.__array_interface__  # it would take memory as long as the array does
     return array
+
+
+class _Place:
+    """A place in memory, which NumPy can make an array of."""
+
+    __slots__ = ("__array_interface__", "owner")
+
+    def __init__(self, owner: Any, place: dict[str, Any]) -> None:
+        self.owner = owner
+        self.__array_interface__ = place
 
 
 class Memory:
@@ -97,8 +107,8 @@ def spanning(owners: list[Any], size: int) -> Any:
 # ---- memory that is used again --------------------------------------------------------------
 
 
-def reuse_memory(program: Program) -> Program:
-    """Let intermediate results share one buffer.
+def placement(program: Program) -> Callable[[View], View]:
+    """Return a function that moves views of intermediate results to a buffer that they share.
 
     A result takes the place of others that are not needed any more, which is likely to be in the
     processor's cache. An element-wise call writes its result over an input that no later call
@@ -132,7 +142,7 @@ def reuse_memory(program: Program) -> Program:
         start = places.get(view.buffer)
         return view if start is None else view.within(shared.buffer, start)
 
-    return program.moved(placed)
+    return placed
 
 
 def _overwritten(call: Call, done: list[Buffer], places: dict[Buffer, int]) -> Buffer | None:

@@ -11,7 +11,6 @@ Program; `minigrad.capture.codegen` allocates the memory and makes a Python func
 
 from __future__ import annotations
 
-import functools
 import math
 import operator
 from collections import Counter
@@ -55,6 +54,7 @@ PLAIN = EXACT | {np.concatenate, np.where, operator.getitem, operator.setitem}
 """Functions that reproducible arrays answer as NumPy does: they move elements or are `EXACT`."""
 
 NO_PARTS: Mapping[int, str] = MappingProxyType({})
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(eq=False, repr=False, slots=True)
@@ -163,7 +163,7 @@ class Call(NamedTuple):
     function: Function
     inputs: tuple[Any, ...]
     out: View
-    options: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    options: Mapping[str, Any] = NO_OPTIONS
     source: Source = Source()
 
     def reads(self) -> list[View]:
@@ -179,6 +179,12 @@ class Call(NamedTuple):
         if inputs is self.inputs and out is self.out:
             return self
         return Call(self.function, inputs, out, self.options, self.source)
+
+    def with_inputs(self, inputs: tuple[Any, ...]) -> Call:
+        """Return the call with other inputs; the call itself if they are the same objects."""
+        if len(inputs) == len(self.inputs) and all(map(operator.is_, inputs, self.inputs)):
+            return self
+        return self._replace(inputs=inputs)
 
     def name(self) -> str:
         """Return what NumPy calls the function: 'add', 'add.reduce'."""
@@ -237,12 +243,19 @@ class Program:
 
     def moved(self, change: Callable[[View], View]) -> Program:
         """Return the program with every view in it changed, equal ones to the same object."""
-        change = functools.cache(change)
+        known: dict[View, View] = {}
+
+        def changed(view: View) -> View:
+            found = known.get(view)
+            if found is None:
+                found = known[view] = change(view)
+            return found
+
         return Program(
-            tuple([call.moved(change) for call in self.calls]),
-            tuple(map(change, self.inputs)),
-            tuple(map(change, self.outputs)),
-            tuple(map(change, self.tensors)),
+            tuple([call.moved(changed) for call in self.calls]),
+            tuple(map(changed, self.inputs)),
+            tuple(map(changed, self.outputs)),
+            tuple(map(changed, self.tensors)),
         )
 
     def lasting(self) -> set[Buffer]:

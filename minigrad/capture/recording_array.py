@@ -22,7 +22,7 @@ from minigrad.arrays.wrapped import WrappedArray
 from minigrad.capture.array_types import ARRAYS, Reproduced, is_reproducible, memory_of
 from minigrad.capture.call_sites import CaptureError, refuse, source
 from minigrad.capture.memory import address, extent
-from minigrad.capture.program import PLAIN, Buffer, Call, Source, View
+from minigrad.capture.program import NO_OPTIONS, PLAIN, Buffer, Call, Source, View
 from minigrad.tape import changed, owner
 
 
@@ -72,7 +72,8 @@ class Recording:
             self._refuse_thread()
         reproduced = function not in PLAIN and any(map(is_reproducible, (*inputs, out)))
         answered = Reproduced(function) if reproduced else function
-        call = Call(answered, self._views(inputs), out._view(), options, source(self.sources))
+        views, made_by = self._views(inputs), source(self.sources)
+        call = Call(answered, views, out._view(), options or NO_OPTIONS, made_by)
         self.calls.append(call)
         return out
 
@@ -245,9 +246,8 @@ class RecordingArray(WrappedArray):
     def _function(
         self, function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]
     ) -> Any:
-        recording = self._recording
+        recording, x = self._recording, arguments[0]
         result = function(*map(self._plain, arguments), **options)
-        x = arguments[0]
         if function is np.where:
             return recording.add(np.where, arguments, recording.result(result))
         if function is np.concatenate:

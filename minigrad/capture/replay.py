@@ -8,9 +8,9 @@ import numpy as np
 
 from minigrad.arrays.reproducible import ReproducibleArray
 from minigrad.capture.array_types import like
-from minigrad.capture.codegen import Namespace, Writer
+from minigrad.capture.codegen import Writer, any_of
 from minigrad.capture.conditions import OptimizerBefore, Surroundings
-from minigrad.capture.memory import Memory, reuse_memory
+from minigrad.capture.memory import Memory, placement
 from minigrad.capture.program import Program
 from minigrad.capture.watch import array_of, show
 from minigrad.tape import Node, changes, numbers
@@ -90,19 +90,17 @@ class Replay:
         """Make the function that runs a recorded step."""
         program = self.program = recorded.program
         self._recorded = recorded
-        self._names = Namespace()
         parameters = [f"argument_{i}" for i in range(len(program.inputs))]
-        self._names.namespace.update(dict.fromkeys(parameters), misfit=MISFIT)
         memory = Memory()
         self._arrays = recorded.arrays
         self._move(memory)
-        writer = Writer(memory, self._names)
+        writer = self._writer = Writer(memory)
         written = {call.out.buffer for call in program.calls}
         for view, array in zip(program.tensors, self._arrays, strict=True):
             if isinstance(array, ReproducibleArray) and view.buffer not in written:
                 writer.stands_for(view, array)  # it knows of changes between two runs
-        program = reuse_memory(program)
-        conditions = (f"if {condition}: return misfit" for condition in self._conditions())
+        placed = placement(program)
+        conditions = writer.in_parts(self._conditions(), lambda some: [f"return {any_of(some)}"])
         fill = [
             f"{writer.argument(view)}[...] = {parameter}._array"
             for view, parameter in zip(program.inputs, parameters, strict=True)
@@ -110,26 +108,24 @@ class Replay:
         statements = [
             *self._changes(),
             *fill,
-            *writer.in_parts(map(writer.statement, program.calls)),
+            *writer.in_parts(writer.statement(call.moved(placed)) for call in program.calls),
         ]
         self._calls = writer.define("calls", parameters, statements or ["pass"])
-        self._names.namespace["calls"] = self._calls
         self._loss = None
         if isinstance(recorded.returned, Output) and not recorded.argument_gradients:
             index = recorded.returned.index
             self._loss = memory.array(program.outputs[index])
             self._tensor_of = _tensor_of(recorded.reproducible[index])
         body = [
-            *writer.in_parts(conditions, "if {}() is misfit: return misfit"),
-            f"calls({', '.join(parameters)})",
+            f"if {any_of(conditions)}: return {writer.constant(MISFIT)}",
+            f"{writer.name(self._calls, 'calls')}({', '.join(parameters)})",
             *writer.in_parts(self._left_behind()),
             *self._results(writer),
         ]
         self.run = writer.define("replay", parameters, body)
-        self._names.forget()
         self._arrays.clear()
         self._optimizers = recorded.optimizers
-        del self._recorded
+        del self._recorded, self._writer
 
     def _move(self, memory: Memory) -> None:
         """Move the tensors into the program's memory."""
@@ -142,22 +138,22 @@ class Replay:
 
     def _conditions(self) -> Iterator[str]:
         """Yield expressions, each true if the replay must not run."""
-        of = self._names.of
+        writer = self._writer
+        of, is_not = writer.constant, writer.is_not
         recorded = self._recorded
-        yield from recorded.surroundings.changes(self._names)
+        yield from recorded.surroundings.changes(writer)
         for tensor, array in zip(recorded.tensors, self._arrays, strict=True):
-            yield f"{of(tensor, 'tensor')}._array is not {of(array, 'array')}"
+            yield is_not(f"{of(tensor)}._array", array)
         for tensor, node in zip(recorded.tensors, recorded.nodes, strict=False):
-            yield f"{of(tensor, 'tensor')}._node is not {of(node, 'node')}"
+            yield is_not(f"{of(tensor)}._node", node)
         for tensor, grad in recorded.gradients_before.items():
-            kept = f"{of(tensor, 'tensor')}._grad"
+            kept = f"{of(tensor)}._grad"
             if grad is None:
                 yield f"{kept} is not None"
             else:
-                array = of(array_of(grad), "array")
-                yield f"{kept} is None or {kept}._array is not {array}"
+                yield f"{kept} is None or {is_not(f'{kept}._array', array_of(grad))}"
         for before in recorded.optimizers:
-            yield from before.changes(self._names)
+            yield from before.changes(writer)
 
     def _changes(self) -> Iterator[str]:
         """Yield statements that note the changes of the tensors, before they are made.
@@ -171,32 +167,32 @@ class Replay:
             if view.buffer in written
         ]
         if shown:
-            of = self._names.of
-            moment, log = of(changes.together(shown), "moment"), of(changes, "changes")
+            of = self._writer.constant
+            moment, log = of(changes.together(shown)), of(changes)
             # As in `Changes.add`, without a call.
-            yield f"for {log}.latest in {of(numbers, 'numbers')}: break"
+            yield f"for {log}.latest in {of(numbers)}: break"
             yield f"{moment}.number = {log}.latest"
             for array in shown:
                 if isinstance(array, ReproducibleArray):
-                    yield f"{of(array._memory, 'reproducible')}.version += 1"
+                    yield f"{of(array._memory)}.version += 1"
 
     def _left_behind(self) -> Iterator[str]:
         """Yield statements that set gradients and momentum buffers."""
-        of = self._names.of
+        of = self._writer.constant
         recorded = self._recorded
         for tensor, grad in recorded.gradients_after.items():
-            yield f"{of(tensor, 'tensor')}._grad = {of(grad, 'tensor')}"
+            yield f"{of(tensor)}._grad = {of(grad)}"
         for before in recorded.optimizers:
-            yield from before.left_behind(self._names)
+            yield from before.left_behind(self._writer)
 
     def _results(self, writer: Writer) -> Iterator[str]:
         """Yield statements that return what the step returns."""
         kinds = map(_tensor_of, self._recorded.reproducible)
-        tensors = [self._names.of(kind, "tensor_of", kind) for kind in kinds]
+        tensors = [writer.name(kind, "tensor_of") for kind in kinds]
         views = zip(tensors, self.program.outputs, strict=True)
         outputs = [f"{tensor}({writer.argument(view)}.copy('K'))" for tensor, view in views]
         for i, output in self._recorded.argument_gradients.items():
-            add = self._names.of(add_gradient, "add_gradient")
+            add = writer.name(add_gradient, "add_gradient")
             yield f"{add}(argument_{i}, {outputs[output.index]})"
 
         yield f"return {self._text(self._recorded.returned, outputs)}"
@@ -210,11 +206,10 @@ class Replay:
             opening, closing = "()" if type(value) is tuple else "[]"
             return f"{opening}{''.join(f'{self._text(v, outputs)}, ' for v in value)}{closing}"
         if type(value) is dict:
-            items = (
-                f"{self._names.of(k, 'key')}: {self._text(v, outputs)}, " for k, v in value.items()
-            )
+            of = self._writer.constant
+            items = (f"{of(k)}: {self._text(v, outputs)}, " for k, v in value.items())
             return f"{{{''.join(items)}}}"
-        return self._names.of(value, "returned")
+        return self._writer.constant(value)
 
     def repeat(self, n: int, arguments: list[Tensor]) -> Tensor | None:
         """Make the calls n times more, after two runs in a row with these arguments.

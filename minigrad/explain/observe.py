@@ -129,7 +129,7 @@ class Observation:
                 "of it: explain the step outside of minigrad.capture"
             )
 
-        def observed(method: Callable[..., Any], attribute: Any) -> Callable[..., Any]:
+        def observed(method: Callable[..., Any], attribute: Any) -> Any:
             before = attribute if callable(attribute) else _of_slot(attribute)
 
             def call(*arguments: Any, **options: Any) -> Any:
@@ -137,7 +137,10 @@ class Observation:
                     return before(*arguments, **options)
                 return method(before, *arguments, **options)
 
-            return call
+            if callable(attribute):
+                return call
+            # A slot, which rules that are made meanwhile must still be able to fill.
+            return property(lambda owner: partial(call, owner), attribute.__set__)
 
         places: dict[tuple[Any, str], Callable[..., Any]] = {
             (Rule, "plan"): self._plan,

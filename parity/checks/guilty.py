@@ -44,22 +44,26 @@ OTHERWISE: dict[str, Function] = {
         x, y, reduction="none", beta=beta
     ),
     "squared_error": lambda x, y: functional.mse_loss(x, y, reduction="none"),
+    "sum": lambda x, axis=None, keepdims=False: x.sum(axis, keepdims) if axis != () else x.clone(),
 }
 """The definitions of rules that are not called as torch's function of that name is."""
 
 
-def first_wrong(events: Iterable[Event]) -> Function | None:
-    """Return the first rule or derivative that did not compute what it should; None if all did."""
+def first_wrong(events: Iterable[Event], exact: bool = False) -> Function | None:
+    """Return the first rule or derivative that did not compute what it should; None if all did.
+
+    Of numbers that are `exact` no rule rounds any.
+    """
     for event in events:
         if isinstance(event, Forward):
             true, found = _output(event.operation), event.operation.output
             function = event.operation.rule.forward
         elif isinstance(event, Backward):
             true, function = _gradient(event), event.derivative
-            found = _summed(event.grad, np.shape(event.operation.inputs[event.position]))
+            found = _summed(event.grad, event.operation.inputs[event.position])
         else:
             continue
-        if not _agrees(found, true):
+        if not _agrees(found, true, exact):
             return function
     return None
 
@@ -97,20 +101,26 @@ def first_wrong_sum(
     return None
 
 
-def is_wrong_direction(found: Array, given: Mapping[str, Array], group: Mapping[str, Any]) -> bool:
-    """Return whether an optimiser's direction is not what its options say.
-
-    Args:
-        found: the direction.
-        given: the `parameter`, its `grad`, and the `buffer` if there was one.
-        group: the options.
+def judging(right: Function, note: Callable[[Any], object]) -> Function:
+    """Return `SGD._direction`, given as `right`; `note` is called with each parameter for which its
+    direction is not what the options say.
     """
 
-    def direction(given: Mapping[str, Tensor]) -> Tensor:
-        buffer = given.get("buffer")
-        return optim.direction(given["parameter"], given["grad"], buffer, group)[0]
+    def direction(optimizer: Any, parameter: Any, grad: Any, group: Any, buffer: Any) -> Any:
+        buffers = {} if buffer is None else {"buffer": np.array(buffer._array)}
+        given = {"parameter": np.array(parameter._array), "grad": np.array(grad), **buffers}
+        found = right(optimizer, parameter, grad, group, buffer)
+        options = {k: v.item() if hasattr(v, "item") else v for k, v in group.items()}
+        define = functools.partial(_direction, options)
+        if not _agrees(np.array(found), _told(lambda: true_value(define, given))):
+            note(parameter)
+        return found
 
-    return not _agrees(found, true_value(direction, given))
+    return direction
+
+
+def _direction(group: Mapping[str, Any], given: Mapping[str, Tensor]) -> Tensor:
+    return optim.direction(given["parameter"], given["grad"], given.get("buffer"), group)[0]
 
 
 def _wrong_sum(parts: Sequence[Array], total: Array) -> Function | None:
@@ -162,10 +172,10 @@ def _defined(operation: Operation) -> tuple[Callable[[Mapping[str, Tensor]], Ten
     return function, arrays
 
 
-def _summed(grad: Array, shape: tuple[int, ...]) -> Array:
-    """Sum a derivative over what was broadcast, as the sweep should do."""
-    total = np.sum(grad, tuple(_repeated(np.ndim(grad), shape)), np.longdouble)
-    return np.asarray(total, np.asarray(grad).dtype).reshape(shape)
+def _summed(grad: Array, by: Array) -> Array:
+    """Sum a derivative over what was broadcast, and convert it, as the sweep should do."""
+    total = np.sum(grad, tuple(_repeated(np.ndim(grad), np.shape(by))), np.longdouble)
+    return np.asarray(total, np.asarray(by).dtype).reshape(np.shape(by))
 
 
 def _down(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -185,5 +195,7 @@ def _repeated(axes: int, shape: tuple[int, ...]) -> list[int]:
     return [*range(added), *(added + i for i, n in enumerate(shape) if n == 1)]
 
 
-def _agrees(found: Array, true: Truth | None) -> bool:
-    return true is None or distance(found, Budget(*true, None, {})).found.passed
+def _agrees(found: Array, true: Truth | None, exact: bool = False) -> bool:
+    if true is None or (exact and np.array_equal(found, true.value, equal_nan=True)):
+        return True
+    return not exact and distance(found, Budget(*true, None, {})).found.passed

@@ -1,7 +1,7 @@
 """The budget of every node of a training step, given the inputs that an engine gave it."""
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from minigrad.explain.events import Backward, Forward
 from minigrad.graph import ancestors, leading_to
 from minigrad.temporary import replaced
 from parity.checks.budget import Budget, budget_of
-from parity.checks.guilty import first_wrong, first_wrong_sum, is_wrong_direction
+from parity.checks.guilty import first_wrong, first_wrong_sum, judging
 from parity.engines.adapters.tracing import (
     LOSS,
     PREDICTION,
@@ -130,20 +130,11 @@ class Nodes:
         watched = Nodes(self._trace, self._task, self._start, self._momentum_buffers)
         wrong: set[int] = set()
 
-        def judging(right: Function) -> Function:
-            def direction(
-                optimizer: Any, parameter: Any, grad: Any, group: Any, buffer: Any
-            ) -> Any:
-                buffers = {} if buffer is None else {"buffer": np.array(buffer._array)}
-                given = {"parameter": np.array(parameter._array), "grad": np.array(grad), **buffers}
-                found = right(optimizer, parameter, grad, group, buffer)
-                if is_wrong_direction(np.array(found), given, group):
-                    wrong.add(id(parameter))
-                return found
+        def note(parameter: Any) -> None:
+            wrong.add(id(parameter))
 
-            return direction
-
-        replaced({(optim.SGD, "_direction"): judging}, lambda: watched._updated(tensor))
+        place = {(optim.SGD, "_direction"): partial(judging, note=note)}
+        replaced(place, lambda: watched._updated(tensor))
         return id(watched._parameters[tensor]) in wrong
 
     @cached_property

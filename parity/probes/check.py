@@ -1,6 +1,7 @@
 """probes: on every probe both engines stay within the budget, or are the same where it is exact."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from parity.checks.bits import same, values_at
 from parity.checks.budget import Budget, budget_of
 from parity.checks.gradients import compare, tolerance
 from parity.checks.source import body_of
+from parity.checks.words import wrong_of
 from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import Array
 from parity.engines.trainer import Progress, Trainer, ignore
@@ -22,6 +24,10 @@ from parity.probes.notes import Key, Notes
 from parity.probes.places import Graph, Spectrum, traced_suspects
 from parity.probes.probe import Probe
 from parity.probes.run import Outcome, Problem, probes, run_probe
+from parity.probes.wrong import wrong_in_probe, wrong_rule
+
+MOST_TRIES = 3
+"""In so many probes the definitions are asked whether the function that is to blame is wrong."""
 
 
 class ProbedTensor(NamedTuple):
@@ -155,7 +161,9 @@ def probes_compared(
         "elements": elements,
         "worst_budget_used": max(worst[0], 0.0),
         "worst_at": worst[1] or None,
-        "failed": [] if passed else _failed(actual, rows, problems, budgets, dtype, seed),
+        "failed": []
+        if passed
+        else _failed((actual, expected), rows, problems, budgets, dtype, seed),
     }
 
 
@@ -204,17 +212,26 @@ def _named(key: Key | None) -> dict[str, Any]:
     return {"phase": key and key.phase, "tensor": key and key.tensor}
 
 
+def _agrees_with_judge(outcome: Outcome, key: Key, notes: BudgetNotes, probe: Probe) -> bool:
+    if key not in notes.values:
+        return False
+    own = notes.values[key]  # a flag has no budget
+    each = _compared(outcome, key, own.value if isinstance(own, Budget) else own, notes, probe)
+    return each is not None and each.used <= 1
+
+
 def _failed(
-    outcomes: Sequence[Outcome],
+    sides: tuple[Sequence[Outcome], Sequence[Outcome]],
     rows: list[list[tuple[Key, ProbedTensor]]],
     problems: list[Problem | None],
     budgets: Sequence[tuple[BudgetNotes, Problem | None]],
     dtype: str,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """Return an entry for every probe that failed, with the place that is to blame."""
-    names = [outcome.probe for outcome in outcomes]
+    """Return an entry for every probe that failed, with the place that is to blame, and who."""
+    names = [outcome.probe for outcome in sides[0]]
     traced, spectrum = traced_suspects(names, dtype, seed), Spectrum()
+    tries = Counter[CodeType | None]()
     suspects: dict[tuple[str, Key], list[CodeType]] = {}
     for name, row, (notes, _) in zip(names, rows, budgets, strict=True):
         for key, each in row:
@@ -222,7 +239,8 @@ def _failed(
             suspects[name, key] = found
             spectrum.add(found, each.used > 1, probe_named(name).exact)
     entries = []
-    for name, row, problem in zip(names, rows, problems, strict=True):
+    for *both, row, problem, (notes, _) in zip(*sides, rows, problems, budgets, strict=True):
+        name = both[0].probe
         wrong = [(key, each) for key, each in row if each.used > 1]
         if not wrong and problem is None:
             continue
@@ -232,6 +250,15 @@ def _failed(
             "line": problem and problem.line,
         }
         code: Any = None if first is None else spectrum.likeliest(suspects[name, first])
+        if first is None:
+            who = wrong_of(*(outcome.problem is None for outcome in both))
+        else:
+            probe, rule = probe_named(name), None
+            agree = [_agrees_with_judge(outcome, first, notes, probe) for outcome in both]
+            if any(agree) and tries[code] < MOST_TRIES:
+                rule = wrong_rule(probe, dtype, seed)
+                tries[code] += 1
+            who = wrong_in_probe((agree[0], agree[1]), rule)
         if code is not None:
             place = {"rule": code.co_qualname, **body_of(code)}
         entries.append(
@@ -242,6 +269,7 @@ def _failed(
                 **each.at,
                 "problem": each.problem or (problem.text if problem is not None else None),
                 **place,
+                "wrong": who,
             }
         )
     return entries

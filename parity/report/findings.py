@@ -190,9 +190,7 @@ def _found_by(group: list[Failed], probes: list[str], settings: Document) -> str
         networks.setdefault(each.architecture["name"], []).append(LABELS[each.name])
     parts = [f"{_listed(labels)} of {name}" for name, labels in networks.items()]
     if probes:
-        more = f" and {len(probes) - 3} more" if len(probes) > 4 else ""
-        shown = probes[:3] if more else probes
-        parts.append(f"the probe{'s' * (len(probes) != 1)} {', '.join(shown)}{more}")
+        parts.append(f"the probe{'s' * (len(probes) != 1)} {_few(probes)}")
     return f"found by {'; '.join(parts)}; {_run(settings)}"
 
 
@@ -209,7 +207,7 @@ def _place(failed: Failed) -> Document:
 
 def _of_probes(failed: list[Document], probes: Document, settings: Document) -> Finding:
     """Return the finding of the probes that no verdict speaks for."""
-    first = failed[0]
+    first = next((place for place in failed if place.get("wrong")), failed[0])
     names = list(dict.fromkeys(place["probe"] for place in failed))
     said = f"the probe {first['probe']}" if len(names) == 1 else f"{len(names)} probes"
     details = [_source(first)] if first.get("line") else []
@@ -218,9 +216,8 @@ def _of_probes(failed: list[Document], probes: Document, settings: Document) -> 
         details.append(f"{first['probe']}: {where(first)}{found and ': '}{found}")
     if first.get("problem"):
         details.append(f"{first['probe']}: {first['problem']}")
-    details.append(f"failed: {', '.join(names)}; {_run(settings)}")
-    sentence = f"{_engines(settings)}, and which is wrong cannot be told: {said}"
-    return Finding(sentence, details, probes.get("case"))
+    details.append(f"failed: {_few(names)}; {_run(settings)}")
+    return Finding(f"{who(first.get('wrong'), settings)}: {said}", details, probes.get("case"))
 
 
 def _of_engine(subject: str, problem: Document) -> Finding:
@@ -236,6 +233,12 @@ def _engines(settings: Document) -> str:
 
 def _run(settings: Document) -> str:
     return f"{settings['engine']} against {settings['against']}, {conditions(settings)}"
+
+
+def _few(names: list[str]) -> str:
+    """The first three of many names, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 4 else ""
+    return ", ".join(names[:3] if more else names) + more
 
 
 def _listed(names: list[str]) -> str:

@@ -99,6 +99,17 @@ def test_everything_is_put_back_even_after_an_error() -> None:
     assert all(now is then for now, then in zip(replaceable(), before, strict=True))
 
 
+def test_a_rule_that_is_made_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reductions over some axes have a rule of their own, made when one is first called."""
+    monkeypatch.setattr(RULES["mean"], "_twins", {})
+    x = minigrad.ones(2, 3, requires_grad=True)
+    explained = str(explain(lambda: x.mean(0).sum()))
+    assert "mean" in explained
+    assert RULES["mean"]._twins
+    twin = RULES["mean"]._twins["MeanBackward1"]
+    assert twin.plan((True,)) is twin._plans[True,], "it is no longer observed"
+
+
 def test_another_thread_is_not_observed() -> None:
     w = minigrad.ones(2, requires_grad=True)
 

@@ -29,7 +29,9 @@ def verdict(names: list[str] | None = None, dtype: str = "float32", **by: Any) -
     """
     ours = list(run_probes(minigrad, dtype, 0, names, **by))
     theirs = [expected(dtype)[outcome.probe] for outcome in ours]
-    return probes_compared(ours, theirs, list(run_budgeted(dtype, 0, names)), dtype, 0)
+    found = probes_compared(ours, theirs, list(run_budgeted(dtype, 0, names)), dtype, 0)
+    assert all(each["wrong"] in ("actual", None) for each in found["failed"]), "torch is right"
+    return found
 
 
 def located_by_probes(

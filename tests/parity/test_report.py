@@ -134,6 +134,17 @@ def test_the_guilty_is_named(wrong: str | None, said: str) -> None:
     assert node(wrong=wrong).startswith(said)
 
 
+def test_the_guilty_is_named_where_probes_alone_failed_and_a_few_of_them() -> None:
+    document = report_of().document
+    (one, another) = FAILED_PROBES["failed"]
+    many = [{**another, "probe": f"probe-{i}", "wrong": "actual"} for i in range(20)]
+    document |= {"passed": False, "probes": FAILED_PROBES | {"failed": [one, *many]}}
+    (finding,) = findings(document)
+    assert finding.sentence == "minigrad is wrong: 21 probes"
+    (said,) = (line for line in finding.details if line.startswith("failed: "))
+    assert "probe-1 and 18 more; " in said
+
+
 def test_what_a_node_computes_is_named() -> None:
     def thing(phase: str, layer: str, tensor: str) -> str:
         return node(phase=phase, node=layer, tensor=tensor).partition(": ")[2].partition(", in ")[0]

@@ -17,7 +17,7 @@ those of `parity bench --scaling`, and ensembles of 100 members. The last column
     use_arrays                  42         4        0   49  width 1
     join_calls                  36        14        0   42  width 1
     compare_with_zeros           1         4        1   13  batch 1,000
-    memory.reuse_memory          2         5        6   44  depth 100
+    memory.placement             2         5        6   44  depth 100
 
 A pass that gives less than 5 % on every row is not kept. Two were taken out for that reason: one
 removed repeated calls (2, 3, 0, and at most 4.9 in an ensemble of underfit), and one worked on

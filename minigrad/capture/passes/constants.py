@@ -33,7 +33,7 @@ def fold_constants(program: Program) -> Program:
     kept: list[Call] = []
     for call in program.calls:
         if folded:
-            call = call._replace(inputs=with_views(call.inputs, known))
+            call = call.with_inputs(with_views(call.inputs, known))
         out = call.out.buffer
         if (
             out in results
@@ -74,7 +74,7 @@ def use_arrays(program: Program) -> Program:
             ) and call.function in EXACT:
                 x = View(x.buffer, x.dtype, (), (), x.offset)
             inputs.append(x)
-        return call._replace(inputs=tuple(inputs))
+        return call.with_inputs(tuple(inputs))
 
     return program.with_calls([lowered(call) for call in program.calls])
 

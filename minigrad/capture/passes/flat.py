@@ -27,6 +27,13 @@ def join_calls(program: Program) -> Program:
     Only calls on memory that is visible outside, and on results of such calls: an optimizer's.
     """
     layout = _Layout()
+    calls = _joined(program, layout)
+    layout.lay_rest(program)
+    return program.with_calls(calls).moved(layout.place)
+
+
+def _joined(program: Program, layout: "_Layout") -> list[Call]:
+    """Return the calls with those that are alike joined, and lay out what they are on."""
     order = _Order(program)
     lasting = program.lasting()
     groups: dict[Any, list[int]] = defaultdict(list)
@@ -57,8 +64,7 @@ def join_calls(program: Program) -> Program:
             calls.append(layout.joined([program.calls[j] for j in first_of[i]]))
         elif i not in order.moved:
             calls.append(call)
-    layout.lay_rest(program)
-    return program.with_calls(calls).moved(layout.place)
+    return calls
 
 
 def _kind(call: Call) -> Any:

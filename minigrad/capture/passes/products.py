@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minigrad.capture.program import Call, Program, View
+from minigrad.capture.program import NO_OPTIONS, Call, Program, View
 
 
 def use_dot(program: Program) -> Program:
@@ -82,7 +82,7 @@ def use_einsum(program: Program) -> Program:
     """
     return program.with_calls(
         [
-            call._replace(function=np.einsum, inputs=("ij->j", *call.inputs), options={})
+            call._replace(function=np.einsum, inputs=("ij->j", *call.inputs), options=NO_OPTIONS)
             if call.function == np.add.reduce and _is_narrow(call)
             else call
             for call in program.calls
