@@ -27,8 +27,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-import numpy as np
-
+from minigrad.capture.array_types import ARRAYS
 from minigrad.capture.call_sites import CaptureError
 from minigrad.capture.passes import lower
 from minigrad.capture.record import record
@@ -49,7 +48,8 @@ def capture(step: Callable[..., Any], *, cache_size: int = 8) -> Captured:
 
     The first call runs the step and records its NumPy calls. Later calls repeat only these, with
     the same results in every bit except a NaN's sign. No Python code of the step, its modules,
-    hooks or optimizer runs again. Every step made of minigrad's operations can be captured.
+    hooks or optimizer runs again. Every step made of minigrad's operations can be captured, also on
+    reproducible arrays.
 
     What can differ between two calls:
 
@@ -274,12 +274,13 @@ def _key(value: Any, tensors: list[Tensor]) -> Any:
     if isinstance(value, Tensor):
         tensors.append(value)
         array = value._array
-        if type(array) is not np.ndarray:
+        kind = type(array)
+        if kind not in ARRAYS:
             raise CaptureError(
-                f"capture: an argument is a tensor of {type(array).__name__}, and only steps on "
-                "ndarrays can be captured: run this one eagerly"
+                f"capture: an argument is a tensor of {kind.__name__}, and only steps on ndarrays "
+                "and reproducible arrays can be captured: run this one eagerly"
             )
-        return Tensor, array.shape, array.strides, array.dtype, value._node is None
+        return kind, array.shape, array.strides, array.dtype, value._node is None
     kind = type(value)
     if kind in (tuple, list):
         return kind, tuple([_key(part, tensors) for part in value])

@@ -3,13 +3,16 @@
 import itertools
 import operator
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
+from minigrad.arrays.reproducible import ReproducibleArray
+from minigrad.capture.array_types import Reproduced
 from minigrad.capture.memory import Memory
-from minigrad.capture.program import UPDATES, Call, Program, View, views_in
+from minigrad.capture.program import UPDATES, Buffer, Call, Program, View, views_in, with_views
 
 BY_KEYWORD = frozenset({np.maximum, np.minimum})
 """Functions for which NumPy deprecates passing `out` by position."""
@@ -28,6 +31,7 @@ class Writer:
         self._namespace: dict[str, Any] = {}
         self._names: dict[Any, str] = {}
         self._constants: list[Any] = []
+        self._reproducible: defaultdict[Buffer, dict[View, Any]] = defaultdict(dict)
 
     def name(self, function: Callable[..., Any], hint: str) -> str:
         """Return the name of a function: the hint with a number."""
@@ -58,11 +62,60 @@ class Writer:
         return self.constant(value)
 
     def statement(self, call: Call) -> str:
-        """Return the statement that makes a call."""
+        """Return the statement that makes a call; to be asked for in the order of the calls."""
+        if isinstance(call.function, Reproduced):
+            statement = self._reproduced(call, call.function.function)
+        else:
+            statement = self._plain(call, call.function)
+        if known := self._reproducible.pop(call.out.buffer, None):
+            start, end = call.out.bounds()
+            self._reproducible[call.out.buffer] = {
+                view: array
+                for view, array in known.items()
+                if view.bounds()[1] <= start or end <= view.bounds()[0]
+            }
+        return statement
+
+    def stands_for(self, view: View, array: ReproducibleArray) -> None:
+        """Have a reproducible array, and its transpose, stand for a view that is not written to."""
+        known = self._reproducible[view.buffer]
+        if array.ndim == 2:
+            transposed = view._replace(shape=view.shape[::-1], strides=view.strides[::-1])
+            known[transposed] = array.mT
+        known[view] = array
+
+    def _reproduced(self, call: Call, function: Callable[..., Any]) -> str:
+        """Return the statement that has reproducible arrays answer a call.
+
+        As long as a matrix is not written to, one array stands for it, which is split once. In the
+        next run another matrix is in its memory: so its first statement discards the split.
+        """
+        statements: list[str] = []
+
+        def reproducible(view: View) -> Any:
+            if view not in self._reproducible[view.buffer]:
+                array = ReproducibleArray(self._memory.array(view))
+                self.stands_for(view, array)
+                if not view.buffer.constant:
+                    statements.append(f"{self.constant(array._memory)}.version += 1")
+            return self._reproducible[view.buffer][view]
+
+        name = self.name(function, call.name())
+        arguments = list(map(self.argument, with_views(call.inputs, reproducible)))
+        arguments += [f"{key}={self.argument(value)}" for key, value in call.options.items()]
+        if call.function in UPDATES:
+            arguments.insert(0, self.constant(reproducible(call.out)))
+            statements.append(f"{name}({', '.join(arguments)})")
+        else:
+            out = self.argument(call.out)
+            statements.append(f"{out}[...] = {name}({', '.join(arguments)})._array")
+        return "; ".join(statements)
+
+    def _plain(self, call: Call, function: Callable[..., Any]) -> str:
         out = self.argument(call.out)
         arguments = list(map(self.argument, call.inputs))
         # The method does not look for array types that multiply in another way first.
-        function = np.ndarray.dot if call.function is np.dot else call.function
+        function = np.ndarray.dot if function is np.dot else function
         name = self.name(function, call.name())
         if function in UPDATES:
             return f"{name}({out}, {', '.join(arguments)})"

@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minigrad.capture.array_types import Function, Reproduced, numpy_function
 from minigrad.dtypes import DType
 
-UPDATES = frozenset({np.add.at, operator.setitem})
+UPDATES = frozenset({np.add.at, Reproduced(np.add.at), operator.setitem})
 """Functions that change only a part of their output, and so depend on its old contents."""
 
 EXACT = frozenset(
@@ -48,6 +49,9 @@ EXACT = frozenset(
 They are correctly rounded (IEEE 754). NumPy computes others, such as `exp`, by different code for
 contiguous arrays.
 """
+
+PLAIN = EXACT | {np.concatenate, np.where, operator.getitem, operator.setitem}
+"""Functions that reproducible arrays answer as NumPy does: they move elements or are `EXACT`."""
 
 NO_PARTS: Mapping[int, str] = MappingProxyType({})
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
@@ -104,11 +108,16 @@ class View(NamedTuple):
         lengths = zip(self.shape, self.strides, expected, strict=True)
         return all(n == 1 or stride == wanted for n, stride, wanted in lengths)
 
-    def is_inside(self) -> bool:
-        """Return whether all elements are in the buffer."""
+    def bounds(self) -> tuple[int, int]:
+        """Return where in the buffer the elements begin and end."""
         reach = [(n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)]
         first = self.offset + sum(r for r in reach if r < 0)
         end = self.offset + sum(r for r in reach if r > 0) + self.dtype.itemsize
+        return first, end if self.size else first
+
+    def is_inside(self) -> bool:
+        """Return whether all elements are in the buffer."""
+        first, end = self.bounds()
         return self.size == 0 or (first >= 0 and end <= self.buffer.size)
 
     def is_whole(self) -> bool:
@@ -142,7 +151,8 @@ class Call(NamedTuple):
     Attributes:
         function: a ufunc or its `reduce`, `at` of `np.add`; `np.where`, `np.concatenate`,
             `np.copyto`, `np.dot` or `np.einsum`; `operator.getitem` and `operator.setitem` with
-            keys that select elements one by one (other keys are views).
+            keys that select elements one by one (other keys are views); or one of them as
+            `Reproduced`.
         inputs: views, Python numbers, and tuples of them; without what is written into. Of
             `np.einsum` also the text that says what is summed.
         out: what is written into.
@@ -150,7 +160,7 @@ class Call(NamedTuple):
         source: where it comes from.
     """
 
-    function: Callable[..., Any]
+    function: Function
     inputs: tuple[Any, ...]
     out: View
     options: Mapping[str, Any] = NO_OPTIONS
@@ -178,8 +188,9 @@ class Call(NamedTuple):
 
     def name(self) -> str:
         """Return what NumPy calls the function: 'add', 'add.reduce'."""
-        owner = getattr(self.function, "__self__", None)
-        name = self.function.__name__
+        function = numpy_function(self.function)
+        owner = getattr(function, "__self__", None)
+        name = function.__name__
         return f"{owner.__name__}.{name}" if isinstance(owner, np.ufunc) else name
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
+from minigrad.capture.array_types import is_reproducible, like, memory_of
 from minigrad.capture.call_sites import CaptureError
 from minigrad.capture.code_names import traced
 from minigrad.capture.memory import address
@@ -90,13 +91,14 @@ def _recorded(
         tuple(out._view() for out in outputs),
         tuple(watch.array(tensor)._view() for tensor in tensors),
     )
-    results = [Tensor._wrapped(np.copy(out._array)) for out in outputs]
+    results = [Tensor._wrapped(np.copy(out._wrapped)) for out in outputs]
     recorded = RecordedStep(
         program,
         tensors,
-        [watch.array(tensor)._array for tensor in tensors],
+        [watch.array(tensor)._wrapped for tensor in tensors],
         [before.node for before in watch.before.values()],
         returned,
+        [is_reproducible(out) for out in outputs],
         argument_gradients,
         watch.gradients,
         gradients_after,
@@ -128,9 +130,10 @@ def _stand_in(watch: Watch, i: int, argument: Tensor) -> Tensor:
     if array.size == 0 or array.flags.forc:
         copy = np.copy(array)
     else:
-        low, high = byte_bounds(array)
+        low, high = byte_bounds(memory_of(array))
         room = np.empty(high - low, np.uint8)
-        copy = np.ndarray(array.shape, array.dtype, room, address(array) - low, array.strides)
+        start = address(memory_of(array)) - low
+        copy = like(array, np.ndarray(array.shape, array.dtype, room, start, array.strides))
         np.copyto(copy, array)
     recorded = watch.recording.result(copy)
     recorded._buffer.name = f"argument_{i}"
@@ -185,7 +188,7 @@ def _write_back(watch: Watch) -> None:
                 f"capture: the step gives a tensor of shape {list(old.shape)} other memory, by "
                 "assigning to .data or converting its module: write into it with copy_() instead"
             )
-        np.copyto(old._array, new._array)
+        np.copyto(old._wrapped, new._wrapped)
         recording.add(np.copyto, (new,), recording.writes(old))
         tensor._array = old
 

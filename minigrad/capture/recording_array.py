@@ -3,11 +3,10 @@
 The rules, the sweep and the optimiser run on it unchanged. Every call of the vocabulary is carried
 out at once, so that the first run of a step is an eager run, and noted in a `Recording` as a
 `Call` on views of memory. A view (of a reshape, a transpose, a slice) is noted nowhere: it is
-another way to look at the same buffer.
+another way to look at the same buffer. What reproducible arrays compute otherwise is `Reproduced`.
 
-An ndarray that meets a recording array in a call is memory from outside the recording: it is
-noted as such, by the array that owns it. What asks for *values* cannot be noted, since they
-are other ones in the next run: it raises `CaptureError`.
+An ndarray that meets a recording array in a call is memory from outside the recording: it is noted
+as such, by the array that owns it. What asks for *values* raises `CaptureError`.
 """
 
 from __future__ import annotations
@@ -20,9 +19,10 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minigrad.arrays.wrapped import WrappedArray
+from minigrad.capture.array_types import ARRAYS, Reproduced, is_reproducible, memory_of
 from minigrad.capture.call_sites import CaptureError, refuse, source
 from minigrad.capture.memory import address, extent
-from minigrad.capture.program import NO_OPTIONS, Buffer, Call, Source, View
+from minigrad.capture.program import NO_OPTIONS, PLAIN, Buffer, Call, Source, View
 from minigrad.tape import changed, owner
 
 
@@ -70,8 +70,10 @@ class Recording:
         """
         if get_ident() != self._thread:
             self._refuse_thread()
+        reproduced = function not in PLAIN and any(map(is_reproducible, (*inputs, out)))
+        answered = Reproduced(function) if reproduced else function
         views, made_by = self._views(inputs), source(self.sources)
-        call = Call(function, views, out._view(), options or NO_OPTIONS, made_by)
+        call = Call(answered, views, out._view(), options or NO_OPTIONS, made_by)
         self.calls.append(call)
         return out
 
@@ -101,10 +103,14 @@ class Recording:
 
     def result(self, array: Any) -> RecordingArray:
         """Return a recording array of what a call has just computed, in memory of its own."""
-        array = np.asarray(array)
+        if not is_reproducible(array):
+            array = np.asarray(array)
+        elif owner(array) is not memory_of(array):
+            array = np.copy(array)  # a gradient has to own its memory
         memory = owner(array)
-        root = RecordingArray(self, memory, Buffer(memory.nbytes))
-        return root if array is memory else root._seen(array)
+        whole = array if memory_of(array) is memory else memory
+        root = RecordingArray(self, whole, Buffer(memory.nbytes))
+        return root if array is whole else root._seen(array)
 
     def writes(self, out: Any) -> RecordingArray:
         """Return what is about to be written to, as a recording array; note the change.
@@ -125,7 +131,7 @@ class Recording:
     def _views(self, value: Any) -> Any:
         if isinstance(value, RecordingArray):
             return value._view()
-        if isinstance(value, np.ndarray):
+        if isinstance(value, ARRAYS):
             return self.array(value)._view()
         if isinstance(value, (tuple, list)):
             return type(value)(map(self._views, value))
@@ -139,18 +145,30 @@ class RecordingArray(WrappedArray):
         CaptureError: the call is not in `minigrad.vocabulary`, or asks for values.
     """
 
-    __slots__ = ("__weakref__", "_array", "_buffer", "_known", "_recording", "_root")
+    __slots__ = ("__weakref__", "_buffer", "_known", "_recording", "_root", "_wrapped")
 
     def __init__(
         self, recording: Recording, array: Any, buffer: Buffer, root: RecordingArray | None = None
     ) -> None:
         self._recording = recording
-        self._array = array
+        self._wrapped = array
         self._buffer = buffer
         self._root = root
         self._known: View | None = None
 
     # ---- what it is -------------------------------------------------------------------------
+
+    @property
+    def _array(self) -> Any:
+        """The ndarray that holds the values."""
+        return memory_of(self._wrapped)
+
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        """Return `value` with what the recording arrays in it wrap in their place."""
+        if isinstance(value, (tuple, list)):
+            return type(value)(map(cls._plain, value))
+        return value._wrapped if isinstance(value, cls) else value
 
     @property
     def base(self) -> RecordingArray | None:
@@ -160,10 +178,10 @@ class RecordingArray(WrappedArray):
     @property
     def mT(self) -> RecordingArray:
         """The matrix with its axes exchanged, in the same memory."""
-        return self._seen(self._array.mT)
+        return self._seen(self._wrapped.mT)
 
     def __getitem__(self, key: Any) -> RecordingArray:
-        found = self._array[plain_key(key)]
+        found = self._wrapped[plain_key(key)]
         if self._shares(found):
             return self._seen(found)
         return self._recording.add(operator.getitem, (self, key), self._recording.result(found))
@@ -171,10 +189,10 @@ class RecordingArray(WrappedArray):
     def __setitem__(self, key: Any, value: Any) -> None:
         plain = plain_key(key)
         out = self._recording.writes(self)
-        place = self._array[plain]
+        place = self._wrapped[plain]
         if isinstance(place, np.generic):  # a key that names one element
-            place = self._array[(*plain, ...) if isinstance(plain, tuple) else (plain, ...)]
-        self._array[plain] = self._plain(value)
+            place = self._wrapped[(*plain, ...) if isinstance(plain, tuple) else (plain, ...)]
+        self._wrapped[plain] = self._plain(value)
         if self._shares(place):
             self._recording.add(np.copyto, (value,), out._seen(place))
         else:
@@ -189,7 +207,7 @@ class RecordingArray(WrappedArray):
 
     def _shares(self, array: Any) -> bool:
         """Return whether an array is a view of this array's memory."""
-        return isinstance(array, np.ndarray) and owner(array) is self._whole()._array
+        return owner(array) is self._whole()._array
 
     def _view(self) -> View:
         if self._known is None:
@@ -207,30 +225,29 @@ class RecordingArray(WrappedArray):
         if out is None:
             return self._recording.add(ufunc, inputs, self._recording.result(ufunc(*plain)))
         target = self._recording.writes(out)
-        ufunc(*plain, out=target._array)
+        ufunc(*plain, out=target._wrapped)
         self._recording.add(ufunc, inputs, target)
         return out
 
     def _reduce(self, ufunc: np.ufunc, x: Any, options: dict[str, Any]) -> Any:
-        result = self._recording.result(ufunc.reduce(x._array, **options))
+        result = self._recording.result(ufunc.reduce(x._wrapped, **options))
         return self._recording.add(ufunc.reduce, (x,), result, **options)
 
     def _add_at(self, out: Any, key: Any, values: Any) -> None:
         target = self._recording.writes(out)
-        np.add.at(target._array, plain_key(key), self._plain(values))
+        np.add.at(target._wrapped, plain_key(key), self._plain(values))
         self._recording.add(np.add.at, (key, values), target)
 
     def _copy_to(self, out: Any, values: Any) -> None:
         target = self._recording.writes(out)
-        np.copyto(target._array, self._plain(values))
+        np.copyto(target._wrapped, self._plain(values))
         self._recording.add(np.copyto, (values,), target)
 
     def _function(
         self, function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]
     ) -> Any:
-        recording = self._recording
+        recording, x = self._recording, arguments[0]
         result = function(*map(self._plain, arguments), **options)
-        x = arguments[0]
         if function is np.where:
             return recording.add(np.where, arguments, recording.result(result))
         if function is np.concatenate:
@@ -245,7 +262,7 @@ class RecordingArray(WrappedArray):
         if out.shape == x.shape:
             return recording.add(np.copyto, (x,), out)
         # A reshape that had to copy: the elements are in C order now.
-        recording.add(np.copyto, (x,), out._seen(np.reshape(result, x.shape, copy=False)))
+        recording.add(np.copyto, (x,), out._seen(np.reshape(out._wrapped, x.shape, copy=False)))
         return out
 
     def _refuse(self, call: str) -> NoReturn:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.capture.array_types import Reproduced, numpy_function
 from minigrad.capture.memory import Memory
 from minigrad.capture.program import Buffer, Call, Program, View
 
@@ -31,8 +32,9 @@ def listing(program: Program) -> str:
     """Return the calls of a program, one a line, with what they cost.
 
     Behind each stand the shape and dtype of its result, the floating-point operations (a
-    multiplication and an addition count as two), the bytes of the arrays it reads and writes, and
-    the rule that made it. Above the calls stands the line of the step that led to them.
+    multiplication and an addition count as two, in reproducible arithmetic, too), the bytes of the
+    arrays it reads and writes, and the rule that made it. Above the calls stands the line of the
+    step that led to them.
     """
     notation = _Notation(program)
     flops, traffic = (sum(map(cost, program.calls)) for cost in (flops_of, bytes_of))
@@ -61,12 +63,13 @@ def listing(program: Program) -> str:
 
 def flops_of(call: Call) -> int:
     """Return how many floating-point operations a call makes."""
-    if call.function in PRODUCTS:
+    function = numpy_function(call.function)
+    if function in PRODUCTS:
         return 2 * call.out.size * int(call.inputs[0].shape[-1])
-    if isinstance(call.function, np.ufunc):
+    if isinstance(function, np.ufunc):
         return call.out.size
-    of_ufunc = isinstance(getattr(call.function, "__self__", None), np.ufunc)
-    if of_ufunc or call.function is np.einsum:  # a reduction, or add.at
+    of_ufunc = isinstance(getattr(function, "__self__", None), np.ufunc)
+    if of_ufunc or function is np.einsum:  # a reduction, or add.at
         return max((view.size for view in call.reads()), default=0)
     return 0
 
@@ -165,11 +168,12 @@ class _Notation:
             return f"{out} = {arguments[0]}[{arguments[1]}]"
         if call.function is operator.setitem:
             return f"{out}[{arguments[0]}] = {arguments[1]}"
-        if call.function == np.add.at:
-            return f"np.add.at({out}, {', '.join(arguments)})"
+        library = "reproducible" if isinstance(call.function, Reproduced) else "np"
+        if call.name() == "add.at":
+            return f"{library}.add.at({out}, {', '.join(arguments)})"
         if call.function is np.copyto:
             return f"np.copyto({out}, {arguments[0]})"
         arguments += [f"{name}={value}" for name, value in call.options.items()]
         if new:
-            return f"{out} = np.{call.name()}({', '.join(arguments)})"
-        return f"np.{call.name()}({', '.join(arguments)}, out={out})"
+            return f"{out} = {library}.{call.name()}({', '.join(arguments)})"
+        return f"{library}.{call.name()}({', '.join(arguments)}, out={out})"

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.arrays.reproducible import ReproducibleArray
+from minigrad.capture.array_types import like
 from minigrad.capture.codegen import Writer, any_of
 from minigrad.capture.conditions import OptimizerBefore
 from minigrad.capture.memory import Memory, placement
@@ -53,6 +55,7 @@ class RecordedStep:
         arrays: of these tensors, when they were recorded.
         nodes: the nodes of the tensors that existed before the step, which come first.
         returned: what the step returned, with `Output` and `Argument` for tensors.
+        reproducible: for each output whether it is a reproducible array.
         argument_gradients: for each argument whose gradient was computed, the output it is in.
         gradients_before: tensors whose `.grad` the step read, with the gradient.
         gradients_after: tensors whose `.grad` the step set, with the gradient.
@@ -65,6 +68,7 @@ class RecordedStep:
     arrays: list[Any]
     nodes: list[Node | None]
     returned: Any
+    reproducible: list[bool]
     argument_gradients: dict[int, Output]
     gradients_before: dict[Tensor, Tensor | None]
     gradients_after: dict[Tensor, Tensor | None]
@@ -92,6 +96,10 @@ class Replay:
         self._arrays = recorded.arrays
         self._move(memory)
         writer = self._writer = Writer(memory)
+        written = {call.out.buffer for call in program.calls}
+        for view, array in zip(program.tensors, self._arrays, strict=True):
+            if isinstance(array, ReproducibleArray) and view.buffer not in written:
+                writer.stands_for(view, array)  # it knows of changes between two runs
         placed = placement(program)
         conditions = writer.in_parts(self._conditions(), lambda some: [f"return {any_of(some)}"])
         fill = [
@@ -106,7 +114,9 @@ class Replay:
         self._calls = writer.define("calls", parameters, statements or ["pass"])
         self._loss = None
         if isinstance(recorded.returned, Output) and not recorded.argument_gradients:
-            self._loss = memory.array(program.outputs[recorded.returned.index])
+            index = recorded.returned.index
+            self._loss = memory.array(program.outputs[index])
+            self._tensor_of = _tensor_of(recorded.reproducible[index])
         body = [
             "try:",
             f"    if {any_of(conditions)}: return {writer.constant(MISFIT)}",
@@ -126,7 +136,7 @@ class Replay:
         for i, tensor in enumerate(self._recorded.tensors):
             view = self.program.tensors[i]
             if view.buffer.memory is None:
-                self._arrays[i] = memory.own_array(view)
+                self._arrays[i] = like(array_of(tensor), memory.own_array(view))
                 np.copyto(self._arrays[i], array_of(tensor))
                 show(tensor, self._arrays[i])
 
@@ -166,6 +176,9 @@ class Replay:
             # As in `Changes.add`, without a call.
             yield f"for {log}.latest in {of(numbers)}: break"
             yield f"{moment}.number = {log}.latest"
+            for array in shown:
+                if isinstance(array, ReproducibleArray):
+                    yield f"{of(array._memory)}.version += 1"
 
     def _left_behind(self) -> Iterator[str]:
         """Yield statements that set gradients and momentum buffers."""
@@ -178,8 +191,10 @@ class Replay:
 
     def _results(self, writer: Writer) -> Iterator[str]:
         """Yield statements that return what the step returns."""
-        tensor = writer.name(Tensor._wrapped, "tensor_of")
-        outputs = [f"{tensor}({writer.argument(view)}.copy('K'))" for view in self.program.outputs]
+        kinds = map(_tensor_of, self._recorded.reproducible)
+        tensors = [writer.name(kind, "tensor_of") for kind in kinds]
+        views = zip(tensors, self.program.outputs, strict=True)
+        outputs = [f"{tensor}({writer.argument(view)}.copy('K'))" for tensor, view in views]
         for i, output in self._recorded.argument_gradients.items():
             add = writer.name(add_gradient, "add_gradient")
             yield f"{add}(argument_{i}, {outputs[output.index]})"
@@ -215,12 +230,21 @@ class Replay:
         for i in range(n):
             self._calls(*arguments)
             losses[i] = loss
-        return Tensor._wrapped(losses)
+        return self._tensor_of(losses)
 
     def follow(self) -> None:
         """Take over the numbers among the optimizers' options."""
         for before in self._optimizers:
             before.follow()
+
+
+def _tensor_of(reproducible: bool) -> Callable[[Any], Tensor]:
+    """Return a function that makes a tensor of an ndarray."""
+    return _reproducible_tensor if reproducible else Tensor._wrapped
+
+
+def _reproducible_tensor(array: Any) -> Tensor:
+    return Tensor._wrapped(ReproducibleArray(array))
 
 
 def add_gradient(argument: Tensor, grad: Tensor) -> None:

@@ -22,6 +22,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from minigrad.arrays.reproducible import ReproducibleArray
+from minigrad.capture.array_types import ARRAYS
 from minigrad.capture.call_sites import CaptureError, refuse
 from minigrad.capture.conditions import OptimizerBefore
 from minigrad.capture.recording_array import Recording, RecordingArray
@@ -111,10 +113,11 @@ class Watch:
         if shown is not None:
             return shown
         array = _SLOT.__get__(tensor)
-        if type(array) is not np.ndarray:
+        if type(array) not in ARRAYS or self.has_made(tensor):
             raise CaptureError(
                 f"capture: a tensor of {type(array).__name__} takes part in the step, and only "
-                "steps on ndarrays can be captured: run this one eagerly"
+                "steps on ndarrays and reproducible arrays, which are there before the step, can "
+                "be captured: run this one eagerly"
             )
         made = self.elsewhere.get(id(tensor))
         if made is not None and made() is tensor:
@@ -122,8 +125,7 @@ class Watch:
                 "{call} takes a tensor that another thread made while the step was recorded, which "
                 "no replay would make anew: make it before the step, or pass it as an argument"
             )
-        # The tensor, `array` here, and the argument of getrefcount refer to it.
-        if sys.getrefcount(array) == 3 and not isinstance(array.base, np.ndarray):
+        if _is_movable(tensor):
             self.movable.add(id(tensor))
         self.before[id(tensor)] = Before(tensor, array, tensor._node)
         recorded = self._shown[id(tensor)] = self.recording.array(array)
@@ -143,7 +145,7 @@ class Watch:
             self._shown.pop(id(tensor), None)
             return array
         self._shown[id(tensor)] = array
-        return array._array
+        return array._wrapped
 
     def _forget(self, reference: weakref.KeyedRef[int, Tensor]) -> None:
         """Forget a tensor that is gone, to let go of its memory; nothing else depends on it."""
@@ -234,6 +236,18 @@ WATCHED: dict[tuple[Any, str], Callable[[Any], Any]] = {
 def array_of(tensor: Tensor) -> Any:
     """Return a tensor's ndarray, even in the middle of a recording."""
     return _SLOT.__get__(tensor)
+
+
+def _is_movable(tensor: Tensor) -> bool:
+    """Return whether nothing but a tensor refers to its memory."""
+    array = _SLOT.__get__(tensor)
+    # The tensor, the caller, `array` here, and the argument of getrefcount refer to it.
+    alone = sys.getrefcount(array) == 4
+    if type(array) is ReproducibleArray:
+        array._cache = None  # the slices refer to it, too
+        array = array._array
+        alone = alone and sys.getrefcount(array) == 3
+    return alone and not isinstance(array.base, np.ndarray)
 
 
 def show(tensor: Tensor, array: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import minigrad as torch
 from minigrad import CaptureError, Tensor, nn, optim
-from minigrad.arrays.conversion import reproducible
+from minigrad.arrays.conversion import budgeted
 from tests.minigrad.test_capture import assert_same, bits, network
 
 READS: dict[str, Callable[[Tensor], Any]] = {
@@ -53,15 +53,15 @@ def test_the_line_is_that_of_the_read_and_not_of_the_call() -> None:
         torch.capture(lambda x: deep(x))(torch.tensor([1.0]))
 
 
-PLAIN, OTHER = torch.tensor([1.0]), reproducible(torch.tensor([1.0]))
+PLAIN, OTHER = torch.tensor([1.0]), budgeted(torch.tensor([1.0]))
 MODEL = network()
 
 REFUSED: dict[str, tuple[Callable[..., Any], list[Tensor], str]] = {
     "normal numbers": (lambda x: x + torch.randn(1), [PLAIN], "random"),
     "uniform numbers": (lambda: nn.Linear(2, 2), [], "random"),
     "outside of the vocabulary": (lambda: torch.from_numpy(np.sinh(PLAIN._array)), [], "sinh"),
-    "array of another type": (lambda: OTHER * 2, [], "ReproducibleArray"),
-    "argument of another type": (lambda x: x * 2, [OTHER], "ReproducibleArray"),
+    "array of another type": (lambda: OTHER * 2, [], "BudgetedArray"),
+    "argument of another type": (lambda x: x * 2, [OTHER], "BudgetedArray"),
     "converting a module": (lambda: MODEL.double(), [], "copy_"),
     "changed argument": (lambda x: x.add_(1), [PLAIN], r"refused.py.*x\.add_.*changes argument 0"),
 }
