@@ -171,7 +171,7 @@ class Surroundings:
             if thing._node is not None and thing._node.rule is None:
                 self._note(f"{label}.hooks", getattr, thing._node, "hooks")
         elif isinstance(thing, GENERATORS):
-            if label not in self._generators:
+            if label not in self._generators and not isinstance(thing, random.SystemRandom):
                 self._generators[label] = thing, pickle.dumps(thing)
         elif isinstance(thing, np.ndarray):
             self._note(label, contents, thing, None)
