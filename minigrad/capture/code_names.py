@@ -18,6 +18,7 @@ PACKAGES = {"site-packages", "dist-packages"}
 """In these folders is what libraries bring along."""
 
 
+@functools.cache
 def is_library(file: str | None, module: str = "") -> bool:
     """Return whether a file, or a module without one, belongs to a library."""
     if file is None:

@@ -82,10 +82,13 @@ class Surroundings:
         self._generators: dict[str, tuple[Any, bytes]] = {}
         self._note("default dtype", operator.getitem, dtypes._default, 0)
         self._reach("", step)
-        known = None
-        while known != (known := (len(self._reached), len(self._names))):
-            for label, thing in list(self._reached.values()):
+        looked, names = 0, -1
+        while looked < len(self._reached) or names < len(self._names):
+            if names < len(self._names):  # what was looked at may have something of a new name
+                looked, names = 0, len(self._names)
+            for label, thing in list(self._reached.values())[looked:]:
                 self._look(label, thing)
+                looked += 1
         self._before = {}
         if before is None:
             self._reached.clear()
