@@ -8,16 +8,26 @@ import numpy as np
 
 from minigrad.capture.codegen import Writer, any_of
 
+Where = tuple[int, Callable[[Any, Any], Any], Any]
+"""The id of an owner, how it is read, and the key."""
+
 
 class Place(NamedTuple):
     """Where something was found: `read(owner, key)` returned `value`."""
 
-    identity: int
-    read: Callable[[Any, Any], Any]
-    key: Any
+    where: Where
     owner: Any
     value: Any
-    label: str
+
+    @property
+    def read(self) -> Callable[[Any, Any], Any]:
+        """How the owner is read."""
+        return self.where[1]
+
+    @property
+    def key(self) -> Any:
+        """What of the owner is read."""
+        return self.where[2]
 
     def holds(self, value: Any) -> bool:
         """Return whether this value was found there."""

@@ -26,7 +26,7 @@ from minigrad import dtypes
 from minigrad.capture.call_sites import CaptureError
 from minigrad.capture.code_names import is_library, names_in
 from minigrad.capture.codegen import Writer
-from minigrad.capture.places import Place, contents, function_of
+from minigrad.capture.places import Place, Where, contents, function_of
 from minigrad.nn import Module
 from minigrad.tensor import Tensor
 
@@ -76,7 +76,7 @@ class Surroundings:
     ) -> None:
         self._before = {} if before is None else before._places
         self._ran = ran
-        self._places: dict[Any, Place] = {}
+        self._places: dict[Where, Place] = {}
         self._reached: dict[int, tuple[str, Any]] = {}
         self._names = {*CALLED}
         self._generators: dict[str, tuple[Any, bytes]] = {}
@@ -149,13 +149,14 @@ class Surroundings:
 
     def _note(self, label: str, read: Callable[[Any, Any], Any], owner: Any, key: Any) -> None:
         """Note a place, and reach what is there."""
-        if (id(owner), read, key) not in self._places:
+        where = id(owner), read, key
+        if where not in self._places:
             with suppress(Exception):  # a variable that is not assigned yet
-                place = Place(id(owner), read, key, owner, read(owner, key), label)
-                known = self._before.get(place[:3])
+                place = Place(where, owner, read(owner, key))
+                known = self._before.get(where)
                 if known is not None and known.holds(place.value):
                     place = known  # one object for both takes less memory
-                self._places[place[:3]] = place
+                self._places[place.where] = place
                 if read is not contents and (key != "_forward_hooks" or place.value):
                     self._reach(label, place.value)
 

@@ -499,14 +499,14 @@ def test_what_libraries_bring_along_is_not_compared() -> None:
     def step(x: torch.Tensor) -> torch.Tensor:
         return x * len(inspect.signature(np.linalg.norm).parameters)
 
-    def labels(step: Any) -> set[str]:
-        return {place.label for place in Surroundings(step)._places.values()}
+    def keys(step: Any) -> set[Any]:
+        return {place.key for place in Surroundings(step)._places.values()}
 
-    assert labels(step) == {"default dtype", "inspect", "np"}
-    assert labels(functools.partial(np.apply_along_axis, np.linalg.norm)) == {
-        "default dtype",
-        "keywords",
-    }
+    default_dtype = 0
+    assert keys(step) == {default_dtype, "inspect", "np"}
+    keywords = None
+    partial = functools.partial(np.apply_along_axis, np.linalg.norm)
+    assert keys(partial) == {default_dtype, keywords}
 
 
 # ---- what a step may do -----------------------------------------------------------------------
