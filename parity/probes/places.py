@@ -125,7 +125,7 @@ class Graph:
         gradient, began = self._recorded.get(key, (None, math.inf))
         ends = [*self._nodes.values(), *(end for end, _ in self._recorded.values())]
         for each in tape.ancestors(*filter(None, ends)):
-            if each.rule is not None and each.number < began:
+            if each.rule is not None and each.plan is not None and each.number < began:
                 for i, derivative, _ in each.plan.derivatives:
                     parent = each.parents[i]
                     assert parent is not None

@@ -12,6 +12,7 @@ import numpy as np
 
 from parity.engines.protocol import Array
 from parity.engines.trainer import Trainer
+from parity.errors import summary
 from parity.probes import probe_named, share
 from parity.probes.notes import (
     Capture,
@@ -178,7 +179,7 @@ def _replay_steps(lib: ModuleType, probe: Probe, notes: PartlyCaptured, refusal:
 
 def _problem(error: Exception, package: Path) -> Problem:
     """Say what was raised, and where in the engine's package."""
-    text = f"{type(error).__name__}: {error}"
+    text = summary(error).replace("\n", " ")  # a case has no text of several lines
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         path = Path(frame.f_code.co_filename)
         if path.is_relative_to(package):

@@ -21,6 +21,7 @@ from parity.documents import to_json
 from parity.engines.process import EngineProcess
 from parity.engines.registry import factory
 from parity.engines.trainer import Trainer
+from parity.evidence.detection.defect import chosen, planted
 from parity.probes import FAMILIES, WRITTEN, probe_named, share
 from parity.probes.check import check_probes, probes_compared, run_budgeted
 from parity.probes.notes import Key
@@ -35,9 +36,9 @@ SEEDS = (*range(16), 12345) if FUZZ else (9,)
 
 def verdict(lib: Any, dtype: str = "float32", seed: int = 0, *names: str) -> dict[str, Any]:
     """Judge a library against torch, on all probes or on those of these names."""
-    chosen = names or None
-    outcomes = [list(run_probes(each, dtype, seed, chosen)) for each in (lib, torch)]
-    budgets = list(run_budgeted(dtype, seed, chosen))
+    wanted = names or None
+    outcomes = [list(run_probes(each, dtype, seed, wanted)) for each in (lib, torch)]
+    budgets = list(run_budgeted(dtype, seed, wanted))
     return probes_compared(*outcomes, budgets, dtype, seed)  # type: ignore[call-arg, arg-type]
 
 
@@ -235,6 +236,31 @@ def test_an_exception_fails_the_probe_and_no_more() -> None:
     assert failed["rule"] == "fit_shape"
     assert failed["line"].startswith("minigrad/tensor/shape.py:")
     assert {failed[k] for k in ("tensor", "index", "actual", "expected", "budget")} == {None}
+
+
+def test_an_exception_s_text_does_no_harm_in_a_case() -> None:
+    """A case is refused that has a text which is not printable; several lines are one."""
+
+    def broken(x: Any) -> Any:
+        raise ValueError("one\ntwo\x1b[31m\ud800")
+
+    found = verdict(library(tanh=broken), "float32", 0, "diamond_of_functions")
+    (failed,) = found["failed"]
+    assert failed["problem"] == r"ValueError: one two\x1b[31m\ud800"
+
+
+def test_the_tape_is_named_where_it_sums_wrongly() -> None:
+    (defect,) = chosen("diamond-counted-twice")
+    with planted(defect):
+        found = verdict(minigrad, "float32", 0, "diamond")["failed"]
+    assert (found[0]["rule"], found[0]["wrong"]) == ("_accumulate", "actual")
+
+
+def test_a_node_without_a_plan_can_be_located() -> None:
+    (defect,) = chosen("recorded-although-no-grad")
+    with planted(defect):
+        found = verdict(minigrad, "float32", 0, "where_recording_ends")["failed"]
+    assert found
 
 
 def test_an_exception_of_the_reference_is_a_failure_too() -> None:
