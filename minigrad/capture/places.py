@@ -31,7 +31,7 @@ class Place(NamedTuple):
 
     def holds(self, value: Any) -> bool:
         """Return whether this value was found there."""
-        return _are_same(self.value, value) if self.read is contents else self.value is value
+        return _are_same(self.value, value) if self.read is contents else _same(self.value, value)
 
     def change(self, writer: Writer) -> str:
         """Return an expression that is true, or raises an error, if something else is there."""
@@ -40,11 +40,11 @@ class Place(NamedTuple):
         if self.read is operator.contains:
             return f"{self.key!r} in {owner}"
         if self.read is operator.getitem:
-            return writer.is_not(f"{owner}[{self.key!r}]", self.value)
+            return _differs(writer, f"{owner}[{self.key!r}]", self.value)
         if self.read is getattr:
-            return writer.is_not(f"{owner}.{self.key}", self.value)
+            return _differs(writer, f"{owner}.{self.key}", self.value)
         if self.read is function_of:
-            return writer.is_not(f"{owner}.{self.key}.__func__", self.value)
+            return _differs(writer, f"{owner}.{self.key}.__func__", self.value)
         if not self.value:
             return owner
         parts = f"[*{owner}, *{owner}.values()]" if isinstance(self.owner, dict) else f"[*{owner}]"
@@ -53,11 +53,13 @@ class Place(NamedTuple):
         if all(map(_is_by_identity, self.value)):
             return f"{parts} != {writer.constant(self.value)}"
         if isinstance(self.owner, list) and len(self.value) <= FEW:
-            items = (writer.is_not(f"{owner}[{i}]", part) for i, part in enumerate(self.value))
+            items = (_differs(writer, f"{owner}[{i}]", part) for i, part in enumerate(self.value))
             return any_of([f"len({owner}) != {len(self.value)}", *items])
         same = writer.name(_are_same, "are_same")
         return f"not {same}({parts}, {writer.constant(self.value)})"
 
+
+NUMBERS_AND_TEXTS = int, float, complex, str, bytes
 
 FEW = 8
 """The most items of a list that are compared one by one, which takes less time for a few."""
@@ -78,10 +80,20 @@ def function_of(owner: Any, key: str) -> Any:
 def _are_same(some: list[Any], others: list[Any]) -> bool:
     if len(some) != len(others):
         return False
-    return all(
-        x is y or (type(x) is type(y) is bytes and x == y)
-        for x, y in zip(some, others, strict=True)
-    )
+    return all(map(_same, some, others))
+
+
+def _same(x: Any, y: Any) -> bool:
+    """Return whether these are one object, or the same number or text; 0.0 and -0.0 are not."""
+    return x is y or (type(x) is type(y) and type(x) in NUMBERS_AND_TEXTS and repr(x) == repr(y))
+
+
+def _differs(writer: Writer, text: str, value: Any) -> str:
+    """Return the expression that is true if something is not the same as a value."""
+    test = writer.is_not(text, value)
+    if type(value) not in NUMBERS_AND_TEXTS:
+        return test
+    return f"{test} and not {writer.name(_same, 'same')}({text}, {writer.constant(value)})"
 
 
 def _is_by_identity(value: Any) -> bool:

@@ -3,12 +3,15 @@
 `test_capture.py` has the variables of the step and of what it calls.
 """
 
+import math
+import types
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import minigrad as torch
+from minigrad.capture.captured import Captured
 from tests.minigrad.sessions import sessions
 from tests.minigrad.test_capture import bits, scope_of
 
@@ -740,3 +743,24 @@ def test_what_no_replay_would_do_anew_is_refused(name: str) -> None:
     with pytest.raises(torch.CaptureError, match=r"random numbers|at every call"):
         for _ in range(4):
             step(torch.ones(1))
+
+
+def test_an_equal_number_or_text_is_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a configuration is read anew; a zero of the other sign is a change."""
+    recorded, calls = Captured._record, list[None]()
+
+    def counted(*arguments: Any) -> Any:
+        calls.append(None)
+        return recorded(*arguments)
+
+    monkeypatch.setattr(Captured, "_record", counted)
+    config = types.SimpleNamespace(loss="mean", factor=0.0)
+    x = torch.ones(1)
+    step = torch.capture(lambda: x * config.factor if config.loss == "mean" else x)
+    for _ in range(4):
+        config.loss, config.factor = "".join(["me", "an"]), float("0.0")
+        step()
+        assert len(calls) == 1
+    config.factor = -0.0
+    assert math.copysign(1, step().item()) == -1
+    assert len(calls) == 2

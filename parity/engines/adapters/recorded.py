@@ -10,7 +10,7 @@ from parity.engines.protocol import Traced
 
 
 def replayed(engine: ModuleEngine, traced: Any, batch: Sequence[Any] = ()) -> list[Traced]:
-    """Take a captured step twice from the same state; return what the second, a replay, computes.
+    """Take a captured step again from the same state; return what that, a replay, computes.
 
     Args:
         engine: whose step it is.
@@ -18,8 +18,11 @@ def replayed(engine: ModuleEngine, traced: Any, batch: Sequence[Any] = ()) -> li
         batch: what it is given.
     """
     state = engine.parameters(), engine.momentum_buffers()
-    traced(*batch)  # which records it
-    engine.put(*state)
+    recordings = 0
+    while recordings < 2 or traced.program is None:  # until one is the same as one before
+        traced(*batch)
+        engine.put(*state)
+        recordings += 1
     steps = traced(*batch)
     program = traced.program
     texts = [line.partition("  # ")[0].strip() for line in str(program).splitlines()
