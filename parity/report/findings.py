@@ -173,8 +173,9 @@ def values(place: Document, settings: Document) -> str:
         return ""
     dtype = settings["dtype"]
     actual, expected = (exactly(place[side], dtype) for side in ("actual", "expected"))
-    if actual == expected != "nan":  # of a tensor in more digits than the run's
-        actual, expected = (exactly(place[side], "float64") for side in ("actual", "expected"))
+    if actual == expected:  # of a tensor in more digits than the run's
+        dtype = "float64"
+        actual, expected = (exactly(place[side], dtype) for side in ("actual", "expected"))
     said = f"{settings['engine']} has {actual}, {settings['against']} {expected}"
     if place.get("true") is not None:
         said += f", true is {exactly(place['true'], dtype)}"

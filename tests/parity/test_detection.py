@@ -358,7 +358,9 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
-def test_a_run_that_was_stopped_goes_on(tried: list[str], tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_goes_on(
+    tried: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def run(*defects: Defect, seed: int = 0) -> dict[str, Any]:
         tried.clear()
         return detect(defects, tmp_path / "rows.json", seed=seed, controls=2, workers=1)
@@ -373,6 +375,9 @@ def test_a_run_that_was_stopped_goes_on(tried: list[str], tmp_path: Path) -> Non
     changed = Defect(LINEAR.name, LINEAR.file, LINEAR.function, LINEAR.old, "return x")
     run(changed, HARMLESS, seed=1)
     assert tried == [LINEAR.name], "and so is another defect of the same name"
+    monkeypatch.setattr(runs, "trial_code", lambda engine, root: "other")
+    run(changed, HARMLESS, seed=1)
+    assert tried == ["control-0", "control-1", LINEAR.name, HARMLESS.name], "and another code"
 
 
 def test_the_document_counts_what_was_caught(tried: list[str], tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from parity.engines.registry import ENGINES
 from parity.errors import UsageError
 from parity.evidence import peers
 from parity.evidence.calibration import runs as calibration
-from parity.evidence.detection import runs as detection
 from parity.evidence.status import statuses
 from parity.evidence.store import Store
 from parity.result_sources import CAPTURED, NOT_TIMED, PEERS, RESULTS, SHOWN, SOURCES, code
@@ -219,13 +218,12 @@ def test_what_does_not_matter_is_left_out() -> None:
         assert ROOT / "parity/report/html.py" not in deciding(name)
 
 
-@pytest.mark.parametrize("name", ["peers", "calibration", "detection", "engines"])
+@pytest.mark.parametrize("name", ["peers", "calibration", "engines"])
 def test_what_was_stopped_goes_on_with_the_same_code_alone(name: str, tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
     begin: dict[str, Callable[[], Any]] = {
         "peers": lambda: peers.kept(path, 0),
         "calibration": lambda: calibration.measurements(path, "cpu"),
-        "detection": lambda: detection.detect([], path, seed=0, controls=0, workers=1),
         "engines": lambda: judge_engines(path, {}),
     }
     found = begin[name]()
