@@ -74,7 +74,7 @@ ifndef ARGS
 endif
 
 sample: $(MADE) ## put the output of a run into README
-	$(BIN)/parity run --output out/sample
+	$(OWN) $(BIN)/parity run --output out/sample
 	$(BIN)/python -m parity.evidence sample out/sample
 
 # Resumes where it was stopped: a quarter of an hour on two cores, most of it for overfit.
