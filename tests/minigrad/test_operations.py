@@ -57,6 +57,9 @@ def test_gradients_are_those_of_finite_differences(
         assume(not named_twice(shapes[0], options["key"]))
     # No ties: where a function jumps, or has a kink, there is no derivative to be found.
     arrays = operation.arrays(shapes, "float64", seed, round=0)
+    if operation.id == "norm(p=-inf)":
+        # Beside 0, a step to either side ends where another magnitude is the smallest.
+        assume(np.abs(arrays[0]).min(initial=1) > 0.1)
     if operation.gradient_terms is not None:
         # Where the terms of the derivative cancel it moves in steps of their rounding, and its
         # differences are of these; `test_value_and_gradients` judges it there.
