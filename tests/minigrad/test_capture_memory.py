@@ -86,8 +86,8 @@ def test_large_results_that_are_left_with_views_of_them() -> None:
         assert kept["part"].sum().item() == (value + 1) * 299 * 300
 
 
-def test_a_deep_network_takes_at_most_2_4_times_the_memory_of_its_eager_step() -> None:
-    """About 2.1 times was measured: its arrays are hardly larger than what describes them."""
+def test_a_deep_network_takes_at_most_2_6_times_the_memory_of_its_eager_step() -> None:
+    """About 2.35 times was measured, 0.25 of it for what is followed: its arrays are hardly larger than what describes them."""
 
     def peak(change: Any) -> int:
         model = build((1, *[16] * 99, 1))
@@ -112,4 +112,4 @@ def test_a_deep_network_takes_at_most_2_4_times_the_memory_of_its_eager_step() -
         finally:
             tracemalloc.stop()
     eager, captured = peaks
-    assert captured <= 2.4 * eager
+    assert captured <= 2.6 * eager
