@@ -88,7 +88,8 @@ def test_large_results_that_are_left_with_views_of_them() -> None:
 
 def test_a_deep_network_takes_at_most_2_6_times_the_memory_of_its_eager_step() -> None:
     """About 2.35 times was measured: its arrays are hardly larger than what describes them, and
-    than the places that are followed."""
+    than the places that are followed.
+    """
 
     def peak(change: Any) -> int:
         model = build((1, *[16] * 99, 1))
