@@ -590,6 +590,19 @@ def test_a_relu_beside_an_overflow_is_in_doubt_only_if_its_sign_is() -> None:
     assert np.isinf(out.slack).ravel().tolist() == [True, False, True, True]
 
 
+def test_the_sign_of_an_overflow_is_in_doubt_if_the_slack_of_its_terms_can_change_it() -> None:
+    """A term may be NaN; here the sum overflows on one side of 0, and torch's is NaN."""
+    largest = float(np.finfo(np.float32).max)
+    x, ones = np.array([[-0.9, -0.9, 0.1]]) * largest, np.ones((3, 1), np.float32)
+    for share, certain in ((0.0, True), (0.01, True), (0.9, False), (np.inf, False)):
+        slack = np.array([[0, 0, share * largest]])
+        doubtful: Any = np.matmul(BudgetedArray(x.astype(np.float32), slack=slack), ones)
+        bias = BudgetedArray(np.zeros(1, np.float32), slack=slack[0, 2:])
+        added: Any = np.add(np.matmul(array(x.astype(np.float32)), ones), bias)
+        for total in (doubtful, added):
+            assert np.isinf(np.maximum(0, total).slack).item() is not certain
+
+
 def test_beside_an_overflow_every_comparison_is_in_doubt() -> None:
     nan = np.array([np.nan])
     for x in (array(nan, None, np.array([np.inf])), array(np.ones(1), nan)):

@@ -133,7 +133,7 @@ def elementwise(ufunc: np.ufunc, *inputs: Budgeted) -> Budgeted:
         quarter = float(np.finfo(value.dtype).max) / 4 if value.dtype.kind == "f" else 0.0
         for x, other in (inputs, inputs[::-1]):
             if x.away is not None:
-                away = x.away & (np.abs(other.value) < quarter)
+                away = x.away & (np.abs(other.value) + other.total_slack() < quarter)
     return Budgeted(value, variance, slack, shifts, most_repeats(*inputs), away=away)
 
 

@@ -121,8 +121,9 @@ def slack_of_overflow(
 
     Where Σ|tᵢ| is below the largest number no partial sum overflows; elsewhere the sum may be
     finite, infinite or NaN. If the terms of one sign cannot overflow, and are the lesser, its sign
-    is certain: the second result says where. Where a term is not finite to begin with, the sum's
-    class does not depend on the order. A variance that has overflowed itself tells nothing.
+    is certain as far as the slack that it inherits does not reach: the second result says where.
+    Where a term is not finite to begin with, the sum's class does not depend on the order. A
+    variance that has overflowed itself tells nothing.
 
     Args:
         variance: of which √(n·Σtᵢ²) is a part, which bounds Σ|tᵢ|: it tells that nothing is large.
@@ -140,8 +141,10 @@ def slack_of_overflow(
     sizes, total = sums()
     # To a half of the largest number, since partial sums are rounded as well.
     doubt &= ~(np.isfinite(variance) & (sizes < largest / 2))
-    away = doubt & ((sizes - np.abs(total)) / 2 < largest / 2) & (np.abs(total) > largest / 2)
-    return np.where(doubt, np.inf, 0.0 if slack is None else slack), away
+    inherited = 0.0 if slack is None else slack
+    lesser = (sizes - np.abs(total)) / 2 + inherited
+    away = doubt & (lesser < largest / 2) & (np.abs(total) - inherited > largest / 2)
+    return np.where(doubt, np.inf, inherited), away
 
 
 # ---- sums -----------------------------------------------------------------------------------
