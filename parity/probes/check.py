@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -17,12 +17,13 @@ from parity.checks.budget import Budget, budget_of
 from parity.checks.gradients import compare, tolerance
 from parity.checks.source import body_of
 from parity.checks.words import wrong_of
+from parity.engines.adapters.together import Together
 from parity.engines.process import EngineProcess, together
 from parity.engines.protocol import Array
 from parity.engines.trainer import Progress, Trainer, ignore
 from parity.probes import probe_named, share
-from parity.probes.notes import Key, Notes
-from parity.probes.places import Graph, Spectrum, traced_suspects
+from parity.probes.notes import Key, Notes, OneByOne
+from parity.probes.places import Spectrum, of_ensembles, traced_suspects
 from parity.probes.probe import Probe
 from parity.probes.run import Outcome, Problem, probes, run_probe
 from parity.probes.wrong import wrong_in_probe, wrong_rule
@@ -48,16 +49,7 @@ class ProbedTensor(NamedTuple):
 
 
 class BudgetNotes(Notes):
-    """Notes of minigrad's own run, the judge's: budgets for values, and the graph behind them."""
-
-    def __init__(self, make: Callable[[Array], Any], arrays: dict[str, Array]) -> None:
-        super().__init__(make, arrays)
-        self.graph = Graph()
-
-    def add(self, key: Key, tensor: Any, of: Any = None) -> None:
-        """Keep the budget of a value or gradient, and where on the tape it is."""
-        super().add(key, tensor, of)
-        self.graph.add(key, tensor, of)
+    """Notes of minigrad's own run, the judge's: budgets for values."""
 
     def read(self, tensor: Any) -> Budget:
         """Return the budget; without errors, that of an array which is not budgeted."""
@@ -231,14 +223,17 @@ def _failed(
 ) -> list[dict[str, Any]]:
     """Return an entry for every probe that failed, with the place that is to blame, and who."""
     names = [outcome.probe for outcome in sides[0]]
-    traced, spectrum = traced_suspects(names, dtype, seed), Spectrum()
+    own = Together if any(outcome.together for outcome in sides[0]) else OneByOne
+    traced, spectrum = traced_suspects(names, dtype, seed, own), Spectrum()
     tries = Counter[CodeType | None]()
     suspects: dict[tuple[str, Key], list[CodeType]] = {}
-    for name, row, (notes, _) in zip(names, rows, budgets, strict=True):
+    for name, row in zip(names, rows, strict=True):
         for key, each in row:
-            found = notes.graph.suspects(key) or traced[name].get(key, [])
+            found = traced[name].get(key, [])
             suspects[name, key] = found
             spectrum.add(found, each.used > 1, probe_named(name).exact)
+            if each.used > 1 and key.phase == "optimizer":
+                break  # what is computed by it from here on is wrong, too
     entries = []
     for *both, row, problem, (notes, _) in zip(*sides, rows, problems, budgets, strict=True):
         name = both[0].probe
@@ -250,12 +245,16 @@ def _failed(
             "rule": problem and problem.rule,
             "line": problem and problem.line,
         }
-        code: Any = None if first is None else spectrum.likeliest(suspects[name, first])
+        code: Any = None
         if first is None:
             who = wrong_of(*(outcome.problem is None for outcome in both))
         else:
             probe, rule = probe_named(name), None
             agree = [_agrees_with_judge(outcome, first, notes, probe) for outcome in both]
+            found = suspects[name, first]
+            if agree[1]:
+                found = [*filter(of_ensembles, found)] or found
+            code = spectrum.likeliest(found)
             if any(agree) and tries[code] < MOST_TRIES:
                 rule = wrong_rule(probe, dtype, seed)
                 tries[code] += 1

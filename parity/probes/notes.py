@@ -40,12 +40,17 @@ class OneByOne:
         """Return what is trained."""
         return [p for network in self._networks for p in network.parameters()]
 
-    def losses(self, x: Any, y: Any) -> Any:
-        """Return each network's mean squared error, (members,).
+    def outputs(self, x: Any) -> Any:
+        """Return each network's outputs, (members, samples, …).
 
         Args:
-            x, y: (samples, …) for the same of all networks, or (members, samples, …).
+            x: (samples, …) for the same of all networks, or (members, samples, …).
         """
+        networks = enumerate(self._networks)
+        return self._lib.stack([n(x if x.ndim == 2 else x[i]) for i, n in networks])
+
+    def losses(self, x: Any, y: Any) -> Any:
+        """Return each network's mean squared error, (members,); y is like x."""
         each = (
             self._lib.nn.functional.mse_loss(
                 network(x if x.ndim == 2 else x[i]), y if y.ndim == 2 else y[i]

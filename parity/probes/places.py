@@ -26,12 +26,16 @@ from minigrad.tape import Node
 from minigrad.tensor import backward
 from parity.engines.protocol import Array
 from parity.probes import probe_named
-from parity.probes.notes import Key, Notes
+from parity.probes.notes import Key, Notes, OneByOne, Together
 from parity.probes.run import run_probe
 
 ROOT = Path(str(minigrad.__file__)).parents[1]
+ENSEMBLES = "minigrad/ensembles.py"
+"""Its functions call operations, and are suspects beside these."""
+
 TAPE = ("minigrad/tape.py", "minigrad/tensor/backward.py")
 COMPUTING = (
+    ENSEMBLES,
     "minigrad/ops/*.py",
     "minigrad/random/*.py",
     "minigrad/optim/sgd.py",
@@ -54,12 +58,13 @@ class Spectrum:
 
     def add(self, suspects: list[CodeType], wrong: bool, exact: bool) -> None:
         """Count a tensor. A budget may hide a little: what is right within one speaks for no other
-        function than the only one there is.
+        function than the only one there is. A function of ensembles that computes rightly may still
+        lead the gradients astray.
         """
         if wrong:
             self._wrong.update(suspects)
         elif exact or len(suspects) == 1:
-            self._right.update(suspects)
+            self._right.update(code for code in suspects if not of_ensembles(code))
 
     def likeliest(self, suspects: list[CodeType]) -> CodeType | None:
         """Return the suspect that explains most and is least often right.
@@ -75,15 +80,26 @@ class Spectrum:
         return max(suspects, key=rank, default=None)
 
 
+def of_ensembles(code: CodeType) -> bool:
+    """Return whether the judge does not run a function, as it trains networks one by one."""
+    return _place(code.co_filename) == ENSEMBLES
+
+
 class Graph:
-    """What a probe noted, on minigrad's tape."""
+    """What a probe noted, on minigrad's tape.
+
+    Attributes:
+        callers: functions of ensembles, with the numbers of the nodes that they made.
+    """
 
     def __init__(self) -> None:
+        self.callers: list[tuple[range, CodeType]] = []
         self._nodes: dict[Key, Node | None] = {}
         self._accumulated: list[tuple[Key, Node]] = []
         # Gradients that have a history of their own: its end, and the number where it began.
         self._recorded: dict[Key, tuple[Node, int]] = {}
         self._latest = 0
+        self._met: list[Node] = []  # on the way to what is suspected now
 
     def add(self, key: Key, value: Any, of: Any = None) -> None:
         """Remember the place on the tape of a noted value, or of what a gradient is by."""
@@ -93,7 +109,7 @@ class Graph:
         if of is not None and value is not None and value._node is not None:
             self._recorded[key] = value._node, self._latest
         if key.phase == "forward":
-            self._latest = tape.leaf(np.zeros(())).number  # nodes are numbered as they are made
+            self._latest = next_number()
         if node is not None and value is tensor._grad:
             self._accumulated.append((key, node))
 
@@ -105,8 +121,12 @@ class Graph:
         node = self._nodes.get(key)
         if node is None or key.phase not in ("forward", "backward"):
             return []
-        functions = self._forward(node) if key.phase == "forward" else self._backward(key, node)
-        return list(dict.fromkeys(function.__code__ for function in functions))
+        self._met.clear()
+        found = self._forward(node) if key.phase == "forward" else self._backward(key, node)
+        functions = [function.__code__ for function in found]
+        callers = [c for each in self._met for made, c in self.callers if each.number in made]
+        callers.sort(key=lambda code: "." in code.co_qualname)  # methods do little but call a rule
+        return list(dict.fromkeys([*functions, *callers]))
 
     def _forward(self, node: Node) -> Iterator[Any]:
         """Yield the rules on the way to a value from others that were noted, and from leaves."""
@@ -115,6 +135,7 @@ class Graph:
         while waiting:
             each = waiting.pop()
             if isinstance(each.rule, Rule):
+                self._met.append(each)
                 yield each.rule.forward
                 waiting += [p for p in each.parents if p is not None and p not in noted]
 
@@ -140,6 +161,7 @@ class Graph:
             several = several or len(uses) > 1
             hooked = hooked or bool(each.hooks)
             for consumer, derivative in uses:
+                self._met.append(consumer)
                 yield derivative
                 stretched = stretched or _stretches(consumer, each)
                 if consumer not in judged and consumer not in visited:
@@ -156,6 +178,11 @@ class Graph:
         same = [other for other, n in self._accumulated if n is node]
         if key in same[1:]:
             yield backward.accumulate
+
+
+def next_number() -> int:
+    """Return a number between those of the nodes that are made before and after."""
+    return tape.leaf(np.zeros(())).number
 
 
 def _stretches(consumer: Node, parent: Node) -> bool:
@@ -187,11 +214,17 @@ def _kind(file: str) -> str | None:
 
 
 class TracedNotes(Notes):
-    """Notes that keep, for everything that is noted, what was run since the probe's last call."""
+    """Notes that keep, for everything that is noted, where it is on the tape, and what was run
+    since the probe's last call.
+    """
 
-    def __init__(self, arrays: dict[str, Array]) -> None:
-        super().__init__(self._leaf, arrays)
-        self.suspects: dict[Key, list[CodeType]] = {}
+    def __init__(self, arrays: dict[str, Array], together: Together) -> None:
+        super().__init__(self._leaf, arrays, together)
+        self._graph = Graph()
+        self._traced: dict[Key, list[CodeType]] = {}
+        # Of functions of ensembles: where those began that are running, and those that have ended.
+        self._began: list[int] = []
+        self._ended: list[CodeType] = []
         self._leaves: list[tuple[Any, bytes]] = []  # with the values they had
         self._corrupting: list[CodeType] = []
         self._run: list[CodeType] = []
@@ -199,12 +232,20 @@ class TracedNotes(Notes):
     def add(self, key: Key, tensor: Any, of: Any = None) -> None:
         """Keep the functions that computed something, and the one that the probe called."""
         self.values[key] = None
+        self._ended = []
+        self._graph.add(key, tensor, of)
         found = self._corrupting if key.phase == "inputs" else self._run
-        self.suspects[key] = list(dict.fromkeys([*found[1:], *found[:1]]))
+        self._traced[key] = list(dict.fromkeys([*found[1:], *found[:1]]))
 
     def flag(self, name: str, value: bool) -> None:
-        """Keep the function that the probe called."""
-        self.suspects[Key("forward", name)] = self._run[:1]
+        """Keep the functions of ensembles, or else the one that the probe called."""
+        self.values[Key("forward", name)] = None
+        self._traced[Key("forward", name)] = [*dict.fromkeys(self._ended[::-1])] or self._run[:1]
+        self._ended = []
+
+    def suspects(self) -> dict[Key, list[CodeType]]:
+        """Return for everything that was noted what may be wrong if it is."""
+        return {key: self._graph.suspects(key) or traced for key, traced in self._traced.items()}
 
     def watch(self, frame: FrameType, event: str, value: Any) -> None:
         """Look at calls and returns of functions, as a profiler does."""
@@ -212,6 +253,13 @@ class TracedNotes(Notes):
         kind = _kind(code.co_filename)
         if kind is None or caller is None:
             return
+        if of_ensembles(code) and not code.co_name.startswith("<"):
+            if event == "call":
+                self._began.append(next_number())
+            elif event == "return":
+                made = range(self._began.pop(), next_number())
+                self._graph.callers.append((made, code))
+                self._ended.append(code)
         if event == "call":
             # A lambda or, in Python 3.11, a comprehension is part of its function.
             if code.co_name.startswith("<"):
@@ -233,18 +281,18 @@ class TracedNotes(Notes):
 
 
 def traced_suspects(
-    names: Iterable[str], dtype: str, seed: int
+    names: Iterable[str], dtype: str, seed: int, together: Together = OneByOne
 ) -> dict[str, dict[Key, list[CodeType]]]:
-    """Run probes on minigrad once more; return what was run for everything they note."""
+    """Run probes on minigrad once more; return what may be wrong with everything they note."""
     found = {}
     for name in names:
         probe, before = probe_named(name), sys.getprofile()
-        notes = TracedNotes(probe.draw(dtype, seed))
+        notes = TracedNotes(probe.draw(dtype, seed), together)
         sys.setprofile(notes.watch)
         try:
             with np.errstate(all="ignore"):
                 run_probe(minigrad, probe, notes)
         finally:
             sys.setprofile(before)
-        found[name] = notes.suspects
+        found[name] = notes.suspects()
     return found

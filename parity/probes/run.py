@@ -3,7 +3,7 @@
 import traceback
 import warnings
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -39,13 +39,15 @@ class Problem(NamedTuple):
 class Outcome:
     """What a probe noted, in the order in which it was computed; None for no gradient.
 
-    Not judged is a probe that the engine refuses to capture.
+    Not judged is a probe that the engine refuses to capture. `together` says whether the engine
+    trains several networks at once by functions of its own.
     """
 
     probe: str
     values: dict[Key, Array | None] = field(default_factory=dict)
     problem: Problem | None = None
     judged: bool = True
+    together: bool = False
 
 
 def probes(
@@ -75,16 +77,17 @@ def run_probes(
 
     With `capture` they run by replays, with `together` networks of one shape are trained at once.
     """
-    together = together or OneByOne
+    trained = together or OneByOne
     for name in share(seed) if names is None else names:
         probe = probe_named(name)
         if capture is not None:
-            yield replay_probe(lib, capture, probe, dtype, seed, together)
-            continue
-        arrays = probe.draw(dtype, seed)
-        notes = Notes(lambda a: lib.tensor(a).requires_grad_(), arrays, together)
-        problem = run_probe(lib, probe, notes)
-        yield Outcome(name, notes.values, problem)
+            found = replay_probe(lib, capture, probe, dtype, seed, trained)
+        else:
+            arrays = probe.draw(dtype, seed)
+            notes = Notes(lambda a: lib.tensor(a).requires_grad_(), arrays, trained)
+            problem = run_probe(lib, probe, notes)
+            found = Outcome(name, notes.values, problem)
+        yield replace(found, together=together is not None)
 
 
 def run_probe(lib: ModuleType, probe: Probe, notes: Notes) -> Problem | None:

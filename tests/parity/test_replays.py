@@ -13,6 +13,7 @@ from parity.checks.bitwise import check_bitwise
 from parity.checks.match import Match
 from parity.checks.verdicts import VERDICTS, located
 from parity.engines.adapters.minigrad import MinigradCapturedEngine, MinigradEngine
+from parity.engines.adapters.together import Together
 from parity.engines.process import LocalObject
 from parity.engines.protocol import Array, Engine, Start, Task
 from parity.engines.registry import factory, reproducible
@@ -25,7 +26,7 @@ from parity.probes.run import replay_probe, run_probe
 from parity.probes.suite import ensembles, steps
 from parity.report.findings import findings
 from tests.minigrad.operations import FUZZ
-from tests.parity.spoiler import located_by_probes
+from tests.parity.spoiler import located_by_probes, named, verdict
 from tests.parity.stateful_engines import Plain
 
 TASK = Task((1, 6, 6, 1), 2, 0.01, 50, 3, "float32", "cpu", 0.9)
@@ -222,6 +223,19 @@ def test_a_defect_of_replays_is_caught(defect: Defect) -> None:
         said = " ".join(finding({**entry, **place}, defect.engine))
         assert f"{defect.engine} is wrong" in said
         assert all(call in said for call in node["calls"])
+
+
+@pytest.mark.parametrize(
+    "defect",
+    [d for d in DEFECTS if d.engine == "minigrad-ensemble"][:: 1 if FUZZ else 3],
+    ids=lambda defect: str(defect.name),
+)
+def test_probes_of_an_ensemble_name_what_it_alone_runs(defect: Defect) -> None:
+    """The judge trains the networks one by one, and its functions are right."""
+    names = [name for name in share(0) if name in PROBES["minigrad-ensemble"]]
+    with planted(defect):
+        found = verdict(names, defect.dtype, together=Together)["failed"]
+    assert named(found, defect.nodes)
 
 
 def differs(defect: Defect, task: Task, start: Start) -> bool:

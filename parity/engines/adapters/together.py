@@ -14,6 +14,11 @@ class Together:
         self._model = ensemble(networks)
         self.parameters = self._model.parameters
 
+    def outputs(self, x: minigrad.Tensor) -> minigrad.Tensor:
+        """Return each network's outputs, (members, samples, …)."""
+        found: minigrad.Tensor = self._model(x)
+        return found
+
     def losses(self, x: minigrad.Tensor, y: minigrad.Tensor) -> minigrad.Tensor:
         """Return each network's mean squared error, (members,)."""
         return mse_losses(self._model(x), y)

@@ -168,6 +168,20 @@ def numbers_of_two_dtypes(lib: Any, inputs: Any, note: Any) -> None:
             note(f"call {i}: {j}", value, gradient=False)
 
 
+@probe(exact=True, x=integers(3, below=4))
+def numbers_among_arguments(lib: Any, inputs: Any, note: Any) -> None:
+    """Numbers that change from call to call: by position, in a list and by name."""
+    x = inputs["x"].detach()
+
+    def step(x: Any, factor: int, added: list[int], *, taken: int) -> Any:
+        return x * factor + added[0] - taken
+
+    take = note.captured(step)
+    for i in range(8):
+        n = i // 2  # twice each: the second call may be a replay
+        note(f"call {i}", take(x, n, [16 * n], taken=64 * n), gradient=False)
+
+
 @probe(exact=True, a=given(1.0, 2.0), b=given(3.0, 4.0), c=given(-2.0))
 def groups_that_share_a_step(lib: Any, inputs: Any, note: Any) -> None:
     """Updates alike but for a number, and values that are read between two of them."""
