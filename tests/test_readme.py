@@ -13,6 +13,7 @@ import json
 import re
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from parity.cli.options import tasks
 from parity.engines.registry import factory
 from parity.evidence import figures
 from parity.evidence import peers as peers_table
+from parity.evidence.detection.defect import DEFECTS
 from parity.evidence.readme_tables import PAGES, bench_part, part
 from parity.processes import Processes, Side, processes_for, trainer
 from parity.training import train
@@ -233,6 +235,10 @@ def test_what_is_said_of_the_evidence_is_what_was_measured() -> None:
         if (row["engine"], row["architecture"]) == ("jax", "rightfit")
     )
     judges = detection["judges"]
+    engine = {defect.name: defect.engine for defect in DEFECTS}
+    planted = Counter(engine[trial["name"]] for trial in detection["trials"])
+    assert detection["named"]["torch"] == 0
+    assert judges["probes"]["false_alarms"] == detection["correct_runs"]
     assert judges["parity"] == {"caught": detection["defects"], "false_alarms": 0}
     assert calibration["free_steps"]["false_alarms"] == 0
     assert f"used {calibration['free_steps']['worst_budget_used']:.2f} of it" in WORDS[NAMES[2]]
@@ -263,7 +269,11 @@ def test_what_is_said_of_the_evidence_is_what_was_measured() -> None:
         (r"within 1e-3 catches (\d+) ", judges["final_mse"]["caught"]),
         (r"fails (\d+) of the", judges["final_mse"]["false_alarms"]),
         (r"differences catch (\d+),", judges["finite_differences"]["caught"]),
-        (r"on the probes (\d+) ", judges["probes"]["caught"]),
+        (r"on the probes (\d+),", judges["probes"]["caught"]),
+        (r"it fails all (\d+) correct runs", judges["probes"]["false_alarms"]),
+        (r"(\d+) are in captured steps", planted["minigrad-captured"]),
+        (r"captured steps and (\d+) in ensembles", planted["minigrad-ensemble"]),
+        (r"In (\d+) of the 222 runs minigrad is said to be wrong", detection["named"]["minigrad"]),
         (r"all (\d+) runs have passed", proof["done"]),
     ):
         assert said(pattern) == {f"{measured:,}"}, pattern
